@@ -1,0 +1,159 @@
+"""All claims together: select, judge, and print."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from regrob.claims import binary
+from regrob.claims.core import Claim, Evidence, Result, judge
+from regrob.errors import InputError, RegrobError
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*binary.CLAIMS,)}
+"""Every claim by id, in the paper's order."""
+
+
+def select(only: Iterable[str] = ()) -> list[Claim]:
+    """The claims with these ids, or all of them.
+
+    Raises:
+        InputError: an unknown id; the message lists the known ones.
+    """
+    wanted = list(only)
+    unknown = [name for name in wanted if name not in CLAIMS]
+    if unknown:
+        raise InputError(f"no claim is called {unknown[0]!r}; the ledger has {', '.join(CLAIMS)}")
+    return [CLAIMS[name] for name in wanted] if wanted else list(CLAIMS.values())
+
+
+def verify(
+    only: Iterable[str] = (), *, trials: int = 1000, seed: int = 0, device: str = "cpu"
+) -> Iterator[Result]:
+    """Judge the claims one by one, yielding each result as it is ready."""
+    for claim in select(only):
+        yield judge(claim, trials=trials, seed=seed, device=device)
+
+
+def ancestors(claim: Claim) -> set[str]:
+    """Ids of all claims that this one rests on, directly or not."""
+    found: set[str] = set()
+    queue = list(claim.depends)
+    while queue:
+        name = queue.pop()
+        if name not in found:
+            found.add(name)
+            queue += CLAIMS[name].depends
+    return found
+
+
+def evidence_in_words(result: Result) -> str:
+    """ "general derivation; numeric, 6000 trials, worst 2e-16", and so on."""
+    parts = []
+    for kind in result.evidence:
+        if kind is Evidence.NUMERIC:
+            parts.append(f"{kind.value}, {result.trials} trials in float64, worst {result.worst:.1e}")
+        else:
+            parts.append(kind.value)
+    return "; ".join(parts) or "none"
+
+
+def as_record(result: Result) -> dict[str, Any]:
+    """One JSON object a claim, with the fields that the command line promises."""
+    claim, found = result.claim, result.counterexample
+    return {
+        "id": claim.id,
+        "where": claim.where,
+        "title": claim.title,
+        "printed": claim.printed,
+        "corrected": claim.corrected,
+        "text": claim.text.value,
+        "verdict": result.verdict.value,
+        "expected": claim.expected.value,
+        "evidence": [kind.value for kind in result.evidence],
+        "trials": result.trials,
+        "worst": None if result.worst != result.worst else result.worst,
+        "tolerance": None if result.tolerance != result.tolerance else result.tolerance,
+        "hypotheses": list(claim.hypotheses),
+        "depends": list(claim.depends),
+        "counterexample": None
+        if found is None
+        else {
+            "instance": found.instance,
+            "left": str(found.left),
+            "relation": found.relation,
+            "right": str(found.right),
+            "left_value": str(found.left.evalf(6)),
+            "right_value": str(found.right.evalf(6)),
+        },
+        "transcription": claim.transcription,
+        "failures": list(result.failures),
+        "chapter": claim.chapter,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+class Verdicts:
+    """Judged claims as a small table whose text is the same on every machine.
+
+    Notebooks end a section with one; nbval compares it. Residuals and times, which differ
+    from machine to machine, are left to `table` and the command line.
+    """
+
+    columns = ("claim", "text judged", "evidence", "verdict")
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self.results = list(results)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One tuple of strings a claim."""
+        return [
+            (r.claim.id, r.claim.text.value, ", ".join(kind.value for kind in r.evidence), r.verdict.value)
+            for r in self.results
+        ]
+
+    def __repr__(self) -> str:
+        rows = [self.columns, *self.rows()]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(self.columns))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        head = "".join(f'<th scope="col">{name}</th>' for name in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows()
+        )
+        return (
+            f'<div class="table-wrap"><table class="verdicts"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+
+def verdicts(*ids: str, trials: int = 200) -> Verdicts:
+    """Judge the named claims now and return their table.
+
+    Raises:
+        InputError: an unknown id.
+        RegrobError: a verdict that the ledger does not expect.
+    """
+    results = list(verify(ids, trials=trials))
+    for result in results:
+        if not result.as_expected:
+            raise RegrobError(f"{result.claim.id}: {result.verdict.value}; {'; '.join(result.failures)}")
+    return Verdicts(results)
+
+
+def table(results: Iterable[Result]) -> str:
+    """A plain-text table, one line a claim, and one more for each failure."""
+    rows = list(results)
+    width = max((len(r.claim.id) for r in rows), default=0)
+    lines = []
+    for r in rows:
+        mark = "✓" if r.as_expected else "✗"
+        lines.append(
+            f"{mark} {r.claim.id:<{width}}  {r.verdict.value:<16}  {evidence_in_words(r)}  [{r.seconds:.1f} s]"
+        )
+        lines += [f"    {failure}" for failure in r.failures]
+    return "\n".join(lines)

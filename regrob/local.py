@@ -1,0 +1,242 @@
+"""The local linear map: network, x → (V, z).
+
+Around almost every x a ReLU network is affine (Eqs. 5 and 14): z(x') = Vᵀx' + c for all x'
+in the polytope Q(x). This module is the only one that looks inside a network; everything
+above it is a function of V, z and the label y.
+
+Shapes. N examples, n input coordinates (an image is flattened), K classes:
+V is (N, n, K), so that V[i, :, k] is the paper's column v_k at example i; z is (N, K).
+
+At a kink (a pre-activation of exactly zero, a tie in a max-pool) several linear maps meet.
+V is then the map of autograd's fixed choice: slope 0 (or the leaky slope) at zero, and the
+first of the tied positions in row-major order. `kinks` tells which examples are affected.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regrob.errors import InputError, NotPiecewiseLinearError
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU)
+
+
+class LocalMap(NamedTuple):
+    """The affine map that the network is around each example.
+
+    Attributes:
+        V: (N, n, K), input axis then class axis: V[i, :, k] is the gradient of logit k.
+        z: (N, K), the logits.
+    """
+
+    V: Tensor
+    z: Tensor
+
+
+def local_map(
+    network: nn.Module, images: Tensor, *, create_graph: bool = False, check: bool = True
+) -> LocalMap:
+    """V and z of a piecewise-linear network at each image (Eqs. 5, 14; J = V in Eqs. 7, 15).
+
+    Args:
+        network: maps (N, …) to logits (N, K), K ≥ 2, each example by itself.
+        images: (N, …), floating point, finite.
+        create_graph: keep the graph, so that functions of V can be differentiated with
+            respect to the weights (a training step with a penalty).
+        check: test that the network is piecewise linear (one extra double backward).
+            Training loops test once and then pass False.
+
+    Raises:
+        InputError: empty batch, wrong dtype, NaN or infinity, logits not of shape (N, K).
+        NotPiecewiseLinearError: softmax attention, GELU, normalisation over the batch, ….
+    """
+    check_images(images)
+    require_frozen_statistics(network)
+    if check:
+        require_piecewise_linear(network, images)
+    with torch.enable_grad():
+        x = images.detach().requires_grad_(True)
+        z = network(x)
+        check_logits(z, images)
+        rows = [
+            # A sum, never a mean: example i's row must not shrink with the batch.
+            torch.autograd.grad(z[:, k].sum(), x, create_graph=create_graph, retain_graph=True)[0]
+            for k in range(z.shape[1])
+        ]
+        V = torch.stack([row.flatten(1) for row in rows], dim=2)  # (N, n, K)
+    return LocalMap(V, z) if create_graph else LocalMap(V.detach(), z.detach())
+
+
+def check_images(images: Tensor) -> None:
+    """Raise InputError unless `images` is a non-empty batch of finite floating-point images."""
+    if not isinstance(images, Tensor) or not images.is_floating_point():
+        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+        raise InputError(f"images must be a floating-point tensor, got {kind}: call .float() first")
+    if images.ndim < 2 or images.shape[0] == 0:
+        raise InputError(
+            f"images must have shape (N, …) with N ≥ 1, got {tuple(images.shape)}: "
+            "add a batch axis with images[None], or check that the batch is not empty"
+        )
+    finite = torch.isfinite(images).flatten(1).all(dim=1)
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0])
+        raise InputError(f"image {first} holds NaN or infinity; every pixel must be finite")
+
+
+def check_logits(z: Tensor, images: Tensor) -> None:
+    """Raise InputError unless z is (N, K) with K ≥ 2 for the N images given."""
+    if z.ndim != 2 or z.shape[0] != images.shape[0] or z.shape[1] < 2:
+        raise InputError(
+            f"the network must return logits of shape ({images.shape[0]}, K) with K ≥ 2, "
+            f"got {tuple(z.shape)}; for one logit use two: stack (v·x, 0)"
+        )
+
+
+def check_labels(y: Tensor, z: Tensor) -> None:
+    """Raise InputError unless y holds one integer class 0 … K-1 for each row of z.
+
+    Args:
+        y: (…), int64.
+        z: (…, K), logits.
+    """
+    if not isinstance(y, Tensor) or y.dtype != torch.int64:
+        kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise InputError(f"labels must be an int64 tensor, got {kind}: call .long() first")
+    if y.shape != z.shape[:-1]:
+        raise InputError(f"labels must have shape {tuple(z.shape[:-1])}, got {tuple(y.shape)}")
+    classes = z.shape[-1]
+    outside = (y < 0) | (y >= classes)
+    if bool(outside.any()):
+        first = int(y[outside][0])
+        raise InputError(f"label {first} is outside 0 … {classes - 1}: the network has {classes} classes")
+
+
+def require_frozen_statistics(network: nn.Module) -> None:
+    """Raise unless each example is mapped by itself: no batch statistics, no dropout noise."""
+    for name, module in network.named_modules():
+        batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if batch_norm and (module.training or module.running_mean is None):
+            raise NotPiecewiseLinearError(
+                f"{type(module).__name__} {name!r} normalises over the batch, so the examples have "
+                "no linear map of their own: call network.eval(), with track_running_stats=True"
+            )
+        if isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0:
+            raise NotPiecewiseLinearError(
+                f"{type(module).__name__} {name!r} is random in training mode: call network.eval()"
+            )
+
+
+def require_piecewise_linear(network: nn.Module, images: Tensor) -> None:
+    """Raise unless the logits' second derivative vanishes at and near the images.
+
+    Autograd differentiates a piecewise-linear network to a Hessian of exact zeros; attention,
+    GELU, tanh and layer normalisation leave something else. Two random directions, two points
+    for every image (itself and a jittered one, since tanh'' vanishes at zero).
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
+
+    with torch.enable_grad():
+        x = torch.cat([images.detach(), images.detach() + 0.1 * noise(images.shape)])
+        x.requires_grad_(True)
+        z = network(x)
+        check_logits(z, x)
+        (slope,) = torch.autograd.grad((z * noise(z.shape)).sum(), x, create_graph=True)
+        if not slope.requires_grad:
+            return
+        (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, allow_unused=True)
+    if bend is not None and bool((bend != 0).any()):
+        curved = sorted({type(m).__name__ for m in network.modules() if _may_bend(m)})
+        hint = f" (look at {', '.join(curved)})" if curved else ""
+        raise NotPiecewiseLinearError(
+            "the network is not piecewise linear: its logits have a second derivative of "
+            f"{float(bend.abs().max()):.1e}{hint}; ReLU, leaky ReLU, max-pooling, convolutions, "
+            "skip connections and BatchNorm in eval mode are"
+        )
+
+
+def _may_bend(module: nn.Module) -> bool:
+    known = (
+        nn.Linear,
+        nn.modules.conv._ConvNd,
+        nn.modules.batchnorm._BatchNorm,
+        nn.modules.pooling._MaxPoolNd,
+        nn.modules.pooling._AvgPoolNd,
+        nn.Flatten,
+        nn.Identity,
+        nn.modules.dropout._DropoutNd,
+        *ACTIVATIONS,
+    )
+    return not any(module.children()) and not isinstance(module, known)
+
+
+def kinks(network: nn.Module, images: Tensor) -> Tensor:
+    """Which examples sit on a kink, where several linear maps meet: (N,) bool.
+
+    A pre-activation that is exactly zero, or a max-pool window whose largest value stands
+    twice (unless that value is a ReLU's zero, where either choice gives the same map).
+    Only activations and poolings that are modules are seen.
+    """
+    check_images(images)
+    found = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal found
+        (h,) = inputs
+        if isinstance(module, ACTIVATIONS):
+            found |= (h == 0).flatten(1).any(dim=1)
+        elif isinstance(module, nn.MaxPool2d):
+            found |= _tied_windows(module, h).flatten(1).any(dim=1)
+
+    hooks = [m.register_forward_pre_hook(note) for m in network.modules()]
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _tied_windows(pool: nn.MaxPool2d, h: Tensor) -> Tensor:
+    """(N, C, L) bool: windows in which the maximum is reached more than once and it matters."""
+    windows = functional.unfold(
+        h.flatten(0, 1)[:, None], pool.kernel_size, pool.dilation, pool.padding, pool.stride
+    )  # (N·C, window, L)
+    largest = windows.max(dim=1, keepdim=True).values
+    tied = (windows == largest).sum(dim=1) > 1
+    if bool((h >= 0).all()):  # behind a ReLU: zeros tie without consequence
+        tied &= largest[:, 0] > 0
+    return tied.unflatten(0, h.shape[:2])
+
+
+def masked_product(network: nn.Sequential, image: Tensor) -> Tensor:
+    """V = W_1 D_1(x) ⋯ W_{d-1} D_{d-1}(x) W_d, multiplied out as below Eq. (5): (n, K).
+
+    The paper's own formula for an `mlp`, kept beside autograd's answer so that the book can
+    hold one against the other. D_j has entries in {slope, 1}: Eq. (4) prints the case slope 0.
+
+    Args:
+        network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
+        image: one image, any shape with n entries.
+    """
+    activation = image.detach().flatten()
+    V = torch.eye(activation.numel(), dtype=image.dtype, device=image.device)
+    for module in network:
+        if isinstance(module, nn.Linear):
+            activation = module(activation).detach()
+            V = V @ module.weight.detach().T
+        elif isinstance(module, nn.ReLU | nn.LeakyReLU):
+            slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
+            diagonal = torch.where(activation > 0, 1.0, slope).to(image)
+            activation = diagonal * activation
+            V = V * diagonal
+        elif not isinstance(module, nn.Flatten):
+            raise InputError(f"masked_product reads Linear, ReLU and LeakyReLU, got {type(module).__name__}")
+    return V

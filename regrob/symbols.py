@@ -1,0 +1,147 @@
+"""SymPy helpers: one cross-entropy for every n and K, and proofs that raise when they fail.
+
+The loss is written with indexed sums, so that a derivation is valid for every input size n
+and every number of classes K at once. A derivative of a sum brings Kronecker deltas;
+`differentiate` collapses them. (`diff` of a MatrixSymbol product is of no use here: it
+returns 0 without a word.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+from sympy.concrete.delta import deltasummation
+
+from regrob.errors import ProofError
+
+Expr = sp.Expr
+
+
+def prove_zero(expression: Expr, *, because: str = "") -> Expr:
+    """Return 0 if SymPy can reduce the expression to it.
+
+    Raises:
+        ProofError: it cannot, or the expression is not zero.
+
+    >>> t = sp.symbols("t")
+    >>> prove_zero((t + 1)**2 - t**2 - 2*t - 1)
+    0
+    """
+    for reduce in (sp.expand, sp.simplify, lambda e: sp.simplify(sp.expand(e)), sp.radsimp):
+        if reduce(expression) == 0:
+            return sp.S.Zero
+    remainder = sp.simplify(expression)
+    raise ProofError(f"not proved zero{': ' + because if because else ''}; what is left is {remainder}")
+
+
+def prove_equal(left: Expr, right: Expr, *, because: str = "") -> Expr:
+    """Return the common value if SymPy can prove left = right; raise ProofError otherwise."""
+    prove_zero(left - right, because=because or f"{left} = {right}")
+    return right
+
+
+def prove_sign(expression: Expr, sign: str, *, certificate: Expr | None = None) -> Expr:
+    """Prove that an expression is positive or nonnegative and return its certificate.
+
+    A certificate is an equal expression whose sign SymPy reads off its parts: a product or a
+    sum of squares of symbols whose signs were declared. Plots prove nothing.
+
+    Args:
+        expression: what is to be signed.
+        sign: "positive" or "nonnegative"; negate the expression for the others.
+        certificate: the equal expression; the expression's own factored form if None.
+
+    Raises:
+        ProofError: the certificate is not equal to the expression, or shows no sign.
+
+    >>> p = sp.symbols("p", positive=True)
+    >>> prove_sign(p**2 + 2*p, "positive")
+    p*(p + 2)
+    """
+    if sign not in ("positive", "nonnegative"):
+        raise ValueError(f"sign must be 'positive' or 'nonnegative', got {sign!r}")
+    proof = sp.factor(expression) if certificate is None else certificate
+    if certificate is not None:
+        prove_zero(expression - certificate, because="the certificate equals the expression")
+    if not getattr(proof, f"is_{sign}"):
+        raise ProofError(f"not proved {sign}: {proof}")
+    return proof
+
+
+def differentiate(expression: Expr, by: Expr, index: sp.Symbol) -> Expr:
+    """∂expression/∂by, with every sum over `index` of a Kronecker delta collapsed.
+
+    The index of `by` is taken to lie within the range of the sum, which is what lets the
+    delta pick exactly one term.
+    """
+
+    def is_delta_sum(part: Expr) -> bool:
+        return (
+            isinstance(part, sp.Sum)
+            and part.function.has(sp.KroneckerDelta)
+            and part.limits[0][0] == index
+        )
+
+    return sp.diff(expression, by).replace(
+        is_delta_sum,
+        lambda part: deltasummation(part.function, part.limits[0], no_piecewise=True),
+    )
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """L(x) = log Σ_k exp z_k − z_y with z_k = Σ_c v[c,k] x[c], for symbolic n and K.
+
+    Attributes:
+        n, K: input size and number of classes, symbolic.
+        a, b, c: input indices; `c` is summed over.
+        k: class index that is summed over.
+        y: the label.
+        v, x: V's entries v[c, k] and the input's x[c].
+    """
+
+    n: sp.Symbol
+    K: sp.Symbol
+    a: sp.Symbol
+    b: sp.Symbol
+    c: sp.Symbol
+    k: sp.Symbol
+    y: sp.Symbol
+    v: sp.IndexedBase
+    x: sp.IndexedBase
+
+    def logit(self, k: Expr) -> Expr:
+        """z_k."""
+        return sp.Sum(self.v[self.c, k] * self.x[self.c], (self.c, 0, self.n - 1))
+
+    @property
+    def partition(self) -> Expr:
+        """Σ_k exp z_k."""
+        return sp.Sum(sp.exp(self.logit(self.k)), (self.k, 0, self.K - 1))
+
+    @property
+    def loss(self) -> Expr:
+        """L = −log p_y."""
+        return sp.log(self.partition) - self.logit(self.y)
+
+    def mean(self, term: Expr) -> Expr:
+        """Σ_k p_k · term_k: the average of an expression in k under the predicted p."""
+        weighted = sp.Sum(term * sp.exp(self.logit(self.k)), (self.k, 0, self.K - 1))
+        return weighted / self.partition
+
+    def gradient(self) -> Expr:
+        """∂L/∂x[a], differentiated, not quoted."""
+        return differentiate(self.loss, self.x[self.a], self.c)
+
+    def hessian(self) -> Expr:
+        """∂²L/∂x[a]∂x[b], differentiated, not quoted."""
+        return differentiate(self.gradient(), self.x[self.b], self.c)
+
+
+def cross_entropy() -> CrossEntropy:
+    """The symbolic loss with fresh symbols n, K, a, b, c, k, y, v, x."""
+    n, K = sp.symbols("n K", integer=True, positive=True)
+    a, b, c, k, y = sp.symbols("a b c k y", integer=True, nonnegative=True)
+    v, x = sp.IndexedBase("v", real=True), sp.IndexedBase("x", real=True)
+    return CrossEntropy(n, K, a, b, c, k, y, v, x)
