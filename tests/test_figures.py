@@ -1,0 +1,105 @@
+"""The figures show what the formulas say, and leave matplotlib's settings as they found them."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import matplotlib as mpl
+import pytest
+import torch
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from regrob import figures, penalties
+from regrob.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_importing_the_module_does_not_load_matplotlib():
+    code = "import sys, regrob.figures; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_style_is_undone():
+    before = mpl.rcParams.copy()
+    with figures.style():
+        assert mpl.rcParams["svg.hashsalt"] == "regrob"
+        assert mpl.rcParams["figure.facecolor"] == "white"
+    assert mpl.rcParams == before
+
+
+def test_every_penalty_has_its_own_colour_dashes_and_marker():
+    assert set(figures.PENALTY_STYLE) == {"none", *penalties.PENALTIES}
+    for part in ("label", "colour", "linestyle", "marker"):
+        values = [getattr(look, part) for look in figures.PENALTY_STYLE.values()]
+        assert len(set(values)) == len(values), part
+
+
+@pytest.mark.parametrize("nu", [0.5, 1.0, 3.0])
+def test_figure_1_right_panel_is_the_closed_form(nu):
+    with figures.style():
+        right = figures.figure_1(nu).axes[1]
+    bold = [line for line in right.lines if line.get_label() == f"ν = {nu:g}"]
+    p, radius = (torch.as_tensor(values) for values in bold[0].get_data())
+    assert radius[0] == 0
+    assert bool((radius.diff() > 0).all())
+    p, radius = p[1:], radius[1:]
+    xi = torch.log(2 * p)
+    naive = (torch.sqrt(1 + 2 * p * xi / (1 - p)) - 1) / (p * nu)
+    assert torch.allclose(radius, naive, rtol=1e-9)
+
+
+def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
+    with figures.style():
+        left = figures.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
+    dots = [line for line in left.lines if line.get_marker() == "o"]
+    assert len(dots) == 2
+    for p, dot in zip((0.6, 0.9), dots, strict=True):
+        (t,), (height,) = dot.get_data()
+        q = 1 - p
+        model = -torch.log(torch.tensor(p, dtype=torch.float64)) + q * 2 * t + 0.5 * p * q * (2 * t) ** 2
+        assert float(model) == pytest.approx(height, rel=1e-6)
+        assert height == pytest.approx(float(torch.log(torch.tensor(2.0))))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"nu": 0.0}, {"nu": -1.0}, {"probabilities": (0.4,)}, {"probabilities": (1.0,)}]
+)
+def test_figure_1_refuses_what_has_no_radius(bad):
+    with pytest.raises(InputError):
+        figures.figure_1(**bad)
+
+
+def test_the_same_figure_is_the_same_svg():
+    def drawn() -> bytes:
+        out = io.BytesIO()
+        with figures.style():
+            figures.figure_1().savefig(out, format="svg", metadata={"Date": None})
+        return out.getvalue()
+
+    assert drawn() == drawn()
+
+
+def test_digits_takes_both_shapes_and_titles():
+    images = torch.rand(3, 1, 28, 28)
+    for given in (images, images[:, 0]):
+        figure = figures.digits(given, ["a", "b", "c"])
+        shown = [torch.as_tensor(axes.images[0].get_array().data) for axes in figure.axes]
+        assert torch.equal(torch.stack(shown), images[:, 0])
+        assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c"]
+
+
+def test_digits_names_what_is_wrong():
+    with pytest.raises(InputError, match="shape"):
+        figures.digits(torch.rand(2, 3, 28, 28))
+    with pytest.raises(InputError, match="titles"):
+        figures.digits(torch.rand(2, 28, 28), ["one"])
