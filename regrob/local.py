@@ -234,7 +234,7 @@ def masked_product(network: nn.Sequential, image: Tensor) -> Tensor:
             V = V @ module.weight.detach().T
         elif isinstance(module, nn.ReLU | nn.LeakyReLU):
             slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
-            diagonal = torch.where(activation > 0, 1.0, slope).to(image)
+            diagonal = torch.where(activation > 0, activation.new_ones(()), slope)
             activation = diagonal * activation
             V = V * diagonal
         elif not isinstance(module, nn.Flatten):
