@@ -1,0 +1,60 @@
+"""How much to compute: quick for a laptop, standard for a GPU, paper for the paper's protocol."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from regrob.errors import InputError
+
+VARIABLE = "REGROB_PRESET"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The sizes of an experiment.
+
+    Attributes:
+        name: as REGROB_PRESET and the results files spell it.
+        iterations: of training a reference network from scratch.
+        fine_tuning: iterations with a penalty that follow. The paper leaves this number out;
+            we take as many as for the reference.
+        seeds: networks trained for each setting.
+        weights: the grid of λ.
+        images: held-out images attacked; None for all of them.
+        full_data: train on the full data set, not on the embedded subset.
+    """
+
+    name: str
+    iterations: int
+    fine_tuning: int
+    seeds: int
+    weights: tuple[float, ...]
+    images: int | None
+    full_data: bool
+
+
+PAPER_WEIGHTS = (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""The λ grid of Appendix F for MNIST."""
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset("quick", 300, 300, 1, (1e-2, 0.1, 0.4), 200, full_data=False),
+        Preset("standard", 5_000, 5_000, 3, PAPER_WEIGHTS, 1_000, full_data=True),
+        Preset("paper", 50_000, 50_000, 10, PAPER_WEIGHTS, None, full_data=True),
+    )
+}
+
+
+def preset(name: str | None = None) -> Preset:
+    """The preset of this name; if None, the one that REGROB_PRESET names, else quick.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    wanted = name or os.environ.get(VARIABLE) or "quick"
+    if wanted not in PRESETS:
+        source = "" if name else f" (from {VARIABLE})"
+        raise InputError(f"no preset is called {wanted!r}{source}; there are {', '.join(PRESETS)}")
+    return PRESETS[wanted]
