@@ -176,7 +176,8 @@ def figure_1(
         if other != nu:
             right.plot(predicted, tau / other, color="#b0b0b0", linestyle="-", linewidth=1.0)
             height = float(radii.taylor_margin(torch.logit(torch.tensor(0.85, dtype=torch.float64)))) / other
-            right.text(0.85, height, f"{other:g}", color=GREY, fontsize=9, va="bottom", ha="right")
+            side = "bottom" if other < nu else "top"
+            right.text(0.85, height, f"{other:g}", color=GREY, fontsize=9, va=side, ha="right")
     right.plot(predicted, tau / nu, color=BLUE, linestyle="-", label=f"ν = {nu:g}")
     right.set(xlabel="predicted probability $p_y$", ylabel=r"$\|r^*\|_2$", xlim=(0.5, 1.0), ylim=(0, 12))
     right.legend(loc="upper left")
