@@ -1,0 +1,49 @@
+"""The fast gradient sign method: one step to a corner of the ℓ∞ ball."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from regrob.attacks.result import (
+    AttackResult,
+    Box,
+    ascent,
+    check_size,
+    conclude,
+    inside,
+    prepare,
+    saturates,
+)
+
+
+def fgsm(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float = 0.1,
+    box: Box = (0.0, 1.0),
+    targets: Tensor | None = None,
+) -> AttackResult:
+    """x + ε sign ∇L(x, y), clipped to the box (Goodfellow et al. 2015).
+
+    It maximises the loss over ‖r‖∞ ≤ ε exactly if the network is linear with two classes,
+    box aside; Eq. (2) of the paper asks for that maximum in general.
+
+    Args:
+        network: maps (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
+        images: (N, …), floating point.
+        labels: (N,), int64.
+        epsilon: ε ≥ 0, in pixels' units.
+        box: the range of a pixel, or None for no constraint.
+        targets: (N,), int64: step down the loss of these classes instead, towards them.
+
+    Raises:
+        InputError: see `result.prepare`; a negative or infinite ε.
+    """
+    check_size("epsilon", epsilon)
+    x, goal = prepare(network, images, labels, targets=targets, box=box)
+    gradient, z = ascent(network, x, goal)
+    perturbed = inside(x + epsilon * gradient.sign(), box)
+    saturated = int(saturates(z, labels).sum())
+    return conclude(network, x, perturbed, goal, norm="linf", saturated=saturated)

@@ -1,0 +1,100 @@
+"""Projected gradient descent: many small sign steps inside the ℓ∞ ball."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regrob.attacks.result import (
+    AttackResult,
+    Box,
+    Goal,
+    ascent,
+    check_count,
+    check_size,
+    conclude,
+    inside,
+    prepare,
+    saturates,
+)
+from regrob.errors import InputError
+
+
+def pgd(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epsilon: float = 0.1,
+    steps: int = 40,
+    step_size: float = 0.01,
+    restarts: int = 1,
+    random_start: bool = True,
+    seed: int = 0,
+    box: Box = (0.0, 1.0),
+    targets: Tensor | None = None,
+) -> AttackResult:
+    """Climb the loss by sign steps, projected to the ball and the box (Madry et al. 2018).
+
+    Of all the points visited, the original included, the one returned is a success if any
+    is, and has the largest loss among those: a later step or restart never loses a success.
+
+    Args:
+        network: maps (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
+        images: (N, …), floating point.
+        labels: (N,), int64.
+        epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
+        steps: how many steps, 40 in the original.
+        step_size: of each, 0.01 in the original.
+        restarts: how many times to start; each start is random if `random_start`.
+        random_start: start uniformly in the ball, else at the image.
+        seed: of the random starts.
+        box: the range of a pixel, or None for no constraint.
+        targets: (N,), int64: step down the loss of these classes instead, towards them.
+
+    Raises:
+        InputError: see `result.prepare`; a negative size; fewer than one step or restart;
+            several restarts from one and the same point.
+    """
+    check_size("epsilon", epsilon)
+    check_size("step_size", step_size)
+    check_count("steps", steps)
+    check_count("restarts", restarts)
+    if restarts > 1 and not random_start:
+        raise InputError(f"{restarts} restarts without random_start would all be the same one")
+    x, goal = prepare(network, images, labels, targets=targets, box=box)
+    generator = torch.Generator().manual_seed(seed)
+    best = _Best(network, x, goal, labels)
+    for _ in range(restarts):
+        current = x
+        if random_start:
+            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
+            current = inside(x + epsilon * noise.to(x), box)
+        for _ in range(steps):
+            gradient, z = ascent(network, current, goal)
+            best.offer(current, z)
+            moved = current + step_size * gradient.sign()
+            current = inside(x + (moved - x).clamp(-epsilon, epsilon), box)
+        with torch.no_grad():
+            best.offer(current, network(current))
+    return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
+
+
+class _Best:
+    """The best point seen for each example: successes first, then the larger loss."""
+
+    def __init__(self, network: nn.Module, images: Tensor, goal: Goal, labels: Tensor) -> None:
+        with torch.no_grad():
+            z = network(images)
+        self.goal, self.labels = goal, labels
+        self.images, self.success, self.score = images.clone(), goal.reached(z), goal.score(z)
+        self.saturated = saturates(z, labels)
+
+    def offer(self, images: Tensor, z: Tensor) -> None:
+        """Take over the examples in which these images are better."""
+        success, score = self.goal.reached(z), self.goal.score(z)
+        better = (success & ~self.success) | ((success == self.success) & (score > self.score))
+        self.images[better] = images[better]
+        self.success = torch.where(better, success, self.success)
+        self.score = torch.where(better, score, self.score)
+        self.saturated |= saturates(z, self.labels)
