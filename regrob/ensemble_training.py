@@ -1,0 +1,156 @@
+"""The training loop of an ensemble: batches, learning rate, divergence, CUDA graphs, resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regrob.data import Task
+from regrob.ensemble import Ensemble
+from regrob.errors import InputError
+from regrob.training import CaffePolicy, batches
+
+CHUNK = 250
+"""Iterations between two looks at the losses; a checkpoint can be written after each."""
+
+
+@dataclass
+class Progress:
+    """Where an ensemble's training stands.
+
+    Attributes:
+        iteration: how many steps are done.
+        diverged_at: (M,) int64, the first iteration with a loss or penalty that is not
+            finite, −1 where there is none. From there on that member's weights mean nothing.
+        loss, penalty: (M,), means over the last chunk.
+    """
+
+    iteration: int
+    diverged_at: Tensor
+    loss: Tensor
+    penalty: Tensor
+
+
+def train_ensemble(
+    ensemble: Ensemble,
+    task: Task,
+    seeds: Sequence[int],
+    *,
+    iterations: int,
+    policy: CaffePolicy = CaffePolicy(),
+    start: Progress | None = None,
+) -> Iterator[Progress]:
+    """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
+
+    Member m sees the batches that `training.train` would show it with seeds[m], so that it
+    ends where a solo run ends. Stop consuming at any yield and go on later with `start` and
+    the ensemble's `state`: the result is the same.
+
+    Args:
+        ensemble: changed in place; runs on the device it is on.
+        task: supplies the training images.
+        seeds: M seeds of the data order; equal seeds share their batches.
+        iterations: total, counted from zero, including those of `start`.
+        start: where an earlier run stopped.
+    """
+    if len(seeds) != ensemble.members:
+        raise InputError(f"{ensemble.members} members need as many seeds, got {len(seeds)}")
+    device = ensemble.weights.device
+    images = task.train_images.to(ensemble.weights)
+    labels = task.train_labels.to(device)
+    distinct = sorted(set(seeds))
+    row_of_member = torch.tensor([distinct.index(seed) for seed in seeds], device=device)
+    orders = [batches(len(labels), policy.batch, seed=seed) for seed in distinct]
+    progress = start or _at_zero(ensemble)
+    for _ in range(progress.iteration):  # fast-forward: the order is cheap to replay
+        for order in orders:
+            next(order)
+    buffers = _Buffers.empty(ensemble, len(distinct), policy.batch)
+    run_one = _one_step(ensemble, images, labels, row_of_member, buffers)
+    done = progress.iteration
+    while done < iterations:
+        count = min(CHUNK, iterations - done)
+        index = torch.stack([torch.stack([next(order) for _ in range(count)]) for order in orders], dim=1)
+        buffers.index[:count] = index.to(device)
+        rates = [policy.learning_rate(t) for t in range(done, done + count)]
+        buffers.rates[:count] = torch.tensor(rates, dtype=torch.float64).to(buffers.rates)
+        buffers.cursor.zero_()
+        for _ in range(count):
+            run_one()
+        done += count
+        progress = _summarise(progress, buffers, done, count)
+        yield progress
+
+
+def _at_zero(ensemble: Ensemble) -> Progress:
+    nothing = torch.full((ensemble.members,), float("nan"))
+    return Progress(0, torch.full((ensemble.members,), -1), nothing, nothing)
+
+
+def _summarise(before: Progress, buffers: _Buffers, done: int, count: int) -> Progress:
+    finite = torch.isfinite(buffers.loss[:count]) & torch.isfinite(buffers.penalty[:count])  # (T, M)
+    finite = finite.cpu()
+    first = (~finite).to(torch.int64).argmax(dim=0) + (done - count)
+    newly = (before.diverged_at < 0) & ~finite.all(dim=0)
+    return Progress(
+        done,
+        torch.where(newly, first, before.diverged_at),
+        buffers.loss[:count].mean(dim=0).cpu(),
+        buffers.penalty[:count].mean(dim=0).cpu(),
+    )
+
+
+@dataclass
+class _Buffers:
+    """What a step reads and writes at fixed addresses, so that it can be replayed as a graph."""
+
+    index: Tensor  # (CHUNK, distinct seeds, batch)
+    rates: Tensor  # (CHUNK,)
+    cursor: Tensor  # (1,), the row that the next step reads
+    loss: Tensor  # (CHUNK, M)
+    penalty: Tensor  # (CHUNK, M)
+
+    @classmethod
+    def empty(cls, ensemble: Ensemble, rows: int, batch: int) -> _Buffers:
+        like = ensemble.weights
+        return cls(
+            torch.zeros(CHUNK, rows, batch, dtype=torch.int64, device=like.device),
+            torch.zeros(CHUNK, dtype=like.dtype, device=like.device),
+            torch.zeros(1, dtype=torch.int64, device=like.device),
+            torch.zeros(CHUNK, ensemble.members, dtype=like.dtype, device=like.device),
+            torch.zeros(CHUNK, ensemble.members, dtype=like.dtype, device=like.device),
+        )
+
+
+def _one_step(
+    ensemble: Ensemble, images: Tensor, labels: Tensor, row_of_member: Tensor, buffers: _Buffers
+) -> Callable[[], None]:
+    """A function that takes the next step; on CUDA a captured graph, without launch overhead."""
+
+    def step() -> None:
+        index = buffers.index.index_select(0, buffers.cursor)[0].index_select(0, row_of_member)  # (M, N)
+        rate = buffers.rates.index_select(0, buffers.cursor)[0]
+        seen = ensemble.step(images[index], labels[index], rate)
+        buffers.loss.index_copy_(0, buffers.cursor, seen.loss[None])
+        buffers.penalty.index_copy_(0, buffers.cursor, seen.penalty[None])
+        buffers.cursor.add_(1)
+
+    if images.device.type != "cuda":
+        return step
+    kept = {name: value.clone() for name, value in ensemble.state().items()}
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side), torch.no_grad():
+        for _ in range(3):  # let libraries choose their algorithms before the capture
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.no_grad(), torch.cuda.graph(graph):
+        step()
+    for name, value in ensemble.state().items():
+        value.copy_(kept[name])
+    return graph.replay
+
