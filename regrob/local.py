@@ -14,6 +14,7 @@ first of the tied positions in row-major order. `kinks` tells which examples are
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -51,7 +52,8 @@ def local_map(
             Training loops test once and then pass False.
 
     Raises:
-        InputError: empty batch, wrong dtype, NaN or infinity, logits not of shape (N, K).
+        InputError: empty batch, wrong shape or dtype, NaN or infinity, logits not of shape
+            (N, K) or without a gradient.
         NotPiecewiseLinearError: softmax attention, GELU, normalisation over the batch, ….
     """
     check_images(images)
@@ -60,11 +62,14 @@ def local_map(
         require_piecewise_linear(network, images)
     with torch.enable_grad():
         x = images.detach().requires_grad_(True)
-        z = network(x)
-        check_logits(z, images)
+        z = _logits(network, x)
+        if not z.requires_grad:
+            raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
         rows = [
             # A sum, never a mean: example i's row must not shrink with the batch.
-            torch.autograd.grad(z[:, k].sum(), x, create_graph=create_graph, retain_graph=True)[0]
+            torch.autograd.grad(
+                z[:, k].sum(), x, create_graph=create_graph, retain_graph=True, materialize_grads=True
+            )[0]
             for k in range(z.shape[1])
         ]
         V = torch.stack([row.flatten(1) for row in rows], dim=2)  # (N, n, K)
@@ -89,11 +94,25 @@ def check_images(images: Tensor) -> None:
 
 def check_logits(z: Tensor, images: Tensor) -> None:
     """Raise InputError unless z is (N, K) with K ≥ 2 for the N images given."""
+    wanted = f"the network must return logits of shape ({images.shape[0]}, K) with K ≥ 2, "
+    if not isinstance(z, Tensor):
+        raise InputError(f"{wanted}got a {type(z).__name__}")
     if z.ndim != 2 or z.shape[0] != images.shape[0] or z.shape[1] < 2:
+        raise InputError(f"{wanted}got {tuple(z.shape)}; for one logit use two: stack (v·x, 0)")
+
+
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    """network(images), with a typed error where the two do not fit."""
+    try:
+        z: Tensor = network(images)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
         raise InputError(
-            f"the network must return logits of shape ({images.shape[0]}, K) with K ≥ 2, "
-            f"got {tuple(z.shape)}; for one logit use two: stack (v·x, 0)"
-        )
+            f"the network cannot read images of shape {tuple(images.shape)}, {images.dtype}: {error}"
+        ) from error
+    check_logits(z, images)
+    return z
 
 
 def check_labels(y: Tensor, z: Tensor) -> None:
@@ -101,8 +120,11 @@ def check_labels(y: Tensor, z: Tensor) -> None:
 
     Args:
         y: (…), int64.
-        z: (…, K), logits.
+        z: (…, K), floating point, K ≥ 2.
     """
+    if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 1 or z.shape[-1] < 2:
+        got = f"{z.dtype}, {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
+        raise InputError(f"logits must be a floating-point tensor (…, K) with K ≥ 2, got {got}")
     if not isinstance(y, Tensor) or y.dtype != torch.int64:
         kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
         raise InputError(f"labels must be an int64 tensor, got {kind}: call .long() first")
@@ -124,7 +146,8 @@ def require_frozen_statistics(network: nn.Module) -> None:
                 f"{type(module).__name__} {name!r} normalises over the batch, so the examples have "
                 "no linear map of their own: call network.eval(), with track_running_stats=True"
             )
-        if isinstance(module, nn.modules.dropout._DropoutNd) and module.training and module.p > 0:
+        dropout = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        if module.training and (dropout or isinstance(module, nn.RReLU)):
             raise NotPiecewiseLinearError(
                 f"{type(module).__name__} {name!r} is random in training mode: call network.eval()"
             )
@@ -145,13 +168,18 @@ def require_piecewise_linear(network: nn.Module, images: Tensor) -> None:
     with torch.enable_grad():
         x = torch.cat([images.detach(), images.detach() + 0.1 * noise(images.shape)])
         x.requires_grad_(True)
-        z = network(x)
-        check_logits(z, x)
-        (slope,) = torch.autograd.grad((z * noise(z.shape)).sum(), x, create_graph=True)
+        z = _logits(network, x)
+        if not bool(torch.isfinite(z).all()):
+            raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
+        if not z.requires_grad:
+            return
+        (slope,) = torch.autograd.grad(
+            (z * noise(z.shape)).sum(), x, create_graph=True, materialize_grads=True
+        )
         if not slope.requires_grad:
             return
-        (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, allow_unused=True)
-    if bend is not None and bool((bend != 0).any()):
+        (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, materialize_grads=True)
+    if bool((bend != 0).any()):
         curved = sorted({type(m).__name__ for m in network.modules() if _may_bend(m)})
         hint = f" (look at {', '.join(curved)})" if curved else ""
         raise NotPiecewiseLinearError(
@@ -179,41 +207,56 @@ def _may_bend(module: nn.Module) -> bool:
 def kinks(network: nn.Module, images: Tensor) -> Tensor:
     """Which examples sit on a kink, where several linear maps meet: (N,) bool.
 
-    A pre-activation that is exactly zero, or a max-pool window whose largest value stands
-    twice (unless that value is a ReLU's zero, where either choice gives the same map).
-    Only activations and poolings that are modules are seen.
+    A pre-activation of exactly zero, or a max-pool window whose largest value stands twice
+    (unless it is the zero of the ReLU just before, where either choice gives the same map).
+    Sees the modules ReLU, LeakyReLU, PReLU and MaxPool2d, and no bare functions.
     """
     check_images(images)
     found = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
+    rectified: Tensor | None = None  # what the last ReLU returned
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         nonlocal found
         (h,) = inputs
         if isinstance(module, ACTIVATIONS):
             found |= (h == 0).flatten(1).any(dim=1)
         elif isinstance(module, nn.MaxPool2d):
-            found |= _tied_windows(module, h).flatten(1).any(dim=1)
+            found |= _tied_windows(module, h, zeros_matter=h is not rectified).flatten(1).any(dim=1)
 
-    hooks = [m.register_forward_pre_hook(note) for m in network.modules()]
+    def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal rectified
+        if isinstance(module, nn.ReLU):
+            rectified = output
+
+    hooks = [m.register_forward_pre_hook(before) for m in network.modules()]
+    hooks += [m.register_forward_hook(after) for m in network.modules()]
     try:
         with torch.no_grad():
-            network(images)
+            _logits(network, images)
     finally:
         for hook in hooks:
             hook.remove()
     return found
 
 
-def _tied_windows(pool: nn.MaxPool2d, h: Tensor) -> Tensor:
+def _tied_windows(pool: nn.MaxPool2d, h: Tensor, *, zeros_matter: bool) -> Tensor:
     """(N, C, L) bool: windows in which the maximum is reached more than once and it matters."""
+    (pad_h, pad_w), (stride_h, stride_w) = _pair(pool.padding), _pair(pool.stride)
+    extra_h, extra_w = (stride_h - 1, stride_w - 1) if pool.ceil_mode else (0, 0)
+    padding = (pad_w, pad_w + extra_w, pad_h, pad_h + extra_h)
+    padded = functional.pad(h, padding, value=-math.inf)
     windows = functional.unfold(
-        h.flatten(0, 1)[:, None], pool.kernel_size, pool.dilation, pool.padding, pool.stride
+        padded.flatten(0, 1)[:, None], pool.kernel_size, dilation=pool.dilation, stride=pool.stride
     )  # (N·C, window, L)
-    largest = windows.max(dim=1, keepdim=True).values
-    tied = (windows == largest).sum(dim=1) > 1
-    if bool((h >= 0).all()):  # behind a ReLU: zeros tie without consequence
-        tied &= largest[:, 0] > 0
-    return tied.unflatten(0, h.shape[:2])
+    largest = windows.amax(dim=1)
+    tied = (windows == largest[:, None]).sum(dim=1) > 1
+    tied &= largest > (-math.inf if zeros_matter else 0.0)
+    by_image: Tensor = tied.unflatten(0, h.shape[:2])
+    return by_image
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def masked_product(network: nn.Sequential, image: Tensor) -> Tensor:

@@ -15,12 +15,14 @@ from regrob.local import check_labels
 
 
 def check_map(V: Tensor, z: Tensor) -> None:
-    """Raise InputError unless V is (…, n, K) and z is (…, K), with equal leading axes, K ≥ 2."""
+    """Raise InputError unless V is (…, n, K) and z is (…, K): one dtype, equal axes, K ≥ 2."""
     if V.ndim < 2 or V.shape[:-2] + V.shape[-1:] != z.shape or z.shape[-1] < 2:
         raise InputError(
             "V must have shape (…, n, K) and z shape (…, K) with K ≥ 2, "
             f"got {tuple(V.shape)} and {tuple(z.shape)}"
         )
+    if V.dtype != z.dtype or not V.is_floating_point():
+        raise InputError(f"V and z must share one floating-point dtype, got {V.dtype} and {z.dtype}")
 
 
 def require_binary(V: Tensor) -> None:

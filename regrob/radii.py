@@ -17,21 +17,22 @@ from torch.nn import functional
 
 from regrob import probability, properties
 from regrob.errors import HypothesisError, InputError
-from regrob.local import check_labels
 
 
 def valid(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Where the binary radii are defined: (…) bool.
 
-    Correctly classified (p_y > ½), ν > 0, and a rival whose √q has not underflowed, which in
-    float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
+    Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
+    in float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
     """
     properties.check_map(V, z)
-    properties.require_binary(V)
-    m = probability.logit_margin(z, y)
-    root_q = (0.5 * functional.logsigmoid(-m)).exp()
-    smallest = torch.finfo(z.dtype).tiny
-    return (m > 0) & (properties.cross_lipschitz(V) > 0) & (root_q > smallest)
+    m, nu = probability.logit_margin(z, y), properties.cross_lipschitz(V)
+    return (m > 0) & (nu > 0) & (nu < math.inf) & (_root_q(m) > torch.finfo(z.dtype).tiny)
+
+
+def _root_q(m: Tensor) -> Tensor:
+    """√q, through the logarithm: √ of an underflowed q would lose half of its range."""
+    return (0.5 * functional.logsigmoid(-m)).exp()
 
 
 def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
@@ -39,19 +40,27 @@ def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
     bad = ~valid(V, z, y)
     if not bool(bad.any()):
         return
-    where = tuple(int(i) for i in bad.nonzero()[0])
+    where = _first(bad)
     m = float(probability.logit_margin(z, y)[where])
     nu = float(properties.cross_lipschitz(V)[where])
-    if not m > 0:
+    if math.isnan(m) or not math.isfinite(nu):
+        reason = f"V or z holds NaN or infinity (margin {m:.3g}, ν {nu:.3g})"
+    elif m <= 0:
         reason = f"it is not classified correctly (margin {m:.3g}; p_y must exceed 1/2)"
-    elif not nu > 0:
-        reason = "ν = 0: the classifier is constant there, no perturbation reaches a boundary"
+    elif nu == 0:
+        reason = "ν = 0: the two logits move together, no perturbation reaches a boundary"
     else:
         reason = f"p_y equals 1 to working precision (margin {m:.3g}): the radius overflows"
-    raise HypothesisError(
-        f"example {where if len(where) != 1 else where[0]}: {reason}; "
-        "select the examples where radii.valid(V, z, y) holds"
-    )
+    raise HypothesisError(f"{_name(where)}: {reason}; select the examples where radii.valid(V, z, y) holds")
+
+
+def _first(bad: Tensor) -> tuple[int, ...]:
+    """Index of the first True; () if there is only one example and no axis."""
+    return tuple(int(i) for i in bad.nonzero()[0])
+
+
+def _name(where: tuple[int, ...]) -> str:
+    return "the example" if not where else f"example {', '.join(map(str, where))}"
 
 
 def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
@@ -61,20 +70,31 @@ def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
 
     Args:
         a, b, xi: nonnegative, a + b·ξ > 0.
+
+    >>> root(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(6.0))  # a line: ξ/a
+    tensor(2.)
+    >>> root(torch.tensor(0.0), torch.tensor(2.0), torch.tensor(9.0))  # a parabola: √(2ξ/b)
+    tensor(3.)
     """
     return 2 * xi / (a + torch.sqrt(a.square() + 2 * b * xi))
+
+
+def reach(m: Tensor, xi: Tensor) -> Tensor:
+    """(√(1 + 2pξ/q) − 1) / p from the logit margin m = log(p/q), any sign, and ξ ≥ 0: (…).
+
+    The factor that Props. 3.1, 3.2 and their many-class forms share, as 2ξ / (q + √(q² + 2pqξ)) with √q taken
+    out so that no square underflows.
+    """
+    p, root_q = torch.sigmoid(m), _root_q(m)
+    return 2 * xi / root_q / (root_q + torch.sqrt(root_q.square() + 2 * p * xi))
 
 
 def taylor_margin(m: Tensor) -> Tensor:
     """τ(m) = ν‖r*‖₂, a function of the logit margin m ≥ 0 alone (Prop. 3.1 times ν): (…).
 
-    τ = 2ξ / (q + √(q² + 2pqξ)), with √q taken out so that no square underflows.
     The exact distance in the same units is m itself; τ(m) > m for every m > 0.
     """
-    xi = -torch.log1p(0.5 * torch.expm1(-m))
-    p = torch.sigmoid(m)
-    root_q = (0.5 * functional.logsigmoid(-m)).exp()
-    return 2 * xi / root_q / (root_q + torch.sqrt(root_q.square() + 2 * p * xi))
+    return reach(m, probability.binary_slack(m))
 
 
 def radius_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
@@ -124,17 +144,24 @@ def margin_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
 
     Raises:
         HypothesisError: an example is not classified correctly.
+        InputError: wrong shapes, or NaN or infinity in V.
+
+    >>> V, z = torch.tensor([[3.0, 0.0, 3.0], [0.0, 4.0, 2.0]]), torch.tensor([5.0, 0.0, 3.0])
+    >>> margin_l2(V, z, torch.tensor(0))  # rivals at 5/5 and 2/2
+    tensor(1.)
     """
     properties.check_map(V, z)
-    check_labels(y, z)
-    correct = probability.correctly_classified(z, y)
-    if not bool(correct.all()):
-        where = tuple(int(i) for i in (~correct).nonzero()[0])
+    wrong = ~probability.correctly_classified(z, y)
+    if bool(wrong.any()):
         raise HypothesisError(
-            f"example {where if len(where) != 1 else where[0]} is not classified correctly, so it has "
-            "no margin; select the examples where probability.correctly_classified(z, y) holds"
+            f"{_name(_first(wrong))} is not classified correctly, so it has no margin; "
+            "select the examples where probability.correctly_classified(z, y) holds"
         )
+    broken = ~torch.isfinite(V).flatten(-2).all(dim=-1)
+    if bool(broken.any()):
+        raise InputError(f"V of {_name(_first(broken))} holds NaN or infinity")
     gap = z.gather(-1, y.unsqueeze(-1)) - z  # (…, K), zero at y
     distance = torch.linalg.vector_norm(V - properties.column(V, y), dim=-2)  # (…, K)
     label = functional.one_hot(y, z.shape[-1]).bool()
-    return (gap / distance).masked_fill(label | (distance == 0), math.inf).amin(dim=-1)
+    nearest: Tensor = (gap / distance).masked_fill(label | (distance == 0), math.inf).amin(dim=-1)
+    return nearest

@@ -8,14 +8,14 @@ returns 0 without a word.)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import sympy as sp
+from sympy import Expr
 from sympy.concrete.delta import deltasummation
 
-from regrob.errors import ProofError
-
-Expr = sp.Expr
+from regrob.errors import InputError, ProofError
 
 
 def prove_zero(expression: Expr, *, because: str = "") -> Expr:
@@ -54,13 +54,14 @@ def prove_sign(expression: Expr, sign: str, *, certificate: Expr | None = None) 
 
     Raises:
         ProofError: the certificate is not equal to the expression, or shows no sign.
+        InputError: another word than the two for `sign`.
 
     >>> p = sp.symbols("p", positive=True)
     >>> prove_sign(p**2 + 2*p, "positive")
     p*(p + 2)
     """
     if sign not in ("positive", "nonnegative"):
-        raise ValueError(f"sign must be 'positive' or 'nonnegative', got {sign!r}")
+        raise InputError(f"sign must be 'positive' or 'nonnegative', got {sign!r}")
     proof = sp.factor(expression) if certificate is None else certificate
     if certificate is not None:
         prove_zero(expression - certificate, because="the certificate equals the expression")
@@ -78,15 +79,27 @@ def differentiate(expression: Expr, by: Expr, index: sp.Symbol) -> Expr:
 
     def is_delta_sum(part: Expr) -> bool:
         return (
-            isinstance(part, sp.Sum)
-            and part.function.has(sp.KroneckerDelta)
-            and part.limits[0][0] == index
+            isinstance(part, sp.Sum) and part.function.has(sp.KroneckerDelta) and part.limits[0][0] == index
         )
 
     return sp.diff(expression, by).replace(
         is_delta_sum,
         lambda part: deltasummation(part.function, part.limits[0], no_piecewise=True),
     )
+
+
+def sum_over(expression: Expr, moment: Callable[..., Expr], *variables: sp.Symbol) -> Expr:
+    """Σ over classes of a polynomial in one class's variables, in terms of moments: any K at once.
+
+    Summation is linear, so only Σ_k x_k^i y_k^j … is ever needed; `moment(i, j, …)` names it.
+    A double sum is a sum of a sum: apply this to one class's variables, then to the other's.
+
+    >>> p, a = sp.symbols("p a")
+    >>> sum_over(p * (a - 1)**2, lambda i, j: sp.Symbol(f"S{i}{j}"), p, a)
+    S10 - 2*S11 + S12
+    """
+    terms = sp.Poly(sp.expand(expression), *variables).terms()
+    return sp.Add(*[coefficient * moment(*powers) for powers, coefficient in terms])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, hessian, jacrev, vmap
+from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional
 
 
@@ -47,6 +47,6 @@ def derivatives(network: nn.Module, images: Tensor, y: Tensor) -> Derivatives:
         jacobian = vmap(jacrev(logits))(flat).mT
         gradient = vmap(jacrev(loss))(flat, y)
         # One example at a time: n² numbers each.
-        curved = torch.stack([hessian(loss)(f, label) for f, label in zip(flat, y, strict=True)])
+        curved = torch.stack([jacrev(jacrev(loss))(f, label) for f, label in zip(flat, y, strict=True)])
         value = vmap(loss)(flat, y)
     return Derivatives(value.detach(), jacobian.detach(), gradient.detach(), curved.detach())

@@ -7,6 +7,7 @@ the first is written down; the other two are computed each time the ledger runs.
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from regrob.claims.draw import Draw
-from regrob.errors import ProofError
+from regrob.errors import InputError, ProofError, RegrobError
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -62,7 +63,7 @@ class Check:
             relative residual, an inequality its relative violation (negative when slack).
         tooth: the same for a deliberately wrong variant, which must exceed the tolerance.
         wrong: what the wrong variant gets wrong, in words.
-        tolerance: largest excess that passes.
+        tolerance: largest excess that passes, above zero.
     """
 
     name: str
@@ -70,6 +71,10 @@ class Check:
     tooth: Callable[[Draw], Tensor]
     wrong: str
     tolerance: float = 1e-10
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < math.inf:
+            raise InputError(f"{self.name}: the tolerance must be positive, got {self.tolerance}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ class Counterexample:
 
     Attributes:
         instance: the numbers, in LaTeX, small enough to check by hand.
-        left, right: both sides, as exact SymPy numbers (no floats).
+        left, right: both sides, as exact SymPy numbers (no floats, no free symbols).
         relation: what the paper prints between them: "=", "<=" or ">=".
     """
 
@@ -108,13 +113,17 @@ class Counterexample:
         """Evaluate the relation in exact arithmetic; True if the printed statement is false.
 
         Raises:
-            ProofError: a float got in, or the sign of left − right cannot be decided.
+            ProofError: a float got in, the relation is none of the three, or the sign of
+                left − right cannot be decided.
         """
         import sympy as sp
 
-        if self.left.has(sp.Float) or self.right.has(sp.Float):
-            raise ProofError(f"a counterexample must be exact, got {self.left}, {self.right}")
-        difference = sp.sympify(self.left - self.right)
+        if self.relation not in ("=", "<=", ">="):
+            raise ProofError(f"the relation must be '=', '<=' or '>=', got {self.relation!r}")
+        for side in (self.left, self.right):
+            if not isinstance(side, sp.Expr) or side.has(sp.Float):
+                raise ProofError(f"a counterexample must be exact SymPy numbers, got {side!r}")
+        difference = self.left - self.right
         if difference.equals(0):
             return False
         # evalf raises its own precision until the leading digits are certain.
@@ -169,8 +178,9 @@ class Result:
         claim: what was judged.
         verdict, evidence: computed.
         trials: instances tried, over all checks.
-        worst: the largest excess as a share of its tolerance's check; NaN without checks.
-        tolerance: the tolerance of the check with the largest share.
+        worst: the largest excess of the check that comes closest to its tolerance; NaN
+            without checks, infinite where a check could not be evaluated.
+        tolerance: that check's tolerance.
         counterexample: the exact instance, if the printed statement fails.
         failures: what went wrong, if the verdict is BROKEN; empty otherwise.
         seconds: wall time.
@@ -214,8 +224,8 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
         own_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
         _measure(check, run, trials=trials, seed=own_seed, device=device)
     found = claim.counterexample() if claim.counterexample is not None else None
-    if found is not None and not found.refutes():
-        run.failures.append(f"the counterexample does not refute: {found.instance}")
+    if found is not None:
+        _refute(found, run)
     return Result(
         claim,
         _verdict(claim, run),
@@ -250,22 +260,33 @@ def _derive(derivation: Derivation, run: _Run) -> None:
     run.failures.append(f"the derivation proves a wrong statement too: {derivation.wrong}")
 
 
+def _refute(found: Counterexample, run: _Run) -> None:
+    try:
+        if not found.refutes():
+            run.failures.append(f"the counterexample does not refute: {found.instance}")
+    except ProofError as error:
+        run.failures.append(f"the counterexample proves nothing: {error}")
+
+
 def _measure(check: Check, run: _Run, *, trials: int, seed: int, device: str) -> None:
     def largest(excess: Callable[[Draw], Tensor]) -> tuple[float, int]:
+        """The largest excess, NaN if there is none or it is one; and how many there are."""
         values = excess(Draw(trials, seed, device))
-        if values.numel() == 0 or bool(values.isnan().any()):
-            return float("inf"), values.numel()
-        return float(values.max()), values.numel()
+        return (float(values.max()) if values.numel() else math.nan), values.numel()
 
-    worst, count = largest(check.excess)
+    try:
+        worst, count = largest(check.excess)
+        bite, _ = largest(check.tooth)
+    except RegrobError as error:
+        run.failures.append(f"{check.name}: {error}")
+        return
     run.trials += count
+    if not worst <= check.tolerance:  # true of NaN too
+        run.failures.append(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
+        worst = math.inf if math.isnan(worst) else worst
+    elif Evidence.NUMERIC not in run.evidence:
+        run.evidence.append(Evidence.NUMERIC)
     if not run.worst / run.tolerance > worst / check.tolerance:  # NaN on the first check
         run.worst, run.tolerance = worst, check.tolerance
-    if worst <= check.tolerance:
-        if Evidence.NUMERIC not in run.evidence:
-            run.evidence.append(Evidence.NUMERIC)
-    else:
-        run.failures.append(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
-    bite, _ = largest(check.tooth)
     if not bite > check.tolerance:
         run.failures.append(f"{check.name}: the tooth does not bite ({check.wrong})")

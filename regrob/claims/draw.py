@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,14 +62,17 @@ class Draw:
             low, high: range of the logits' scale (log-uniform); 30 gives q down to e^-60.
         """
         generator = torch.Generator().manual_seed(self.seed)
-        options = {"generator": generator, "dtype": torch.float64}
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(self.trials, *shape, generator=generator, dtype=torch.float64)
 
         def scale(smallest: float, largest: float) -> Tensor:
-            ratio = torch.rand(self.trials, 1, **options)
-            return smallest * (largest / smallest) ** ratio
+            """Log-uniform."""
+            share = torch.rand(self.trials, 1, generator=generator, dtype=torch.float64)
+            return smallest * torch.exp(share * math.log(largest / smallest))
 
-        V = torch.randn(self.trials, inputs, classes, **options) * scale(1e-3, 1e3)[..., None]
-        z = torch.randn(self.trials, classes, **options) * scale(low, high)
+        V = normal(inputs, classes) * scale(1e-3, 1e3)[..., None]
+        z = normal(classes) * scale(low, high)
         kind = torch.randint(8, (self.trials,), generator=generator)
         V[kind == 0] = V[kind == 0][:, :1, :]  # all gradients parallel
         V[kind == 1, :, -1] = V[kind == 1, :, 0]  # two classes move together
@@ -96,7 +100,19 @@ def autograd_noise(sample: Sample) -> Tensor:
     return 1.0 / probability.rival_probability(sample.map.z, sample.map.z.argmax(dim=-1))
 
 
-@functools.lru_cache(maxsize=16)
+def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
+    """‖difference‖ / ‖reference‖ over the last axes, one number an instance."""
+    last = tuple(range(-axes, 0))
+    size = reference.square().sum(dim=last).sqrt()
+    return difference.square().sum(dim=last).sqrt() / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def signed(y: Tensor) -> Tensor:
+    """The paper's label: +1 for class 0 (the column v₊), −1 for class 1."""
+    return (1 - 2 * y).to(torch.float64)
+
+
+@functools.lru_cache(maxsize=32)
 def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
     """Build the samples once for each (classes, seed, device)."""
     generator = torch.Generator().manual_seed(1000 + seed)
@@ -111,9 +127,7 @@ def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
     return tuple(made)
 
 
-def _architectures(
-    classes: int, generator: torch.Generator
-) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
     def mlp(*, bias: bool, slope: float) -> nn.Module:
         network = networks.mlp((8, 16, 12, classes), bias=bias, slope=slope, generator=generator)
         return _scatter(network, generator)
@@ -134,8 +148,9 @@ def _architectures(
         nn.Flatten(),
         nn.Linear(6, classes),
     )
+    trained = _train(networks.mlp((8, 16, 12, classes), generator=generator), classes, generator)
     return [
-        ("trained MLP", _train(networks.mlp((8, 16, 12, classes), generator=generator), classes, generator), (8,)),
+        ("trained MLP", trained, (8,)),
         ("MLP with biases", mlp(bias=True, slope=0.0), (8,)),
         ("MLP without biases", mlp(bias=False, slope=0.0), (8,)),
         ("leaky MLP", mlp(bias=True, slope=0.2), (8,)),

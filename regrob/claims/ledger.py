@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regrob.claims import binary
+from regrob.claims import affine, binary
 from regrob.claims.core import Claim, Evidence, Result, judge
 from regrob.errors import InputError, RegrobError
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*binary.CLAIMS,)}
+CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*affine.CLAIMS, *binary.CLAIMS)}
 """Every claim by id, in the paper's order."""
 
 
@@ -48,13 +49,15 @@ def ancestors(claim: Claim) -> set[str]:
 
 
 def evidence_in_words(result: Result) -> str:
-    """ "general derivation; numeric, 6000 trials, worst 2e-16", and so on."""
+    """What the verdict rests on: "general derivation; numeric, 6000 trials, worst 2e-16"."""
     parts = []
     for kind in result.evidence:
         if kind is Evidence.NUMERIC:
             parts.append(f"{kind.value}, {result.trials} trials in float64, worst {result.worst:.1e}")
         else:
             parts.append(kind.value)
+    if result.counterexample is not None:
+        parts.append("exact counterexample")
     return "; ".join(parts) or "none"
 
 
@@ -72,8 +75,8 @@ def as_record(result: Result) -> dict[str, Any]:
         "expected": claim.expected.value,
         "evidence": [kind.value for kind in result.evidence],
         "trials": result.trials,
-        "worst": None if result.worst != result.worst else result.worst,
-        "tolerance": None if result.tolerance != result.tolerance else result.tolerance,
+        "worst": result.worst if math.isfinite(result.worst) else None,
+        "tolerance": result.tolerance if math.isfinite(result.tolerance) else None,
         "hypotheses": list(claim.hypotheses),
         "depends": list(claim.depends),
         "counterexample": None
@@ -152,8 +155,7 @@ def table(results: Iterable[Result]) -> str:
     lines = []
     for r in rows:
         mark = "✓" if r.as_expected else "✗"
-        lines.append(
-            f"{mark} {r.claim.id:<{width}}  {r.verdict.value:<16}  {evidence_in_words(r)}  [{r.seconds:.1f} s]"
-        )
+        head = f"{mark} {r.claim.id:<{width}}  {r.verdict.value:<16}"
+        lines.append(f"{head}  {evidence_in_words(r)}  [{r.seconds:.1f} s]")
         lines += [f"    {failure}" for failure in r.failures]
     return "\n".join(lines)
