@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from typing import Literal
 from regrob.errors import DataError
 
 VARIABLE = "REGROB_DATA"
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # bytes; what a broken connection can lose
 PATIENCE = 30.0  # seconds without a byte before a mirror is given up
 
 
@@ -202,8 +201,3 @@ def _transfer(url: str, part: Path, *, progress: bool) -> None:
             for block in answer.iter_content(CHUNK):
                 stream.write(block)
                 bar.update(len(block))
-
-
-def total_size(paths: Iterable[Path]) -> int:
-    """Bytes on disk of the files that exist."""
-    return sum(path.stat().st_size for path in paths if path.is_file())
