@@ -255,7 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("what", choices=("run", "check"))
     parser.add_argument("--jobs", type=int, default=1, help="notebooks that run at the same time")
     parser.add_argument("paths", nargs="*", type=Path)
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_intermixed_args(arguments)
     paths = [path.resolve() for path in chosen.paths] or sorted(BOOK.glob("*.ipynb"))
     work: Callable[[Path], list[str]] = run if chosen.what == "run" else check
     if chosen.what == "run" and chosen.jobs > 1:
