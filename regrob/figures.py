@@ -101,6 +101,9 @@ def style() -> Iterator[None]:
     }
     with mpl.rc_context(settings):
         yield
+        interactive = mpl.is_interactive()
+    # A notebook's backend switches this on at its first figure, perhaps inside the block.
+    mpl.interactive(interactive)
 
 
 def digits(images: Tensor, titles: Sequence[str] = (), *, size: float = 1.5) -> Figure:

@@ -37,6 +37,14 @@ def test_style_is_undone():
     assert mpl.rcParams == before
 
 
+def test_style_keeps_a_notebook_interactive():
+    # The inline backend turns this on at the first figure; were it undone, no later one would show.
+    with mpl.rc_context():
+        with figures.style():
+            mpl.interactive(True)
+        assert mpl.is_interactive()
+
+
 def test_every_penalty_has_its_own_colour_dashes_and_marker():
     assert set(figures.PENALTY_STYLE) == {"none", *penalties.PENALTIES}
     for part in ("label", "colour", "linestyle", "marker"):
