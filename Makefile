@@ -1,0 +1,113 @@
+# Everything this project does, from nothing but Python and make. `make help` lists it.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+PORT ?= 8000
+PRESET ?= quick
+SHUFFLE ?= 1
+TORCH ?= torch==2.13.0
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PAGE := _build/html/index.html
+say = @printf '\n\033[1m== %s\033[0m\n'
+
+# One thread a process: tests and notebooks run side by side.
+export OMP_NUM_THREADS ?= 1
+export MPLBACKEND ?= Agg
+export JUPYTER_PREFER_ENV_PATH := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench results picture lock clean
+
+help: ## list what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
+
+$(READY): pyproject.toml requirements.lock
+	$(say) "Setting up $(VENV) from requirements.lock"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) must be Python 3.11 or newer. Name one that is: make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing about 150 packages, torch among them: some minutes the first time."
+	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[dev]'
+	@$(BIN)/python -m pip check
+	@touch $@
+
+book: $(READY) ## execute every notebook afresh and build the pages
+	$(say) "Executing every notebook and building the pages; warnings are errors"
+	@$(BIN)/jupyter-book build . --all -W -n --keep-going || \
+	  { echo "The book did not build. Failed cells are told in _build/html/reports/."; exit 1; }
+	$(say) "The book is ready. Open this page, or run make serve:"
+	@echo "$(CURDIR)/$(PAGE)"
+
+test: unit notebooks-test ## run every test: units, properties, doctests, notebooks
+	$(say) "All tests passed"
+
+unit: $(READY) ## run the tests without the notebooks' (SHUFFLE=n for another order)
+	$(say) "Unit, property and documentation tests, in a shuffled order, $(JOBS) at a time"
+	@$(BIN)/python -m pytest -q -n $(JOBS) --shuffle $(SHUFFLE)
+
+notebooks-test: $(READY) ## run every notebook and compare its stored outputs
+	$(say) "Notebooks: every cell runs, every stored output is compared"
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
+
+browser: $(READY) ## open every built page in Chromium (after make book)
+	$(say) "Opening every built page in Chromium"
+	@$(BIN)/python -m pytest -q tests/test_browser.py
+
+serve: ## show the built book at http://localhost:8000 (PORT=n for another)
+	@test -f $(PAGE) || { echo "There is no built book yet: run make book first."; exit 1; }
+	$(say) "The book is at http://localhost:$(PORT); Ctrl-C ends it"
+	@$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lint: $(READY) ## check style, types and the notebooks' stored form
+	$(say) "Style (ruff)"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --exclude '*.ipynb' .
+	@$(BIN)/ruff format --check --line-length 79 book/*.ipynb
+	$(say) "Types (mypy --strict)"
+	@$(BIN)/mypy --strict regrob book/_tools
+	$(say) "Stored form of the notebooks"
+	@$(BIN)/python book/_tools/notebooks.py check
+
+format: $(READY) ## rewrite the code in the project's style
+	$(say) "Formatting"
+	@$(BIN)/ruff check --fix-only -q .
+	@$(BIN)/ruff format --exclude '*.ipynb' .
+	@$(BIN)/ruff format --line-length 79 book/*.ipynb
+
+notebooks: $(READY) ## run the notebooks again and store what is compared
+	$(say) "Executing the notebooks, $(JOBS) at a time"
+	@$(BIN)/python book/_tools/notebooks.py run --jobs $(JOBS)
+
+bench: $(READY) ## measure speed, with Foolbox as the peer
+	$(say) "Installing the peers and measuring"
+	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[bench]'
+	@$(BIN)/python -m regrob bench
+
+results: $(READY) ## compute the stored results again (PRESET=quick, standard or paper)
+	$(say) "Computing the results of preset $(PRESET) into book/results"
+	@$(BIN)/python -m regrob sweep all --preset $(PRESET) --out book/results --jobs $(JOBS)
+
+picture: $(READY) ## draw the README's picture
+	$(say) "Drawing book/_static/figure_1.svg"
+	@$(BIN)/python book/_tools/picture.py
+
+lock: ## resolve every dependency afresh and rewrite requirements.lock (TORCH= to move torch)
+	$(say) "Resolving all dependencies in a fresh environment; some minutes"
+	@rm -rf _build/lock && $(PYTHON) -m venv _build/lock
+	@_build/lock/bin/python -m pip install -qq '.[dev,bench]' '$(TORCH)'
+	@{ sed -n '/^#/p' requirements.lock; \
+	   _build/lock/bin/python -m pip freeze --all --exclude pip --exclude regrob \
+	   | sed -E -e 's/\+cpu$$//' -e '/^(nvidia|cuda|triton)/d'; } > _build/new.lock
+	@mv _build/new.lock requirements.lock && rm -rf _build/lock
+	@echo "requirements.lock is new. Try it: make test book"
+
+clean: ## remove the environment and everything built
+	$(say) "Removing $(VENV), _build and caches"
+	@rm -rf $(VENV) _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

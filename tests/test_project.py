@@ -1,0 +1,106 @@
+"""The project as a whole: what importing loads, and what its files must not hold."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = {".bib", ".cff", ".css", ".ipynb", ".js", ".lock", ".md", ".py", ".toml", ".yml", ""}
+# Written in pieces, so that this file does not hold what it forbids.
+FOLDERS = "|".join(["ho" + "me", "ro" + "ot", "Us" + "ers", "wo" + "rk", "m" + "nt"])
+MACHINE = re.compile(rf"(?<![\w.}}/-])/({FOLDERS})/\w|\.\./sha" + "red")
+HEAVY = ("matplotlib", "sympy", "pandas", "mlxtend", "ipywidgets", "scipy")
+
+
+def files() -> list[Path]:
+    """Every text file that git tracks or would track."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    found = [ROOT / name for name in listed.stdout.splitlines()]
+    return [path for path in found if path.suffix in TEXT and path.is_file()]
+
+
+def python(code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
+    return result.stdout
+
+
+def test_importing_loads_only_what_is_needed() -> None:
+    code = f"import sys, regrob; print([name for name in {HEAVY} if name in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("module", ["local", "networks", "penalties", "radii", "training", "data", "cli"])
+def test_each_part_loads_without_pictures_and_algebra(module: str) -> None:
+    if not (ROOT / "regrob" / f"{module}.py").exists() and not (ROOT / "regrob" / module).is_dir():
+        pytest.fail(f"regrob.{module} is missing")
+    code = f"import sys, regrob.{module}; print([name for name in {HEAVY} if name in sys.modules])"
+    assert python(code).strip() == "[]"
+
+
+def test_importing_costs_little_more_than_torch() -> None:
+    clock = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+
+    def fastest(module: str) -> float:
+        return min(float(python(clock.format(module))) for _ in range(3))
+
+    torch, ours = fastest("torch"), fastest("regrob.local")
+    assert ours < 1.5 * torch + 0.5, f"regrob {ours:.2f} s, torch {torch:.2f} s"
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:80]}"
+        for path in files()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if MACHINE.search(line)
+    ]
+    assert found == []
+
+
+def test_such_a_path_would_be_seen() -> None:
+    assert MACHINE.search("open('/ho" + "me/me/data')")
+    assert MACHINE.search("see ../sha" + "red/notes.md")
+    assert not MACHINE.search("https://example.org/ho" + "me/page")
+
+
+def test_no_file_is_long() -> None:
+    long = {
+        str(path.relative_to(ROOT)): length
+        for path in (ROOT / "regrob").rglob("*.py")
+        if (length := len(path.read_text(encoding="utf-8").splitlines())) > 350
+    }
+    assert long == {}
+
+
+def test_no_third_party_script_or_font_is_in_the_tree() -> None:
+    large = [path for path in files() if path.suffix in {".js", ".css"} and path.stat().st_size > 50_000]
+    fonts = [path for path in ROOT.glob("book/**/*") if path.suffix in {".woff", ".woff2", ".ttf", ".otf"}]
+    assert large + fonts == []
+
+
+def test_the_lock_holds_versions_only_and_covers_what_is_asked_for() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lock if line and not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", pin)] == []
+    locked = {normal(pin.partition("==")[0]) for pin in pins}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    names = {normal(re.split(r"[\[<>=!~ ;]", requirement)[0]) for requirement in wanted} - {"regrob"}
+    assert names - locked == set()
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
