@@ -1,0 +1,187 @@
+"""HTML pieces made from records: pure functions of records and of a function that links."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from html import escape
+
+from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, errata, verdict_in_words
+
+Link = Callable[[str], str | None]
+"""The address of a claim's statement seen from the current page, or None if it has none yet."""
+
+CSS_CLASS = {HOLDS: "holds", FAILS: "fails", PARTLY: "partly", OPEN: "open", BROKEN: "broken"}
+
+
+def math(tex: str) -> str:
+    """A formula that MathJax renders."""
+    return f'<span class="math notranslate nohighlight">\\({escape(tex)}\\)</span>'
+
+
+def badge(record: Record) -> str:
+    """Symbol, words and colour together."""
+    verdict = record["verdict"]
+    return (
+        f'<span class="verdict {CSS_CLASS[verdict]}"><span aria-hidden="true">{SYMBOL[verdict]}</span>'
+        f" {escape(verdict_in_words(record))}</span>"
+    )
+
+
+def anchor(text: str, address: str | None) -> str:
+    """A link, or the bare text where there is nothing to link to."""
+    return f'<a href="{escape(address)}">{text}</a>' if address else text
+
+
+def inline(record: Record, link: Link) -> str:
+    """The badge inside a sentence, linked to the statement."""
+    name = f'<span class="visually-hidden">{escape(record["title"])}: </span>'
+    return anchor(name + badge(record), link(record["id"]))
+
+
+def strip(records: Iterable[Record], link: Link, run: str) -> str:
+    """The list of claims that opens a chapter."""
+    items = "".join(
+        f"<li>{anchor(escape(place_and_title(r)), link(r['id']))} {badge(r)}</li>" for r in records
+    )
+    return (
+        f'<div class="claim-strip" role="group" aria-label="Claims of this chapter"><ul>{items}</ul>'
+        f'<p class="run">{escape(run)}</p></div>'
+    )
+
+
+def place_and_title(record: Record) -> str:
+    """ "Proposition 3.1, Eqs. (8) and (20): the Taylor radius in closed form"."""
+    place = "New" if record["where"] == "new" else record["where"]
+    return f"{place}: {record['title']}"
+
+
+def foot(record: Record, ledger: str | None) -> str:
+    """The line under a theorem box: verdict, grounds, and the way to the ledger."""
+    more = anchor("in the ledger", f"{ledger}#claim-{record['id']}" if ledger is not None else None)
+    return f'<p class="claim-foot">{badge(record)} <span>{escape(record["grounds"])}</span> {more}</p>'
+
+
+def statement(record: Record) -> str:
+    """As printed, then corrected where they differ; ours if the claim is new."""
+    first = "Ours" if record["text"] == "new" else "As printed"
+    rows = [(first, record["printed"])]
+    if record["corrected"]:
+        rows.append((record["text"].capitalize(), record["corrected"]))
+    shown = "".join(f'<div><dt>{name}</dt><dd class="formula">{math(tex)}</dd></div>' for name, tex in rows)
+    if record["hypotheses"]:
+        shown += f"<div><dt>Needs</dt><dd>{escape('; '.join(record['hypotheses']))}</dd></div>"
+    return f'<dl class="statement">{shown}</dl>'
+
+
+def _controls(records: list[Record]) -> str:
+    def choice(name: str, options: Iterable[str]) -> str:
+        shown = "".join(f"<option>{escape(o)}</option>" for o in dict.fromkeys(options))
+        return (
+            f'<label>{name.capitalize()} <select data-filter="{name}">'
+            f'<option value="">any</option>{shown}</select></label>'
+        )
+
+    return (
+        '<form class="claim-filter" hidden>'
+        '<label>Find <input type="search" data-filter="words" autocomplete="off"></label>'
+        + choice("verdict", (r["verdict"] for r in records))
+        + choice("evidence", (e for r in records for e in r["evidence"]))
+        + choice("text", (r["text"] for r in records))
+        + f'<output aria-live="polite">{len(records)} of {len(records)}</output></form>'
+    )
+
+
+def ledger(records: list[Record], link: Link, download: str) -> str:
+    """The whole ledger: a plain table, filtered by a few lines of script where there are some."""
+    rows = "".join(_ledger_row(r, link) for r in records)
+    columns = ("Claim", "Statement", "Evidence", "Verdict")
+    head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in columns)
+    return (
+        f"{_download(download, 'claims.json')}{_controls(records)}"
+        '<div class="table-wrap"><table class="claims" role="table" aria-label="All claims">'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{rows}</tbody></table></div>'
+    )
+
+
+def _ledger_row(record: Record, link: Link) -> str:
+    words = " ".join([record["id"], record["where"], record["title"], *record["hypotheses"]]).lower()
+    data = {
+        "words": words,
+        "verdict": record["verdict"],
+        "evidence": "|".join(record["evidence"]),
+        "text": record["text"],
+    }
+    attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
+    title = anchor(escape(record["title"]), link(record["id"]))
+    return (
+        f'<tr role="row" id="claim-{escape(record["id"])}"{attributes}>'
+        f'<th role="rowheader" scope="row">{title}<code>{escape(record["id"])}</code>'
+        f"<span>{escape(record['where'])}</span></th>"
+        f'<td role="cell">{statement(record)}</td>'
+        f'<td role="cell">{escape(record["grounds"])}</td>'
+        f'<td role="cell">{badge(record)}{_slip(record)}</td></tr>'
+    )
+
+
+def _slip(record: Record) -> str:
+    if not record["transcription"]:
+        return ""
+    return ' <span class="slip">may be a slip of the text’s recovery, not the authors’</span>'
+
+
+def _download(address: str, name: str) -> str:
+    return f'<p class="download"><a href="{escape(address)}" download>{name}</a>: the same as data.</p>'
+
+
+GROUPS = {
+    "false": (
+        "False as printed",
+        "A counterexample with exact numbers refutes each of these, in whole or in part.",
+    ),
+    "corrected": (
+        "True once corrected",
+        "A misprint or a missing hypothesis; the corrected statement is what the ledger checks.",
+    ),
+    "restated": (
+        "True, and restated",
+        "What is meant is true; the ledger checks a statement with its conditions written out.",
+    ),
+}
+
+
+def errata_page(records: dict[str, Record], link: Link, download: str) -> str:
+    """One entry for each statement that does not simply hold as printed."""
+    shown = _download(download, "errata.json")
+    for key, found in errata(records).items():
+        title, says = GROUPS[key]
+        entries = "".join(_erratum(r, link) for r in found) or "<p>None.</p>"
+        shown += f'<section class="errata"><h3>{title} ({len(found)})</h3><p>{says}</p>{entries}</section>'
+    return shown
+
+
+def _erratum(record: Record, link: Link) -> str:
+    title = anchor(escape(place_and_title(record)), link(record["id"]))
+    return (
+        f'<article class="erratum" id="erratum-{escape(record["id"])}"><h4>{title}</h4>'
+        f"<p>{badge(record)}{_slip(record)} <code>{escape(record['id'])}</code></p>"
+        f"{statement(record)}{_counterexample(record)}</article>"
+    )
+
+
+def _counterexample(record: Record) -> str:
+    found = record["counterexample"]
+    if not found:
+        return ""
+    relation = {"=": "=", "<=": r"\le", ">=": r"\ge"}[found["relation"]]
+    truth = {"=": r"\ne", "<=": ">", ">=": "<"}[found["relation"]]
+    left, right = found["left_tex"], found["right_tex"]
+    exact = rf"{left} \;{truth}\; {right}"
+    decimals = rf"{found['left_value']} {truth} {found['right_value']}"
+    return (
+        '<div class="counterexample"><p><strong>Counterexample.</strong> Take</p>'
+        f'<p class="formula">{math(found["instance"])}.</p>'
+        f"<p>The printed statement asks for left {math(relation)} right, but</p>"
+        f'<p class="formula">{math(exact)},</p>'
+        f'<p>in decimals <span class="formula">{math(decimals)}</span>.</p></div>'
+    )

@@ -1,0 +1,99 @@
+"""The ledger as the pages see it: judged once a build, as plain records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+TRIALS = 200  # per check; `python -m regrob verify` tries more
+HOLDS, FAILS, PARTLY, OPEN, BROKEN = "holds", "fails as printed", "partly", "open", "broken"
+SYMBOL = {HOLDS: "✓", FAILS: "✗", PARTLY: "◐", OPEN: "?", BROKEN: "⚠"}
+
+
+def judge_all(cache: Path) -> dict[str, Record]:
+    """Every claim's record by id, in the paper's order.
+
+    The cache file's name is a hash of the package's own code and of the versions it runs
+    on, so that no verdict outlives a change.
+    """
+    stored = cache / f"ledger-{_fingerprint()}.json"
+    if not stored.exists():
+        records = _judge()
+        cache.mkdir(parents=True, exist_ok=True)
+        for old in cache.glob("ledger-*.json"):
+            old.unlink()
+        stored.write_text(json.dumps(records, ensure_ascii=False), encoding="utf8")
+    return {record["id"]: record for record in json.loads(stored.read_text(encoding="utf8"))}
+
+
+def _judge() -> list[Record]:
+    import sympy as sp
+
+    from regrob.claims.ledger import ancestors, as_record, evidence_in_words, verify
+
+    records = []
+    for result in verify(trials=TRIALS):
+        record = as_record(result)
+        record["as_expected"] = result.as_expected
+        record["grounds"] = evidence_in_words(result)
+        record["ancestors"] = sorted(ancestors(result.claim))
+        found = result.counterexample
+        if found is not None:
+            record["counterexample"] |= {"left_tex": sp.latex(found.left), "right_tex": sp.latex(found.right)}
+        records.append(record)
+    return records
+
+
+def _fingerprint() -> str:
+    import sympy
+    import torch
+
+    import regrob
+
+    digest = hashlib.sha256(
+        repr(
+            (sys.version_info[:3], platform.machine(), torch.__version__, sympy.__version__, TRIALS)
+        ).encode()
+    )
+    package = Path(regrob.__file__).parent
+    for source in (*sorted(package.rglob("*.py")), Path(__file__)):
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:20]
+
+
+def verdict_in_words(record: Record) -> str:
+    """What a badge says: "holds", "holds, corrected", "fails as printed"."""
+    if record["verdict"] == HOLDS and record["text"] != "as printed":
+        return f"{HOLDS}, {record['text']}"
+    return str(record["verdict"])
+
+
+def errata(records: dict[str, Record]) -> dict[str, list[Record]]:
+    """The statements of the paper that do not simply hold as printed, in three groups."""
+    printed = [r for r in records.values() if r["text"] != "new"]
+    return {
+        "false": [r for r in printed if r["verdict"] != HOLDS],
+        "corrected": [r for r in printed if r["verdict"] == HOLDS and r["text"] == "corrected"],
+        "restated": [r for r in printed if r["verdict"] == HOLDS and r["text"] == "restated"],
+    }
+
+
+def summary(records: list[Record]) -> str:
+    """ "8 claims: 4 hold as printed, 1 holds corrected, 1 fails as printed"."""
+    count: dict[str, int] = {}
+    for record in records:
+        words = verdict_in_words(record)
+        words = "holds as printed" if words == HOLDS else words.replace("holds,", "holds")
+        count[words] = count.get(words, 0) + 1
+    parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
+    return f"{len(records)} claim{'s' * (len(records) != 1)}: {', '.join(parts)}"
+
+
+def _plural(words: str, count: int) -> str:
+    return words if count == 1 else words.replace("holds", "hold").replace("fails", "fail")
