@@ -15,6 +15,7 @@ first of the tied positions in row-major order. `kinks` tells which examples are
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -165,28 +166,33 @@ def require_piecewise_linear(network: nn.Module, images: Tensor) -> None:
     def noise(shape: torch.Size) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
 
+    for near in (images, images + 0.1 * noise(images.shape)):
+        bend = _second_derivative(network, near.detach(), noise)
+        if bool((bend != 0).any()):
+            curved = sorted({type(m).__name__ for m in network.modules() if _may_bend(m)})
+            hint = f" (look at {', '.join(curved)})" if curved else ""
+            raise NotPiecewiseLinearError(
+                "the network is not piecewise linear: its logits have a second derivative of "
+                f"{float(bend.abs().max()):.1e}{hint}; ReLU, leaky ReLU, max-pooling, convolutions, "
+                "skip connections and BatchNorm in eval mode are"
+            )
+
+
+def _second_derivative(network: nn.Module, images: Tensor, noise: Callable[[torch.Size], Tensor]) -> Tensor:
+    """Of a random combination of logits, along a random direction: like `images`."""
     with torch.enable_grad():
-        x = torch.cat([images.detach(), images.detach() + 0.1 * noise(images.shape)])
-        x.requires_grad_(True)
+        x = images.requires_grad_(True)
         z = _logits(network, x)
         if not bool(torch.isfinite(z).all()):
             raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
-        if not z.requires_grad:
-            return
-        (slope,) = torch.autograd.grad(
-            (z * noise(z.shape)).sum(), x, create_graph=True, materialize_grads=True
-        )
+        combination = (z * noise(z.shape)).sum()
+        if not combination.requires_grad:
+            return torch.zeros_like(images)
+        (slope,) = torch.autograd.grad(combination, x, create_graph=True, materialize_grads=True)
         if not slope.requires_grad:
-            return
+            return torch.zeros_like(images)
         (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, materialize_grads=True)
-    if bool((bend != 0).any()):
-        curved = sorted({type(m).__name__ for m in network.modules() if _may_bend(m)})
-        hint = f" (look at {', '.join(curved)})" if curved else ""
-        raise NotPiecewiseLinearError(
-            "the network is not piecewise linear: its logits have a second derivative of "
-            f"{float(bend.abs().max()):.1e}{hint}; ReLU, leaky ReLU, max-pooling, convolutions, "
-            "skip connections and BatchNorm in eval mode are"
-        )
+    return bend
 
 
 def _may_bend(module: nn.Module) -> bool:

@@ -41,7 +41,7 @@ def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
     if not bool(bad.any()):
         return
     where = _first(bad)
-    m = float(probability.logit_margin(z, y)[where])
+    m = float(probability.logit_margin(z, y)[where]) + 0.0  # and −0 becomes 0
     nu = float(properties.cross_lipschitz(V)[where])
     if math.isnan(m) or not math.isfinite(nu):
         reason = f"V or z holds NaN or infinity (margin {m:.3g}, ν {nu:.3g})"

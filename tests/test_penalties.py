@@ -1,0 +1,108 @@
+"""The four penalties against their definitions, and their gradients with respect to weights."""
+
+from __future__ import annotations
+
+import oracles
+import pytest
+import torch
+from cases import NAMES, case
+from torch.nn import functional
+
+from regrob import penalties, probability, properties
+from regrob.errors import InputError
+from regrob.local import local_map
+from regrob.penalties import PENALTIES
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(("-2", "-5"))])
+def test_each_penalty_is_its_definition(name: str) -> None:
+    c = case(name)
+    V, z = local_map(c.network, c.images)
+    found = {key: penalty(V, z, c.y) for key, penalty in PENALTIES.items()}
+    noise = 1 / probability.rival_probability(z, z.argmax(dim=-1))
+    for i, (image, label) in enumerate(zip(c.images, c.y, strict=True)):
+        J = oracles.jacobian(c.network, image)
+        loose = 1e-13 * float(noise[i])
+        gradient = oracles.gradient(c.network, image, label)
+        assert float(found["input-gradient"][i]) == pytest.approx(float(gradient @ gradient), rel=loose)
+        assert float(found["jacobian"][i]) == pytest.approx(oracles.frobenius_squared(J), rel=1e-12)
+        H = oracles.hessian(c.network, image, label)
+        assert float(found["curvature"][i]) == pytest.approx(float(torch.linalg.norm(H, ord=2)), rel=loose)
+        assert float(found["cross-lipschitz"][i]) == pytest.approx(oracles.cross_lipschitz_sum(J), rel=1e-12)
+
+
+@pytest.mark.parametrize("y", [0, 1])
+def test_two_classes_by_hand(y: int) -> None:
+    V = torch.tensor([[1.0, -2.0], [0.0, 4.0]], dtype=torch.float64)  # ν = 5
+    z = torch.tensor([4.0, 1.0], dtype=torch.float64).log()  # p = (4/5, 1/5)
+    label = torch.tensor(y)
+    q = (0.2, 0.8)[y]
+    expected = {"input-gradient": 25 * q**2, "jacobian": 21.0, "curvature": 4.0, "cross-lipschitz": 12.5}
+    assert {key: float(penalty(V, z, label)) for key, penalty in PENALTIES.items()} == pytest.approx(
+        expected, rel=1e-13
+    )
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("name", ["with_bias-2", "leaky-3", "relu_then_pool-3"])
+def test_a_training_step_sees_the_right_slope(penalty: str, name: str) -> None:
+    """d(penalty)/d(weights) along a random direction against a central difference."""
+    c = case(name)
+    generator = torch.Generator().manual_seed(4)
+    parameters = [p for p in c.network.parameters() if p.ndim > 1]
+    direction = [torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in parameters]
+
+    def total(create_graph: bool) -> torch.Tensor:
+        V, z = local_map(c.network, c.images, create_graph=create_graph, check=False)
+        return PENALTIES[penalty](V, z, c.y).mean()
+
+    slopes = torch.autograd.grad(total(True), parameters)
+    along = sum(float((s * d).sum()) for s, d in zip(slopes, direction, strict=True))
+    step, values = 1e-6, []
+    for sign in (1, -2):  # forwards by one, then back by two: at −1
+        with torch.no_grad():
+            for p, d in zip(parameters, direction, strict=True):
+                p.add_(sign * step * d)
+        values.append(float(total(False)))
+    difference = (values[0] - values[1]) / (2 * step)
+    assert along == pytest.approx(difference, rel=1e-6)
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_gradcheck(penalty: str, classes: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    V = torch.randn(2, 3, classes, generator=generator, dtype=torch.float64, requires_grad=True)
+    z = torch.randn(2, classes, generator=generator, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([0, 1])
+    assert torch.autograd.gradcheck(lambda a, b: PENALTIES[penalty](a, b, y), (V, z))
+
+
+def test_the_label_enters_the_input_gradient_only() -> None:
+    c = case("with_bias-3")
+    V, z = local_map(c.network, c.images)
+    other = (c.y + 1) % 3
+    for key, penalty in PENALTIES.items():
+        same = torch.equal(penalty(V, z, c.y), penalty(V, z, other))
+        assert same == (key != "input-gradient")
+
+
+def test_a_gradient_of_the_mean_loss_hides_a_factor() -> None:
+    """Why per-example gradients come from a sum: the mean's are N times too small."""
+    c = case("with_bias-3")
+    V, z = local_map(c.network, c.images)
+    x = c.images.clone().requires_grad_(True)
+    (mean,) = torch.autograd.grad(functional.cross_entropy(c.network(x), c.y), x)
+    ours = properties.input_gradient(V, z, c.y)
+    torch.testing.assert_close(3 * mean, ours)
+    torch.testing.assert_close(9 * mean.square().sum(dim=1), penalties.input_gradient_penalty(V, z, c.y))
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_maps_that_do_not_fit_are_refused(penalty: str) -> None:
+    with pytest.raises(InputError, match="V must have shape"):
+        PENALTIES[penalty](torch.zeros(2, 4, 3), torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))
+
+
+def test_names_are_the_command_lines() -> None:
+    assert list(PENALTIES) == ["input-gradient", "jacobian", "curvature", "cross-lipschitz"]
