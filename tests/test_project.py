@@ -51,13 +51,11 @@ def test_each_part_loads_without_pictures_and_algebra(module: str) -> None:
 
 
 def test_importing_costs_little_more_than_torch() -> None:
-    clock = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
-
-    def fastest(module: str) -> float:
-        return min(float(python(clock.format(module))) for _ in range(3))
-
-    torch, ours = fastest("torch"), fastest("regrob.local")
-    assert ours < 1.5 * torch + 0.5, f"regrob {ours:.2f} s, torch {torch:.2f} s"
+    # Processor time, the best of three in turn: a busy machine must not fail this.
+    clock = "import time, {}; print(time.process_time())"
+    runs = [[float(python(clock.format(name))) for name in ("torch", "regrob.local")] for _ in range(3)]
+    torch, ours = (min(times) for times in zip(*runs, strict=True))
+    assert ours < torch + 0.5, f"regrob {ours:.2f} s, torch {torch:.2f} s"
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
