@@ -20,7 +20,8 @@ from torch.nn import functional
 
 from regrob.errors import InputError
 from regrob.gram import ORDER, gram_penalty
-from regrob.stacked import Layer, WeightedLayer, stack
+from regrob.local import LocalMap
+from regrob.stacked import Layer, WeightedLayer, split, stack
 
 
 @dataclass
@@ -101,14 +102,19 @@ class Ensemble:
         return h
 
     @torch.no_grad()
-    def local_maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def pull(self, rows: Tensor) -> Tensor:
+        """V·row for rows (M, N, r, K), at the images that `logits` saw last: (M, N, r, …)."""
+        u = rows
+        for layer in reversed(self.layers):
+            u = layer.pull(u)
+        return u
+
+    def local_maps(self, images: Tensor) -> LocalMap:
         """V (M, N, n, K) and z (M, N, K) of every member at its own images."""
         z = self.logits(images)
         identity = torch.eye(self.classes, dtype=z.dtype, device=z.device)
-        u = identity.expand(*z.shape[:2], -1, -1)
-        for layer in reversed(self.layers):
-            u = layer.pull(u)
-        return u.flatten(3).mT, z
+        rows = self.pull(identity.expand(*z.shape[:2], -1, -1))
+        return LocalMap(rows.flatten(3).mT, z)
 
     @torch.no_grad()
     def step(self, images: Tensor, y: Tensor, rate: Tensor) -> Step:
@@ -147,16 +153,17 @@ class Ensemble:
         few = factor.shape[-1] + 1 < factor.shape[-2]
         # ∂P/∂rows, or, where the penalty has few columns, only its factor.
         mixing = factor if few else factor @ factor.mT
-        t = ((2 * scale * mixing).mT @ rows).unflatten(-1, images.shape[2:])
+        t = split((2 * scale * mixing).mT @ rows, -1, images.shape[2:])
         for layer, h, u in zip(self.layers, inputs, signals, strict=True):
             if isinstance(layer, WeightedLayer):
                 own = (*coefficients.shape, *(1,) * (h.ndim - 2))
                 out = (*coefficients.shape, *(1,) * (u.ndim - 3))
                 carried = (coefficients.view(out) * u).sum(dim=2)  # (M, N, …): the loss's signal
                 if few:
-                    lean = (factor.mT @ u.flatten(3)).unflatten(-1, u.shape[3:])
+                    lean = split(factor.mT @ u.flatten(3), -1, u.shape[3:])
                     x = torch.cat([h.unsqueeze(2), t], dim=2)
-                    layer.accumulate(self.momentum, x, torch.cat([carried.unsqueeze(2), lean], dim=2), carried)
+                    both = torch.cat([carried.unsqueeze(2), lean], dim=2)
+                    layer.accumulate(self.momentum, x, both, carried)
                 else:
                     x = torch.addcmul(t, coefficients.view(own), h.unsqueeze(2))
                     layer.accumulate(self.momentum, x, u, carried)
@@ -187,8 +194,21 @@ class Ensemble:
         """Write member `index` into a network of the same architecture and return it."""
         for layer, module in zip(self.layers, network, strict=True):
             if isinstance(layer, WeightedLayer):
-                layer.write(index, module)  # type: ignore[attr-defined]
+                layer.write(index, module)
         return network
+
+    @torch.no_grad()
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Copy what `state` returned back in.
+
+        Raises:
+            InputError: other names or shapes than this ensemble's.
+        """
+        own = self.state()
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in tensors.items()}:
+            raise InputError("the saved state belongs to another ensemble: names or shapes differ")
+        for name, value in own.items():
+            value.copy_(tensors[name])
 
     def state(self) -> dict[str, Tensor]:
         """All tensors of the ensemble, by name: weights and velocities."""

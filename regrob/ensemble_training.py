@@ -13,6 +13,8 @@ from regrob.ensemble import Ensemble
 from regrob.errors import InputError
 from regrob.training import CaffePolicy, batches
 
+CAFFE = CaffePolicy()
+
 CHUNK = 250
 """Iterations between two looks at the losses; a checkpoint can be written after each."""
 
@@ -40,7 +42,7 @@ def train_ensemble(
     seeds: Sequence[int],
     *,
     iterations: int,
-    policy: CaffePolicy = CaffePolicy(),
+    policy: CaffePolicy = CAFFE,
     start: Progress | None = None,
 ) -> Iterator[Progress]:
     """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
@@ -153,4 +155,3 @@ def _one_step(
     for name, value in ensemble.state().items():
         value.copy_(kept[name])
     return graph.replay
-

@@ -47,10 +47,13 @@ def dominant_eigenvector(B: Tensor, *, squarings: int = 14) -> Tensor:
     index = best[..., None, None].expand(*power.shape[:-1], 1)
     vector = power.gather(-1, index).squeeze(-1)
     size = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
-    return vector / size.clamp_min(torch.finfo(B.dtype).tiny)
+    unit: Tensor = vector / size.clamp_min(torch.finfo(B.dtype).tiny)
+    return unit
 
 
-def gram_penalty(S: Tensor, z: Tensor, y: Tensor, weights: Tensor, kinds: tuple[str, ...] = ORDER) -> GramPenalty:
+def gram_penalty(
+    S: Tensor, z: Tensor, y: Tensor, weights: Tensor, kinds: tuple[str, ...] = ORDER
+) -> GramPenalty:
     """The weighted sum of penalties with its derivatives.
 
     Args:

@@ -11,30 +11,40 @@ space of logits, or one in the space of inputs, that travels with its example.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from regrob.errors import InputError
 
 
-class Layer(Protocol):
+def split(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
+    """One axis taken apart into several."""
+    parts: Tensor = x.unflatten(axis, sizes)
+    return parts
+
+
+class Layer(ABC):
     """What the ensemble asks of a layer."""
 
+    @abstractmethod
     def forward(self, h: Tensor) -> Tensor:
         """(M, N, …) → (M, N, …), remembering masks and indices."""
 
+    @abstractmethod
     def pull(self, u: Tensor) -> Tensor:
         """(M, N, r, outputs…) → (M, N, r, inputs…), the transposed linear map."""
 
+    @abstractmethod
     def push(self, t: Tensor) -> Tensor:
         """(M, N, r, inputs…) → (M, N, r, outputs…), the linear map."""
 
 
-class WeightedLayer:
+class WeightedLayer(Layer):
     """A layer with weights, biases and their momentum.
 
     Attributes:
@@ -48,6 +58,21 @@ class WeightedLayer:
         self.bias = torch.stack(kept).contiguous() if kept else None
         self.weight_velocity = torch.zeros_like(self.weight)
         self.bias_velocity = torch.zeros_like(self.bias) if self.bias is not None else None
+
+    @abstractmethod
+    def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
+        """v ← momentum · v + Σ inputs ⊗ signals, the gradient times the learning rate.
+
+        Args:
+            momentum: Caffe's 0.9.
+            inputs: (M, N, r, inputs…).
+            signals: (M, N, r, outputs…).
+            bias_signals: (M, N, outputs…), what reaches the biases.
+        """
+
+    @abstractmethod
+    def write(self, member: int, module: nn.Module) -> None:
+        """Copy one member's parameters into a module."""
 
     def tensors(self) -> dict[str, Tensor]:
         """The layer's state, by name."""
@@ -79,35 +104,29 @@ class StackedLinear(WeightedLayer):
         biases = [None if layer.bias is None else layer.bias[None] for layer in layers]
         super().__init__([layer.weight.T for layer in layers], biases)
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
         if self.bias is None:
             return torch.bmm(h, self.weight)
         return torch.baddbmm(self.bias, h, self.weight)
 
+    @override
     def pull(self, u: Tensor) -> Tensor:
-        return torch.bmm(u.flatten(1, 2), self.weight.mT).unflatten(1, u.shape[1:3])
+        return split(torch.bmm(u.flatten(1, 2), self.weight.mT), 1, u.shape[1:3])
 
+    @override
     def push(self, t: Tensor) -> Tensor:
-        return torch.bmm(t.flatten(1, 2), self.weight).unflatten(1, t.shape[1:3])
+        return split(torch.bmm(t.flatten(1, 2), self.weight), 1, t.shape[1:3])
 
+    @override
     def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
-        """v ← momentum · v + Σ inputs ⊗ signals, the weight's gradient times the learning rate.
-
-        Args:
-            momentum: Caffe's 0.9.
-            inputs: (M, N, r, inputs).
-            signals: (M, N, r, outputs).
-            bias_signals: (M, N, outputs), what reaches the biases.
-        """
         self.weight_velocity.baddbmm_(inputs.flatten(1, 2).mT, signals.flatten(1, 2), beta=momentum)
         if self.bias_velocity is not None:
             self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=2)
 
-    def write(self, member: int, layer: nn.Linear) -> None:
-        """Copy one member's parameters into a module."""
-        layer.weight.copy_(self.weight[member].T)
-        if self.bias is not None:
-            layer.bias.copy_(self.bias[member, 0])
+    @override
+    def write(self, member: int, module: nn.Module) -> None:
+        _copy(module, self.weight[member].T, None if self.bias is None else self.bias[member, 0])
 
 
 class StackedConvolution(WeightedLayer):
@@ -126,110 +145,142 @@ class StackedConvolution(WeightedLayer):
             self.bias = self.bias[:, None, :, None, None]  # (M, 1, outputs, 1, 1)
             self.bias_velocity = torch.zeros_like(self.bias)
 
-    def _apply(self, x: Tensor, *, transposed: bool = False) -> Tensor:
-        """(M, B, C, H, W) → (M, B, C', H', W')."""
-        operator = functional.conv_transpose2d if transposed else functional.conv2d
+    def _by_member(self, x: Tensor, operator: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+        """Apply operator(x, weight, groups) to each member's (B, C, H, W), or to all at once."""
         if x.device.type == "cpu":
-            return torch.stack([operator(x[m], self.weight[m]) for m in range(x.shape[0])])
+            return torch.stack([operator(x[m], self.weight[m], 1) for m in range(x.shape[0])])
         members = x.shape[0]
         wide = x.transpose(0, 1).flatten(1, 2)  # (B, M·C, H, W)
-        out = operator(wide, self.weight.flatten(0, 1), groups=members)
-        return out.unflatten(1, (members, -1)).transpose(0, 1)
+        out = operator(wide, self.weight.flatten(0, 1), members)
+        return split(out, 1, (members, -1)).transpose(0, 1)
 
+    def _linear(self, x: Tensor) -> Tensor:
+        """(M, B, C, H, W) → (M, B, C', H', W'), without the bias."""
+        return self._by_member(x, lambda x, w, groups: functional.conv2d(x, w, groups=groups))
+
+    @override
     def forward(self, h: Tensor) -> Tensor:
-        z = self._apply(h)
+        self.inside = h.shape[-3:]
+        z = self._linear(h)
         return z if self.bias is None else z + self.bias
 
+    @override
     def pull(self, u: Tensor) -> Tensor:
-        return self._apply(u.flatten(1, 2), transposed=True).unflatten(1, u.shape[1:3])
+        return split(self._by_member(u.flatten(1, 2), self._transposed), 1, u.shape[1:3])
 
+    def _transposed(self, u: Tensor, weight: Tensor, groups: int) -> Tensor:
+        channels, height, width = self.inside
+        like = u.new_empty(u.shape[0], channels * groups, height, width)
+        return _convolution_backward(u, like, weight, groups, wanted=0)
+
+    @override
     def push(self, t: Tensor) -> Tensor:
-        return self._apply(t.flatten(1, 2)).unflatten(1, t.shape[1:3])
+        return split(self._linear(t.flatten(1, 2)), 1, t.shape[1:3])
 
+    @override
     def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
-        """As `StackedLinear.accumulate`, with the layer's own axes (channels, height, width)."""
         x, u = inputs.flatten(1, 2), signals.flatten(1, 2)
         self.weight_velocity.mul_(momentum)
         if x.device.type == "cpu":
             for m in range(x.shape[0]):
-                self.weight_velocity[m] += _weight_gradient(x[m], u[m], self.weight[m], groups=1)
+                self.weight_velocity[m] += _convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
         else:
             members = x.shape[0]
             wide_x, wide_u = x.transpose(0, 1).flatten(1, 2), u.transpose(0, 1).flatten(1, 2)
-            gradient = _weight_gradient(wide_x, wide_u, self.weight.flatten(0, 1), groups=members)
+            gradient = _convolution_backward(wide_u, wide_x, self.weight.flatten(0, 1), members, wanted=1)
             self.weight_velocity += gradient.view_as(self.weight)
         if self.bias_velocity is not None:
             total = bias_signals.sum(dim=(1, 3, 4))[:, None, :, None, None]
             self.bias_velocity.mul_(momentum).add_(total, alpha=2)
 
-    def write(self, member: int, layer: nn.Conv2d) -> None:
-        """Copy one member's parameters into a module."""
-        layer.weight.copy_(self.weight[member])
-        if self.bias is not None and layer.bias is not None:
-            layer.bias.copy_(self.bias[member].flatten())
+    @override
+    def write(self, member: int, module: nn.Module) -> None:
+        _copy(module, self.weight[member], None if self.bias is None else self.bias[member].flatten())
 
 
-def _weight_gradient(x: Tensor, u: Tensor, weight: Tensor, *, groups: int) -> Tensor:
-    """Σ over the batch of the products that form a convolution's weight gradient."""
-    _, gradient, _ = torch.ops.aten.convolution_backward(
-        u, x, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), groups, (False, True, False)
+def _copy(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+    module.get_parameter("weight").copy_(weight)
+    if bias is not None:
+        module.get_parameter("bias").copy_(bias)
+
+
+def _convolution_backward(u: Tensor, x: Tensor, weight: Tensor, groups: int, *, wanted: int) -> Tensor:
+    """The transposed convolution of u (wanted=0), or the weight gradient Σ x ⊗ u (wanted=1)."""
+    mask = (wanted == 0, wanted == 1, False)
+    gradients = torch.ops.aten.convolution_backward(
+        u, x, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), groups, mask
     )
+    gradient: Tensor = gradients[wanted]
     return gradient
 
 
-class StackedRectifier:
-    """ReLU or leaky ReLU: multiplies by slopes that `forward` remembers."""
+class StackedRectifier(Layer):
+    """ReLU or leaky ReLU: pulls and pushes with the slopes of what `forward` saw."""
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
-        self.slopes = torch.where(h > 0, torch.ones_like(h), self.slope)  # (M, N, …)
-        return h * self.slopes
+        self.before = h  # (M, N, …)
+        return functional.relu(h) if self.slope == 0 else functional.leaky_relu(h, self.slope)
 
+    @override
     def pull(self, u: Tensor) -> Tensor:
-        return u * self.slopes.unsqueeze(2)
+        before = self.before.unsqueeze(2)
+        masked: Tensor
+        if self.slope == 0:
+            masked = torch.ops.aten.threshold_backward(u, before, 0.0)
+        else:
+            masked = torch.ops.aten.leaky_relu_backward(u, before, self.slope, False)
+        return masked
 
-    push = pull
+    @override
+    def push(self, t: Tensor) -> Tensor:
+        return self.pull(t)  # a diagonal matrix is its own transpose
 
 
-class StackedMaxPool:
+class StackedMaxPool(Layer):
     """Max-pooling: picks the positions that `forward` remembers, the first of tied ones."""
 
-    def __init__(self, kernel: int, stride: int) -> None:
+    def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int]) -> None:
         self.kernel, self.stride = kernel, stride
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
         self.inside = h.shape[-2:]
-        pooled, index = functional.max_pool2d(
-            h.flatten(0, 1), self.kernel, self.stride, return_indices=True
-        )
+        pooled, index = functional.max_pool2d(h.flatten(0, 1), self.kernel, self.stride, return_indices=True)
         self.outside = pooled.shape[-2:]
-        self.index = index.flatten(-2).unflatten(0, h.shape[:2])  # (M, N, C, positions)
-        return pooled.unflatten(0, h.shape[:2])
+        self.index = split(index.flatten(-2), 0, h.shape[:2])  # (M, N, C, positions)
+        return split(pooled, 0, h.shape[:2])
 
     def _index(self, rows: int) -> Tensor:
         return self.index.unsqueeze(2).expand(-1, -1, rows, -1, -1)
 
+    @override
     def pull(self, u: Tensor) -> Tensor:
         spread = u.new_zeros(*u.shape[:-2], self.inside.numel())
         spread.scatter_add_(-1, self._index(u.shape[2]), u.flatten(-2))
-        return spread.unflatten(-1, self.inside)
+        return split(spread, -1, self.inside)
 
+    @override
     def push(self, t: Tensor) -> Tensor:
-        return t.flatten(-2).gather(-1, self._index(t.shape[2])).unflatten(-1, self.outside)
+        return split(t.flatten(-2).gather(-1, self._index(t.shape[2])), -1, self.outside)
 
 
-class StackedFlatten:
+class StackedFlatten(Layer):
     """(M, N, C, H, W) ↔ (M, N, C·H·W)."""
 
+    @override
     def forward(self, h: Tensor) -> Tensor:
         self.shape = h.shape[2:]
         return h.flatten(2)
 
+    @override
     def pull(self, u: Tensor) -> Tensor:
-        return u.unflatten(-1, self.shape)
+        return split(u, -1, self.shape)
 
+    @override
     def push(self, t: Tensor) -> Tensor:
         return t.flatten(3)
 
@@ -244,7 +295,7 @@ def stack(networks: Sequence[nn.Sequential]) -> list[Layer]:
         raise InputError("an ensemble needs at least one network, got none")
     shapes = [[p.shape for p in network.parameters()] for network in networks]
     if any(shape != shapes[0] for shape in shapes):
-        raise InputError("all members of an ensemble must have one architecture; their parameter shapes differ")
+        raise InputError("the members of an ensemble must have one architecture; parameter shapes differ")
     layers: list[Layer] = []
     for modules in zip(*networks, strict=True):
         first = modules[0]
@@ -257,7 +308,7 @@ def stack(networks: Sequence[nn.Sequential]) -> list[Layer]:
         elif isinstance(first, nn.LeakyReLU):
             layers.append(StackedRectifier(first.negative_slope))
         elif isinstance(first, nn.MaxPool2d) and first.padding == 0 and first.dilation == 1:
-            layers.append(StackedMaxPool(int(first.kernel_size), int(first.stride)))
+            layers.append(StackedMaxPool(first.kernel_size, first.stride))
         elif isinstance(first, nn.Flatten):
             layers.append(StackedFlatten())
         else:

@@ -14,6 +14,7 @@ from regrob.attacks.result import (
     prepare,
     saturates,
 )
+from regrob.pullback import pullback
 
 
 def fgsm(
@@ -43,7 +44,7 @@ def fgsm(
     """
     check_size("epsilon", epsilon)
     x, goal = prepare(network, images, labels, targets=targets, box=box)
-    gradient, z = ascent(network, x, goal)
+    gradient, z = ascent(pullback(network), x, goal)
     perturbed = inside(x + epsilon * gradient.sign(), box)
     saturated = int(saturates(z, labels).sum())
     return conclude(network, x, perturbed, goal, norm="linf", saturated=saturated)

@@ -18,6 +18,7 @@ from regrob.attacks.result import (
     saturates,
 )
 from regrob.errors import InputError
+from regrob.pullback import Pullback, pullback
 
 
 def pgd(
@@ -63,29 +64,28 @@ def pgd(
     if restarts > 1 and not random_start:
         raise InputError(f"{restarts} restarts without random_start would all be the same one")
     x, goal = prepare(network, images, labels, targets=targets, box=box)
+    way_in = pullback(network)
     generator = torch.Generator().manual_seed(seed)
-    best = _Best(network, x, goal, labels)
+    best = _Best(way_in, x, goal, labels)
     for _ in range(restarts):
         current = x
         if random_start:
             noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
             current = inside(x + epsilon * noise.to(x), box)
         for _ in range(steps):
-            gradient, z = ascent(network, current, goal)
+            gradient, z = ascent(way_in, current, goal)
             best.offer(current, z)
             moved = current + step_size * gradient.sign()
             current = inside(x + (moved - x).clamp(-epsilon, epsilon), box)
-        with torch.no_grad():
-            best.offer(current, network(current))
+        best.offer(current, way_in.logits(current))
     return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
 
 
 class _Best:
     """The best point seen for each example: successes first, then the larger loss."""
 
-    def __init__(self, network: nn.Module, images: Tensor, goal: Goal, labels: Tensor) -> None:
-        with torch.no_grad():
-            z = network(images)
+    def __init__(self, way_in: Pullback, images: Tensor, goal: Goal, labels: Tensor) -> None:
+        z = way_in.logits(images)
         self.goal, self.labels = goal, labels
         self.images, self.success, self.score = images.clone(), goal.reached(z), goal.score(z)
         self.saturated = saturates(z, labels)

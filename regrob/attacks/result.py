@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from regrob.errors import InputError
 from regrob.local import check_images, check_labels, check_logits, require_frozen_statistics
 from regrob.probability import logit_margin
+from regrob.pullback import Pullback
 
 Box = tuple[float, float] | None
 NORMS = {"l2": 2.0, "linf": math.inf}
@@ -75,6 +77,12 @@ class Goal:
         m = logit_margin(z, self.classes)
         return m if self.targeted else -m
 
+    def slope(self, z: Tensor) -> Tensor:
+        """∂score/∂z: ∓(e_y − softmax over the rivals), each row summing to zero: (N, K)."""
+        own = functional.one_hot(self.classes, z.shape[-1])
+        rivals = torch.softmax(z.masked_fill(own.bool(), -math.inf), dim=-1)
+        return own - rivals if self.targeted else rivals - own
+
 
 def prepare(
     network: nn.Module, images: Tensor, labels: Tensor, *, targets: Tensor | None, box: Box
@@ -122,14 +130,9 @@ def check_count(name: str, value: int) -> None:
         raise InputError(f"{name} must be at least 1, got {value}")
 
 
-def ascent(network: nn.Module, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
+def ascent(way_in: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
     """∂score/∂x and the logits, at each image: (N, …) and (N, K)."""
-    with torch.enable_grad():
-        x = images.detach().requires_grad_(True)
-        z = network(x)
-        # A sum, never a mean: the examples do not share a scale.
-        (gradient,) = torch.autograd.grad(goal.score(z).sum(), x)
-    return gradient, z.detach()
+    return way_in.gradient(images, goal.slope)
 
 
 def saturates(z: Tensor, labels: Tensor) -> Tensor:

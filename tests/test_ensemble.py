@@ -1,0 +1,203 @@
+"""A member of an ensemble is a solo run: the same weights, to rounding, in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from small_task import small_task
+from torch import Tensor, nn
+
+from regrob import networks
+from regrob.ensemble import Ensemble
+from regrob.ensemble_training import train_ensemble
+from regrob.errors import InputError
+from regrob.gram import ORDER, dominant_eigenvector, gram_penalty
+from regrob.local import local_map
+from regrob.penalties import PENALTIES
+from regrob.pullback import AutogradPullback, StackedPullback, pullback
+from regrob.training import CaffePolicy, train
+
+KINDS = {kind: [0.1 if k == kind else 0.0 for k in ORDER] for kind in ORDER}
+KINDS |= {"none": [0.0] * 4, "all": [0.1, 0.02, 0.1, 0.03], "one row": [0.1, 0.0, 0.1, 0.03]}
+
+
+def perceptron(classes: int, seed: int) -> nn.Sequential:
+    generator = torch.Generator().manual_seed(seed)
+    return networks.mlp((36, 15, 12, classes), slope=0.1, generator=generator).double()
+
+
+def convolution(classes: int, seed: int) -> nn.Sequential:
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 4, 2), nn.Flatten(),
+        nn.Linear(4, 6, bias=False), nn.LeakyReLU(0.2), nn.Linear(6, classes),
+    )  # fmt: skip
+    networks.initialise_caffe(network, torch.Generator().manual_seed(seed))
+    return network.double()
+
+
+BUILDERS = {"perceptron": perceptron, "convolution": convolution}
+
+
+def worst(a: nn.Module, b: nn.Module) -> float:
+    pairs = zip(a.parameters(), b.parameters(), strict=True)
+    return max(float((p - q).detach().abs().max()) for p, q in pairs)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("architecture", BUILDERS)
+def test_step_equals_double_backward(architecture: str, kind: str, classes: int) -> None:
+    build = BUILDERS[architecture]
+    generator = torch.Generator().manual_seed(3)
+    x = torch.rand(2, 5, 1, 6, 6, generator=generator, dtype=torch.float64)
+    y = torch.randint(classes, (2, 5), generator=generator)
+    weights = torch.tensor([KINDS[kind], KINDS[kind]], dtype=torch.float64)
+    weights[1] *= 0.5
+    solos = [build(classes, seed) for seed in (0, 1)]
+    ensemble = Ensemble(solos, weights)
+    rate = torch.tensor(0.05, dtype=torch.float64)
+    for _ in range(3):
+        ensemble.step(x, y, rate)
+    for m, network in enumerate(solos):
+        by_double_backward(network, x[m], y[m], weights[m], steps=3)
+        assert worst(network, ensemble.member(m, build(classes, 9))) < 1e-13
+
+
+def by_double_backward(network: nn.Module, x: Tensor, y: Tensor, weights: Tensor, *, steps: int) -> None:
+    """The same descent, written from scratch."""
+    velocity = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
+    for _ in range(steps):
+        local = local_map(network, x, create_graph=True, check=False)
+        loss = nn.functional.cross_entropy(local.z, y)
+        for weight, kind in zip(weights, ORDER, strict=True):
+            loss = loss + weight * PENALTIES[kind](local.V, local.z, y).mean()
+        named = list(network.named_parameters())
+        gradients = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
+        with torch.no_grad():
+            for (name, p), g in zip(named, gradients, strict=True):
+                g = torch.zeros_like(p) if g is None else g
+                rate = 0.1 if name.endswith("bias") else 0.05
+                velocity[name] = 0.9 * velocity[name] + rate * (g + 5e-4 * p)
+                p -= velocity[name]
+
+
+def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrob.ensemble_training.CHUNK", 7)
+    task = small_task()
+    settings = [("input-gradient", 0.1), ("jacobian", 0.02), ("curvature", 0.2), (None, 0.0)]
+    weights = torch.zeros(4, 4, dtype=torch.float64)
+    for m, (kind, weight) in enumerate(settings):
+        if kind:
+            weights[m, ORDER.index(kind)] = weight
+    ensemble = Ensemble([perceptron(2, m) for m in range(4)], weights)
+    policy = CaffePolicy(base=0.05, batch=8)
+    *_, last = train_ensemble(ensemble, task, [5, 5, 6, 7], iterations=17, policy=policy)
+    assert last.iteration == 17
+    for m, (kind, weight) in enumerate(settings):
+        solo = perceptron(2, m)
+        seed = [5, 5, 6, 7][m]
+        history = train(solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, policy=policy)
+        assert worst(solo, ensemble.member(m, perceptron(2, 9))) < 1e-10
+        assert torch.allclose(last.loss[m].float(), history.loss[14:].mean(), atol=1e-5)
+
+
+def test_resuming_is_bitwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regrob.ensemble_training.CHUNK", 4)
+    task = small_task()
+
+    def fresh() -> Ensemble:
+        return Ensemble([perceptron(2, m).float() for m in range(2)], torch.full((2, 4), 0.05))
+
+    whole = fresh()
+    for _ in train_ensemble(whole, task, [0, 1], iterations=12):
+        pass
+    first = fresh()
+    run = train_ensemble(first, task, [0, 1], iterations=12)
+    stop = next(run)
+    saved = {name: value.clone() for name, value in first.state().items()}
+    second = fresh()
+    second.load_state(saved)
+    for _ in train_ensemble(second, task, [0, 1], iterations=12, start=stop):
+        pass
+    assert all(
+        torch.equal(a, b) for a, b in zip(whole.state().values(), second.state().values(), strict=True)
+    )
+
+
+def test_a_diverging_member_is_marked_and_leaves_the_others_alone() -> None:
+    task = small_task()
+
+    def run(weight: float) -> tuple[Ensemble, Tensor]:
+        weights = torch.tensor([[0.0, 0.1, 0.0, 0.0], [0.0, weight, 0.0, 0.0]])
+        ensemble = Ensemble([perceptron(2, m).float() for m in range(2)], weights)
+        *_, last = train_ensemble(ensemble, task, [0, 1], iterations=60)
+        return ensemble, last.diverged_at
+
+    calm, none = run(0.1)
+    wild, marked = run(1e6)
+    assert none.tolist() == [-1, -1]
+    assert marked[0] == -1
+    assert 0 < marked[1] < 60
+    for a, b in zip(calm.state().values(), wild.state().values(), strict=True):
+        assert torch.equal(a[0], b[0])
+
+
+@pytest.mark.parametrize("architecture", BUILDERS)
+def test_pullback_equals_autograd(architecture: str) -> None:
+    members = [BUILDERS[architecture](3, seed) for seed in (0, 1)]
+    x = torch.rand(8, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    stacked = StackedPullback(Ensemble(members, torch.zeros(2, 4)))
+    gradient, z = stacked.gradient(x, torch.sin)
+    local = stacked.local_map(x)
+    for m, network in enumerate(members):
+        part = slice(4 * m, 4 * m + 4)
+        reference = AutogradPullback(network)
+        expected, logits = reference.gradient(x[part], torch.sin)
+        assert torch.allclose(z[part], logits, atol=1e-14)
+        assert torch.allclose(gradient[part], expected, atol=1e-14)
+        assert torch.allclose(local.V[part], reference.local_map(x[part]).V, atol=1e-14)
+    assert isinstance(pullback(members[0]), StackedPullback)
+    assert isinstance(pullback(networks.Residual(members[0], members[1])), AutogradPullback)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_gram_penalty_equals_autograd(classes: int) -> None:
+    generator = torch.Generator().manual_seed(classes)
+    V = torch.randn(4, 7, classes, generator=generator, dtype=torch.float64).requires_grad_()
+    z = (2 * torch.randn(4, classes, generator=generator, dtype=torch.float64)).requires_grad_()
+    y = torch.randint(classes, (4,), generator=generator)
+    weights = torch.rand(4, 4, generator=generator, dtype=torch.float64)
+    total = sum(weights[:, i] * PENALTIES[kind](V, z, y) for i, kind in enumerate(ORDER))
+    assert isinstance(total, Tensor)
+    by_V, by_z = torch.autograd.grad(total.sum(), (V, z))
+    V, z = V.detach(), z.detach()
+    result = gram_penalty(V.mT @ V, z, y, weights)
+    assert torch.allclose(result.value, total, atol=1e-12)
+    assert torch.allclose(2 * V @ result.factor @ result.factor.mT, by_V, atol=1e-12)
+    assert torch.allclose(result.logits, by_z, atol=1e-12)
+
+
+def test_dominant_eigenvector_equals_eigh_even_when_eigenvalues_are_close() -> None:
+    generator = torch.Generator().manual_seed(0)
+    Q, _ = torch.linalg.qr(torch.randn(6, 6, generator=generator, dtype=torch.float64))
+    for gap in (0.5, 1e-3, 1e-7, 0.0):
+        B = Q @ torch.diag(torch.tensor([1.0, 1.0 - gap, 0.3, 0.1, 0.0, 0.0], dtype=torch.float64)) @ Q.T
+        u = dominant_eigenvector(B)
+        assert abs(float(u @ B @ u) - 1.0) < 1e-7
+    assert torch.isfinite(dominant_eigenvector(torch.zeros(3, 3))).all()
+
+
+def test_bad_ensembles_say_what_is_wrong() -> None:
+    good = perceptron(2, 0)
+    with pytest.raises(InputError, match="at least one network"):
+        Ensemble([], torch.zeros(0, 4))
+    with pytest.raises(InputError, match="shapes differ"):
+        Ensemble([good, perceptron(3, 0)], torch.zeros(2, 4))
+    with pytest.raises(InputError, match="BatchNorm1d has no stacked form"):
+        Ensemble([nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2))], torch.zeros(1, 4))
+    with pytest.raises(InputError, match="nonnegative of shape"):
+        Ensemble([good], -torch.ones(1, 4))
+    with pytest.raises(InputError, match="another ensemble"):
+        Ensemble([good], torch.zeros(1, 4)).load_state({})
+    with pytest.raises(InputError, match="do not divide"):
+        StackedPullback(Ensemble([good, good], torch.zeros(2, 4))).logits(torch.zeros(3, 36))
