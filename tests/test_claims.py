@@ -1,0 +1,415 @@
+"""The ledger: every verdict as expected, every tooth bites, and the judge cannot be fooled."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import math
+import pkgutil
+from collections.abc import Callable
+
+import pytest
+import sympy as sp
+import torch
+from torch import Tensor
+
+import regrob.claims
+from regrob.claims import draw as drawing
+from regrob.claims import ledger
+from regrob.claims.autograd import derivatives
+from regrob.claims.core import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict, judge
+from regrob.claims.draw import Draw
+from regrob.claims.ledger import CLAIMS
+from regrob.errors import HypothesisError, InputError, ProofError, RegrobError
+from regrob.local import kinks
+
+# --- the real claims ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_verdict_is_the_expected_one(name: str) -> None:
+    result = judge(CLAIMS[name], trials=200)
+    assert result.failures == ()
+    assert result.verdict is CLAIMS[name].expected
+    assert result.as_expected
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.checks])
+def test_no_check_hangs_on_the_seed(name: str, seed: int) -> None:
+    checks_only = dataclasses.replace(CLAIMS[name], derivation=None)
+    assert judge(checks_only, trials=100, seed=seed).failures == ()
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_is_complete(name: str) -> None:
+    claim = CLAIMS[name]
+    assert claim.id == name
+    assert claim.id == claim.id.lower()
+    assert " " not in claim.id
+    assert all((claim.where, claim.title, claim.printed, claim.chapter))
+    assert claim.chapter.startswith("book/")
+    assert claim.derivation or claim.checks or claim.counterexample or claim.expected is Verdict.OPEN
+    if claim.text in (Text.CORRECTED, Text.RESTATED):
+        assert claim.corrected
+    if claim.expected in (Verdict.FAILS, Verdict.PARTLY):
+        assert claim.counterexample is not None
+    assert claim.partly == (claim.expected is Verdict.PARTLY)
+
+
+def test_claims_rest_on_known_claims_without_circles() -> None:
+    for claim in CLAIMS.values():
+        assert set(claim.depends) <= set(CLAIMS)
+        assert claim.id not in ledger.ancestors(claim)
+
+
+def test_ancestors_are_transitive() -> None:
+    assert ledger.ancestors(CLAIMS["prop-3.1"]) >= {
+        "lemma-3.2-gradient",
+        "lemma-3.2-hessian",
+        "lemma-3.2-jacobian",
+        "eq-5",
+    }
+    assert ledger.ancestors(CLAIMS["eq-5"]) >= set(CLAIMS["eq-5"].depends)
+
+
+def test_the_ledger_holds_every_modules_claims_once() -> None:
+    names = []
+    for module in pkgutil.iter_modules(regrob.claims.__path__):
+        if module.name != "ledger":
+            found = importlib.import_module(f"regrob.claims.{module.name}")
+            names += [claim.id for claim in getattr(found, "CLAIMS", ())]
+    assert sorted(names) == sorted(CLAIMS)
+
+
+# --- the judge ------------------------------------------------------------------------------
+
+
+def values(*numbers: float) -> Callable[[Draw], Tensor]:
+    return lambda draw: torch.tensor(numbers, dtype=torch.float64)
+
+
+def refuse(draw: Draw) -> Tensor:
+    raise HypothesisError("no such instance")
+
+
+def unproved() -> None:
+    raise ProofError("it is false")
+
+
+def proved() -> None: ...
+
+
+def claim(**fields: object) -> Claim:
+    return Claim(id="x", where="new", title="t", printed="1 = 1", chapter="book/x", **fields)  # type: ignore[arg-type]
+
+
+GOOD = Check("good", values(1e-15, -3.0), values(1.0), "off by one")
+TRUE = Derivation(proved, unproved, "the wrong sign")
+ONE, TWO = sp.Integer(1), sp.Integer(2)
+
+
+def test_evidence_is_what_went_through() -> None:
+    assert judge(claim()).verdict is Verdict.OPEN
+    numeric = judge(claim(checks=(GOOD,)))
+    assert (numeric.verdict, numeric.evidence, numeric.trials) == (Verdict.HOLDS, (Evidence.NUMERIC,), 2)
+    assert numeric.worst == 1e-15
+    both = judge(claim(checks=(GOOD, GOOD), derivation=TRUE))
+    assert both.evidence == (Evidence.GENERAL, Evidence.NUMERIC)
+    assert both.trials == 4
+    finite = judge(claim(derivation=dataclasses.replace(TRUE, evidence=Evidence.FINITE)))
+    assert finite.evidence == (Evidence.FINITE,)
+    assert math.isnan(finite.worst)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"checks": (dataclasses.replace(GOOD, excess=values(0.0, 1e-9)),)}, "good: 1.00e-09 exceeds 1e-10"),
+        ({"checks": (dataclasses.replace(GOOD, excess=values(0.0, math.nan)),)}, "good: nan exceeds"),
+        ({"checks": (dataclasses.replace(GOOD, excess=values()),)}, "good: nan exceeds"),
+        ({"checks": (dataclasses.replace(GOOD, excess=refuse),)}, "good: no such instance"),
+        (
+            {"checks": (dataclasses.replace(GOOD, tooth=values(1e-11)),)},
+            "the tooth does not bite (off by one)",
+        ),
+        ({"checks": (dataclasses.replace(GOOD, tooth=values(math.nan)),)}, "the tooth does not bite"),
+        ({"checks": (dataclasses.replace(GOOD, tooth=values()),)}, "the tooth does not bite"),
+        ({"checks": (GOOD, dataclasses.replace(GOOD, tooth=GOOD.excess))}, "the tooth does not bite"),
+        ({"derivation": Derivation(unproved, unproved, "w")}, "the derivation fails: it is false"),
+        ({"derivation": Derivation(proved, proved, "w")}, "proves a wrong statement too: w"),
+        ({"counterexample": lambda: Counterexample("i", ONE, "=", ONE)}, "does not refute: i"),
+        ({"counterexample": lambda: Counterexample("i", ONE, "<=", TWO)}, "does not refute: i"),
+        ({"counterexample": lambda: Counterexample("i", sp.Float(1.5), "=", TWO)}, "proves nothing"),
+    ],
+)
+def test_a_wrong_claim_is_broken(fields: dict[str, object], message: str) -> None:
+    result = judge(claim(**fields))
+    assert result.verdict is Verdict.BROKEN
+    assert any(message in failure for failure in result.failures)
+    # Not even a claim that expects to be broken is as expected.
+    assert not judge(claim(**fields, expected=Verdict.BROKEN)).as_expected
+
+
+def test_a_true_claim_with_its_derivation_broken_does_not_hide_behind_its_check() -> None:
+    result = judge(claim(checks=(GOOD,), derivation=Derivation(unproved, unproved, "w")))
+    assert result.verdict is Verdict.BROKEN
+
+
+def test_a_counterexample_decides_the_verdict() -> None:
+    def false() -> Counterexample:
+        return Counterexample("i", ONE, "=", TWO)
+
+    assert judge(claim(checks=(GOOD,), counterexample=false)).verdict is Verdict.FAILS
+    assert judge(claim(checks=(GOOD,), counterexample=false, partly=True)).verdict is Verdict.PARTLY
+    assert not judge(claim(counterexample=false, expected=Verdict.HOLDS)).as_expected
+
+
+def test_the_worst_is_the_closest_to_its_own_tolerance() -> None:
+    strict = Check("strict", values(9e-13), values(1.0), "w", tolerance=1e-12)
+    loose = Check("loose", values(1e-7), values(1.0), "w", tolerance=1e-6)
+    for checks in ((strict, loose), (loose, strict)):
+        result = judge(claim(checks=checks))
+        assert (result.worst, result.tolerance) == (9e-13, 1e-12)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan, math.inf])
+def test_a_tolerance_must_be_positive(tolerance: float) -> None:
+    with pytest.raises(InputError, match="tolerance must be positive"):
+        dataclasses.replace(GOOD, tolerance=tolerance)
+
+
+def test_a_checks_instances_do_not_hang_on_its_neighbours() -> None:
+    def seen(into: list[int]) -> Check:
+        def excess(draw: Draw) -> Tensor:
+            into.append(draw.seed)
+            return torch.zeros(1)
+
+        return dataclasses.replace(GOOD, excess=excess)
+
+    alone: list[int] = []
+    beside: list[int] = []
+    judge(claim(checks=(seen(alone),)))
+    judge(claim(checks=(dataclasses.replace(GOOD, name="other"), seen(beside))))
+    assert alone == beside
+    other_seed: list[int] = []
+    judge(claim(checks=(seen(other_seed),)), seed=1)
+    assert other_seed != alone
+
+
+# --- exact counterexamples ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "relation", "right", "refuted"),
+    [
+        (TWO, "<=", ONE, True),
+        (ONE, "<=", TWO, False),
+        (ONE, "<=", ONE, False),
+        (ONE, ">=", TWO, True),
+        (TWO, ">=", ONE, False),
+        (ONE, ">=", ONE, False),
+        (ONE, "=", TWO, True),
+        (TWO, "=", ONE, True),
+        (ONE, "=", ONE, False),
+        (sp.sqrt(2) + sp.sqrt(3), "=", sp.sqrt(5 + 2 * sp.sqrt(6)), False),  # equal, in disguise
+        (sp.sqrt(2) + sp.sqrt(3), "<=", sp.sqrt(5 + 2 * sp.sqrt(6)), False),
+        (sp.log(2), ">=", sp.log(2) + sp.Rational(1, 10**60), True),  # far below float64's reach
+        (sp.log(2), "<=", sp.log(2) + sp.Rational(1, 10**60), False),
+        (sp.exp(sp.pi * sp.sqrt(163)), "=", sp.Integer(640320**3 + 744), True),  # equal to 12 decimals
+        (sp.exp(sp.pi * sp.sqrt(163)), ">=", sp.Integer(640320**3 + 744), True),
+    ],
+)
+def test_refutes_decides_by_exact_arithmetic(
+    left: sp.Expr, relation: str, right: sp.Expr, refuted: bool
+) -> None:
+    assert Counterexample("i", left, relation, right).refutes() is refuted
+
+
+@pytest.mark.parametrize(
+    ("left", "relation", "right", "message"),
+    [
+        (sp.Float(0.5), "=", ONE, "must be exact SymPy numbers, got 0.5"),
+        (ONE, "=", sp.sqrt(sp.Float(2)), "must be exact"),
+        (sp.log(sp.Float("1.5")) + sp.pi, "<=", ONE, "must be exact"),
+        (0.5, "=", ONE, "must be exact SymPy numbers, got 0.5"),
+        (1, "=", ONE, "must be exact SymPy numbers, got 1"),
+        (ONE, "<", TWO, "relation must be '=', '<=' or '>=', got '<'"),
+        (sp.Symbol("p"), "<=", ONE, "cannot decide the sign"),
+        (sp.I, "<=", ONE, "cannot decide the sign"),
+        (sp.nan, "=", ONE, "cannot decide the sign"),
+    ],
+)
+def test_refutes_refuses_floats_and_what_it_cannot_decide(
+    left: sp.Expr, relation: str, right: sp.Expr, message: str
+) -> None:
+    with pytest.raises(ProofError, match=message):
+        Counterexample("i", left, relation, right).refutes()
+
+
+# --- the instances -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_instances_are_repeatable_and_of_every_kind(classes: int) -> None:
+    V, z, y = Draw(400, 7).instances(classes)
+    again = Draw(400, 7).instances(classes)
+    assert torch.equal(V, again.V)
+    assert torch.equal(z, again.z)
+    assert not torch.equal(V, Draw(400, 8).instances(classes).V)
+    assert (V.shape, z.shape, y.shape) == ((400, 5, classes), (400, classes), (400,))
+    assert {V.dtype, z.dtype} == {torch.float64}
+    assert torch.equal(y, z.argmax(dim=-1))
+    size = V.abs().amax(dim=(1, 2))
+    assert float(size.max() / size.min()) > 1e4
+    assert int((V.sum(dim=-1).abs().amax(dim=1) < 1e-12 * size).sum()) > 10  # zero-sum columns
+    assert int((V[:, :1, :] == V).all(dim=(1, 2)).sum()) > 10  # parallel gradients
+    if classes == 2:
+        assert float((V[..., 0] - V[..., 1]).norm(dim=1).min()) > 0
+    else:
+        assert int((V[..., 0] == V[..., -1]).all(dim=1).sum()) > 10  # two classes move together
+
+
+def test_labels_are_random_if_asked() -> None:
+    _, z, y = Draw(400, 7).instances(3, correct=False)
+    wrong = float((y != z.argmax(dim=-1)).double().mean())
+    assert 0.5 < wrong < 0.8
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_samples_are_many_architectures_off_their_kinks(classes: int) -> None:
+    samples = Draw(1, 5).samples(classes)
+    assert len({sample.name for sample in samples}) == len(samples) >= 6
+    assert samples is Draw(99, 1).samples(classes)  # built once for each seed modulo four
+    for sample in samples:
+        assert not bool(kinks(sample.network, sample.images).any())
+        right = sample.y == sample.map.z.argmax(dim=-1)
+        assert right.tolist() == [True] * 5 + [False]
+        assert sample.images.dtype == torch.float64
+    joined = Draw(1, 5).over_samples(classes, lambda sample: sample.y)
+    assert joined.shape == (6 * len(samples),)
+
+
+def test_the_trained_sample_has_learnt() -> None:
+    """A trained network is in the draw because random ones have no large margins."""
+    trained = next(s for s in Draw(1, 0).samples(2) if s.name == "trained MLP")
+    assert float((trained.map.z[:, 0] - trained.map.z[:, 1]).abs().max()) > 2
+
+
+def test_autograd_oracle_differentiates_x_squared() -> None:
+    class Square(torch.nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([x.square().sum(dim=1), 0 * x[:, 0]], dim=1)
+
+    x = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
+    found = derivatives(Square(), x, torch.tensor([0]))
+    q = float(torch.sigmoid(-x.square().sum()))
+    two_x = 2 * x[0]
+    torch.testing.assert_close(found.jacobian[0, :, 0], two_x)
+    torch.testing.assert_close(found.gradient[0], -q * two_x)
+    expected = q * (1 - q) * torch.outer(two_x, two_x) - 2 * q * torch.eye(2, dtype=torch.float64)
+    torch.testing.assert_close(found.hessian[0], expected)
+    assert float(found.loss[0]) == pytest.approx(-math.log(1 - q), rel=1e-14)
+
+
+def test_residuals_are_relative_and_survive_a_zero_reference() -> None:
+    reference = torch.tensor([[3.0, 4.0], [0.0, 0.0]], dtype=torch.float64)
+    error = drawing.relative(reference - reference + 0.1 * reference, reference, axes=1)
+    torch.testing.assert_close(error, torch.tensor([0.1, 0.0], dtype=torch.float64))
+    assert float(drawing.relative(torch.ones(1, 2), torch.zeros(1, 2), axes=1)) > 1e30
+
+
+def test_labels_get_the_papers_signs() -> None:
+    assert drawing.signed(torch.tensor([0, 1])).tolist() == [1.0, -1.0]
+
+
+# --- what the ledger prints ------------------------------------------------------------------------
+
+PROMISED = {
+    "id", "where", "text", "verdict", "evidence", "trials", "worst",
+    "tolerance", "hypotheses", "depends", "counterexample",
+}  # fmt: skip
+
+
+def test_records_are_json_with_the_promised_fields() -> None:
+    results = list(ledger.verify(["prop-3.1", "eq-8"], trials=50))
+    records = json.loads(json.dumps([ledger.as_record(r) for r in results], allow_nan=False))
+    assert all(set(record) >= PROMISED for record in records)
+    holds, fails = records
+    assert (holds["id"], holds["verdict"], holds["counterexample"]) == ("prop-3.1", "holds", None)
+    assert holds["evidence"] == ["general derivation", "numeric"]
+    assert holds["trials"] == 100
+    assert 0 <= holds["worst"] < holds["tolerance"]
+    assert (fails["verdict"], fails["text"]) == ("fails as printed", "corrected")
+    exact = fails["counterexample"]
+    assert exact["relation"] == "="
+    assert float(exact["left_value"]) - float(exact["right_value"]) == pytest.approx(0.4848, abs=1e-4)
+
+
+def test_a_broken_claim_is_json_too() -> None:
+    bad = dataclasses.replace(GOOD, excess=values(math.nan))
+    record = json.loads(json.dumps(ledger.as_record(judge(claim(checks=(bad,)))), allow_nan=False))
+    assert record["verdict"] == "broken"
+    assert record["worst"] is None
+    assert record["failures"]
+
+
+def test_unknown_ids_are_refused_with_the_known_ones() -> None:
+    with pytest.raises(
+        InputError, match=r"no claim is called 'eq-99'; the ledger has eq-5, lemma-3.2-jacobian|eq-"
+    ):
+        list(ledger.verify(["eq-99"]))
+    assert [c.id for c in ledger.select(["eq-8", "eq-5"])] == ["eq-8", "eq-5"]
+    assert ledger.select() == list(CLAIMS.values())
+
+
+def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
+    good = judge(CLAIMS["eq-8"], trials=20)
+    broken = judge(claim(checks=(dataclasses.replace(GOOD, tooth=values(0.0)),)))
+    lines = ledger.table([good, broken]).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("✓ eq-8  fails as printed")
+    assert "20 trials in float64" in lines[0]
+    assert "exact counterexample" in lines[0]
+    assert lines[1].startswith("✗ x     broken")
+    assert lines[2] == "    good: the tooth does not bite (off by one)"
+    assert ledger.table([]) == ""
+
+
+def test_verdicts_print_the_same_on_every_machine() -> None:
+    table = ledger.verdicts("lemma-3.2-gradient", "eq-8", trials=20)
+    assert repr(table).splitlines() == [
+        "claim               text judged  evidence                     verdict",
+        "lemma-3.2-gradient  corrected    general derivation, numeric  holds",
+        "eq-8                corrected    numeric                      fails as printed",
+    ]
+    html = table._repr_html_()
+    assert html.count("<tr>") == 3
+    assert '<th scope="col">verdict</th>' in html
+
+
+def test_verdicts_refuse_to_print_a_broken_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = claim(checks=(dataclasses.replace(GOOD, excess=values(1.0)),))
+    monkeypatch.setitem(ledger.CLAIMS, "x", bad)
+    with pytest.raises(RegrobError, match=r"x: broken; good: 1\.00e"):
+        ledger.verdicts("x")
+
+
+def test_html_is_escaped() -> None:
+    nasty = dataclasses.replace(claim(checks=(GOOD,)), id="<b>")
+    assert "<b>" not in ledger.Verdicts([judge(nasty)])._repr_html_()
+
+
+def test_evidence_in_words() -> None:
+    assert ledger.evidence_in_words(judge(claim())) == "none"
+    words = ledger.evidence_in_words(judge(claim(checks=(GOOD,), derivation=TRUE)))
+    assert words == "general derivation; numeric, 2 trials in float64, worst 1.0e-15"
+
+
+def test_ancestors_survive_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = dataclasses.replace(claim(), id="a", depends=("b",))
+    second = dataclasses.replace(claim(), id="b", depends=("a",))
+    monkeypatch.setitem(ledger.CLAIMS, "a", first)
+    monkeypatch.setitem(ledger.CLAIMS, "b", second)
+    assert ledger.ancestors(first) == {"a", "b"}
