@@ -11,7 +11,7 @@ TORCH ?= torch==2.13.0
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PAGE := _build/html/index.html
-say = @printf '\n\033[1m== %s\033[0m\n'
+say = @printf '\n== %s\n'
 
 # One thread a process: tests and notebooks run side by side.
 export OMP_NUM_THREADS ?= 1
