@@ -148,10 +148,14 @@ def verdicts(*ids: str, trials: int = 200) -> Verdicts:
     return Verdicts(results)
 
 
-def table(results: Iterable[Result]) -> str:
-    """A plain-text table, one line a claim, and one more for each failure."""
+def table(results: Iterable[Result], *, width: int = 0) -> str:
+    """A plain-text table, one line a claim, and one more for each failure.
+
+    Args:
+        width: of the column of ids at least, so that rows printed one by one line up.
+    """
     rows = list(results)
-    width = max((len(r.claim.id) for r in rows), default=0)
+    width = max([width, *(len(r.claim.id) for r in rows)])
     lines = []
     for r in rows:
         mark = "✓" if r.as_expected else "✗"

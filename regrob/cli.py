@@ -1,0 +1,336 @@
+"""The command line: `regrob verify` and `regrob data`.
+
+Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import regrob
+from regrob.errors import InputError, RegrobError
+
+# torch, sympy and the claims are imported where they are used: `regrob --help` is instant.
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from regrob.claims.core import Claim
+    from regrob.claims.own import Own
+
+AS_EXPECTED, UNEXPECTED, NONSENSE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without ✓ or ν shows ? instead
+    try:
+        options = parser().parse_args(arguments)
+        status = int(options.run(options))
+        sys.stdout.flush()
+    except RegrobError as error:
+        print(f"regrob: {error}", file=sys.stderr)
+        return NONSENSE
+    except KeyboardInterrupt:
+        print("regrob: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `regrob verify | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNEXPECTED
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser; each command sets `run`, a function of the parsed options."""
+    top = argparse.ArgumentParser(
+        prog="regrob", description="Regularisation and robustness of piecewise-linear networks, verified."
+    )
+    top.add_argument("--version", action="version", version=f"regrob {regrob.__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_verify(commands)
+    _add_data(commands)
+    return top
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+# --- verify -----------------------------------------------------------------------------
+
+
+def _add_verify(commands: Commands) -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="judge every claim of the ledger",
+        description="Judge every claim: derive it, test it, make sure that each test can fail. "
+        "Exits 0 only if every verdict is the expected one.",
+    )
+    verify.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="ID", help="these claims only"
+    )
+    verify.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    verify.add_argument(
+        "--trials", type=_positive, default=1000, metavar="N", help="instances a check (1000)"
+    )
+    verify.add_argument("--seed", type=int, default=0, metavar="S", help="of the random instances (0)")
+    verify.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
+    own = verify.add_argument_group(
+        "your own network",
+        "Hold the claims' closed forms against autograd on a network of yours, in float64.",
+    )
+    own.add_argument(
+        "--network",
+        metavar="MODULE:FACTORY",
+        help="a function without arguments that returns an nn.Module, or (module, images, labels)",
+    )
+    own.add_argument(
+        "--input-shape", type=_shape, metavar="C,H,W", help="try random images in [0, 1] like this"
+    )
+    own.add_argument(
+        "--images", type=Path, metavar="FILE", help="try these: .npz or .pt with images, labels if you like"
+    )
+    own.add_argument(
+        "--jitter",
+        type=_size,
+        default=0.0,
+        metavar="X",
+        help="move every pixel by up to X, off the kinks (0)",
+    )
+    verify.set_defaults(run=_verify)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from regrob.claims import ledger
+
+    claims = ledger.select(options.only)
+    _check_device(options.device)
+    if options.network:
+        return _verify_own(options, claims)
+    if options.input_shape or options.images or options.jitter:
+        raise InputError("--input-shape, --images and --jitter go with --network")
+    width = max(len(claim.id) for claim in claims)
+    results = []
+    started = time.perf_counter()
+    for number, claim in enumerate(claims, start=1):
+        _notice(f"{number}/{len(claims)} {claim.id}")
+        (result,) = ledger.verify([claim.id], trials=options.trials, seed=options.seed, device=options.device)
+        _notice("")
+        results.append(result)
+        if not options.json:
+            print(ledger.table([result], width=width), flush=True)
+    if options.json:
+        print(json.dumps([ledger.as_record(r) for r in results], indent=1, ensure_ascii=False))
+    else:
+        counts = Counter(r.verdict.value for r in results)
+        wrong = sum(not r.as_expected for r in results)
+        tally = ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
+        print(
+            f"\n{len(results)} claims judged ({tally}); "
+            + (f"{wrong} NOT as expected" if wrong else "every verdict as expected, every tooth bites")
+            + f"; {time.perf_counter() - started:.1f} s"
+        )
+    return AS_EXPECTED if all(r.as_expected for r in results) else UNEXPECTED
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used in float64 here: {first}") from error
+
+
+def _notice(text: str) -> None:
+    """What is being judged, on a terminal only, on one line that is written over."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+# --- verify --network -------------------------------------------------------------------
+
+
+def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
+    from regrob.claims import own
+
+    network, images, labels = _load(options)
+    prepared = own.prepare(
+        network.to(options.device), images, labels, jitter=options.jitter, seed=options.seed
+    )
+    if not options.json:
+        print(_introduction(prepared))
+    findings = []
+    for finding in own.examine(prepared, claims, seed=options.seed):
+        findings.append(finding)
+        if not options.json:
+            mark = "✗" if not finding.holds else "✓" if finding.conclusive else "?"
+            print(
+                f"{mark} {finding.claim.id}: {finding.check.name}: worst {finding.worst:.1e} "
+                f"(tolerance {finding.check.tolerance:.0e}, {finding.count} numbers)",
+                flush=True,
+            )
+    if not findings:
+        raise InputError("none of these claims has a check that looks at a network with so many classes")
+    if options.json:
+        print(json.dumps([f.as_record() for f in findings], indent=1, ensure_ascii=False))
+    else:
+        failed = sum(not f.holds for f in findings)
+        unsure = sum(f.holds and not f.conclusive for f in findings)
+        print(
+            f"\n{len(findings)} checks: {failed} failed"
+            + (f"; {unsure} marked ? would have passed a wrong formula too on this network" if unsure else "")
+        )
+    good = all(f.holds for f in findings) and any(f.conclusive for f in findings)
+    return AS_EXPECTED if good else UNEXPECTED
+
+
+def _introduction(own: Own) -> str:
+    words = [f"Your network in float64, at {len(own.images)} images"]
+    if own.left_out:
+        words.append(f" ({own.left_out} more sit on or next to a kink and are left out)")
+    if own.inputs > len(own.coordinates):
+        words.append(f"; derivatives in {len(own.coordinates)} of its {own.inputs} inputs, chosen at random")
+    words.append(".\nClaims about k classes are held against its first k logits.\n")
+    return "".join(words)
+
+
+def _load(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor | None]:
+    import torch
+    from torch import nn
+
+    made = _call_factory(options.network)
+    network, images, labels = made if isinstance(made, tuple) and len(made) == 3 else (made, None, None)
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"{options.network} returned {type(network).__name__}; expected an nn.Module, "
+            "or a tuple (nn.Module, images, labels)"
+        )
+    if options.images:
+        images, labels = _read_images(options.images)
+    elif options.input_shape:
+        generator = torch.Generator().manual_seed(options.seed)
+        images, labels = torch.rand(8, *options.input_shape, generator=generator), None
+    elif images is None:
+        raise InputError("say what to feed the network: --input-shape 1,28,28, or --images FILE")
+    return network, images, labels
+
+
+def _call_factory(name: str) -> object:
+    module_name, separator, attribute = name.partition(":")
+    if not separator or not module_name or not attribute:
+        raise InputError(f"--network must be MODULE:FACTORY, as in mypackage.models:make, got {name!r}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+        factory = getattr(module, attribute, None)
+        if not callable(factory):
+            raise InputError(f"module {module_name!r} has no function {attribute!r}")
+        made: object = factory()
+    except ImportError as error:
+        raise InputError(f"cannot import {module_name!r}: {error}") from error
+    except TypeError as error:
+        raise InputError(f"{name} must be callable without arguments: {error}") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    return made
+
+
+def _read_images(path: Path) -> tuple[Tensor, Tensor | None]:
+    import numpy as np
+    import torch
+
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                found = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        elif path.suffix in (".pt", ".pth"):
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+            found = stored if isinstance(stored, dict) else {"images": stored}
+        else:
+            raise InputError(f"--images reads .npz and .pt, got {path}")
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, RegrobError):
+            raise
+        raise InputError(f"cannot read {path}: {error}") from error
+    if "images" not in found:
+        raise InputError(
+            f"{path} holds {', '.join(found) or 'nothing'}; expected 'images', and 'labels' if known"
+        )
+    return found["images"], found.get("labels")
+
+
+# --- data -------------------------------------------------------------------------------
+
+
+def _add_data(commands: Commands) -> None:
+    data = commands.add_parser("data", help="see or download the data sets")
+    verbs = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    listing = verbs.add_parser("list", help="what is present, where, and whether its checksum is right")
+    listing.set_defaults(run=_data_list)
+    download = verbs.add_parser("download", help="fetch a data set into your cache")
+    download.add_argument("name", help="mnist or cifar10")
+    download.set_defaults(run=_data_download)
+
+
+def _data_list(options: argparse.Namespace) -> int:
+    from regrob import data
+
+    found = data.inventory()
+    for status in found:
+        print(f"{status.state:<8} {status.path}")
+    altered = [s for s in found if s.state == "altered"]
+    for status in altered:
+        print(
+            f"\n{status.path} is truncated or altered and will not be used; "
+            f"expected sha256 {status.file.sha256}"
+        )
+    return UNEXPECTED if altered else AS_EXPECTED
+
+
+def _data_download(options: argparse.Namespace) -> int:
+    from regrob import data, download
+
+    folder = data.fetch(options.name, progress=True)
+    print(f"{options.name} is in {folder}, every checksum right.")
+    if not os.environ.get(download.VARIABLE):
+        print(f"Set {download.VARIABLE}={folder} to make it the default.")
+    return AS_EXPECTED
+
+
+# --- values of options ------------------------------------------------------------------
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def _size(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
+    return value
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = (0,)
+    if min(shape) < 1:
+        raise argparse.ArgumentTypeError(f"must be positive sizes, as in 1,28,28, got {text!r}")
+    return shape
