@@ -1,0 +1,126 @@
+"""What a set of networks is worth: accuracy and distortion under the four attacks, and their V.
+
+One row a network and a metric. Accuracy counts all images given; a distance counts those
+that the network classifies correctly and the attack then fools, and is never reported
+without the attack's success rate. A member that diverged gets NaN everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regrob import probability, properties
+from regrob.attacks import AttackResult, carlini_wagner, deepfool, fgsm, pgd
+from regrob.ensemble import Ensemble
+from regrob.pullback import StackedPullback
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """How hard the attacks try.
+
+    Attributes:
+        epsilon: ε of FGSM and PGD, in pixels' units.
+        images: how many held-out images FGSM, PGD and DeepFool see; None for all.
+        distance_images: how many Carlini and Wagner's attack sees; None for all.
+        carlini_wagner: its settings, by the names of its arguments.
+        at_once: images of one member in memory at a time.
+    """
+
+    epsilon: float = 0.1
+    images: int | None = None
+    distance_images: int | None = 200
+    carlini_wagner: dict[str, Any] = field(default_factory=dict)
+    at_once: int = 250
+
+
+Row = tuple[str, str, list[float]]
+"""Attack, metric, and one value a member."""
+
+
+def evaluate(
+    ensemble: Ensemble,
+    images: Tensor,
+    labels: Tensor,
+    settings: AttackSettings,
+    *,
+    skip: frozenset[str] = frozenset(),
+) -> Iterator[tuple[str, list[Row]]]:
+    """Attack every member with the same images; yield each attack's rows as they are ready.
+
+    Args:
+        ensemble: M networks.
+        images: (N, …), held-out images.
+        labels: (N,), int64.
+        settings: of the attacks.
+        skip: names of attacks whose rows are known already.
+    """
+    members = StackedPullback(ensemble)
+    some = slice(settings.images)
+    few = slice(settings.distance_images)
+    epsilon = settings.epsilon
+    if "none" not in skip:
+        yield "none", _properties(ensemble, images[some], labels[some], settings.at_once)
+    attacks: dict[str, tuple[slice, Callable[[Tensor, Tensor], AttackResult]]] = {
+        "fgsm": (some, lambda x, y: fgsm(members, x, y, epsilon=epsilon)),
+        "pgd": (some, lambda x, y: pgd(members, x, y, epsilon=epsilon)),
+        "deepfool": (some, lambda x, y: deepfool(members, x, y)),
+        "carlini-wagner": (few, lambda x, y: carlini_wagner(members, x, y, **settings.carlini_wagner)),
+    }
+    for name, (part, attack) in attacks.items():
+        if name not in skip:
+            yield name, _attacked(ensemble, images[part], labels[part], name, attack, settings.at_once)
+
+
+def _attacked(
+    ensemble: Ensemble,
+    images: Tensor,
+    labels: Tensor,
+    name: str,
+    attack: Callable[[Tensor, Tensor], AttackResult],
+    at_once: int,
+) -> list[Row]:
+    M = ensemble.members
+    success, distance, correct, saturated = [], [], [], 0
+    for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
+        every_x, every_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
+        z = ensemble.logits(x.expand(M, *x.shape))
+        correct.append(z.argmax(dim=-1) == y)
+        result = attack(every_x, every_y)
+        success.append(result.success.view(M, -1))
+        distance.append(result.distance.view(M, -1))
+        saturated += result.saturated
+    fooled, size, right = torch.cat(success, 1), torch.cat(distance, 1), torch.cat(correct, 1)
+    if name in ("fgsm", "pgd"):
+        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist())]
+    counted = (fooled & right).double()
+    mean = (size.double() * counted).nan_to_num().sum(dim=1) / counted.sum(dim=1)
+    rate = counted.sum(dim=1) / right.double().sum(dim=1)
+    return [(name, "distance", mean.tolist()), (name, "success", rate.tolist())]
+
+
+def _properties(ensemble: Ensemble, images: Tensor, labels: Tensor, at_once: int) -> list[Row]:
+    """Accuracy, mean loss and p_y, and the means of the four penalties and of the margin."""
+    sums: dict[str, Tensor] = {}
+    for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
+        V, z = ensemble.local_maps(x.expand(ensemble.members, *x.shape))
+        labels_here = y.expand(z.shape[:-1])
+        gradient = properties.input_gradient(V, z, labels_here)
+        values = {
+            "accuracy": (z.argmax(dim=-1) == y).to(z),
+            "loss": probability.loss(z, labels_here),
+            "probability": probability.label_probability(z, labels_here),
+            "logit-margin": probability.logit_margin(z, labels_here),
+            "input-gradient": gradient.square().sum(dim=-1),
+            "jacobian": properties.lipschitz_squared(V),
+            "curvature": properties.curvature(V, z),
+            "cross-lipschitz": properties.cross_lipschitz_squared(V),
+        }
+        for metric, value in values.items():
+            sums[metric] = sums.get(metric, torch.zeros(())) + value.double().sum(dim=1).cpu()
+    return [("none", metric, (value / len(labels)).tolist()) for metric, value in sums.items()]

@@ -1,0 +1,179 @@
+"""What a figure needs: networks × penalties × λ × seeds, as a list of shards.
+
+A shard is one (data set, network, penalty, λ) with all its seeds: one ensemble. Shards are
+named by what they compute, not by the figure, so figures that share a shard share its result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+from regrob import data
+from regrob.data import Task
+from regrob.errors import InputError
+
+PENALTY_NAMES = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
+MNIST_WEIGHTS = (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""The paper's λ grid for MNIST (Appendix F)."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a network of one architecture trains, and how hard it is attacked.
+
+    Attributes:
+        seeds: networks for each setting; seed s fixes initial weights and data order.
+        reference: iterations of training from scratch, without a penalty.
+        fine_tuning: iterations that follow with the penalty. The paper leaves this number out.
+        weights: the λ grid.
+        images: held-out images for FGSM, PGD and DeepFool; None for all.
+        distance_images: held-out images for Carlini and Wagner's attack; None for all.
+        search_steps, attack_iterations, learning_rate: of Carlini and Wagner's attack.
+    """
+
+    seeds: int
+    reference: int
+    fine_tuning: int
+    weights: tuple[float, ...]
+    images: int | None
+    distance_images: int | None
+    search_steps: int = 5
+    attack_iterations: int = 200
+    learning_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One ensemble: everything that decides its numbers.
+
+    Attributes:
+        dataset: a key of `TASKS`.
+        network: a key of `networks.NETWORKS`.
+        penalty: one of the four, or None: fine-tuned without one. A shard of references has
+            penalty None and no fine-tuning.
+        weight: λ.
+        epsilon: ε of the ℓ∞ attacks.
+        budget: see `Budget`; its weights are left empty here.
+        digest: of the task's images and labels.
+    """
+
+    dataset: str
+    network: str
+    penalty: str | None
+    weight: float
+    epsilon: float
+    budget: Budget
+    digest: str
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the shard trains the references that the others start from."""
+        return self.budget.fine_tuning == 0
+
+    @property
+    def reference(self) -> Shard:
+        """The shard whose networks this one starts from."""
+        return replace(self, penalty=None, weight=0.0, budget=replace(self.budget, fine_tuning=0))
+
+    @property
+    def name(self) -> str:
+        """A readable name that ends in a hash of all settings."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        kind = "reference" if self.is_reference else f"{self.penalty or 'none'}-{self.weight:g}"
+        return f"{self.dataset}-{self.network}-{kind}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+
+TASKS = {"mnist-1-7": data.one_versus_seven, "mnist-10": data.ten_classes}
+"""Name → task, as the results files spell the data sets."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the paper, as a grid.
+
+    Attributes:
+        dataset: a key of `TASKS`.
+        networks: keys of `networks.NETWORKS`.
+        penalties: names of penalties.
+        extra: (penalty, λ) pairs outside the grid.
+        epsilon: ε of the ℓ∞ attacks.
+    """
+
+    dataset: str
+    networks: tuple[str, ...]
+    penalties: tuple[str, ...]
+    extra: tuple[tuple[str, float], ...] = ()
+    epsilon: float = 0.1
+
+
+BOTH = ("lenet-300-100", "lenet-5")
+FIGURES = {
+    "fig2": Figure("mnist-1-7", BOTH, ("jacobian", "cross-lipschitz")),
+    "fig4": Figure("mnist-1-7", BOTH, PENALTY_NAMES, extra=(("curvature", 6.4),)),
+    "fig5": Figure("mnist-10", BOTH, PENALTY_NAMES),
+}
+"""The grids that the stacked engine can train."""
+
+FIVE = (1e-3, 1e-2, 0.1, 0.4, 1.6)
+BUDGETS: dict[tuple[str, str, str], Budget] = {
+    ("quick", "mnist-1-7", "lenet-300-100"): Budget(2, 250, 250, (1e-2, 0.4), 100, 20, 2, 100, 0.1),
+    ("quick", "mnist-1-7", "lenet-5"): Budget(1, 50, 50, (0.4,), 50, 10, 1, 50),
+    ("quick", "mnist-10", "lenet-300-100"): Budget(1, 250, 100, (0.1,), 100, 20, 2, 100),
+    ("quick", "mnist-10", "lenet-5"): Budget(1, 30, 10, (0.1,), 30, 5, 1, 30),
+    ("standard", "mnist-1-7", "lenet-300-100"): Budget(10, 5_000, 5_000, MNIST_WEIGHTS, None, 200),
+    ("standard", "mnist-1-7", "lenet-5"): Budget(3, 2_000, 2_000, FIVE, 500, 200),
+    ("standard", "mnist-10", "lenet-300-100"): Budget(3, 5_000, 3_000, FIVE, 1_000, 200),
+    ("standard", "mnist-10", "lenet-5"): Budget(2, 2_000, 800, (1e-2, 0.1, 0.4), 500, 200),
+}
+PAPER = Budget(10, 50_000, 50_000, MNIST_WEIGHTS, None, None, 5, 1_000, 5e-3)
+
+
+def budget(preset: str, dataset: str, network: str) -> Budget:
+    """What a preset spends on one network of one data set.
+
+    Raises:
+        InputError: an unknown preset.
+    """
+    if preset == "paper":
+        return PAPER
+    found = BUDGETS.get((preset, dataset, network))
+    if found is None:
+        raise InputError(f"no preset is called {preset!r} for {network}; there are quick, standard, paper")
+    return found
+
+
+def task_of(dataset: str, preset: str) -> Task:
+    """The images: the embedded digits for quick, all of MNIST otherwise."""
+    return TASKS[dataset]("embedded" if preset == "quick" else "full")
+
+
+def shards(figure: str, preset: str, networks: tuple[str, ...] = ()) -> list[Shard]:
+    """All shards of a figure, references first.
+
+    Args:
+        figure: a key of `FIGURES`.
+        preset: quick, standard or paper.
+        networks: only these; all of the figure's if empty.
+
+    Raises:
+        InputError: an unknown figure, preset or network.
+    """
+    if figure not in FIGURES:
+        raise InputError(f"no sweep is called {figure!r}; there are {', '.join(FIGURES)}")
+    grid = FIGURES[figure]
+    unknown = [name for name in networks if name not in grid.networks]
+    if unknown:
+        raise InputError(f"{figure} has no network {unknown[0]!r}; it has {', '.join(grid.networks)}")
+    digest = task_of(grid.dataset, preset).digest
+    found = []
+    for network in networks or grid.networks:
+        spent = budget(preset, grid.dataset, network)
+        plain = replace(spent, weights=())
+        base = Shard(grid.dataset, network, None, 0.0, grid.epsilon, plain, digest)
+        settings = [(penalty, weight) for weight in spent.weights for penalty in grid.penalties]
+        found += [base.reference, base]
+        extra = grid.extra if preset != "quick" else ()
+        found += [replace(base, penalty=penalty, weight=weight) for penalty, weight in (*settings, *extra)]
+    return sorted(found, key=lambda shard: not shard.is_reference)

@@ -1,0 +1,84 @@
+"""Tidy tables with their provenance: what a figure is drawn from."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import platform
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from regrob.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("figure", "dataset", "network", "penalty", "lambda", "seed", "attack", "metric", "value")
+
+
+def provenance() -> dict[str, Any]:
+    """What produced a result: versions, device, commit, date. No paths, no host names."""
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": cuda or f"{platform.machine()} CPU",
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with a + where files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write(folder: Path, figure: str, rows: Iterable[dict[str, Any]], sidecar: dict[str, Any]) -> Path:
+    """Write FIGURE.csv and FIGURE.json; the csv's rows are sorted, so equal results are equal files."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS)).sort_values(list(COLUMNS[:-1]))
+    path = folder / f"{figure}.csv"
+    table.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
+    text = json.dumps(sidecar, indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / f"{figure}.json").write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A figure's table and its provenance.
+
+    Raises:
+        DataError: one of the two files is missing, or the table lacks a column.
+    """
+    import pandas as pd
+
+    csv, sidecar = folder / f"{figure}.csv", folder / f"{figure}.json"
+    missing = [path.name for path in (csv, sidecar) if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{' and '.join(missing)} not found in {folder}; "
+            f"make them with: regrob sweep {figure} --out {folder}"
+        )
+    table = pd.read_csv(csv, keep_default_na=False, na_values=["nan", ""])
+    if tuple(table.columns) != COLUMNS:
+        raise DataError(
+            f"{csv.name} must have the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}"
+        )
+    return table, json.loads(sidecar.read_text(encoding="utf-8"))

@@ -1,0 +1,275 @@
+"""Run a figure's shards: train, attack, checkpoint, resume; then write its table.
+
+What is on the disk decides what is left to do. Each shard keeps a folder: its spec, a
+checkpoint of its training, one file of rows for each finished attack. A kill at any instant
+costs at most the work since the last checkpoint, and the resumed run ends, on the CPU, with
+the very bytes of an uninterrupted one. A damaged file is set aside, and its shard does that
+part again.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regrob import checkpoint, results
+from regrob.data import Task
+from regrob.ensemble import Ensemble
+from regrob.ensemble_training import Progress, train_ensemble
+from regrob.errors import DataError, InputError
+from regrob.evaluation import AttackSettings, evaluate
+from regrob.gram import ORDER
+from regrob.networks import NETWORKS
+from regrob.protocol import Shard, shards, task_of
+
+SECONDS_BETWEEN_CHECKPOINTS = 20.0
+THREADS = 1
+"""Fixed, because a matrix product's last bits depend on the number of threads."""
+
+Report = Callable[[str], None]
+
+
+def sweep(
+    figure: str,
+    out: Path,
+    *,
+    preset: str = "quick",
+    networks: tuple[str, ...] = (),
+    device: str = "cpu",
+    jobs: int = 1,
+    backend: str = "loky",
+    progress: bool = True,
+) -> Path:
+    """Run what is missing of a figure and write its table; return the csv's path.
+
+    Args:
+        figure: a key of `protocol.FIGURES`.
+        out: folder of results; shards live in out/shards.
+        preset: quick, standard or paper.
+        networks: only these networks; all of the figure's if empty.
+        device: where to train and attack.
+        jobs: shards at a time, through joblib.
+        backend: joblib's: loky, dask, ray, ….
+        progress: show a bar.
+
+    Raises:
+        InputError: an unknown figure, preset or network; fewer than one job.
+        DataError: the folder cannot be written, or is too small.
+    """
+    if jobs < 1:
+        raise InputError(f"jobs must be at least 1, got {jobs}")
+    todo = shards(figure, preset, networks)
+    check_folder(out, todo)
+    started = time.perf_counter()
+    references = [shard for shard in todo if shard.is_reference]
+    others = [shard for shard in todo if not shard.is_reference]
+    from tqdm import tqdm
+
+    with tqdm(total=len(todo), desc=f"{figure} {preset}", unit="shard", disable=not progress) as bar:
+        for stage in (references, others):
+            for name in _run_all(stage, out, preset, device, jobs, backend):
+                bar.set_postfix_str(name)
+                bar.update()
+    return collect(figure, out, todo, preset, time.perf_counter() - started)
+
+
+def _run_all(todo: list[Shard], out: Path, preset: str, device: str, jobs: int, backend: str) -> Any:
+    """Names of the shards as they finish."""
+    missing = [shard for shard in todo if checkpoint.read_json(finished(out, shard)) is None]
+    yield from (shard.name for shard in todo if shard not in missing)
+    if jobs == 1:
+        yield from (run_shard(shard, out, preset, device) for shard in missing)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend=backend, n_jobs=jobs):
+        yield from Parallel(return_as="generator_unordered")(
+            delayed(run_shard)(shard, out, preset, device) for shard in missing
+        )
+
+
+def folder_of(out: Path, shard: Shard) -> Path:
+    """Where a shard keeps its files."""
+    return out / "shards" / shard.name
+
+
+def finished(out: Path, shard: Shard) -> Path:
+    """The file that exists once a shard is done."""
+    return folder_of(out, shard) / "rows.json"
+
+
+def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
+    """Train and attack one shard, from wherever an earlier run stopped; return its name."""
+    torch.set_num_threads(THREADS)
+    folder = folder_of(out, shard)
+    folder.mkdir(parents=True, exist_ok=True)
+    task = task_of(shard.dataset, preset)
+    started = time.perf_counter()
+    ensemble, diverged = trained(shard, out, task, device)
+    rows = _attacked(shard, folder, ensemble, task)
+    facts = {
+        "spec": asdict(shard),
+        "rows": rows,
+        "diverged_at": diverged,
+        "seconds": round(time.perf_counter() - started, 1),
+        "provenance": results.provenance(),
+    }
+    checkpoint.write_json(finished(out, shard), facts)
+    return shard.name
+
+
+def trained(shard: Shard, out: Path, task: Task, device: str) -> tuple[Ensemble, list[int]]:
+    """The shard's ensemble at the end of its training, and where members diverged (−1: nowhere)."""
+    seeds = list(range(shard.budget.seeds))
+    iterations = shard.budget.reference if shard.is_reference else shard.budget.fine_tuning
+    folder = folder_of(out, shard)
+    ensemble = Ensemble(starting_networks(shard, out, task, device), _weights(shard)).to(device)
+    start = None
+    saved = checkpoint.load(folder)
+    if saved is not None:
+        tensors, facts = saved
+        ensemble.load_state({name: value.to(device) for name, value in tensors.items()})
+        nothing = torch.full((len(seeds),), float("nan"))
+        start = Progress(facts["iteration"], torch.tensor(facts["diverged_at"]), nothing, nothing)
+    last = start
+    written = time.perf_counter()
+    # A reference's seed orders its data; fine-tuning goes on with another order.
+    orders = seeds if shard.is_reference else [seed + 10_000 for seed in seeds]
+    for last in train_ensemble(ensemble, task, orders, iterations=iterations, start=start):
+        now = time.perf_counter()
+        if now - written > SECONDS_BETWEEN_CHECKPOINTS or last.iteration == iterations:
+            facts = {"iteration": last.iteration, "diverged_at": last.diverged_at.tolist()}
+            checkpoint.save(folder, ensemble.state(), facts)
+            written = now
+    assert last is not None
+    return ensemble, last.diverged_at.tolist()
+
+
+def starting_networks(shard: Shard, out: Path, task: Task, device: str) -> list[nn.Sequential]:
+    """Fresh networks for a reference, the trained references for everything else."""
+    build = NETWORKS[shard.network]
+
+    def fresh(seed: int) -> nn.Sequential:
+        return build(len(task.classes), generator=torch.Generator().manual_seed(seed))
+
+    blank = [fresh(seed) for seed in range(shard.budget.seeds)]
+    if shard.is_reference:
+        return blank
+    references, _ = trained(shard.reference, out, task, "cpu")
+    return [references.member(index, network) for index, network in enumerate(blank)]
+
+
+def _weights(shard: Shard) -> torch.Tensor:
+    weights = torch.zeros(shard.budget.seeds, len(ORDER))
+    if shard.penalty is not None:
+        weights[:, ORDER.index(shard.penalty)] = shard.weight
+    return weights
+
+
+def _attacked(shard: Shard, folder: Path, ensemble: Ensemble, task: Task) -> list[list[Any]]:
+    """The rows of all attacks; those on the disk are not computed again."""
+    spent = shard.budget
+    settings = AttackSettings(
+        epsilon=shard.epsilon,
+        images=spent.images,
+        distance_images=spent.distance_images,
+        carlini_wagner={
+            "binary_search_steps": spent.search_steps,
+            "max_iterations": spent.attack_iterations,
+            "learning_rate": spent.learning_rate,
+        },
+    )
+    known = {}
+    for attack in ("none", "fgsm", "pgd", "deepfool", "carlini-wagner"):
+        rows = checkpoint.read_json(folder / f"rows-{attack}.json")
+        if rows is not None:
+            known[attack] = rows
+    # Held-out images alternate between the classes, so that any first part is balanced.
+    order = balanced(task.test_labels)
+    images = task.test_images[order].to(ensemble.weights)
+    labels = task.test_labels[order].to(ensemble.weights.device)
+    for attack, found in evaluate(ensemble, images, labels, settings, skip=frozenset(known)):
+        known[attack] = [list(row) for row in found]
+        checkpoint.write_json(folder / f"rows-{attack}.json", known[attack])
+    return [row for rows in known.values() for row in rows]
+
+
+def balanced(labels: torch.Tensor) -> torch.Tensor:
+    """An order in which the classes take turns as long as all of them last."""
+    turn = torch.zeros_like(labels)
+    for k in labels.unique():
+        mine = labels == k
+        turn[mine] = torch.arange(int(mine.sum()))
+    return torch.argsort(turn * (int(labels.max()) + 1) + labels)
+
+
+def collect(figure: str, out: Path, todo: list[Shard], preset: str, seconds: float) -> Path:
+    """Gather the finished shards into FIGURE.csv and FIGURE.json."""
+    rows = []
+    finished_facts = []
+    for shard in todo:
+        facts = checkpoint.read_json(finished(out, shard))
+        if facts is None:
+            raise DataError(f"shard {shard.name} has no whole result; run the sweep again")
+        finished_facts.append((shard, facts))
+        label = "reference" if shard.is_reference else shard.penalty or "none"
+        for attack, metric, values in facts["rows"]:
+            for seed, value in enumerate(values):
+                gone = facts["diverged_at"][seed] >= 0
+                rows.append(
+                    {
+                        "figure": figure,
+                        "dataset": shard.dataset,
+                        "network": shard.network,
+                        "penalty": label,
+                        "lambda": shard.weight,
+                        "seed": seed,
+                        "attack": attack,
+                        "metric": metric,
+                        "value": float("nan") if gone else value,
+                    }
+                )
+    sidecar = {
+        "figure": figure,
+        "preset": preset,
+        "networks": {shard.network: asdict(shard.budget) for shard in todo if not shard.is_reference},
+        "dataset": todo[0].dataset,
+        "digest": todo[0].digest,
+        "epsilon": todo[0].epsilon,
+        "shards": len(todo),
+        "diverged": {s.name: f["diverged_at"] for s, f in finished_facts if max(f["diverged_at"]) >= 0},
+        "seconds": round(sum(f["seconds"] for _, f in finished_facts), 1),
+        "last_run_seconds": round(seconds, 1),
+        "made_by": _distinct([f["provenance"] for _, f in finished_facts]),
+    }
+    return results.write(out, figure, rows, sidecar)
+
+
+def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [value for i, value in enumerate(values) if value not in values[:i]]
+
+
+def check_folder(out: Path, todo: list[Shard]) -> None:
+    """Raise DataError, before any work, if results could not be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_atomically(out / ".writable", b"yes")
+        (out / ".writable").unlink()
+    except OSError as error:
+        raise DataError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
+    # Parameters and velocities, old and new, in float32.
+    sizes = {"lenet-300-100": 266_610, "lenet-5": 431_080}
+    needed = sum(4 * 2 * sizes[shard.network] * shard.budget.seeds for shard in todo) + 2**26
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise DataError(
+            f"{out} has {free / 2**20:.0f} MiB free and the sweep needs {needed / 2**20:.0f} MiB; "
+            "make room or choose another --out"
+        )
