@@ -1,9 +1,9 @@
 """The book's own Sphinx extension: pages that say what the ledger computed, at this build.
 
-In a page: {status} opens a chapter, {verdict}`id` is a badge in a sentence, {ledger},
-{errata} and {claim-map} draw the pages of that name, {versions} names the machine. A theorem
-box whose label is a claim's id gets that claim's verdict. A verdict the ledger does not
-expect, or an unknown id, is a warning; the book is built with warnings as errors.
+In a page: {status} opens a chapter, {verdict}`id` is a badge in a sentence, {tally}`paper`
+a count of verdicts. {ledger}, {errata} and {claim-map} draw the pages of that name, {versions}
+names the machine. A theorem box whose label is a claim's id gets that claim's verdict. A verdict
+the ledger does not expect, or an unknown id, is a warning; the book is built with warnings as errors.
 """
 
 from __future__ import annotations
@@ -84,6 +84,21 @@ class VerdictRole(SphinxRole):
         """Leave a place for the badge."""
         ids = known(self.env, [self.text.strip()], self.get_location())
         return [Generated(kind="inline", claims=ids)], []
+
+
+class TallyRole(SphinxRole):
+    """The count of verdicts in a sentence: {tally}`paper`, {tally}`new` or {tally}`all`."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Leave a place for the count."""
+        if self.text not in records.PARTS:
+            logger.warning(
+                "no tally of %r, only of %s",
+                *(self.text, ", ".join(records.PARTS)),
+                location=self.get_location(),
+                type="regrob",
+            )
+        return [Generated(kind="tally", part=self.text, claims=[])], []
 
 
 def judge(app: Sphinx) -> None:
@@ -170,6 +185,8 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
                 html = markup.ledger(list(ledger.values()), link, root + "claims.json")
             case "errata":
                 html = markup.errata_page(ledger, link, root + "errata.json")
+            case "tally":
+                html = records.tally(ledger, place["part"])
             case "versions":
                 html = versions.table()
             case "file":
@@ -202,6 +219,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     for name in ("ledger", "errata", "claim-map", "versions"):
         app.add_directive(name, Whole)
     app.add_role("verdict", VerdictRole())
+    app.add_role("tally", TallyRole())
     app.add_role("download-claims", FileRole())
     app.add_css_file("regrob.css", priority=900)
     app.add_js_file("regrob.js", loading_method="defer")

@@ -84,6 +84,16 @@ def errata(records: dict[str, Record]) -> dict[str, list[Record]]:
     }
 
 
+PARTS = ("all", "paper", "new")
+"""What a tally counts: the whole ledger, the paper's statements, or ours."""
+
+
+def tally(records: dict[str, Record], part: str) -> str:
+    """The summary of a part of the ledger."""
+    new = {"paper": (False,), "new": (True,)}.get(part, (False, True))
+    return summary([r for r in records.values() if (r["text"] == "new") in new])
+
+
 def summary(records: list[Record]) -> str:
     """ "8 claims: 4 hold as printed, 1 holds corrected, 1 fails as printed"."""
     count: dict[str, int] = {}
