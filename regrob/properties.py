@@ -7,6 +7,8 @@ cancels at high confidence.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -72,15 +74,19 @@ def curvature(V: Tensor, z: Tensor) -> Tensor:
     """‖H‖₂, H's largest eigenvalue: (…).
 
     H = A Aᵀ and Aᵀ A share their nonzero eigenvalues, so a K×K matrix is all that is ever
-    decomposed. For K = 2 it is p₊p₋ν² (Eq. 11).
+    decomposed. For K = 2 it is p₊p₋ν² (Eq. 11). NaN where H overflows or holds NaN: one
+    diverging example must not stop the batch.
     """
     if V.shape[-1] == 2:
         check_map(V, z)
         log_p = torch.log_softmax(z, dim=-1)
         return log_p.sum(dim=-1).exp() * (V[..., 0] - V[..., 1]).square().sum(dim=-1)
     A = hessian_factor(V, z)
-    largest: Tensor = torch.linalg.eigvalsh(A.mT @ A)[..., -1]
-    return largest
+    gram = A.mT @ A
+    finite = torch.isfinite(gram).flatten(-2).all(dim=-1)
+    gram = gram.masked_fill(~finite[..., None, None], 0.0)  # `eigvalsh` raises on NaN
+    largest: Tensor = torch.linalg.eigvalsh(gram)[..., -1]
+    return largest.masked_fill(~finite, math.nan)
 
 
 def lipschitz_squared(V: Tensor) -> Tensor:

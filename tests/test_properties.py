@@ -191,6 +191,18 @@ def test_maps_that_do_not_fit_are_refused(V: Tensor, z: Tensor, message: str) ->
             function()
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e30])
+def test_a_diverging_example_leaves_its_neighbours_curvature_alone(classes: int, bad: float) -> None:
+    V = torch.randn(3, 4, classes, generator=torch.Generator().manual_seed(0))
+    z = torch.zeros(3, classes)
+    alone = properties.curvature(V[[0, 2]], z[[0, 2]])
+    V[1, 0, 0] = bad
+    found = properties.curvature(V, z)
+    assert not math.isfinite(float(found[1]))
+    torch.testing.assert_close(found[[0, 2]], alone, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("classes", [3, 10])
 def test_the_binary_constant_refuses_other_class_counts(classes: int) -> None:
     with pytest.raises(InputError, match=f"K = 2 classes only, got K = {classes}"):
