@@ -285,7 +285,7 @@ def _add_data(commands: Commands) -> None:
 
 
 def _data_list(options: argparse.Namespace) -> int:
-    from regrob import data
+    from regrob import data, download
 
     found = data.inventory()
     for status in found:
@@ -294,7 +294,7 @@ def _data_list(options: argparse.Namespace) -> int:
     for status in altered:
         print(
             f"\n{status.path} is truncated or altered and will not be used; "
-            f"expected sha256 {status.file.sha256}"
+            f"expected sha256 {status.file.sha256}, found {download.sha256(status.path)}"
         )
     return UNEXPECTED if altered else AS_EXPECTED
 

@@ -20,7 +20,7 @@ from regrob.claims.draw import Draw, Instance, Sample
 from regrob.errors import InputError
 from regrob.local import check_images, check_labels, kinks, local_map, require_frozen_statistics
 
-DENSE = 200
+DENSE = 100
 """Above this many inputs, derivatives are taken in a random choice of so many coordinates."""
 
 LARGEST = 32
