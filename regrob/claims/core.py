@@ -124,11 +124,11 @@ class Counterexample:
             if not isinstance(side, sp.Expr) or side.has(sp.Float):
                 raise ProofError(f"a counterexample must be exact SymPy numbers, got {side!r}")
         difference = self.left - self.right
-        if difference.equals(0):
-            return False
-        # evalf raises its own precision until the leading digits are certain.
+        # evalf raises its own precision until the leading digits are certain; a zero has none.
         value = difference.evalf(30)
         if not value.is_comparable or value.is_zero:
+            if difference.equals(0):  # a slow search for a proof, so only where it can succeed
+                return False
             raise ProofError(f"cannot decide the sign of {difference}")
         return bool({"=": value != 0, "<=": value > 0, ">=": value < 0}[self.relation])
 
