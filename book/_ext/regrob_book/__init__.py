@@ -126,8 +126,9 @@ def mark_boxes(app: Sphinx, doctree: nodes.document) -> None:
     for box in list(doctree.findall(nodes.Element)):
         if box.get("label") in app.regrob_records and "proof" in box["classes"]:  # type: ignore[attr-defined]
             box += Generated(kind="foot", claims=[box["label"]])
-        if box.get("ids") == ["proof-content"]:  # the same id in every box is invalid HTML
-            box["ids"] = []
+    contents = [box for box in doctree.findall(nodes.section) if box["ids"] == ["proof-content"]]
+    for count, box in enumerate(contents, 1):  # the same id in every box is invalid HTML
+        box["ids"] = [f"proof-content-{count}"]
 
 
 def linker(builder: Builder, page: str) -> Callable[[str], str | None]:
@@ -226,6 +227,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("config-inited", pages.add_static)
     app.connect("builder-inited", judge)
     app.connect("env-updated", rewrite_if_judged_anew)
+    app.connect("env-get-updated", pages.number_apart, priority=900)  # after the numbers are given
     app.connect("doctree-read", mark_boxes)
     app.connect("doctree-resolved", fill)
     app.connect("html-page-context", pages.drop_thebe, priority=900)

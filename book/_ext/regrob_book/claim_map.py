@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from html import escape
+from typing import NamedTuple
 
 from .markup import CSS_CLASS, Link, anchor, badge
 from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record
 
-WIDTH, HEIGHT, ACROSS, DOWN, EDGE = 236, 30, 300, 44, 12
+HEIGHT, DOWN, EDGE, GAP = 30, 42, 12, 44
 
 
 def layers(records: dict[str, Record]) -> list[list[str]]:
@@ -46,7 +47,7 @@ def _settle(columns: list[list[str]], neighbours: dict[str, list[str]]) -> None:
         column.sort(key=lambda name: wish[name])
 
 
-def shape(verdict: str, x: float, y: float, width: float = WIDTH, height: float = HEIGHT) -> str:
+def shape(verdict: str, x: float, y: float, width: float, height: float = HEIGHT) -> str:
     """One outline for each verdict: round, cut, slanted, dashed, square."""
     css = f'class="{CSS_CLASS[verdict]}"'
     if verdict == FAILS:  # corners cut off
@@ -66,36 +67,47 @@ def drawing(records: dict[str, Record], link: Link) -> str:
     """The map: an arrow runs from a claim to each claim whose proof uses it."""
     columns = layers(records)
     rows = max((len(column) for column in columns), default=0)
-    place = {
-        name: (EDGE + i * ACROSS, EDGE + (j + (rows - len(column)) / 2) * DOWN)
-        for i, column in enumerate(columns)
-        for j, name in enumerate(column)
-    }
-    arrows = "".join(_arrow(place[d], place[name]) for name in place for d in records[name]["depends"])
-    nodes = "".join(_node(records[name], *place[name], link) for name in place)
-    width = 2 * EDGE + (len(columns) - 1) * ACROSS + WIDTH
-    height = 2 * EDGE + (rows - 1) * DOWN + HEIGHT
+    boxes: dict[str, Box] = {}
+    x = float(EDGE)
+    for column in columns:
+        width = 34 + 8 * max(map(len, column))  # a letter takes less than 8 of 14 pixels
+        top = EDGE + (rows - len(column)) / 2 * DOWN
+        boxes |= {name: Box(x, top + i * DOWN, width) for i, name in enumerate(column)}
+        x += width + GAP
+    arrows = "".join(_arrow(boxes[d], box) for name, box in boxes.items() for d in records[name]["depends"])
+    nodes = "".join(_node(records[name], box, link) for name, box in boxes.items())
+    width, height = x - GAP + EDGE, 2 * EDGE + (rows - 1) * DOWN + HEIGHT
+    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" style="min-width:{0.8 * width:g}px"'
+    name = "Which claim rests on which; the table below says the same in words"
+    tip = (
+        '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    )
     return (
-        f'<div class="table-wrap"><svg class="claim-map" role="group" viewBox="0 0 {width} {height}"'
-        f' width="{width}" height="{height}" aria-label="Which claim rests on which; the table below'
-        ' says the same in words">'
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7"'
-        ' orient="auto"><path d="M0 0L8 4L0 8z"/></marker></defs>'
+        f'<div class="table-wrap"><svg class="claim-map whole" role="group" aria-label="{name}" {size}>'
+        f'<defs>{tip}<path d="M0 0L8 4L0 8z"/></marker></defs>'
         f'<g class="arrows" aria-hidden="true">{arrows}</g>{nodes}</svg></div>'
     )
 
 
-def _arrow(start: tuple[float, float], end: tuple[float, float]) -> str:
-    x0, y0, x1, y1 = start[0] + WIDTH, start[1] + HEIGHT / 2, end[0] - 1, end[1] + HEIGHT / 2
+class Box(NamedTuple):
+    """A node's top left corner and width, in pixels."""
+
+    x: float
+    y: float
+    width: float
+
+
+def _arrow(start: Box, end: Box) -> str:
+    x0, y0, x1, y1 = start.x + start.width, start.y + HEIGHT / 2, end.x - 1, end.y + HEIGHT / 2
     bend = min(60, (x1 - x0) / 2)
     curve = f"M{x0:g} {y0:g}C{x0 + bend:g} {y0:g} {x1 - bend:g} {y1:g} {x1:g} {y1:g}"
     return f'<path marker-end="url(#tip)" d="{curve}"/>'
 
 
-def _node(record: Record, x: float, y: float, link: Link) -> str:
+def _node(record: Record, box: Box, link: Link) -> str:
     inside = (
-        f"{shape(record['verdict'], x, y)}"
-        f'<text x="{x + WIDTH / 2:g}" y="{y + HEIGHT / 2 + 4.5:g}">'
+        f"{shape(record['verdict'], *box)}"
+        f'<text x="{box.x + box.width / 2:g}" y="{box.y + HEIGHT / 2 + 5:g}">'
         f"{SYMBOL[record['verdict']]} {escape(record['id'])}</text>"
         f"<title>{escape(record['title'])}: {escape(record['verdict'])}</title>"
     )

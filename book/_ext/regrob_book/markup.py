@@ -10,6 +10,8 @@ from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, errata,
 Link = Callable[[str], str | None]
 """The address of a claim's statement seen from the current page, or None if it has none yet."""
 
+DISPLAY = r"\displaystyle "  # fractions at their full size
+
 CSS_CLASS = {HOLDS: "holds", FAILS: "fails", PARTLY: "partly", OPEN: "open", BROKEN: "broken"}
 
 
@@ -55,6 +57,10 @@ def place_and_title(record: Record) -> str:
     return f"{place}: {record['title']}"
 
 
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def foot(record: Record, ledger: str | None) -> str:
     """The line under a theorem box: verdict, grounds, and the way to the ledger."""
     more = anchor("in the ledger", f"{ledger}#claim-{record['id']}" if ledger is not None else None)
@@ -67,7 +73,9 @@ def statement(record: Record) -> str:
     rows = [(first, record["printed"])]
     if record["corrected"]:
         rows.append((record["text"].capitalize(), record["corrected"]))
-    shown = "".join(f'<div><dt>{name}</dt><dd class="formula">{math(tex)}</dd></div>' for name, tex in rows)
+    shown = "".join(
+        f'<div><dt>{name}</dt><dd class="formula">{math(DISPLAY + tex)}</dd></div>' for name, tex in rows
+    )
     if record["hypotheses"]:
         shown += f"<div><dt>Needs</dt><dd>{escape('; '.join(record['hypotheses']))}</dd></div>"
     return f'<dl class="statement">{shown}</dl>'
@@ -94,7 +102,7 @@ def _controls(records: list[Record]) -> str:
 def ledger(records: list[Record], link: Link, download: str) -> str:
     """The whole ledger: a plain table, filtered by a few lines of script where there are some."""
     rows = "".join(_ledger_row(r, link) for r in records)
-    columns = ("Claim", "Statement", "Evidence", "Verdict")
+    columns = ("Claim", "Verdict", "Statement", "Evidence")
     head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in columns)
     return (
         f"{_download(download, 'claims.json')}{_controls(records)}"
@@ -113,14 +121,14 @@ def _ledger_row(record: Record, link: Link) -> str:
         "text": record["text"],
     }
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-    title = anchor(escape(record["title"]), link(record["id"]))
+    title = anchor(escape(_capital(record["title"])), link(record["id"]))
     return (
         f'<tr role="row" id="claim-{escape(record["id"])}"{attributes}>'
         f'<th role="rowheader" scope="row">{title}<code>{escape(record["id"])}</code>'
         f"<span>{escape(record['where'])}</span></th>"
+        f'<td role="cell">{badge(record)}{_slip(record)}</td>'
         f'<td role="cell">{statement(record)}</td>'
-        f'<td role="cell">{escape(record["grounds"])}</td>'
-        f'<td role="cell">{badge(record)}{_slip(record)}</td></tr>'
+        f'<td role="cell">{escape(record["grounds"])}</td></tr>'
     )
 
 

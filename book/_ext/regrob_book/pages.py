@@ -10,6 +10,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 STATIC = Path(__file__).parents[2] / "_static"
@@ -34,6 +35,16 @@ def add_static(app: Sphinx, config: Config) -> None:
             buttons = config.html_theme_options.setdefault("launch_buttons", {})
             buttons["colab_url"] = "https://colab.research.google.com"
             buttons["binderhub_url"] = "https://mybinder.org"
+
+
+def number_apart(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
+    """Write our own numbers as B1, B2, …: a bare Eq. (8) or Figure 1 is always the paper's."""
+    for kinds in env.toc_fignumbers.values():
+        for numbers in kinds.values():
+            for place, number in numbers.items():
+                if not str(number[0]).startswith("B"):
+                    numbers[place] = (f"B{number[0]}", *number[1:])  # type: ignore[assignment]
+    return []
 
 
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:

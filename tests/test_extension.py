@@ -1,0 +1,384 @@
+"""The book's Sphinx extension: badges, ledger, errata and map, from records and on a built page."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("myst_nb")
+pytest.importorskip("sphinx_proof")
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+from regrob_book import claim_map, markup, pages, records  # noqa: E402
+from sphinx.application import Sphinx  # noqa: E402
+from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
+
+
+def record(name: str, **changes: Any) -> records.Record:
+    return {
+        "id": name,
+        "where": "Eq. (1)",
+        "title": f"title of {name}",
+        "printed": r"a < b",
+        "corrected": None,
+        "text": "as printed",
+        "verdict": "holds",
+        "expected": "holds",
+        "as_expected": True,
+        "evidence": ["numeric"],
+        "grounds": "numeric, 7 trials",
+        "hypotheses": ["K = 2"],
+        "depends": [],
+        "ancestors": [],
+        "counterexample": None,
+        "transcription": False,
+        "failures": [],
+        "chapter": "page",
+        **changes,
+    }
+
+
+FALSE = {
+    "verdict": "fails as printed",
+    "expected": "fails as printed",
+    "text": "corrected",
+    "corrected": "a > b",
+    "transcription": True,
+    "counterexample": {
+        "instance": "a = 1",
+        "relation": "<=",
+        "left_tex": r"\sqrt{2}",
+        "right_tex": "1",
+        "left_value": "1.41421",
+        "right_value": "1.00000",
+    },
+}
+
+
+@pytest.fixture
+def ledger() -> dict[str, records.Record]:
+    made = [
+        record("base"),
+        record("wrong", depends=["base"], ancestors=["base"], **FALSE),
+        record("top", text="new", depends=["base", "wrong"], ancestors=["base", "wrong"]),
+        record("fixed", text="corrected", corrected="a = b"),
+        record("reworded", text="restated", corrected="a = b"),
+        record("undecided", verdict="open", expected="open", evidence=[], chapter="not/written"),
+        record("half", **{**FALSE, "verdict": "partly", "expected": "partly"}),
+    ]
+    return {r["id"]: r for r in made}
+
+
+def link(name: str) -> str | None:
+    return None if name == "undecided" else f"page.html#{name}"
+
+
+def well_formed(html: str) -> ET.Element:
+    """Parse as XML, once the attributes and void tags that HTML writes shorter are spelt out."""
+    html = re.sub(r" (hidden|download)(?=[ >])", r' \1=""', html)
+    html = re.sub(r"(<input[^>]*)>", r"\1/>", html).replace("&#x27;", "'")
+    return ET.fromstring(f"<div>{html}</div>")
+
+
+# --- Records ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    from regrob.claims import ledger
+
+    chosen = {name: ledger.CLAIMS[name] for name in ledger.CLAIMS if name in ("eq-8", *_below("eq-8"))}
+    monkeypatch.setattr(ledger, "CLAIMS", chosen)
+
+
+def _below(name: str) -> set[str]:
+    from regrob.claims import ledger
+
+    return ledger.ancestors(ledger.CLAIMS[name])
+
+
+@pytest.mark.usefixtures("two_claims")
+def test_records_come_from_the_ledger_and_outlive_no_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = records.judge_all(tmp_path)
+    eq_8 = judged["eq-8"]
+    assert eq_8["verdict"] == "fails as printed"
+    assert eq_8["as_expected"]
+    assert r"\log" in eq_8["counterexample"]["left_tex"]
+    assert set(eq_8["ancestors"]) == _below("eq-8")
+    assert all("trials" in r["grounds"] for r in judged.values())
+
+    calls: list[int] = []
+    monkeypatch.setattr(records, "_judge", lambda: calls.append(1) or [record("again")])
+    assert records.judge_all(tmp_path) == judged, "unchanged code is not judged twice"
+    monkeypatch.setattr(records, "TRIALS", records.TRIALS + 1)
+    assert list(records.judge_all(tmp_path)) == ["again"]
+    assert calls == [1]
+    assert len(list(tmp_path.iterdir())) == 1, "old verdicts are removed"
+
+
+def test_the_fingerprint_sees_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = records._fingerprint()
+    read = Path.read_bytes
+    changed = ROOT / "regrob" / "radii.py"
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p.name == changed.name))
+    assert records._fingerprint() != before
+
+
+def test_errata_hold_what_does_not_hold_as_printed(ledger: dict[str, records.Record]) -> None:
+    found = {group: [r["id"] for r in members] for group, members in records.errata(ledger).items()}
+    assert found == {
+        "false": ["wrong", "undecided", "half"],
+        "corrected": ["fixed"],
+        "restated": ["reworded"],
+    }
+
+
+def test_summary(ledger: dict[str, records.Record]) -> None:
+    assert records.summary([ledger["base"]]) == "1 claim: 1 holds as printed"
+    assert records.summary([ledger[n] for n in ("base", "wrong", "top", "fixed")]) == (
+        "4 claims: 1 holds as printed, 1 fails as printed, 1 holds new, 1 holds corrected"
+    )
+    assert records.summary([record("a"), record("b")]) == "2 claims: 2 hold as printed"
+
+
+# --- HTML ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verdict", list(records.SYMBOL))
+def test_a_badge_never_speaks_by_colour_alone(verdict: str) -> None:
+    html = markup.badge(record("x", verdict=verdict))
+    assert records.SYMBOL[verdict] in html
+    assert verdict in html
+    assert markup.CSS_CLASS[verdict] in html
+
+
+def test_a_badge_says_whose_text_holds() -> None:
+    assert "holds, corrected" in markup.badge(record("x", text="corrected"))
+    assert "corrected" not in markup.badge(record("x"))
+
+
+def test_ledger_rows_can_be_filtered_and_linked(ledger: dict[str, records.Record]) -> None:
+    html = markup.ledger(list(ledger.values()), link, "../claims.json")
+    page = well_formed(html)
+    rows = page.findall(".//tbody/tr")
+    assert [row.get("id") for row in rows] == [f"claim-{name}" for name in ledger]
+    assert rows[1].get("data-verdict") == "fails as printed"
+    assert "title of wrong" in str(rows[1].get("data-words"))
+    assert page.find(".//form").get("hidden") == "", "without a script no dead controls are shown"
+    options = [o.text for o in page.findall(".//select[@data-filter='verdict']/option")]
+    assert options == ["any", "holds", "fails as printed", "open", "partly"]
+    hrefs = [a.get("href") for a in page.findall(".//tbody//a")]
+    assert hrefs == [f"page.html#{name}" for name in ledger if name != "undecided"]
+    assert r"\(\displaystyle a &lt; b\)" in html
+
+
+def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str, records.Record]) -> None:
+    html = markup.errata_page(ledger, link, "errata.json")
+    articles = well_formed(html).findall(".//article")
+    assert [a.get("id") for a in articles][:2] == ["erratum-wrong", "erratum-undecided"]
+    assert r"\sqrt{2} \;&gt;\; 1" in html
+    assert r"1.41421 &gt; 1.00000" in html
+    assert html.count("may be a slip of the text’s recovery") == 2
+    assert "False as printed (3)" in html
+
+
+def test_words_are_escaped() -> None:
+    nasty = record("x", title="<b>", where='"&', grounds="<i>", hypotheses=["1 < 2"])
+    for html in (
+        markup.strip([nasty], link, "<run>"),
+        markup.foot(nasty, "ledger.html"),
+        markup.inline(nasty, link),
+        markup.ledger([nasty], link, "claims.json"),
+        claim_map.whole({"x": nasty}, link),
+    ):
+        assert "<b>" not in html
+        assert "<i>" not in html
+        well_formed(html)
+
+
+# --- Map ----------------------------------------------------------------------------------
+
+
+def test_layers_put_every_claim_after_what_it_rests_on(ledger: dict[str, records.Record]) -> None:
+    columns = claim_map.layers(ledger)
+    assert columns == [["base"], ["wrong"], ["top"]], "claims without relations are left to the table"
+    assert claim_map.layers({}) == []
+
+
+def test_layers_reduce_crossings() -> None:
+    made = {n: record(n) for n in ("a", "b")}
+    made |= {"c": record("c", depends=["b"]), "d": record("d", depends=["a"])}
+    first, second = claim_map.layers(made)
+    assert [{"a": "d", "b": "c"}[name] for name in first] == second
+
+
+def test_map_has_an_arrow_for_each_relation_and_a_shape_for_each_verdict(
+    ledger: dict[str, records.Record],
+) -> None:
+    drawing = well_formed(claim_map.drawing(ledger, link))
+    assert len(drawing.findall(".//g[@class='arrows']/path")) == 3
+    assert {a.get("href") for a in drawing.findall(".//a")} == {
+        f"page.html#{n}" for n in ("base", "wrong", "top")
+    }
+    outlines = {v: re.sub('class="[a-z]+"', "", claim_map.shape(v, 0, 0, 90)) for v in records.SYMBOL}
+    assert len(set(outlines.values())) == len(outlines), "shapes differ without their colours"
+
+
+def test_table_says_what_the_map_shows(ledger: dict[str, records.Record]) -> None:
+    rows = well_formed(claim_map.table(ledger, link)).findall(".//tbody/tr")
+    cells = [["".join(cell.itertext()) for cell in row] for row in rows]
+    assert cells[2][2:] == ["base, wrong", "nothing here", "no: wrong"]
+    assert cells[0][3:] == ["wrong, top", "yes"]
+
+
+# --- A page -------------------------------------------------------------------------------
+
+PAGE = """# Page {verdict}`base`
+
+```{status} base wrong
+```
+
+```{prf:lemma} A name
+:label: wrong
+
+$a < b$
+```
+
+Inline {verdict}`fixed`, and {prf:ref}`wrong`, and {download-claims}`claims.json`.
+
+$$a$$ (eq-one)
+
+```{prf:remark}
+Second box, see {eq}`eq-one`.
+```
+"""
+LEDGER = "# Ledger\n\n```{ledger}\n```\n\n```{errata}\n```\n\n```{claim-map}\n```\n\n```{versions}\n```\n"
+
+
+def build(folder: Path, page: str, **settings: Any) -> tuple[Path, str]:
+    """Build two pages with nothing but the extension, return the folder and the warnings."""
+    source = folder / "source"
+    (source / "book").mkdir(parents=True, exist_ok=True)
+    (source / "index.md").write_text("# Root\n\n```{toctree}\npage\nbook/ledger\n```\n", encoding="utf8")
+    (source / "page.md").write_text(page, encoding="utf8")
+    (source / "book" / "ledger.md").write_text(LEDGER, encoding="utf8")
+    (source / "conf.py").write_text("", encoding="utf8")
+    settings = {
+        "extensions": ["myst_nb", "sphinx_proof", "regrob_book"],
+        "myst_enable_extensions": ["dollarmath"],
+        "html_theme": "basic",
+        "numfig": True,
+        "mathjax_path": "mathjax/tex-chtml.js",
+        **settings,
+    }
+    warnings = io.StringIO()
+    with patch_docutils(), docutils_namespace():
+        app = Sphinx(source, source, folder / "html", folder / "doctrees", "html", settings, None, warnings)
+        app.build()
+    return folder / "html", warnings.getvalue()
+
+
+@pytest.fixture
+def judged(ledger: dict[str, records.Record], monkeypatch: pytest.MonkeyPatch) -> dict[str, records.Record]:
+    monkeypatch.setattr(records, "judge_all", lambda cache: ledger)
+    monkeypatch.setenv("REGROB_STATIC", "")  # so that the test's end restores what setup() sets
+    return ledger
+
+
+@pytest.mark.usefixtures("judged")
+def test_a_built_page(tmp_path: Path) -> None:
+    html, warnings = build(tmp_path, PAGE)
+    assert warnings == ""
+    page = (html / "page.html").read_text(encoding="utf8")
+    assert "2 claims: 1 holds as printed, 1 fails as printed" in page
+    assert '<a href="#wrong">Eq. (1): title of wrong</a>' in page
+    assert re.search(
+        r'id="wrong".*class="claim-foot">.*fails as printed.*book/ledger.html#claim-wrong', page, re.S
+    )
+    assert page.count('class="claim-foot"') == 1, "a box that is no claim has no badge"
+    assert "holds, corrected" in page
+    assert 'href="claims.json" download' in page
+    assert "Lemma B1" in page
+    assert "(B1)" in page, "our numbers are told from the paper's"
+    assert 'id="proof-content-1"' in page
+    assert 'id="proof-content-2"' in page
+    shown = (html / "book" / "ledger.html").read_text(encoding="utf8")
+    assert 'href="../page.html#wrong"' in shown, "a claim in a box"
+    assert '<a href="../page.html">' in shown, "a claim with a chapter only"
+    assert "not/written" not in shown
+    assert "mathjax/tex-chtml.js" in shown, "formulas in a table alone load MathJax too"
+    assert "../errata.json" in shown
+    assert "<td>" in shown[shown.index('scope="row">Python') :]
+    assert (html / "_static" / "mathjax" / "tex-chtml.js").stat().st_size > 1e5
+    assert len(list((html / "_static/mathjax/output/chtml/fonts/woff-v2").glob("*.woff"))) > 10
+    assert next(r["id"] for r in json.loads((html / "claims.json").read_text(encoding="utf8"))) == "base"
+    assert len(json.loads((html / "errata.json").read_text(encoding="utf8"))) == 5
+
+
+def test_pages_follow_a_verdict_that_changes(tmp_path: Path, judged: dict[str, records.Record]) -> None:
+    build(tmp_path, PAGE)
+    judged["base"] |= {"verdict": "open", "expected": "open"}
+    html, _ = build(tmp_path, PAGE)
+    assert "1 open" in (html / "page.html").read_text(encoding="utf8")
+
+
+@pytest.mark.usefixtures("judged")
+@pytest.mark.parametrize("markdown", ["{verdict}`nobody`", "```{status} base nobody\n```"])
+def test_an_unknown_claim_is_a_warning(tmp_path: Path, markdown: str) -> None:
+    _, warnings = build(tmp_path, f"# Page\n\n{markdown}\n")
+    assert "page.md" in warnings
+    assert "the ledger has no claim 'nobody'" in warnings
+
+
+def test_an_unexpected_verdict_is_a_warning(tmp_path: Path, judged: dict[str, records.Record]) -> None:
+    judged["base"] |= {"verdict": "broken", "as_expected": False, "failures": ["the tooth does not bite"]}
+    _, warnings = build(tmp_path, "# Page\n")
+    assert "the ledger expects base to be 'holds', found 'broken': the tooth does not bite" in warnings
+
+
+# --- What every page is served with -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "colab"),
+    [(None, False), ("https://github.com/a/b/", True), ("https://git.example.org/b", False)],
+)
+def test_buttons_only_where_the_builder_names_a_repository(
+    address: str | None, colab: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REGROB_REPOSITORY_URL", raising=False)
+    if address:
+        monkeypatch.setenv("REGROB_REPOSITORY_URL", address)
+    config = SimpleNamespace(html_static_path=[], html_theme_options={})
+    pages.add_static(None, config)
+    options = config.html_theme_options
+    assert options.get("repository_url") == (address.rstrip("/") if address else None)
+    assert options.get("use_issues_button", False) == bool(address)
+    assert ("colab_url" in options.get("launch_buttons", {})) == colab
+    assert Path(config.html_static_path[0], "regrob.css").is_file()
+
+
+def test_thebe_is_dropped_and_nothing_else() -> None:
+    def asset(name: str | None, body: str = "") -> SimpleNamespace:
+        return SimpleNamespace(filename=name, attributes={"body": body})
+
+    thebe = [
+        asset("_static/sphinx-thebe.js"),
+        asset(None, "const thebe_selector = 1"),
+        asset("sphinx-thebe.css"),
+    ]
+    ours = [asset("_static/regrob.js"), asset(None, "let a = 1")]
+    context = {"script_files": thebe[:2] + ours, "css_files": thebe[2:]}
+    pages.drop_thebe(None, "page", "page.html", context, None)
+    assert context == {"script_files": ours, "css_files": []}
