@@ -7,11 +7,33 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regrob.claims import affine, binary
+from regrob.claims import (
+    affine,
+    binary,
+    eq_16,
+    lemma_4_1,
+    linf_many,
+    loewner,
+    many_norms,
+    ordering,
+    prop_4_1,
+)
 from regrob.claims.core import Claim, Evidence, Result, judge
 from regrob.errors import InputError, RegrobError
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claim in (*affine.CLAIMS, *binary.CLAIMS)}
+_CHAPTERS = (
+    affine.CLAIMS,
+    binary.CLAIMS,
+    lemma_4_1.CLAIMS,
+    many_norms.CLAIMS,
+    eq_16.CLAIMS,
+    prop_4_1.CLAIMS,
+    linf_many.CLAIMS,
+    ordering.CLAIMS,
+    loewner.CLAIMS,
+)
+
+CLAIMS: dict[str, Claim] = {claim.id: claim for claims in _CHAPTERS for claim in claims}
 """Every claim by id, in the paper's order."""
 
 
