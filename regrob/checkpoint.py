@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,20 +11,31 @@ from typing import Any
 
 from torch import Tensor
 
+from regrob.errors import DataError
+
 POINTER = "checkpoint.json"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write to a neighbour, flush it to the disk, then rename: the file is old or new, never half."""
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.part")
+    """Write to a neighbour, flush it to the disk, then rename: the file is old or new, never half.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written; what was there stays.
+    """
+    neighbour = path.with_name(f".{path.name}.part")  # a killed writer's leftover is overwritten
     try:
         with neighbour.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         neighbour.replace(path)
-    finally:
-        neighbour.unlink(missing_ok=True)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            neighbour.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; what was finished before is whole, "
+            "mend that and run again to go on"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -260,16 +260,19 @@ def check_folder(out: Path, todo: list[Shard]) -> None:
     """Raise DataError, before any work, if results could not be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        checkpoint.write_atomically(out / ".writable", b"yes")
-        (out / ".writable").unlink()
     except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
-    # Parameters and velocities, old and new, in float32.
-    sizes = {"lenet-300-100": 266_610, "lenet-5": 431_080}
-    needed = sum(4 * 2 * sizes[shard.network] * shard.budget.seeds for shard in todo) + 2**26
+        raise DataError(f"cannot make {out}: {error.strerror or error}; choose another --out") from error
+    checkpoint.write_atomically(out / ".writable", b"yes")
+    (out / ".writable").unlink()
+    # Parameters and velocities in float32, one old and one new checkpoint a shard.
+    needed = 2**26 + sum(16 * _parameters(shard.network) * shard.budget.seeds for shard in todo)
     free = shutil.disk_usage(out).free
     if free < needed:
         raise DataError(
             f"{out} has {free / 2**20:.0f} MiB free and the sweep needs {needed / 2**20:.0f} MiB; "
             "make room or choose another --out"
         )
+
+
+def _parameters(network: str) -> int:
+    return sum(p.numel() for p in NETWORKS[network]().parameters())

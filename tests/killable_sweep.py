@@ -1,0 +1,67 @@
+"""Run a tiny sweep in forked children and kill them; started by test_sweep as a program of its own.
+
+Usage: killable_sweep.py OUT KILLS. Prints how many of the kills came before the sweep was done.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+from small_task import small_task
+from torch import nn
+
+from regrob import ensemble_training, networks, protocol, sweep
+
+
+def tiny(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """A network small enough to train in milliseconds."""
+    return networks.mlp((36, 8, classes), generator=generator)
+
+
+def shrink() -> None:
+    """Swap the real protocol for one that takes a second."""
+    spent = protocol.Budget(2, 40, 40, (0.1,), 8, 4, 1, 20)
+    protocol.TASKS["tiny"] = lambda source: small_task()
+    networks.NETWORKS["tiny"] = tiny
+    protocol.FIGURES["tiny"] = protocol.Figure("tiny", ("tiny",), ("curvature", "jacobian"))
+    protocol.BUDGETS["quick", "tiny", "tiny"] = spent
+    ensemble_training.CHUNK = 5
+    sweep.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+
+
+def whole(out: Path) -> float:
+    """Run the sweep to its end; return the seconds it took."""
+    started = time.perf_counter()
+    sweep.sweep("tiny", out, progress=False)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Kill, resume, kill, …, and let the last one finish."""
+    out, kills = Path(sys.argv[1]), int(sys.argv[2])
+    torch.set_num_threads(1)
+    shrink()
+    usual = whole(out / "undisturbed")
+    chance = random.Random(0)
+    struck = 0
+    for _ in range(kills):
+        child = os.fork()
+        if child == 0:
+            whole(out / "disturbed")
+            os._exit(0)
+        time.sleep(chance.uniform(0.0, 0.1 * usual))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        struck += os.WIFSIGNALED(status)
+    whole(out / "disturbed")
+    print(f"struck {struck}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Sweeps: killed and resumed they end with the same bytes; damage is found and mended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import killable_sweep
+import pandas as pd
+import pytest
+
+from regrob import checkpoint, ensemble_training, networks, protocol, results, sweep
+from regrob.errors import DataError, InputError
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tiny protocol, for one test."""
+    for table in (protocol.TASKS, protocol.FIGURES, protocol.BUDGETS, networks.NETWORKS):
+        for key in list(table):
+            monkeypatch.setitem(table, key, table[key])  # type: ignore[index, arg-type]
+    monkeypatch.setattr(ensemble_training, "CHUNK", ensemble_training.CHUNK)
+    monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    killable_sweep.shrink()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every tensor file and table, by its path within the folder."""
+    kept = [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".csv")]
+    return {str(p.relative_to(folder)): p.read_bytes() for p in kept}
+
+
+def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+    program = Path(killable_sweep.__file__)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"}
+    ran = subprocess.run(
+        [sys.executable, str(program), str(tmp_path), "20"],
+        check=False, capture_output=True, text=True, env=environment, timeout=300,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    struck = int(ran.stdout.split()[-1])
+    assert struck >= 5, "the kills came too late to test anything"
+    assert contents(tmp_path / "undisturbed") == contents(tmp_path / "disturbed")
+    assert not list(tmp_path.rglob("*.damaged"))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_nothing_finished_is_computed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killable_sweep.whole(tmp_path)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(sweep, "train_ensemble", never)
+    monkeypatch.setattr(sweep, "evaluate", never)
+    killable_sweep.whole(tmp_path)
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("what", ["state", "pointer", "rows"])
+def test_damage_is_set_aside_and_only_that_shard_is_done_again(tmp_path: Path, what: str) -> None:
+    killable_sweep.whole(tmp_path)
+    before = contents(tmp_path)
+    shards = sorted((tmp_path / "shards").iterdir())
+    victim = next(folder for folder in shards if "curvature" in folder.name)
+    others = {p: p.stat().st_mtime_ns for s in shards if s != victim for p in s.iterdir()}
+    (victim / "rows.json").unlink()
+    names = {
+        "state": next(victim.glob("state-*")).name,
+        "pointer": "checkpoint.json",
+        "rows": "rows-pgd.json",
+    }
+    damaged = victim / names[what]
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(bytes(content))
+    killable_sweep.whole(tmp_path)
+    assert (victim / f"{damaged.name}.damaged").exists()
+    assert contents(tmp_path) == before
+    assert {p: p.stat().st_mtime_ns for p in others} == others
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path) -> None:
+    killable_sweep.whole(tmp_path)
+    table, sidecar = results.read(tmp_path, "tiny")
+    assert tuple(table.columns) == results.COLUMNS
+    assert set(table["penalty"]) == {"reference", "none", "curvature", "jacobian"}
+    assert set(table["attack"]) == {"none", "fgsm", "pgd", "deepfool", "carlini-wagner"}
+    assert not table.duplicated(list(results.COLUMNS[:-1])).any()
+    accuracy = table[(table["metric"] == "accuracy")]["value"]
+    assert accuracy.between(0, 1).all()
+    assert sidecar["preset"] == "quick"
+    assert sidecar["digest"] == "made in a test"
+    assert {"torch", "device", "commit", "threads"} <= set(sidecar["made_by"][0])
+    assert sidecar["networks"]["tiny"]["fine_tuning"] == 40
+
+
+@pytest.mark.usefixtures("tiny")
+def test_shards_in_parallel_give_the_same_table(tmp_path: Path) -> None:
+    killable_sweep.whole(tmp_path / "one")
+    sweep.sweep("tiny", tmp_path / "two", jobs=2, backend="threading", progress=False)
+    one, two = (pd.read_csv(tmp_path / name / "tiny.csv") for name in ("one", "two"))
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.usefixtures("tiny")
+def test_unusable_folders_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    occupied = tmp_path / "file"
+    occupied.write_text("not a folder")
+    with pytest.raises(DataError, match="cannot make"):
+        killable_sweep.whole(occupied)
+    monkeypatch.setattr(sweep.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    with pytest.raises(DataError, match="MiB free and the sweep needs"):
+        killable_sweep.whole(tmp_path / "small")
+
+
+def test_a_disk_that_fills_up_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "value.json"
+    checkpoint.write_json(path, {"kept": 1})
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match="No space left on device"):
+        checkpoint.write_json(path, {"kept": 2})
+    assert checkpoint.read_json(path) == {"kept": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
+
+
+def test_unknown_names_are_told_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there are fig2, fig4, fig5"):
+        sweep.sweep("fig9", tmp_path)
+    with pytest.raises(InputError, match="quick, standard, paper"):
+        protocol.budget("slow", "mnist-10", "lenet-5")
+    with pytest.raises(InputError, match="it has lenet-300-100, lenet-5"):
+        protocol.shards("fig2", "quick", ("vgg",))
+    with pytest.raises(InputError, match="jobs must be at least 1"):
+        sweep.sweep("fig2", tmp_path, jobs=0)
+    with pytest.raises(DataError, match=r"fig2\.csv and fig2\.json not found"):
+        results.read(tmp_path, "fig2")
+
+
+def test_the_papers_grid_is_complete() -> None:
+    spent = protocol.budget("paper", "mnist-1-7", "lenet-5")
+    assert spent.seeds == 10
+    assert spent.weights == (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
+    assert spent.reference == 50_000
+    quick = protocol.shards("fig4", "quick", ("lenet-300-100",))
+    assert len({shard.name for shard in quick}) == len(quick) == 2 + 2 * 4
+    assert quick[0].is_reference
+    assert all(shard.reference == quick[0] for shard in quick)
