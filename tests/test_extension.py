@@ -270,10 +270,16 @@ def build(folder: Path, page: str, **settings: Any) -> tuple[Path, str]:
     """Build two pages with nothing but the extension, return the folder and the warnings."""
     source = folder / "source"
     (source / "book").mkdir(parents=True, exist_ok=True)
-    (source / "index.md").write_text("# Root\n\n```{toctree}\npage\nbook/ledger\n```\n", encoding="utf8")
-    (source / "page.md").write_text(page, encoding="utf8")
-    (source / "book" / "ledger.md").write_text(LEDGER, encoding="utf8")
-    (source / "conf.py").write_text("", encoding="utf8")
+    files = {
+        "index.md": "# Root\n\n```{toctree}\npage\nbook/ledger\n```\n",
+        "page.md": page,
+        "book/ledger.md": LEDGER,
+        "conf.py": "",
+    }
+    for name, text in files.items():
+        file = source / name
+        if not file.exists() or file.read_text(encoding="utf8") != text:  # a touched file is read again
+            file.write_text(text, encoding="utf8")
     settings = {
         "extensions": ["myst_nb", "sphinx_proof", "regrob_book"],
         "myst_enable_extensions": ["dollarmath"],
@@ -327,10 +333,12 @@ def test_a_built_page(tmp_path: Path) -> None:
 
 
 def test_pages_follow_a_verdict_that_changes(tmp_path: Path, judged: dict[str, records.Record]) -> None:
-    build(tmp_path, PAGE)
+    page = "# Page\n\n{verdict}`base`\n"  # nothing with a number, which would be written anew anyway
+    html, _ = build(tmp_path, page)
+    assert "open" not in (html / "page.html").read_text(encoding="utf8")
     judged["base"] |= {"verdict": "open", "expected": "open"}
-    html, _ = build(tmp_path, PAGE)
-    assert "1 open" in (html / "page.html").read_text(encoding="utf8")
+    build(tmp_path, page)
+    assert 'class="verdict open"' in (html / "page.html").read_text(encoding="utf8")
 
 
 @pytest.mark.usefixtures("judged")
