@@ -16,7 +16,6 @@ from regrob.claims.many import (
     OFF_KINKS,
     ORDERED,
     Case,
-    at,
     both,
     frobenius,
     over_random,
@@ -25,8 +24,8 @@ from regrob.claims.many import (
     violation,
 )
 from regrob.claims.many_norms import total_distance
-from regrob.claims.prop_4_1 import MU, PAGE, XI, P, Q, bound_17, lower, root
-from regrob.symbols import Expr, prove_sign, prove_zero, sum_over
+from regrob.claims.prop_4_1 import MU, PAGE, XI, P, Q, bound_17, root
+from regrob.symbols import prove_sign, prove_zero, sum_over
 
 Normalisation = Literal["ordered", "unordered", "mean"]
 
@@ -63,8 +62,8 @@ def prove_16(fewest: int, pairs: int = 2) -> None:
 
 
 def refute_16(
-    case: tuple[Expr, Expr, Expr], K: int, distance: Expr, norm: Expr, pairs: int
-) -> tuple[Expr, Expr]:
+    case: tuple[sp.Expr, sp.Expr, sp.Expr], K: int, distance: sp.Expr, norm: sp.Expr, pairs: int
+) -> tuple[sp.Expr, sp.Expr]:
     """(a step's length that reaches ξ along ∇, Eq. (16)'s bound), exact.
 
     Args:
@@ -83,7 +82,7 @@ def refute_16(
     return step, bound
 
 
-def along_gradient(V: sp.Matrix, p: sp.Matrix) -> tuple[Expr, Expr, Expr]:
+def along_gradient(V: sp.Matrix, p: sp.Matrix) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
     """(p_0, ‖∇‖², ∇ᵀH∇/‖∇‖²) at y = 0, exact."""
     g = V * (p - sp.Matrix([1] + [0] * (len(p) - 1)))
     H = V * (sp.diag(*p) - p * p.T) * V.T
@@ -91,7 +90,7 @@ def along_gradient(V: sp.Matrix, p: sp.Matrix) -> tuple[Expr, Expr, Expr]:
     return p[0], square, (g.T * H * g)[0] / square
 
 
-def distance_sum(V: sp.Matrix) -> Expr:
+def distance_sum(V: sp.Matrix) -> sp.Expr:
     """D, exact."""
     K = V.cols
     return sum(((V[:, i] - V[:, j]).norm() ** 2 for i in range(K) for j in range(i + 1, K)), sp.S.Zero)
@@ -282,7 +281,7 @@ def prove_tighter(shift: int = 1) -> None:
     K = sp.Symbol("K", positive=True)
     a_i, a_j = sp.symbols("a_i a_j")
 
-    def moment(power: int) -> Expr:
+    def moment(power: int) -> sp.Expr:
         return K if power == 0 else sp.Symbol(f"S{power}")
 
     D = sum_over(sum_over((a_i - a_j) ** 2 / 2, moment, a_j), moment, a_i)

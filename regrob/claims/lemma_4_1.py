@@ -12,7 +12,7 @@ from regrob.claims.affine import prove_affine, prove_jacobian
 from regrob.claims.core import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.draw import Draw, relative
 from regrob.claims.many import CLASSES, OFF_KINKS, Case, both, over_networks
-from regrob.symbols import Expr, cross_entropy, prove_equal, prove_sign, prove_zero, sum_over
+from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero, sum_over
 
 PAGE = "book/lemma_4_1"
 PIECEWISE = "piecewise-linear network"
@@ -127,7 +127,7 @@ GRADIENT = Claim(
 )
 
 
-def covariance_entry(matrix: str = "outer") -> Expr:
+def covariance_entry(matrix: str = "outer") -> sp.Expr:
     """Entry (a, b) of V M Vᵀ for symbolic K, with M = diag p − ppᵀ or, wrongly, diag p − pᵀp·I."""
     L = cross_entropy()
     j = sp.Symbol("j", integer=True, nonnegative=True)
@@ -199,14 +199,14 @@ HESSIAN = Claim(
 )
 
 
-def prove_pairs(half: Expr = sp.Rational(1, 2)) -> None:
+def prove_pairs(count: int = 1) -> None:
     """½ Σ_iΣ_j p_i p_j (a_i − a_j)(b_i − b_j) = E[ab] − E[a]E[b] for every K, since Σp = 1."""
     p_i, a_i, b_i, p_j, a_j, b_j = sp.symbols("p_i a_i b_i p_j a_j b_j")
 
-    def moment(i: int, j: int, k: int) -> Expr:
+    def moment(i: int, j: int, k: int) -> sp.Expr:
         return sp.S.One if (i, j, k) == (1, 0, 0) else sp.Symbol(f"E{j}{k}")
 
-    inner = sum_over(half * p_i * p_j * (a_i - a_j) * (b_i - b_j), moment, p_j, a_j, b_j)
+    inner = sum_over(sp.Rational(count, 2) * p_i * p_j * (a_i - a_j) * (b_i - b_j), moment, p_j, a_j, b_j)
     total = sum_over(inner, moment, p_i, a_i, b_i)
     covariance = moment(1, 1, 1) - moment(1, 1, 0) * moment(1, 0, 1)
     prove_equal(total, covariance, because="a covariance, pair by pair")
@@ -227,7 +227,7 @@ PAIRS = Claim(
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-hessian",),
     chapter=PAGE,
-    derivation=Derivation(prove_pairs, lambda: prove_pairs(sp.S.One), "every pair counted twice"),
+    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
     checks=both(
         "the sum over pairs against the Hessian",
         lambda c: relative(pair_hessian(c) - c.hessian, c.hessian, 2),
@@ -243,7 +243,7 @@ def prove_psd(sign: int = -1) -> None:
     p_i, p_j = sp.symbols("p_i p_j", positive=True)
     a_i, a_j = sp.symbols("a_i a_j", real=True)
 
-    def moment(i: int, j: int) -> Expr:
+    def moment(i: int, j: int) -> sp.Expr:
         return sp.S.One if (i, j) == (1, 0) else sp.Symbol(f"E{j}")
 
     pair = p_i * p_j * (a_i + sign * a_j) ** 2 / 2
@@ -277,7 +277,8 @@ def _spectrum_excess(case: Case, rank: int) -> Tensor:
     values = torch.linalg.eigvalsh(case.hessian)
     beyond = values[..., : max(0, values.shape[-1] - rank)].abs().sum(dim=-1)
     least = (-values[..., 0]).clamp_min(0.0)
-    return torch.maximum(beyond, least) / values[..., -1]
+    share: Tensor = torch.maximum(beyond, least) / values[..., -1]
+    return share
 
 
 # --- ξ ---------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from regrob import bounds
 from regrob.claims.core import Check, Claim, Derivation, Text
 from regrob.claims.many import ARGMAX, OFF_KINKS, Case, at, both, fixed, over_networks, over_random, violation
 from regrob.claims.many_norms import weighted_moment
-from regrob.symbols import Expr, prove_sign, prove_zero, sum_over
+from regrob.symbols import prove_sign, prove_zero, sum_over
 
 PAGE = "book/ordering"
 
@@ -23,7 +23,7 @@ def prove_loewner(weight: int = 1) -> None:
     q, a_y = sp.symbols("q a_y")
     p = 1 - q
 
-    def moment(i: int, j: int) -> Expr:
+    def moment(i: int, j: int) -> sp.Expr:
         return q if (i, j) == (1, 0) else sp.Symbol(f"R{j}")
 
     mean = p * a_y + moment(1, 1)
@@ -65,7 +65,7 @@ LOEWNER = Claim(
     checks=(
         *both(
             "least eigenvalue of H − (p/q)∇∇'",
-            lambda c: _least(c),
+            _least,
             lambda c: _least(c, 1.01),
             "one per cent more",
             correct=False,
@@ -147,8 +147,9 @@ CONSTANT = Claim(
 # --- what follows ----------------------------------------------------------------------
 
 
-def prove_ordering(half: Expr = sp.Rational(1, 2)) -> None:
+def prove_ordering(parts: int = 2) -> None:
     """p_y ≥ 1/K gives p/q ≥ 1/(K−1); ½|w|² − wᵀMw ≥ 0 by Gershgorin and p_i(1 − p_i) ≤ ¼."""
+    half = sp.Rational(1, parts)
     K, lead = sp.Symbol("K", positive=True), sp.Symbol("lead", nonnegative=True)
     k = sp.Symbol("k", positive=True)  # K − 1
     p = 1 / K + lead
@@ -189,7 +190,7 @@ ORDERING = Claim(
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),
     chapter=PAGE,
-    derivation=Derivation(prove_ordering, lambda: prove_ordering(sp.Rational(1, 3)), "a third for a half"),
+    derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
     checks=(
         *both(
             "‖∇‖²/(K−1) ≤ ‖H‖ ≤ ½‖VC‖²",

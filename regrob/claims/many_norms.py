@@ -20,18 +20,18 @@ from regrob.claims.many import (
     pair_sum,
     violation,
 )
-from regrob.symbols import Expr, prove_equal, prove_sign, prove_zero, sum_over
+from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
 
 PAGE = "book/proposition_4_1"
 P, Q = sp.symbols("p q", positive=True)  # p_y, and q for 1 − p_y
 
 
-def rival_moment(power: int) -> Expr:
+def rival_moment(power: int) -> sp.Expr:
     """Σ over the rivals of p_j^power: q for the first power, a symbol for the others."""
     return Q if power == 1 else sp.Symbol(f"R{power}", positive=True)
 
 
-def weighted_moment(i: int, j: int) -> Expr:
+def weighted_moment(i: int, j: int) -> sp.Expr:
     """Σ_k p_k^i w_k^j over all classes, with Σ p = 1."""
     return sp.S.One if (i, j) == (1, 0) else sp.Symbol(f"S{i}{j}")
 
@@ -98,10 +98,10 @@ EQ_34 = Claim(
 # --- Eq. (35) --------------------------------------------------------------------------
 
 
-def prove_trace(half: Expr = sp.Rational(1, 2)) -> None:
+def prove_trace(count: int = 1) -> None:
     """tr H = Σ_{i<j} p_i p_j ‖v_i − v_j‖², one input coordinate at a time: any n, any K."""
     p_i, a_i, p_j, a_j = sp.symbols("p_i a_i p_j a_j")
-    pair = half * p_i * p_j * (a_i - a_j) ** 2
+    pair = sp.Rational(count, 2) * p_i * p_j * (a_i - a_j) ** 2
     total = sum_over(sum_over(pair, weighted_moment, p_j, a_j), weighted_moment, p_i, a_i)
     variance = weighted_moment(1, 2) - weighted_moment(1, 1) ** 2  # the diagonal entry of H
     prove_equal(total, variance, because="tr H, pair by pair")
@@ -118,7 +118,7 @@ EQ_35 = Claim(
     hypotheses=(OFF_KINKS, "any label"),
     depends=("remark-psd",),
     chapter=PAGE,
-    derivation=Derivation(prove_trace, lambda: prove_trace(sp.S.One), "every pair counted twice"),
+    derivation=Derivation(prove_trace, lambda: prove_trace(2), "every pair counted twice"),
     checks=both(
         "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
         lambda c: torch.maximum(
@@ -253,7 +253,7 @@ def prove_trace_bound(factor: int = 2) -> None:
     K = sp.Symbol("K", positive=True)
     a_i, a_j = sp.symbols("a_i a_j")
 
-    def moment(power: int) -> Expr:
+    def moment(power: int) -> sp.Expr:
         return K if power == 0 else sp.Symbol(f"S{power}")
 
     pairs = sum_over(sum_over((a_i - a_j) ** 2 / 2, moment, a_j), moment, a_i)

@@ -7,16 +7,14 @@ import torch
 from torch import Tensor
 
 from regrob import bounds, properties
-from regrob.claims.core import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.core import Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.eq_16 import nu_squared
 from regrob.claims.many import (
     ARGMAX,
     OFF_KINKS,
     ORDERED,
     Case,
-    at,
     both,
-    fixed,
     frobenius,
     pair_sum,
     violation,
@@ -28,16 +26,16 @@ PAGE = "book/ordering"
 P, Q = sp.symbols("p q", positive=True)
 
 
-def prove_quarter(constant: sp.Expr = sp.Rational(1, 4)) -> None:
+def prove_quarter(parts: int = 4) -> None:
     """p(1 − p) ≤ ¼, the slack being (p − ½)²."""
     p = sp.symbols("p", real=True)
-    prove_sign(constant - p * (1 - p), "nonnegative", certificate=(p - sp.Rational(1, 2)) ** 2)
+    prove_sign(sp.Rational(1, parts) - p * (1 - p), "nonnegative", certificate=(p - sp.Rational(1, 2)) ** 2)
 
 
-def prove_41(constant: sp.Expr = sp.Rational(1, 4)) -> None:
+def prove_41(parts: int = 4) -> None:
     """Eq. (36), then p(1 − p) ≤ ¼."""
     prove_bend_crude()
-    prove_quarter(constant)
+    prove_quarter(parts)
 
 
 EQ_41 = Claim(
@@ -48,7 +46,7 @@ EQ_41 = Claim(
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
     depends=("eq-36",),
     chapter=PAGE,
-    derivation=Derivation(prove_41, lambda: prove_41(sp.Rational(1, 5)), "p(1 − p) ≤ 1/5"),
+    derivation=Derivation(prove_41, lambda: prove_41(5), "p(1 − p) ≤ 1/5"),
     checks=(
         *both(
             "both links",

@@ -7,8 +7,8 @@ so each is true where a ≥ ‖∇‖₂ and b ≥ ‖H‖₂ (Eq. 33). What is 
 from __future__ import annotations
 
 from collections.abc import Callable
+
 import sympy as sp
-import torch
 from torch import Tensor
 
 from regrob import bounds, radii
@@ -26,7 +26,7 @@ from regrob.claims.many import (
     too_long,
     violation,
 )
-from regrob.symbols import Expr, prove_sign, prove_zero
+from regrob.symbols import prove_sign, prove_zero
 
 PAGE = "book/proposition_4_1"
 
@@ -52,7 +52,7 @@ def upper(case: Case) -> Tensor:
 P, Q, XI, MU = sp.symbols("p q xi mu", positive=True)
 
 
-def root(a: Expr, b: Expr) -> Expr:
+def root(a: sp.Expr, b: sp.Expr) -> sp.Expr:
     """(a/b)(√(1 + 2bξ/a²) − 1), the lower end of Eq. (33)."""
     return a / b * (sp.sqrt(1 + 2 * b * XI / a**2) - 1)
 
