@@ -172,7 +172,7 @@ def figure_1(
     left.set(
         xlabel=r"step $\|r\|_2$ uphill", ylabel="quadratic model of the loss", xlim=(0, 6), ylim=(0, 1.5)
     )
-    left.legend(title=f"ν = {nu:g}", loc="lower right", fontsize=10)
+    left.legend(title=f"ν = {nu:.3g}", loc="lower right", fontsize=10)
     margins = torch.linspace(0.0, 9.0, 361, dtype=torch.float64)
     predicted, tau = torch.sigmoid(margins), radii.taylor_margin(margins)
     for other in others:
@@ -181,7 +181,7 @@ def figure_1(
             height = float(radii.taylor_margin(torch.logit(torch.tensor(0.85, dtype=torch.float64)))) / other
             side = "bottom" if other < nu else "top"
             right.text(0.85, height, f"{other:g}", color=GREY, fontsize=9, va=side, ha="right")
-    right.plot(predicted, tau / nu, color=BLUE, linestyle="-", label=f"ν = {nu:g}")
+    right.plot(predicted, tau / nu, color=BLUE, linestyle="-", label=f"ν = {nu:.3g}")
     right.set(xlabel="predicted probability $p_y$", ylabel=r"$\|r^*\|_2$", xlim=(0.5, 1.0), ylim=(0, 12))
     right.legend(loc="upper left")
     return figure
