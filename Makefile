@@ -57,7 +57,7 @@ notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 
 browser: $(READY) ## open every built page in Chromium (after make book)
 	$(say) "Opening every built page in Chromium"
-	@$(BIN)/python -m pytest -q tests/test_browser.py
+	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py
 
 serve: ## show the built book at http://localhost:8000 (PORT=n for another)
 	@test -f $(PAGE) || { echo "There is no built book yet: run make book first."; exit 1; }

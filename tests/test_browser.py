@@ -24,7 +24,7 @@ SKIPPED = {"_static", "_sources", "_images", "_downloads", "_modules", "mathjax"
 PAGES = sorted(
     str(path.relative_to(HTML))
     for path in HTML.rglob("*.html")
-    if not SKIPPED & set(path.relative_to(HTML).parts)
+    if not SKIPPED & set(path.relative_to(HTML).parts) and path != HTML / "index.html"  # that one leads on
 )
 SLIDING = [name for name in PAGES if '<div class="regrob-slider">' in (HTML / name).read_text("utf-8")]
 SOURCES = ("_config.yml", "_toc.yml", "references.bib", "book/**/*.*", "regrob/**/*.py")
@@ -120,7 +120,12 @@ class Visit:
         self.context.close()
 
     def open(self, address: str) -> Visit:
-        self.page.goto(address, wait_until="load")
+        self.page.goto(address)
+        return self.settle()
+
+    def settle(self) -> Visit:
+        """Wait until everything is loaded and every formula is set."""
+        self.page.wait_for_load_state("load")
         self.page.evaluate("() => window.MathJax && MathJax.startup && MathJax.startup.promise")
         self.page.evaluate("() => document.fonts.ready.then(() => true)")
         return self
@@ -319,12 +324,44 @@ def test_sliders_move_on_a_telephone(name: str, visit: Opener) -> None:
     assert opened.wrong == []
 
 
-@pytest.mark.parametrize("name", ["index.html", *SLIDING[:1]])
-def test_page_works_from_the_disk(name: str, browser: Any) -> None:
-    """As the end of `make book` says: open the file, without a server."""
+def test_the_first_page_opens_from_the_disk(browser: Any) -> None:
+    """As the end of `make book` says: open index.html, without a server. It leads to the first page."""
+    with Visit(browser, HTML.as_uri()) as opened:
+        opened.page.goto((HTML / "index.html").as_uri())
+        opened.page.wait_for_url("**/book/*.html")
+        opened.settle()
+        assert opened.wrong + opened.page.evaluate(FORMULAS) == []
+
+
+@pytest.mark.parametrize("name", SLIDING[:1])
+def test_a_slider_moves_from_the_disk(name: str, browser: Any) -> None:
     with Visit(browser, HTML.as_uri()) as opened:
         opened.open((HTML / name).as_uri())
-        opened.page.wait_for_selector("h1")
-        opened.page.wait_for_load_state("load")
         assert opened.wrong + opened.page.evaluate(FORMULAS) == []
         assert all(slider.moved_by(slider.press, "ArrowRight") for slider in sliders(opened.page))
+
+
+SPOILT = """<!DOCTYPE html><title>spoilt</title>
+<script>console.error("no"); null.x;</script>
+<img alt="../_images/figure.png" src="data:,"><img src="https://example.org/outside.png" alt="A line">
+<p>Raw $$x^2$$.</p><p>A lost {prf:ref}`lemma`.</p>
+<p><span class="math">x^2</span></p>
+<p class="math"><mjx-container><b style="color: red">x</b></mjx-container></p>
+<p><mjx-merror>x</mjx-merror></p><main><div style="width: 900px">wide</div></main>"""
+
+
+def test_the_checks_see_what_is_wrong(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "spoilt.html").write_text(SPOILT, encoding="utf-8")
+    viewport = {"width": 390, "height": 800}
+    with Visit(browser, tmp_path.as_uri(), viewport=viewport) as opened:
+        opened.open((tmp_path / "spoilt.html").as_uri())
+        heard = " ".join(opened.wrong)
+        assert "console: no" in heard
+        assert "script error" in heard
+        assert "left the host: https://example.org/outside.png" in heard
+        formulas = " ".join(opened.page.evaluate(FORMULAS))
+        for kind in ("raw formula", "with an error", "red in", "raw markup: Raw", "raw markup: A lost"):
+            assert kind in formulas, kind
+        assert [is_a_path(alt) for alt, _ in opened.page.evaluate(PICTURES)] == [True, False]
+        assert opened.page.evaluate(BROKEN)
+        assert opened.page.evaluate(WIDE)
