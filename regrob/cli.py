@@ -1,4 +1,4 @@
-"""The command line: `regrob verify` and `regrob data`.
+"""The command line: `regrob verify`, `regrob sweep` and `regrob data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"regrob {regrob.__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
+    _add_sweep(commands)
     _add_data(commands)
     return top
 
@@ -269,6 +270,44 @@ def _read_images(path: Path) -> tuple[Tensor, Tensor | None]:
             f"{path} holds {', '.join(found) or 'nothing'}; expected 'images', and 'labels' if known"
         )
     return found["images"], found.get("labels")
+
+
+# --- sweep ------------------------------------------------------------------------------
+
+
+def _add_sweep(commands: Commands) -> None:
+    sweep = commands.add_parser(
+        "sweep",
+        help="train and attack the networks of a figure",
+        description="Train and attack every network of a figure and write its table. Kill it at any "
+        "instant; the same command goes on where it stopped.",
+    )
+    sweep.add_argument("figure", metavar="FIGURE", help="fig2, fig4 or fig5")
+    sweep.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (quick)")
+    sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
+    sweep.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="these networks only")
+    sweep.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
+    sweep.add_argument("--jobs", type=_positive, default=1, metavar="N", help="shards at a time (1)")
+    sweep.add_argument("--backend", default="loky", metavar="B", help="joblib's: loky, dask, ray (loky)")
+    sweep.set_defaults(run=_sweep)
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from regrob.sweep import sweep
+
+    _check_device(options.device)
+    table = sweep(
+        options.figure,
+        options.out,
+        preset=options.preset,
+        networks=tuple(options.networks),
+        device=options.device,
+        jobs=options.jobs,
+        backend=options.backend,
+        progress=sys.stderr.isatty(),
+    )
+    print(table)
+    return AS_EXPECTED
 
 
 # --- data -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import killable_sweep
 import pandas as pd
 import pytest
 
-from regrob import checkpoint, ensemble_training, networks, protocol, results, sweep
+from regrob import checkpoint, cli, ensemble_training, networks, protocol, results, sweep
 from regrob.errors import DataError, InputError
 
 
@@ -96,6 +96,14 @@ def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path) -> None:
     assert sidecar["digest"] == "made in a test"
     assert {"torch", "device", "commit", "threads"} <= set(sidecar["made_by"][0])
     assert sidecar["networks"]["tiny"]["fine_tuning"] == 40
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_command_line_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["sweep", "tiny", "--out", str(tmp_path)]) == cli.AS_EXPECTED
+    assert Path(capsys.readouterr().out.strip()) == tmp_path / "tiny.csv"
+    assert cli.main(["sweep", "fig9", "--out", str(tmp_path)]) == cli.NONSENSE
+    assert "there are" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("tiny")
