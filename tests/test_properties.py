@@ -112,6 +112,18 @@ def test_hessian_factor_is_a_factor_with_a_null_vector() -> None:
     assert float((A @ root_p).norm()) < 1e-14 * float(A.norm())
 
 
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_a_vector_common_to_all_gradients_costs_no_digits(classes: int) -> None:
+    V, z = (64 * random_map(classes)).round() / 64, confident(2.0, classes)
+    moved, label = V + 2.0**36, torch.tensor(0)  # still exact
+    for function in (
+        lambda v: properties.curvature(v, z),
+        lambda v: properties.hessian(v, z),
+        lambda v: properties.input_gradient(v, z, label),
+    ):
+        assert float((function(moved) - function(V)).abs().max() / function(V).abs().max()) < 1e-13
+
+
 def test_column_picks_each_examples_own() -> None:
     V = torch.arange(24.0).reshape(2, 3, 4)
     picked = properties.column(V, torch.tensor([1, 3]))
