@@ -33,7 +33,7 @@ $(READY): pyproject.toml requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "$(PYTHON) cannot make a virtual environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "Installing about 150 packages, torch among them: some minutes the first time."
-	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[dev]'
+	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[dev,bench]'
 	@$(BIN)/python -m pip check
 	@touch $@
 
@@ -85,8 +85,7 @@ notebooks: $(READY) ## run the notebooks again and store what is compared
 	@$(BIN)/python book/_tools/notebooks.py run --jobs $(JOBS)
 
 bench: $(READY) ## measure speed, with Foolbox as the peer
-	$(say) "Installing the peers and measuring"
-	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[bench]'
+	$(say) "Measuring speed, with Foolbox as the peer"
 	@$(BIN)/python -m regrob bench
 
 results: $(READY) ## compute the stored results again (PRESET=quick, standard or paper)
