@@ -5,6 +5,8 @@ VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
 PRESET ?= quick
+FIGURES ?= fig2 fig4 fig5
+RESULTS ?= book/results
 SHUFFLE ?= 1
 TORCH ?= torch==2.13.0
 
@@ -69,6 +71,7 @@ lint: $(READY) ## check style, types and the notebooks' stored form
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --exclude '*.ipynb' .
 	@$(BIN)/ruff format --check --line-length 79 book/*.ipynb
+	@$(BIN)/ruff check --select E501 --line-length 79 book/*.ipynb
 	$(say) "Types (mypy --strict)"
 	@$(BIN)/mypy --strict regrob book/_tools
 	$(say) "Stored form of the notebooks"
@@ -89,8 +92,9 @@ bench: $(READY) ## measure speed, with Foolbox as the peer
 	@$(BIN)/python -m regrob bench
 
 results: $(READY) ## compute the stored results again (PRESET=quick, standard or paper)
-	$(say) "Computing the results of preset $(PRESET) into book/results"
-	@$(BIN)/python -m regrob sweep all --preset $(PRESET) --out book/results --jobs $(JOBS)
+	$(say) "Computing the results of preset $(PRESET) into $(RESULTS)"
+	@set -e; for figure in $(FIGURES); do \
+	  $(BIN)/python -m regrob sweep $$figure --preset $(PRESET) --out $(RESULTS) --jobs $(JOBS); done
 
 picture: $(READY) ## draw the README's picture
 	$(say) "Drawing book/_static/figure_1.svg"
