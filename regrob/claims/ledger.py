@@ -10,21 +10,38 @@ from typing import Any
 from regrob.claims import (
     affine,
     binary,
+    comparison,
+    confidence,
     eq_16,
+    figure_3,
     lemma_3_1,
     lemma_4_1,
+    linf,
     linf_many,
     loewner,
+    logistic,
     many_norms,
     ordering,
+    piecewise,
     prop_4_1,
+    setting,
+    trained,
+    worst_case,
 )
 from regrob.claims.core import Claim, Evidence, Result, judge
 from regrob.errors import InputError, RegrobError
 
 _CHAPTERS = (
+    setting.CLAIMS,
+    piecewise.CLAIMS,
     affine.CLAIMS,
+    setting.AFTER_LEMMA,
+    lemma_3_1.CLAIMS,
     binary.CLAIMS,
+    linf.CLAIMS,
+    worst_case.CLAIMS,
+    comparison.CLAIMS,
+    figure_3.CLAIMS,
     lemma_4_1.CLAIMS,
     lemma_3_1.APPENDIX,
     many_norms.CLAIMS,
@@ -33,6 +50,11 @@ _CHAPTERS = (
     linf_many.CLAIMS,
     ordering.CLAIMS,
     loewner.CLAIMS,
+    linf.APPENDIX,
+    worst_case.APPENDIX,
+    confidence.CLAIMS,
+    trained.CLAIMS,
+    logistic.CLAIMS,
 )
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claims in _CHAPTERS for claim in claims}

@@ -23,7 +23,8 @@ PIECEWISE = "piecewise-linear network"
 # --- Eqs. (3), (4): the network and its masks ------------------------------------------
 
 
-def _bias_free(sample: Sample) -> bool:
+def bias_free(sample: Sample) -> bool:
+    """Whether no layer adds a constant: then z = Vᵀx."""
     return not any(name.endswith(("bias", "running_mean")) for name, _ in sample.network.state_dict().items())
 
 
@@ -38,13 +39,13 @@ def prove_induction(bias: bool = False) -> None:
         raise ProofError(f"{D * pre} is not {claimed}")
 
 
-def _homogeneous_excess(bias_free: bool) -> Callable[[Draw], Tensor]:
+def _homogeneous_excess(wanted: bool) -> Callable[[Draw], Tensor]:
     def excess(draw: Draw) -> Tensor:
         def one(s: Sample) -> Tensor:
             through = (s.map.V.mT @ s.images.flatten(1).unsqueeze(-1)).squeeze(-1)
             return relative(through - s.map.z, s.map.z, axes=1)
 
-        chosen = [s for s in draw.samples(2) if _bias_free(s) is bias_free]
+        chosen = [s for s in draw.samples(2) if bias_free(s) is wanted]
         return torch.cat([one(s) for s in chosen])
 
     return excess
@@ -146,7 +147,7 @@ def prove_convex(inside: bool = True) -> None:
     prove_sign(t * h, "positive")
 
 
-def _cone_excess(bias_free: bool) -> Callable[[Draw], Tensor]:
+def _cone_excess(wanted: bool) -> Callable[[Draw], Tensor]:
     def excess(draw: Draw) -> Tensor:
         def one(s: Sample) -> Tensor:
             return torch.cat(
@@ -156,7 +157,7 @@ def _cone_excess(bias_free: bool) -> Callable[[Draw], Tensor]:
                 ]
             )
 
-        return torch.cat([one(s) for s in draw.samples(2) if _bias_free(s) is bias_free])
+        return torch.cat([one(s) for s in draw.samples(2) if bias_free(s) is wanted])
 
     return excess
 
