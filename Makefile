@@ -83,7 +83,7 @@ format: $(READY) ## rewrite the code in the project's style
 	@$(BIN)/ruff format --exclude '*.ipynb' .
 	@$(BIN)/ruff format --line-length 79 book/*.ipynb
 
-notebooks: $(READY) ## run the notebooks again and store what is compared
+notebooks: format ## format and run the notebooks again, and store what is compared
 	$(say) "Executing the notebooks, $(JOBS) at a time"
 	@$(BIN)/python book/_tools/notebooks.py run --jobs $(JOBS)
 
