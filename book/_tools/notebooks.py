@@ -77,6 +77,8 @@ def written(notebook: Notebook) -> str:
 
 def problems(notebook: Notebook) -> list[str]:
     """What no normal form can mend: errors, warnings, gaps in the order, nothing to compare."""
+    if all(cell.get("execution_count") is None for cell in notebook["cells"]):
+        return ["stripped, or never run: run `make notebooks`"]
     found: list[str] = []
     count = 0
     for cell in notebook["cells"]:

@@ -59,7 +59,8 @@ def _scalar_excess(exponent: float) -> Callable[[Draw], Tensor]:
             curved: Tensor = (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
             odds = torch.exp(exponent * probability.logit_margin(s.map.z, s.y))
             scalar = odds * (g * r).sum(dim=-1).square()
-            return (curved - scalar).abs() / curved / autograd_noise(s).square()
+            relative: Tensor = (curved - scalar).abs() / curved
+            return relative / autograd_noise(s).square()
 
         return draw.over_samples(2, one)
 
