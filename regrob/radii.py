@@ -82,17 +82,23 @@ def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
 def reach(m: Tensor, xi: Tensor) -> Tensor:
     """(√(1 + 2pξ/q) − 1) / p from the logit margin m = log(p/q), any sign, and ξ ≥ 0: (…).
 
-    The factor that Props. 3.1, 3.2 and their many-class forms share, as 2ξ / (q + √(q² + 2pqξ)) with √q taken
-    out so that no square underflows.
+    The factor that Props. 3.1, 3.2 and their many-class forms share: the root t of
+    q t + pq t²/2 = ξ, with √q taken out so that no product underflows.
+
+    >>> reach(torch.tensor(4.0).log(), torch.tensor(1.25))  # p = 4/5: (√11 − 1) / (4/5)
+    tensor(2.8958)
     """
-    p, root_q = torch.sigmoid(m), _root_q(m)
-    return 2 * xi / root_q / (root_q + torch.sqrt(root_q.square() + 2 * p * xi))
+    root_q = _root_q(m)
+    return root(root_q, torch.sigmoid(m), xi) / root_q
 
 
 def taylor_margin(m: Tensor) -> Tensor:
     """τ(m) = ν‖r*‖₂, a function of the logit margin m ≥ 0 alone (Prop. 3.1 times ν): (…).
 
     The exact distance in the same units is m itself; τ(m) > m for every m > 0.
+
+    >>> taylor_margin(torch.tensor(4.0).log())  # p = 4/5: (√(1 + 8 log(8/5)) − 1) / (4/5)
+    tensor(1.4772)
     """
     return reach(m, probability.binary_slack(m))
 
@@ -163,5 +169,5 @@ def margin_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     gap = z.gather(-1, y.unsqueeze(-1)) - z  # (…, K), zero at y
     distance = torch.linalg.vector_norm(V - properties.column(V, y), dim=-2)  # (…, K)
     label = functional.one_hot(y, z.shape[-1]).bool()
-    nearest: Tensor = (gap / distance).masked_fill(label | (distance == 0), math.inf).amin(dim=-1)
-    return nearest
+    reached = (gap / distance).masked_fill(label, math.inf)  # a rival at distance 0: gap / 0 = ∞
+    return reached.amin(dim=-1)

@@ -381,6 +381,8 @@ def test_networks_have_the_papers_sizes() -> None:
     with_bias, without = networks.mlp((4, 3, 2)), networks.mlp((4, 3, 2), bias=False)
     assert len(list(with_bias.parameters())) == 2 * len(list(without.parameters())) == 4
     assert isinstance(networks.mlp((4, 3, 2), slope=0.1)[2], nn.LeakyReLU)
+    for network in (with_bias, networks.lenet_300_100(), networks.lenet_5()):
+        assert isinstance(network[-1], nn.Linear)  # logits are free to be negative
 
 
 def test_initial_weights_are_caffes() -> None:

@@ -102,6 +102,16 @@ def test_the_radius_by_hand() -> None:
     assert float(radii.margin_l2(V, z, y)) == pytest.approx(math.log(4) / 5, rel=1e-14)
 
 
+@pytest.mark.parametrize("m", [-30.0, -1.0, 0.0, 2.0, 40.0, 700.0])
+@pytest.mark.parametrize("xi", [1e-6, 0.5, 2.3])
+def test_reach_is_the_schoolbook_factor_for_any_margin_and_slack(m: float, xi: float) -> None:
+    truth = Exact(torch.zeros(1, 2), torch.tensor([m, 0.0], dtype=torch.float64), 0)
+    p, q = truth.p_y, truth.q
+    factor = (oracles.mp.sqrt(1 + 2 * p * oracles.mp.mpf(xi) / q) - 1) / p
+    found = radii.reach(torch.tensor(m, dtype=torch.float64), torch.tensor(xi, dtype=torch.float64))
+    assert oracles.relative_error(found, factor) < 1e-12
+
+
 def test_root_is_the_positive_root_down_to_a_vanishing_curvature() -> None:
     b = torch.tensor([0.0, 1e-300, 1e-12, 1.0, 1e12], dtype=torch.float64)
     t = radii.root(torch.full_like(b, 2.0), b, torch.full_like(b, 3.0))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import sympy as sp
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, hessian, jacrev, vmap
+from torch.func import functional_call, jacrev, vmap
 from torch.nn.functional import softplus
 
 from regrob import networks, probability, properties, radii
@@ -67,7 +67,9 @@ def _lemma_excess(scale: float) -> Callable[[Draw], Tensor]:
         with torch.enable_grad():
             v, m = vmap(jacrev(score))(images).detach(), vmap(score)(images).detach()
             g = vmap(jacrev(loss))(images, y).detach()
-            H = torch.stack([hessian(loss)(x, label).detach() for x, label in zip(images, y, strict=True)])
+            H = torch.stack(
+                [jacrev(jacrev(loss))(x, label).detach() for x, label in zip(images, y, strict=True)]
+            )
         V, z = two_logits(scale * v, m)
         label = (y < 0).long()  # class 0 is the paper's +1
         off = relative(properties.input_gradient(V, z, label) - g, g, axes=1)
