@@ -110,6 +110,7 @@ def _below(name: str) -> set[str]:
 def test_records_come_from_the_ledger_and_outlive_no_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(records, "_fingerprint", lambda: "one")
     judged = records.judge_all(tmp_path)
     eq_8 = judged["eq-8"]
     assert eq_8["verdict"] == "fails as printed"
@@ -121,7 +122,7 @@ def test_records_come_from_the_ledger_and_outlive_no_change(
     calls: list[int] = []
     monkeypatch.setattr(records, "_judge", lambda: calls.append(1) or [record("again")])
     assert records.judge_all(tmp_path) == judged, "unchanged code is not judged twice"
-    monkeypatch.setattr(records, "TRIALS", records.TRIALS + 1)
+    monkeypatch.setattr(records, "_fingerprint", lambda: "two")
     assert list(records.judge_all(tmp_path)) == ["again"]
     assert calls == [1]
     assert len(list(tmp_path.iterdir())) == 1, "old verdicts are removed"
@@ -193,6 +194,25 @@ def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str,
     assert "False as printed (3)" in html
 
 
+@pytest.mark.parametrize(
+    ("tex", "shown"),
+    [
+        (r"a < b", r"(a &lt; b)"),
+        (r"a \text{ if } b", r"(a) if (b)"),
+        (r"\text{for all } x,\quad y", r"for all (x,) (y)"),
+        (r"a_\text{max} = 1", r"(a_\text{max} = 1)"),
+        (r"\left( a \text{ or } b \right)", r"(\left( a \text{ or } b \right))"),
+        (r"\frac{a \text{ or } b}{2}", r"(\frac{a \text{ or } b}{2})"),
+        (r"\{x : x > 0 \text{ small}\}", r"(\{x : x &gt; 0) small(\})"),
+        (r"\text{see } V^{\text{T}},\ \text{then}", r"see (V^{\text{T}},) then"),
+    ],
+)
+def test_words_in_a_formula_can_wrap(tex: str, shown: str) -> None:
+    html = markup.sentence(tex)
+    found = re.sub(r'<span class="math[^>]*>\\\((?:\\displaystyle )(.*?)\\\)</span>', r"(\1)", html)
+    assert found == shown
+
+
 def test_words_are_escaped() -> None:
     nasty = record("x", title="<b>", where='"&', grounds="<i>", hypotheses=["1 < 2"])
     for html in (
@@ -210,24 +230,28 @@ def test_words_are_escaped() -> None:
 # --- Map ----------------------------------------------------------------------------------
 
 
-def test_layers_put_every_claim_after_what_it_rests_on(ledger: dict[str, records.Record]) -> None:
-    columns = claim_map.layers(ledger)
-    assert columns == [["base"], ["wrong"], ["top"]], "claims without relations are left to the table"
-    assert claim_map.layers({}) == []
+def test_order_puts_every_claim_after_what_it_rests_on(ledger: dict[str, records.Record]) -> None:
+    assert claim_map.order(ledger) == ["base", "wrong", "top"], (
+        "claims without relations are left to the table"
+    )
+    assert claim_map.order({}) == []
+    late = {"c": record("c", depends=["a"]), "b": record("b", depends=["a"]), "a": record("a")}
+    assert claim_map.order(late) == ["a", "c", "b"]
 
 
-def test_layers_reduce_crossings() -> None:
-    made = {n: record(n) for n in ("a", "b")}
-    made |= {"c": record("c", depends=["b"]), "d": record("d", depends=["a"])}
-    first, second = claim_map.layers(made)
-    assert [{"a": "d", "b": "c"}[name] for name in first] == second
+def test_a_circle_is_named() -> None:
+    with pytest.raises(ValueError, match="in a circle: a, b"):
+        claim_map.order({"a": record("a", depends=["b"]), "b": record("b", depends=["a"])})
 
 
 def test_map_has_an_arrow_for_each_relation_and_a_shape_for_each_verdict(
     ledger: dict[str, records.Record],
 ) -> None:
     drawing = well_formed(claim_map.drawing(ledger, link))
-    assert len(drawing.findall(".//g[@class='arrows']/path")) == 3
+    arrows = drawing.findall(".//g[@class='arrows']/path")
+    assert [(a.get("data-from"), a.get("data-to")) for a in arrows] == [
+        (d, name) for name, r in ledger.items() for d in r["depends"]
+    ]
     assert {a.get("href") for a in drawing.findall(".//a")} == {
         f"page.html#{n}" for n in ("base", "wrong", "top")
     }

@@ -51,6 +51,16 @@ function mendTheme() {
   });
 }
 
+/* The map draws every arrow; pointing at a claim, or reaching it by keyboard, lights its own. */
+function lightArrows(map) {
+  const arrows = [...map.querySelectorAll(".arrows path")];
+  const light = (name) => arrows.forEach((a) => a.classList.toggle("lit", a.dataset.from === name || a.dataset.to === name));
+  map.querySelectorAll("[data-claim]").forEach((node) => {
+    for (const event of ["pointerenter", "focusin"]) node.addEventListener(event, () => light(node.dataset.claim));
+    for (const event of ["pointerleave", "focusout"]) node.addEventListener(event, () => light(null));
+  });
+}
+
 /* What scrolls inside its own box must be reachable by keyboard. */
 function reachScrollers() {
   document
@@ -75,6 +85,7 @@ function unfoldForPaper() {
 mendTheme();
 unfoldForPaper();
 document.querySelectorAll("form.claim-filter").forEach(filterClaims);
+document.querySelectorAll("svg.claim-map.whole").forEach(lightArrows);
 window.addEventListener("load", () => {
   mendTheme();
   const typeset = window.MathJax && MathJax.startup && MathJax.startup.promise;

@@ -1,50 +1,31 @@
-"""The dependency map: a layered drawing as inline SVG, and the same as a table."""
+"""The dependency map: claims in a column joined by arcs, as inline SVG, and the same as a table."""
 
 from __future__ import annotations
 
 from html import escape
-from typing import NamedTuple
 
 from .markup import CSS_CLASS, Link, anchor, badge
 from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record
 
-HEIGHT, DOWN, EDGE, GAP = 30, 42, 12, 44
+HEIGHT, DOWN, EDGE = 26, 34, 6
+WIDEST = 170  # how far the longest arc swings out
 
 
-def layers(records: dict[str, Record]) -> list[list[str]]:
-    """Ids by the length of the longest chain they rest on; those without any relation left out.
+def order(records: dict[str, Record]) -> list[str]:
+    """The claims that rest on others or bear them, each after all that it rests on.
 
-    Within a layer, an id stands near the mean height of what it rests on, so that arrows
-    cross little.
+    Otherwise in the ledger's order, which is the paper's.
     """
-    depth: dict[str, int] = {}
-
-    def measure(name: str) -> int:
-        if name not in depth:
-            depth[name] = 1 + max((measure(d) for d in records[name]["depends"]), default=-1)
-        return depth[name]
-
     used = {d for r in records.values() for d in r["depends"]}
-    drawn = [name for name, r in records.items() if r["depends"] or name in used]
-    columns: list[list[str]] = [[] for _ in range(1 + max(map(measure, drawn), default=-1))]
-    for name in drawn:
-        columns[depth[name]].append(name)
-    for _ in range(4):
-        _settle(columns, {name: records[name]["depends"] for name in drawn})
-        _settle(columns[::-1], {n: [m for m in drawn if n in records[m]["depends"]] for n in drawn})
-    return columns
-
-
-def _settle(columns: list[list[str]], neighbours: dict[str, list[str]]) -> None:
-    for column in columns:
-        height = {name: row - len(c) / 2 for c in columns for row, name in enumerate(c)}
-        wish = {
-            name: sum(height[m] for m in neighbours[name]) / len(neighbours[name])
-            if neighbours[name]
-            else height[name]
-            for name in column
-        }
-        column.sort(key=lambda name: wish[name])
+    waiting = [name for name, r in records.items() if r["depends"] or name in used]
+    placed: list[str] = []
+    while waiting:
+        ready = next((n for n in waiting if set(records[n]["depends"]) <= set(placed)), None)
+        if ready is None:
+            raise ValueError(f"these claims rest on one another in a circle: {', '.join(waiting)}")
+        waiting.remove(ready)
+        placed.append(ready)
+    return placed
 
 
 def shape(verdict: str, x: float, y: float, width: float, height: float = HEIGHT) -> str:
@@ -64,56 +45,50 @@ def shape(verdict: str, x: float, y: float, width: float, height: float = HEIGHT
 
 
 def drawing(records: dict[str, Record], link: Link) -> str:
-    """The map: an arrow runs from a claim to each claim whose proof uses it."""
-    columns = layers(records)
-    rows = max((len(column) for column in columns), default=0)
-    boxes: dict[str, Box] = {}
-    x = float(EDGE)
-    for column in columns:
-        width = 34 + 8 * max(map(len, column))  # a letter takes less than 8 of 14 pixels
-        top = EDGE + (rows - len(column)) / 2 * DOWN
-        boxes |= {name: Box(x, top + i * DOWN, width) for i, name in enumerate(column)}
-        x += width + GAP
-    arrows = "".join(_arrow(boxes[d], box) for name, box in boxes.items() for d in records[name]["depends"])
-    nodes = "".join(_node(records[name], box, link) for name, box in boxes.items())
-    width, height = x - GAP + EDGE, 2 * EDGE + (rows - 1) * DOWN + HEIGHT
-    size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" style="min-width:{0.8 * width:g}px"'
-    name = "Which claim rests on which; the table below says the same in words"
+    """The map: an arrow runs down from a claim to each claim whose proof uses it."""
+    row = {name: i for i, name in enumerate(order(records))}
+    longest = max((row[n] - row[d] for n in row for d in records[n]["depends"]), default=1)
+    left = EDGE + WIDEST
+    width = 34 + 8 * max(map(len, row), default=0)  # a letter takes less than 8 of 14 pixels
+    arcs = "".join(
+        _arc(row[d], row[name], left, WIDEST * ((row[name] - row[d]) / longest) ** 0.5, (d, name))
+        for name in row
+        for d in records[name]["depends"]
+    )
+    nodes = "".join(_node(records[name], left, EDGE + i * DOWN, width, link) for name, i in row.items())
+    across, down = left + width + EDGE, 2 * EDGE + max(0, len(row) - 1) * DOWN + HEIGHT
+    says = "Which claim rests on which; the table below says the same in words"
     tip = (
         '<marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
     )
     return (
-        f'<div class="table-wrap"><svg class="claim-map whole" role="group" aria-label="{name}" {size}>'
-        f'<defs>{tip}<path d="M0 0L8 4L0 8z"/></marker></defs>'
-        f'<g class="arrows" aria-hidden="true">{arrows}</g>{nodes}</svg></div>'
+        f'<svg class="claim-map whole" role="group" aria-label="{says}" viewBox="0 0 {across} {down}"'
+        f' width="{across}"><defs>{tip}<path d="M0 0L8 4L0 8z"/></marker></defs>'
+        f'<g class="arrows" aria-hidden="true">{arcs}</g>{nodes}</svg>'
     )
 
 
-class Box(NamedTuple):
-    """A node's top left corner and width, in pixels."""
-
-    x: float
-    y: float
-    width: float
-
-
-def _arrow(start: Box, end: Box) -> str:
-    x0, y0, x1, y1 = start.x + start.width, start.y + HEIGHT / 2, end.x - 1, end.y + HEIGHT / 2
-    bend = min(60, (x1 - x0) / 2)
-    curve = f"M{x0:g} {y0:g}C{x0 + bend:g} {y0:g} {x1 - bend:g} {y1:g} {x1:g} {y1:g}"
-    return f'<path marker-end="url(#tip)" d="{curve}"/>'
+def _arc(start: int, end: int, x: float, swing: float, ends: tuple[str, str]) -> str:
+    y0, y1 = EDGE + start * DOWN + HEIGHT * 0.7, EDGE + end * DOWN + HEIGHT * 0.35
+    # A cubic's middle lies at three quarters of its handles.
+    curve = f"M{x} {y0:g}C{x - swing / 0.75:.0f} {y0:g} {x - swing / 0.75:.0f} {y1:g} {x - 1} {y1:g}"
+    data = f'data-from="{escape(ends[0])}" data-to="{escape(ends[1])}"'
+    return f'<path {data} marker-end="url(#tip)" d="{curve}"/>'
 
 
-def _node(record: Record, box: Box, link: Link) -> str:
+def _node(record: Record, x: float, y: float, width: float, link: Link) -> str:
+    words = f"{SYMBOL[record['verdict']]} {escape(record['id'])}"
     inside = (
-        f"{shape(record['verdict'], *box)}"
-        f'<text x="{box.x + box.width / 2:g}" y="{box.y + HEIGHT / 2 + 5:g}">'
-        f"{SYMBOL[record['verdict']]} {escape(record['id'])}</text>"
+        f"{shape(record['verdict'], x, y, width)}"
+        f'<text x="{x + 14:g}" y="{y + HEIGHT / 2 + 5:g}">{words}</text>'
         f"<title>{escape(record['title'])}: {escape(record['verdict'])}</title>"
     )
+    data = f'data-claim="{escape(record["id"])}"'
     address = link(record["id"])
     name = escape(f"{record['id']}: {record['verdict']}")
-    return f'<a href="{escape(address)}" aria-label="{name}">{inside}</a>' if address else f"<g>{inside}</g>"
+    if address:
+        return f'<a {data} href="{escape(address)}" aria-label="{name}">{inside}</a>'
+    return f"<g {data}>{inside}</g>"
 
 
 def legend(records: dict[str, Record]) -> str:

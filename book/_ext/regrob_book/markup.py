@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from html import escape
 
@@ -10,6 +11,7 @@ from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, errata,
 Link = Callable[[str], str | None]
 """The address of a claim's statement seen from the current page, or None if it has none yet."""
 
+SPACE = re.compile(r"\\q?quad(?![a-zA-Z])\s*|\\ ")
 DISPLAY = r"\displaystyle "  # fractions at their full size
 
 CSS_CLASS = {HOLDS: "holds", FAILS: "fails", PARTLY: "partly", OPEN: "open", BROKEN: "broken"}
@@ -68,17 +70,67 @@ def foot(record: Record, ledger: str | None) -> str:
 
 
 def statement(record: Record) -> str:
-    """As printed, then corrected where they differ; ours if the claim is new."""
-    first = "Ours" if record["text"] == "new" else "As printed"
-    rows = [(first, record["printed"])]
+    """As printed, then what is true where they differ; ours if the claim is new."""
+    rows = [("Ours" if record["text"] == "new" else "As printed", record["printed"])]
     if record["corrected"]:
-        rows.append((record["text"].capitalize(), record["corrected"]))
+        rows.append(("Restated" if record["text"] == "restated" else "Corrected", record["corrected"]))
     shown = "".join(
-        f'<div><dt>{name}</dt><dd class="formula">{math(DISPLAY + tex)}</dd></div>' for name, tex in rows
+        f'<div><dt>{name}</dt><dd class="formula">{sentence(tex)}</dd></div>' for name, tex in rows
     )
     if record["hypotheses"]:
         shown += f"<div><dt>Needs</dt><dd>{escape('; '.join(record['hypotheses']))}</dd></div>"
     return f'<dl class="statement">{shown}</dl>'
+
+
+def sentence(tex: str) -> str:
+    r"""A formula with words in it: its outer \text{…} become words, so that the line can wrap."""
+    pieces = _pieces(tex)
+    formulas = [piece for piece, words in pieces if not words]
+    if any(
+        f.count(r"\left") != f.count(r"\right") or f.count(r"\begin") != f.count(r"\end") for f in formulas
+    ):
+        return math(DISPLAY + tex)  # the words stand inside a bracket
+    shown = ""
+    for piece, words in pieces:
+        if words:
+            shown += escape(piece.replace("~", " ").replace(r"\ ", " ").replace("``", "“").replace("''", "”"))
+        elif piece.strip(" \\") in {".", ",", ";", ":"}:
+            shown = shown.rstrip() + piece.strip(" \\") + " "
+        elif piece.strip(" \\"):
+            shown += math(DISPLAY + piece.strip())
+    return shown
+
+
+def _pieces(tex: str) -> list[tuple[str, bool]]:
+    r"""Cut at every \text{…} and \quad outside braces; the flag says whether a piece is words."""
+    found: list[tuple[str, bool]] = []
+    depth = start = at = 0
+    while at < len(tex):
+        cut = None
+        if depth == 0 and (match := SPACE.match(tex, at)):
+            cut = (match.end(), " ")
+        elif depth == 0 and tex.startswith(r"\text{", at) and tex[:at].rstrip()[-1:] not in {"_", "^"}:
+            end = _closing(tex, at + 5)
+            cut = (end + 1, tex[at + 6 : end])
+        if cut and not (set(cut[1]) & set("$\\{")):
+            found += [(tex[start:at], False), (cut[1], True)]
+            start = at = cut[0]
+            continue
+        if tex[at] == "\\":
+            at += 1  # the next character is escaped, or begins a command's name
+        elif tex[at] in "{}":
+            depth += 1 if tex[at] == "{" else -1
+        at += 1
+    return [*found, (tex[start:], False)]
+
+
+def _closing(tex: str, opening: int) -> int:
+    depth = 0
+    for at in range(opening, len(tex)):
+        depth += (tex[at] == "{") - (tex[at] == "}")
+        if depth == 0:
+            return at
+    raise ValueError(f"unbalanced braces in {tex!r}")
 
 
 def _controls(records: list[Record]) -> str:
@@ -164,14 +216,14 @@ def errata_page(records: dict[str, Record], link: Link, download: str) -> str:
     for key, found in errata(records).items():
         title, says = GROUPS[key]
         entries = "".join(_erratum(r, link) for r in found) or "<p>None.</p>"
-        shown += f'<section class="errata"><h3>{title} ({len(found)})</h3><p>{says}</p>{entries}</section>'
+        shown += f'<section class="errata"><h2>{title} ({len(found)})</h2><p>{says}</p>{entries}</section>'
     return shown
 
 
 def _erratum(record: Record, link: Link) -> str:
     title = anchor(escape(place_and_title(record)), link(record["id"]))
     return (
-        f'<article class="erratum" id="erratum-{escape(record["id"])}"><h4>{title}</h4>'
+        f'<article class="erratum" id="erratum-{escape(record["id"])}"><h3>{title}</h3>'
         f"<p>{badge(record)}{_slip(record)} <code>{escape(record['id'])}</code></p>"
         f"{statement(record)}{_counterexample(record)}</article>"
     )
@@ -188,7 +240,7 @@ def _counterexample(record: Record) -> str:
     decimals = rf"{found['left_value']} {truth} {found['right_value']}"
     return (
         '<div class="counterexample"><p><strong>Counterexample.</strong> Take</p>'
-        f'<p class="formula">{math(found["instance"])}.</p>'
+        f'<p class="formula">{sentence(found["instance"])}.</p>'
         f"<p>The printed statement asks for left {math(relation)} right, but</p>"
         f'<p class="formula">{math(exact)},</p>'
         f'<p>in decimals <span class="formula">{math(decimals)}</span>.</p></div>'
