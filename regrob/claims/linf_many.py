@@ -16,6 +16,7 @@ from regrob.claims.many import (
     Case,
     at,
     both,
+    corner_values,
     fixed,
     gain,
     over_random,
@@ -75,13 +76,7 @@ def prove_box(power: int = 2) -> None:
 
 def corner_radius(case: Case) -> Tensor:
     """‖r̃*‖_∞ exactly, by trying every corner: a convex model is largest on a box at one. (T,)."""
-    n = case.gradient.shape[-1]
-    bits = torch.arange(2 ** (n - 1), device=case.z.device).unsqueeze(-1) >> torch.arange(
-        n, device=case.z.device
-    )
-    signs = 1.0 - 2.0 * (bits & 1).to(case.z)  # (2^{n−1}, n): r and −r share a root's size
-    linear = (case.gradient @ signs.T).abs()
-    curved = torch.einsum("sa,...ab,sb->...s", signs, case.hessian, signs)
+    linear, curved = corner_values(case)
     return radii.root(linear, curved, case.xi.unsqueeze(-1)).amin(dim=-1)
 
 

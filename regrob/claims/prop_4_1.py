@@ -98,7 +98,7 @@ EQ_17 = Claim(
     where="Proposition 4.1, Eq. (17)",
     title="a lower bound by the Lipschitz constant",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ξ = log(K p_y)"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
     chapter=PAGE,
     derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),

@@ -1,0 +1,89 @@
+"""What the many-class claims lean on: the climb, the readings of ν², and exact counterexamples."""
+
+import pytest
+import sympy as sp
+import torch
+
+from regrob import bounds, properties, radii
+from regrob.claims import eq_16, lemma_4_1, many
+from regrob.claims.draw import Draw
+from regrob.errors import ProofError
+from regrob.symbols import sum_over
+
+
+def fan(case, radius, angles=20000):
+    """The model's largest gain on a circle (n = 2), over a fan of directions."""
+    t = torch.linspace(0, 2 * torch.pi, angles, dtype=torch.float64)
+    d = torch.stack([t.cos(), t.sin()], dim=1)  # (angles, 2)
+    r = radius[:, None, None] * d  # (T, angles, 2)
+    linear = torch.einsum("ta,tka->tk", case.gradient, r)
+    curved = torch.einsum("tka,tab,tkb->tk", r, case.hessian, r)
+    return (linear + 0.5 * curved).amax(dim=1)
+
+
+@pytest.mark.parametrize("classes", many.CLASSES)
+def test_the_climb_reaches_the_top(classes):
+    case = many.random_case(Draw(40, 3), classes, inputs=2, high=4.0)
+    radius = bounds.radius_l2_bracket(case.V, case.z, case.y).lower
+    top = fan(case, radius)
+    torch.testing.assert_close(many.highest(case, radius, steps=400), top, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("inputs", [3, 9])  # every corner, and a climb
+@pytest.mark.parametrize("classes", many.CLASSES)
+def test_the_top_of_a_box_is_at_a_corner(classes, inputs):
+    case = many.random_case(Draw(40, 4), classes, inputs=inputs, high=4.0)
+    radius = bounds.radius_linf_bracket(case.V, case.z, case.y).upper
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * inputs)
+    r = radius[:, None, None] * corners
+    gains = torch.einsum("ta,tka->tk", case.gradient, r)
+    gains = gains + 0.5 * torch.einsum("tka,tab,tkb->tk", r, case.hessian, r)
+    found, top = many.highest(case, radius, box=True), gains.amax(dim=1)
+    assert (found <= top * (1 + 1e-12)).all()
+    if inputs == 3 or classes == 2:
+        torch.testing.assert_close(found, top, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("classes", many.CLASSES)
+def test_readings_of_nu_squared(classes):
+    V = torch.randn(7, 5, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    ordered = sum(
+        (V[..., i] - V[..., j]).square().sum(dim=-1) for i in range(classes) for j in range(classes)
+    )
+    torch.testing.assert_close(eq_16.nu_squared(V, "ordered"), ordered / classes**2)
+    torch.testing.assert_close(eq_16.nu_squared(V, "ordered"), properties.cross_lipschitz_squared(V))
+    torch.testing.assert_close(eq_16.nu_squared(V, "unordered"), ordered / (2 * classes**2))
+    torch.testing.assert_close(eq_16.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
+
+
+@pytest.mark.parametrize("classes", [3, 4])
+def test_equation_16_fails_for_unordered_pairs(classes):
+    assert eq_16.counterexample_unordered(classes).refutes()
+
+
+def test_the_ordered_counterexample_is_the_exact_radius():
+    found = eq_16.counterexample_ordered()
+    V, z = torch.tensor([[0.5, -0.5]]).double(), torch.tensor([9.0, 1.0]).double().log()
+    assert float(found.left) == pytest.approx(float(radii.radius_l2(V, z, torch.tensor(0))), rel=1e-12)
+
+
+@pytest.mark.parametrize("matrix", ["outer", "scalar"])
+def test_the_covariance_proof_tells_ppt_from_ptp(matrix):
+    if matrix == "outer":
+        lemma_4_1.prove_hessian(matrix)
+    else:
+        with pytest.raises(ProofError):
+            lemma_4_1.prove_hessian(matrix)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 5])
+def test_sum_over_agrees_with_a_written_out_sum(classes):
+    p, a = sp.symbols("p a")
+    ps, entries = sp.symbols(f"p:{classes}"), sp.symbols(f"a:{classes}")
+
+    def moment(i, j):
+        return sum((x**i * y**j for x, y in zip(ps, entries, strict=True)), sp.S.Zero)
+
+    expression = (2 * p - a) ** 2 * p + 3
+    written_out = sum(expression.subs({p: x, a: y}) for x, y in zip(ps, entries, strict=True))
+    assert sp.expand(sum_over(expression, moment, p, a) - written_out) == 0
