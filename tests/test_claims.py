@@ -35,7 +35,7 @@ def test_every_verdict_is_the_expected_one(name: str) -> None:
     assert result.as_expected
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.checks])
 def test_no_check_hangs_on_the_seed(name: str, seed: int) -> None:
     checks_only = dataclasses.replace(CLAIMS[name], derivation=None)
