@@ -139,7 +139,8 @@ def test_the_fingerprint_sees_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errata_hold_what_does_not_hold_as_printed(ledger: dict[str, records.Record]) -> None:
     found = {group: [r["id"] for r in members] for group, members in records.errata(ledger).items()}
     assert found == {
-        "false": ["wrong", "undecided", "half"],
+        "false": ["wrong", "half"],
+        "unsettled": ["undecided"],
         "corrected": ["fixed"],
         "restated": ["reworded"],
     }
@@ -187,11 +188,12 @@ def test_ledger_rows_can_be_filtered_and_linked(ledger: dict[str, records.Record
 def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str, records.Record]) -> None:
     html = markup.errata_page(ledger, link, "errata.json")
     articles = well_formed(html).findall(".//article")
-    assert [a.get("id") for a in articles][:2] == ["erratum-wrong", "erratum-undecided"]
+    assert [a.get("id") for a in articles][:2] == ["erratum-wrong", "erratum-half"]
     assert r"\sqrt{2} \;&gt;\; 1" in html
     assert r"1.41421 &gt; 1.00000" in html
     assert html.count("may be a slip of the text’s recovery") == 2
-    assert "False as printed (3)" in html
+    assert "False as printed, wholly or in part (2)" in html
+    assert "Not settled here (1)" in html
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,7 @@ def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str,
         (r"a < b", r"(a &lt; b)"),
         (r"a \text{ if } b", r"(a) if (b)"),
         (r"\text{for all } x,\quad y", r"for all (x,) (y)"),
+        (r"a \ge\text{Eq. (1)}", r"(a \ge) Eq. (1)"),
         (r"a_\text{max} = 1", r"(a_\text{max} = 1)"),
         (r"\left( a \text{ or } b \right)", r"(\left( a \text{ or } b \right))"),
         (r"\frac{a \text{ or } b}{2}", r"(\frac{a \text{ or } b}{2})"),

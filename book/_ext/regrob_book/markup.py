@@ -93,6 +93,8 @@ def sentence(tex: str) -> str:
     shown = ""
     for piece, words in pieces:
         if words:
+            if shown.endswith(">") and piece[:1].isalnum():
+                shown += " "  # the space that TeX leaves around a relation
             shown += escape(piece.replace("~", " ").replace(r"\ ", " ").replace("``", "“").replace("''", "”"))
         elif piece.strip(" \\") in {".", ",", ";", ":"}:
             shown = shown.rstrip() + piece.strip(" \\") + " "
@@ -196,9 +198,10 @@ def _download(address: str, name: str) -> str:
 
 GROUPS = {
     "false": (
-        "False as printed",
-        "A counterexample with exact numbers refutes each of these, in whole or in part.",
+        "False as printed, wholly or in part",
+        "A counterexample with exact numbers refutes each of these, or the part that we name.",
     ),
+    "unsettled": ("Not settled here", "We have neither a proof nor a counterexample."),
     "corrected": (
         "True once corrected",
         "A misprint or a missing hypothesis; the corrected statement is what the ledger checks.",
@@ -214,6 +217,8 @@ def errata_page(records: dict[str, Record], link: Link, download: str) -> str:
     """One entry for each statement that does not simply hold as printed."""
     shown = _download(download, "errata.json")
     for key, found in errata(records).items():
+        if key == "unsettled" and not found:
+            continue
         title, says = GROUPS[key]
         entries = "".join(_erratum(r, link) for r in found) or "<p>None.</p>"
         shown += f'<section class="errata"><h2>{title} ({len(found)})</h2><p>{says}</p>{entries}</section>'

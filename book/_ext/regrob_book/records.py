@@ -75,10 +75,11 @@ def verdict_in_words(record: Record) -> str:
 
 
 def errata(records: dict[str, Record]) -> dict[str, list[Record]]:
-    """The statements of the paper that do not simply hold as printed, in three groups."""
+    """The statements of the paper that do not simply hold as printed, in four groups."""
     printed = [r for r in records.values() if r["text"] != "new"]
     return {
-        "false": [r for r in printed if r["verdict"] != HOLDS],
+        "false": [r for r in printed if r["verdict"] in (FAILS, PARTLY)],
+        "unsettled": [r for r in printed if r["verdict"] in (OPEN, BROKEN)],
         "corrected": [r for r in printed if r["verdict"] == HOLDS and r["text"] == "corrected"],
         "restated": [r for r in printed if r["verdict"] == HOLDS and r["text"] == "restated"],
     }
