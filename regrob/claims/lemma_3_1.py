@@ -116,7 +116,9 @@ def _above_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw], Tenso
     def excess(draw: Draw) -> Tensor:
         model = models(draw)
         _, upper, u = bounds(model)
-        return (model.xi - model.at(u * upper[:, None])) / model.xi
+        scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
+        off: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
+        return off
 
     return excess
 

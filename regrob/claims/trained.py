@@ -40,8 +40,9 @@ def _confidence_excess(wanted: bool) -> Callable[[Draw], Tensor]:
     def one(s: Sample) -> Tensor:
         V = s.autograd.jacobian
         along = ((V[..., 0] - V[..., 1]) * s.images.flatten(1)).sum(dim=1).abs()  # νγ
-        p = (-s.autograd.loss).exp()
-        logit = (p / (1 - p)).log().abs()
+        visible = s.autograd.loss > 1e-12  # beyond, float64 has lost the odds
+        along, loss = along[visible], s.autograd.loss[visible]
+        logit = loss.expm1().log().abs()  # (1 − p)/p = e^L − 1
         return (along - logit).abs() / logit
 
     return lambda draw: torch.cat([one(s) for s in draw.samples(2) if bias_free(s) is wanted])
