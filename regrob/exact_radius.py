@@ -1,13 +1,9 @@
 """The exact size of r* with any number of classes, in place of bounds.
 
 r* is the paper's: the shortest r at which the quadratic model L + ∇ᵀr + rᵀHr/2 of the loss
-reaches the threshold β. With H = A Aᵀ (`properties.hessian_factor`), ∇ = A w and
-‖w‖² = q/p_y the model is a completed square,
-
-    ∇ᵀr + rᵀHr/2 = (‖Aᵀr + w‖² − ‖w‖²) / 2,
-
-and all that matters is how w lies to the eigenvectors of the K×K matrix AᵀA: one equation
-in one unknown. Nothing of size n×n is formed.
+reaches the threshold β. H = A Aᵀ (`properties.hessian_factor`) has rank K − 1 at most, ∇ lies
+in its range, and r* = θ(I − θH)⁻¹∇. So the eigenvectors of the K×K matrix AᵀA turn the problem
+into one equation in one unknown. Nothing of size n×n is formed.
 
 V is (…, n, K), z is (…, K), y is (…). Float64 inside, whatever the dtype of V and z; the
 relative error stays within some tens of roundings, up to margins of 700.
@@ -27,7 +23,7 @@ from regrob.errors import HypothesisError, InputError
 from regrob.local import check_labels
 
 _HARD = 1e-150
-"""Stands for a w with no part along the top eigenvector at all; its square does not underflow."""
+"""Stands for a ∇ with no part along the top eigenvector at all; its square does not underflow."""
 
 
 class Minimum(NamedTuple):
@@ -96,11 +92,11 @@ def exact_perturbation_l2(V: Tensor, z: Tensor, y: Tensor, *, threshold: float |
 def minimum_l2(V: Tensor, z: Tensor, y: Tensor, xi: Tensor) -> Minimum:
     """The radius, r* and the slope for a given ξ (…), in float64. Inputs are not checked.
 
-    B = √(1 + 2pξ/q) − 1 as in Prop. 3.1. With μ_i = λ_i/λ₁ ≤ 1 the eigenvalues of AᵀA over
-    the largest, and ω the unit vector w/‖w‖ in its eigenvectors, the multiplier θ becomes
+    B = √(1 + 2pξ/q) − 1 as in Prop. 3.1. With λ₁ the largest eigenvalue of AᵀA, μ_i = λ_i/λ₁,
+    and γ_i the parts of ∇·√(p/(qλ₁)) along H's eigenvectors, the multiplier θ becomes
     κ = θλ₁/(1 − θλ₁) ∈ (0, ∞), and κ = B s with s ≥ 1 (s = 1 at K = 2). s solves
 
-        Σ ω_i² η_i (B η_i + 2) / (B + 2) = 1,   η_i = μ_i / (1/s + B(1 − μ_i)),
+        Σ γ_i² ζ_i (B μ_i ζ_i + 2) / (B + 2) = 1,   ζ_i = 1 / (1/s + B(1 − μ_i)),
 
     where nothing cancels or overflows: H's scale √q is taken out of its factor first.
     """
@@ -110,25 +106,25 @@ def minimum_l2(V: Tensor, z: Tensor, y: Tensor, xi: Tensor) -> Minimum:
     root_p, root_q = (0.5 * functional.logsigmoid(m)).exp(), (0.5 * functional.logsigmoid(-m)).exp()
     open_, xi = xi > 0, torch.where(xi > 0, xi, 1.0)  # ξ ≤ 0 is answered at the end
 
-    factor, omega = _factor(V, z, y, q, root_p, root_q)  # A/√q and w/‖w‖
-    R = torch.linalg.qr(factor, mode="r").R  # RᵀR = AᵀA/q, without squaring: (…, min(n, K), K)
-    _, sigma, Uh = torch.linalg.svd(R, full_matrices=False)
-    omega = (Uh @ omega.unsqueeze(-1)).squeeze(-1)
+    factor, toward = _factor(V, z, y, q, root_p, root_q)  # A/√q and ∇/q
+    Q, R = torch.linalg.qr(factor)  # RᵀR = AᵀA/q: the K×K problem, without squaring
+    U, sigma, _ = torch.linalg.svd(R, full_matrices=False)
+    directions = Q @ U  # H's eigenvectors: (…, n, min(n, K))
     moves = sigma[..., 0] > 0
     top = torch.where(moves, sigma[..., 0], 1.0)
     mu = (sigma / top[..., None]).square()
     gap = (top[..., None] - sigma) * (top[..., None] + sigma) / top[..., None].square()  # 1 − μ
-    first = omega[..., :1]
-    omega = torch.cat([torch.where(first.abs() < _HARD, _HARD, first), omega[..., 1:]], dim=-1)
+    gamma = (directions.mT @ toward).squeeze(-1) * (root_p / top)[..., None]
+    first = gamma[..., :1]
+    gamma = torch.cat([torch.where(first.abs() < _HARD, _HARD, first), gamma[..., 1:]], dim=-1)
 
     reach = radii.reach(m, xi)  # B/p
     B = reach * torch.sigmoid(m)
-    s = _root(omega, mu, gap, B)
-    zeta = 1.0 / (1.0 / s + B[..., None] * gap)  # η/μ
-    scale = reach * root_p / top
-    radius = scale * torch.linalg.vector_norm(omega * mu.sqrt() * zeta, dim=-1)
-    inner = Uh.mT @ (omega * zeta).unsqueeze(-1)
-    r = (scale / top)[..., None] * (factor @ inner).squeeze(-1)
+    s = _root(gamma, mu, gap, B)
+    zeta = 1.0 / (1.0 / s + B[..., None] * gap)
+    parts = (reach * root_p / top)[..., None] * gamma * zeta  # of r*, along the eigenvectors
+    radius = torch.linalg.vector_norm(parts, dim=-1)
+    r = (directions @ parts.unsqueeze(-1)).squeeze(-1)
     slope = radius * q * top.square() * (1.0 + 1.0 / s[..., 0] / B)  # ‖r*‖/θ
 
     reachable = moves & open_
@@ -142,34 +138,34 @@ def minimum_l2(V: Tensor, z: Tensor, y: Tensor, xi: Tensor) -> Minimum:
 def _factor(
     V: Tensor, z: Tensor, y: Tensor, q: Tensor, root_p: Tensor, root_q: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """A/√q (…, n, K) and the unit vector w/‖w‖ (…, K), so that ∇ = (q/√p)(A/√q)(w/‖w‖).
+    """A/√q (…, n, K) and ∇/q = u − v_y (…, n, 1), u the rivals' average.
 
-    Column j ≠ y is √(p_j/q)(v_j − v̄), column y is −√(pq)(u − v_y), u the rivals' average.
+    Column j ≠ y is √(p_j/q)(v_j − v̄), column y is −√(pq)(u − v_y).
     """
     label = functional.one_hot(y, z.shape[-1]).bool()
     root_rivals = (0.5 * torch.log_softmax(z.masked_fill(label, -math.inf), dim=-1)).exp()
     difference = V - properties.column(V, y)
-    toward = difference @ root_rivals.square().unsqueeze(-1)  # u − v_y: (…, n, 1)
+    toward = difference @ root_rivals.square().unsqueeze(-1)
     factor = (difference - q[..., None, None] * toward) * root_rivals.unsqueeze(-2)
     own = -(root_p * root_q)[..., None, None] * toward
-    factor = torch.where(label.unsqueeze(-2), own, factor)
-    return factor, torch.where(label, -root_q[..., None], root_p[..., None] * root_rivals)
+    return torch.where(label.unsqueeze(-2), own, factor), toward
 
 
-def _root(omega: Tensor, mu: Tensor, gap: Tensor, B: Tensor) -> Tensor:
-    """s of `minimum_l2`, by bisection of log s on [0, −2 log|ω₁|], then two Newton steps: (…, 1)."""
+def _root(gamma: Tensor, mu: Tensor, gap: Tensor, B: Tensor) -> Tensor:
+    """s of `minimum_l2`, by bisection of log s on [0, −2 log|γ₁|], then two Newton steps: (…, 1)."""
     share = (B / (B + 2.0))[..., None]
     rest = (2.0 / (B + 2.0))[..., None]
     bend = B[..., None] * gap
 
     def terms(log_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         inverse = torch.exp(-log_s)
-        eta = mu / (inverse + bend)
-        value = ((omega * eta) * (omega * (share * eta + rest))).sum(dim=-1, keepdim=True)
-        return value, eta, inverse / (inverse + bend)  # the last is d log η / d log s
+        zeta = 1.0 / (inverse + bend)
+        # Grouped so that 0 meets no infinity, however large ζ.
+        value = ((gamma * zeta) * (gamma * (share * mu * zeta + rest))).sum(dim=-1, keepdim=True)
+        return value, zeta, inverse * zeta  # the last is d log ζ / d log s
 
     low = torch.zeros_like(B)[..., None]
-    high = -2.0 * omega[..., :1].abs().log()
+    high = (-2.0 * gamma[..., :1].abs().log()).clamp_min(0.0)
     for _ in range(64):
         middle = 0.5 * (low + high)
         below = terms(middle)[0] < 1.0
@@ -177,8 +173,8 @@ def _root(omega: Tensor, mu: Tensor, gap: Tensor, B: Tensor) -> Tensor:
     log_s = 0.5 * (low + high)
     s = log_s.exp()
     for _ in range(2):
-        value, eta, growth = terms(log_s)
-        rate = ((omega * eta) * (omega * (2.0 * share * eta + rest)) * growth).sum(dim=-1, keepdim=True)
+        value, zeta, growth = terms(log_s)
+        rate = ((gamma * zeta) * (gamma * (2.0 * share * mu * zeta + rest)) * growth).sum(-1, keepdim=True)
         step = (1.0 - value) / rate
         log_s, s = log_s + step, s * step.exp()
     return s

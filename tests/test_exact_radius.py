@@ -167,6 +167,15 @@ def test_to_1e_12_at_any_confidence(lead: float, K: int) -> None:
     assert oracles.relative_error(found, precise_radius(V, z, y, math.log(K))) < 1e-12
 
 
+@pytest.mark.parametrize("below", [0.5, 30.0, 300.0])
+def test_misclassified_with_a_high_threshold(below: float) -> None:
+    V, _, _ = random((), 3, 4, seed=7)
+    z = torch.tensor([-below, 0.3, 0.0, -0.2], dtype=torch.float64)
+    beta = below + 4.0
+    found = exact_radius_l2(V, z, torch.tensor(0), threshold=beta)
+    assert oracles.relative_error(found, precise_radius(V, z, 0, beta)) < 1e-11  # ξ is a difference
+
+
 @pytest.mark.parametrize("tail", [1.0, 30.0, 300.0])
 def test_rivals_of_very_different_probability(tail: float) -> None:
     V, _, _ = random((), 3, 4, seed=9)
@@ -397,8 +406,7 @@ def test_linf_lies_within_its_bracket_and_has_the_right_slope() -> None:
 def test_the_factor_is_the_hessians() -> None:
     V, z, y = random((5,), 6, 4, seed=8)
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
-    A, w = exact_radius._factor(V, z, y, q, p.sqrt(), q.sqrt())
+    A, toward = exact_radius._factor(V, z, y, q, p.sqrt(), q.sqrt())
     assert torch.allclose(q[:, None, None] * A @ A.mT, properties.hessian(V, z), rtol=1e-12, atol=1e-14)
-    assert torch.allclose(w.norm(dim=-1), torch.ones(5, dtype=torch.float64))
-    gradient = (q / p.sqrt())[:, None] * (A @ w[..., None]).squeeze(-1)
+    gradient = q[:, None] * toward.squeeze(-1)
     assert torch.allclose(gradient, properties.input_gradient(V, z, y), rtol=1e-12, atol=1e-14)
