@@ -6,7 +6,6 @@ Exit status: 0 all is as expected; 1 something is not; 2 the request makes no se
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import os
@@ -22,8 +21,6 @@ from regrob.errors import InputError, RegrobError
 
 # torch, sympy and the claims are imported where they are used: `regrob --help` is instant.
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
     from regrob.claims.core import Claim
     from regrob.claims.own import Own
 
@@ -165,8 +162,11 @@ def _notice(text: str) -> None:
 
 def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
     from regrob.claims import own
+    from regrob.load import load_network
 
-    network, images, labels = _load(options)
+    network, images, labels = load_network(
+        options.network, images=options.images, shape=options.input_shape, seed=options.seed
+    )
     prepared = own.prepare(
         network.to(options.device), images, labels, jitter=options.jitter, seed=options.seed
     )
@@ -205,71 +205,6 @@ def _introduction(own: Own) -> str:
         words.append(f"; derivatives in {len(own.coordinates)} of its {own.inputs} inputs, chosen at random")
     words.append(".\nClaims about k classes are held against its first k logits.\n")
     return "".join(words)
-
-
-def _load(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor | None]:
-    import torch
-    from torch import nn
-
-    made = _call_factory(options.network)
-    network, images, labels = made if isinstance(made, tuple) and len(made) == 3 else (made, None, None)
-    if not isinstance(network, nn.Module):
-        raise InputError(
-            f"{options.network} returned {type(network).__name__}; expected an nn.Module, "
-            "or a tuple (nn.Module, images, labels)"
-        )
-    if options.images:
-        images, labels = _read_images(options.images)
-    elif options.input_shape:
-        generator = torch.Generator().manual_seed(options.seed)
-        images, labels = torch.rand(8, *options.input_shape, generator=generator), None
-    elif images is None:
-        raise InputError("say what to feed the network: --input-shape 1,28,28, or --images FILE")
-    return network, images, labels
-
-
-def _call_factory(name: str) -> object:
-    module_name, separator, attribute = name.partition(":")
-    if not separator or not module_name or not attribute:
-        raise InputError(f"--network must be MODULE:FACTORY, as in mypackage.models:make, got {name!r}")
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-        factory = getattr(module, attribute, None)
-        if not callable(factory):
-            raise InputError(f"module {module_name!r} has no function {attribute!r}")
-        made: object = factory()
-    except ImportError as error:
-        raise InputError(f"cannot import {module_name!r}: {error}") from error
-    except TypeError as error:
-        raise InputError(f"{name} must be callable without arguments: {error}") from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
-    return made
-
-
-def _read_images(path: Path) -> tuple[Tensor, Tensor | None]:
-    import numpy as np
-    import torch
-
-    try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                found = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        elif path.suffix in (".pt", ".pth"):
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-            found = stored if isinstance(stored, dict) else {"images": stored}
-        else:
-            raise InputError(f"--images reads .npz and .pt, got {path}")
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, RegrobError):
-            raise
-        raise InputError(f"cannot read {path}: {error}") from error
-    if "images" not in found:
-        raise InputError(
-            f"{path} holds {', '.join(found) or 'nothing'}; expected 'images', and 'labels' if known"
-        )
-    return found["images"], found.get("labels")
 
 
 # --- sweep ------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_a_false_claim_and_a_blunt_tooth_exit_one(
 def test_an_unknown_claim_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("verify", "--only", "eq-999") == 2
     error = capsys.readouterr().err
-    assert error.startswith("regrob: no claim is called 'eq-999'; the ledger has eq-5")
+    assert error.startswith("regrob: no claim is called 'eq-999'; the ledger has eq-")
     assert error.count("\n") == 1
 
 
