@@ -8,6 +8,7 @@ for the network stops there.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -109,14 +110,14 @@ def edge_distance(model: nn.Module, images: Tensor, *, chunk: int = 64) -> Tenso
     """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the units h of the network, the same for pools: (N,).
 
     A max-pool switches where an element of a window overtakes the largest. A unit that no
-    input moves within the polytope never switches. Zero on a kink. Costs n/chunk passes over
-    `chunk` copies of the batch, however many units there are.
+    input moves within the polytope never switches. Zero on a kink. Costs min(M, n)/chunk passes
+    over `chunk` copies of the batch, M the number of units.
 
     Args:
         model: a network of modules, in eval mode: ReLU, LeakyReLU, PReLU and MaxPool2d are
             the only kinks it may have, and each as a module.
         images: (N, …), floating point.
-        chunk: directions a pass.
+        chunk: units, or pixels, a pass.
 
     Raises:
         InputError: a kink that is not such a module, or one module called more than once.
@@ -126,21 +127,38 @@ def edge_distance(model: nn.Module, images: Tensor, *, chunk: int = 64) -> Tenso
     infinite = torch.full_like(images.flatten(1)[:, 0], math.inf)
     if count == 0:
         return infinite
-    axes = torch.eye(images[0].numel(), dtype=images.dtype, device=images.device)
     with torch.enable_grad():
         x = images.detach().requires_grad_(True)
         height = _heights(model, x)  # (N, M)
-        # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
-        u = torch.zeros_like(height).requires_grad_(True)
-        (pulled,) = torch.autograd.grad(height, x, u, create_graph=True)
-    square = torch.zeros_like(height.detach())
-    for part in axes.split(chunk):
-        tangents = part.reshape(-1, 1, *images.shape[1:]).expand(-1, *images.shape)
-        (along,) = torch.autograd.grad(pulled, u, tangents, retain_graph=True, is_grads_batched=True)
-        square += along.square().sum(dim=0)
+        square = _squared_slopes(height, x, chunk)
     height = height.detach()
     distance = torch.where(square > 0, height.abs() / square.sqrt(), torch.inf)
     return torch.minimum(distance.amin(dim=1), infinite)
+
+
+def _squared_slopes(height: Tensor, x: Tensor, chunk: int) -> Tensor:
+    """‖∂h/∂x‖₂² of each unit, (N, M): unit by unit, or pixel by pixel if there are fewer pixels."""
+
+    def batched(count: int, shape: torch.Size) -> Iterator[tuple[slice, Tensor]]:
+        for first in range(0, count, chunk):
+            part = slice(first, min(first + chunk, count))
+            axes = torch.zeros(part.stop - first, count, dtype=x.dtype, device=x.device)
+            axes[:, part] = torch.eye(part.stop - first).to(axes)
+            yield part, axes.reshape(-1, 1, *shape[1:]).expand(-1, *shape)
+
+    square = torch.zeros_like(height.detach())
+    if height.shape[1] <= x[0].numel():
+        for part, units in batched(height.shape[1], height.shape):
+            (slopes,) = torch.autograd.grad(height, x, units, retain_graph=True, is_grads_batched=True)
+            square[:, part] = slopes.flatten(2).square().sum(dim=2).T
+        return square.detach()
+    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
+    u = torch.zeros_like(height).requires_grad_(True)
+    (pulled,) = torch.autograd.grad(height, x, u, create_graph=True)
+    for _, pixels in batched(x[0].numel(), x.shape):
+        (along,) = torch.autograd.grad(pulled, u, pixels, retain_graph=True, is_grads_batched=True)
+        square += along.square().sum(dim=0)
+    return square.detach()
 
 
 def _heights(model: nn.Module, images: Tensor) -> Tensor:

@@ -241,4 +241,56 @@ OVERSHOOT = Claim(
     ),
 )
 
-CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT)
+
+def prove_convex(sign: int = 1) -> None:
+    """d²τ/dp² > 0 on (½, 1), from dτ/dm = 1 + p(2p − 1)τ²/(2(1 + pτ)) and m = log(p/(1 − p)).
+
+    With p = ½ + ½u/(1 + u), u > 0, the second derivative is a ratio of polynomials in u and τ
+    whose coefficients are all positive.
+    """
+    p, tau, u = sp.symbols("p tau u", positive=True)
+    rate = 1 + p * (2 * p - 1) * tau**2 / (2 * (1 + p * tau))
+    m = sp.log(p) - sp.log(1 - p)
+    bend = sp.diff(rate, tau) * rate + sp.diff(rate, p) * p * (1 - p)  # d²τ/dm², as dp/dm = p(1 − p)
+    second = bend * sp.diff(m, p) ** 2 + sign * rate * sp.diff(m, p, 2)
+    prove_sign(second.subs(p, (1 + u / (1 + u)) / 2), "positive")
+
+
+def _convex_excess(radius: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:
+    """The radius halfway between two probabilities against the mean of the two radii."""
+
+    def excess(draw: Draw) -> Tensor:
+        generator = torch.Generator().manual_seed(draw.seed)
+        p = 0.5 + 0.499 * torch.rand(draw.trials, 2, generator=generator, dtype=torch.float64)
+
+        def at(p: Tensor) -> Tensor:
+            return radius(torch.log(p / (1 - p)))
+
+        mean = at(p).mean(dim=1)
+        over: Tensor = (at(p.mean(dim=1)) - mean) / mean
+        return over
+
+    return excess
+
+
+CONVEX = Claim(
+    id="thm-radius-convex",
+    where="new, on Figure 1",
+    title="the radius is convex in the predicted probability",
+    printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ is strictly convex on } (\tfrac12, 1) \text{ at fixed } \nu",
+    text=Text.NEW,
+    hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
+    depends=("thm-taylor-overshoots",),
+    chapter=RADIUS,
+    derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
+    checks=(
+        Check(
+            "midpoints of random pairs of probabilities",
+            _convex_excess(radii.taylor_margin),
+            _convex_excess(lambda m: radii.taylor_margin(m).sqrt()),
+            "the radius's square root",
+        ),
+    ),
+)
+
+CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT, CONVEX)
