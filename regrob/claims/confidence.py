@@ -211,7 +211,9 @@ def prove_critical(shift: sp.Expr | int = 0) -> None:
     # x tanh x − 1, times −2(eˣ + e⁻ˣ)eˣ
     bridge = -2 * (x * (sp.exp(x) - sp.exp(-x)) - (sp.exp(x) + sp.exp(-x))) * sp.exp(x)
     prove_zero(k - bridge, because="(45)'s numerator is x tanh x − 1, but for a positive factor")
-    prove_zero(sp.diff(x * sp.tanh(x), x) - sp.tanh(x) - x / sp.cosh(x) ** 2)
+    climbs = sp.tanh(x) + x / sp.cosh(x) ** 2
+    prove_zero(sp.diff(x * sp.tanh(x), x) - climbs)
+    prove_sign(climbs, "positive", certificate=climbs)
     for f, root in ((h, sp.Rational(128, 100)), (k.subs(x, t / 2), sp.Rational(240, 100))):
         margin = sp.Rational(5, 1000)
         for value in (f.subs(t, root - margin), -f.subs(t, root + margin)):

@@ -140,7 +140,11 @@ EQ_4 = Claim(
 
 
 def prove_convex(inside: bool = True) -> None:
-    """Points where a unit has one sign: closed under mixing, and under scaling without biases."""
+    """Points where a unit has one sign: closed under mixing, and under scaling without biases.
+
+    Layer by layer: where the layers below keep their signs, a unit's input is affine in x
+    (linear without biases), so between two points it mixes, and keeps its sign too.
+    """
     h, other, t = sp.symbols("h h_other t", positive=True)
     rest = sp.symbols("rest", positive=True)  # 1 − t
     prove_sign(t * h + rest * (other if inside else -other), "positive")
