@@ -74,13 +74,17 @@ class Ensemble:
         self._choose_directions(reference)
 
     def _choose_directions(self, like: Tensor) -> None:
-        """Which combinations of logits are pulled back: all K, or v₊ − v₋ alone where that is enough."""
-        if self.classes == 2 and "jacobian" not in self.kinds:
-            self.directions = torch.tensor([[1.0, -1.0]]).to(like)  # (r, K)
-            self.inverse = 0.5 * self.directions  # (r, K), the pseudo-inverse's transpose
+        """Which combinations of logits are pulled back: (r, K), orthonormal rows.
+
+        Only the Jacobian penalty needs all K. The others, and the loss, see differences of
+        logits alone, and K − 1 rows that are orthogonal to (1, …, 1) span those.
+        """
+        identity = torch.eye(self.classes, dtype=torch.float64)
+        if "jacobian" in self.kinds:
+            self.directions = identity.to(like)
         else:
-            self.directions = torch.eye(self.classes).to(like)
-            self.inverse = self.directions
+            helmert = torch.tril(torch.ones_like(identity), -1) - torch.diag(torch.arange(self.classes))
+            self.directions = torch.nn.functional.normalize(helmert[1:], dim=1).to(like)
 
     def to(self, device: torch.device | str) -> Ensemble:
         """Move to a device, in place."""
@@ -88,9 +92,7 @@ class Ensemble:
         for layer in self.layers:
             if isinstance(layer, WeightedLayer):
                 layer.move(device)
-        self.weights, self.directions, self.inverse = (
-            value.to(device) for value in (self.weights, self.directions, self.inverse)
-        )
+        self.weights, self.directions = self.weights.to(device), self.directions.to(device)
         return self
 
     @torch.no_grad()
@@ -146,31 +148,46 @@ class Ensemble:
             u = layer.pull(u)
         signals.reverse()
         rows = u.flatten(3)  # (M, N, r, n): V's columns, or their difference
-        gram = self.inverse.mT @ (rows @ rows.mT) @ self.inverse  # (M, N, K, K)
+        gram = self.directions.mT @ (rows @ rows.mT) @ self.directions  # (M, N, K, K)
         penalty = gram_penalty(gram, z, y, self.weights[:, None], self.kinds)
-        coefficients = ((residual + penalty.logits) @ self.inverse.mT) * scale  # (M, N, r)
-        factor = self.inverse @ penalty.factor  # (M, N, r, f)
+        coefficients = ((residual + penalty.logits) @ self.directions.mT) * scale  # (M, N, r)
+        factor = self.directions @ penalty.factor  # (M, N, r, f)
         few = factor.shape[-1] + 1 < factor.shape[-2]
         # ∂P/∂rows, or, where the penalty has few columns, only its factor.
-        mixing = factor if few else factor @ factor.mT
-        t = split((2 * scale * mixing).mT @ rows, -1, images.shape[2:])
-        for layer, h, u in zip(self.layers, inputs, signals, strict=True):
+        spread = factor if few else factor @ factor.mT
+        t = split((2 * scale * spread).mT @ rows, -1, images.shape[2:])
+        mixing = coefficients.unsqueeze(2)  # (M, N, 1, r): the loss's signal
+        if few:
+            mixing = torch.cat([mixing, factor.mT], dim=2)  # (M, N, 1 + f, r)
+        for i, (layer, h) in enumerate(zip(self.layers, inputs, strict=True)):
             if isinstance(layer, WeightedLayer):
-                own = (*coefficients.shape, *(1,) * (h.ndim - 2))
-                out = (*coefficients.shape, *(1,) * (u.ndim - 3))
-                carried = (coefficients.view(out) * u).sum(dim=2)  # (M, N, …): the loss's signal
+                mixed = self._mixed(mixing, signals, i)
+                carried = mixed[:, :, 0]  # (M, N, …)
                 if few:
-                    lean = split(factor.mT @ u.flatten(3), -1, u.shape[3:])
-                    x = torch.cat([h.unsqueeze(2), t], dim=2)
-                    both = torch.cat([carried.unsqueeze(2), lean], dim=2)
-                    layer.accumulate(self.momentum, x, both, carried)
+                    layer.accumulate(self.momentum, torch.cat([h.unsqueeze(2), t], dim=2), mixed, carried)
                 else:
-                    x = torch.addcmul(t, coefficients.view(own), h.unsqueeze(2))
-                    layer.accumulate(self.momentum, x, u, carried)
+                    own = coefficients.view(*coefficients.shape, *(1,) * (h.ndim - 2))
+                    x = torch.addcmul(t, own, h.unsqueeze(2))
+                    layer.accumulate(self.momentum, x, signals[i], carried)
             if layer is not self.layers[-1]:
                 t = layer.push(t)
         self._descend(rate)
         return Step(loss, penalty.value.mean(dim=1))
+
+    def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int) -> Tensor:
+        """Combinations (M, N, c, r) of the rows at a weighted layer's output: (M, N, c, …).
+
+        They are formed above the activations and poolings that follow the layer, where the
+        rows are smallest, and the few combinations are then pulled through those.
+        """
+        top = index
+        while top + 1 < len(self.layers) and not isinstance(self.layers[top + 1], WeightedLayer):
+            top += 1
+        rows = signals[top]
+        u = split(mixing @ rows.flatten(3), -1, rows.shape[3:])
+        for layer in reversed(self.layers[index + 1 : top + 1]):
+            u = layer.pull(u)
+        return u
 
     def _descend_plain(self, inputs: list[Tensor], signal: Tensor, rate: Tensor) -> None:
         """Back-propagation without penalties: one row, the loss's own signal."""
