@@ -169,5 +169,5 @@ def margin_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     gap = z.gather(-1, y.unsqueeze(-1)) - z  # (…, K), zero at y
     distance = torch.linalg.vector_norm(V - properties.column(V, y), dim=-2)  # (…, K)
     label = functional.one_hot(y, z.shape[-1]).bool()
-    reached = (gap / distance).masked_fill(label, math.inf)  # a rival at distance 0: gap / 0 = ∞
-    return reached.amin(dim=-1)
+    reached: Tensor = gap / distance  # ∞ for a rival at distance zero
+    return reached.masked_fill(label, math.inf).amin(dim=-1)

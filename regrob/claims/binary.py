@@ -12,7 +12,6 @@ from regrob import probability, properties, radii
 from regrob.claims.affine import BINARY
 from regrob.claims.core import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.draw import Draw, Instance, signed
-from regrob.claims.draw import relative as relative  # noqa: PLC0414
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 
 RADIUS = "book/proposition_3_1"
