@@ -13,7 +13,7 @@ from regrob.claims.core import Check, Claim, Derivation, Text
 from regrob.claims.draw import Draw
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 
-AFFINE = "book/locally_affine"
+RADIUS, BALL = "book/lemma_3_1", "book/linf_two_classes"
 
 # --- Eq. (1): the nearest mistake ------------------------------------------------------
 
@@ -88,7 +88,7 @@ EQ_1 = Claim(
     ),
     text=Text.RESTATED,
     hypotheses=("affine classifier, any K", "y the one largest logit", "no box constraint"),
-    chapter=AFFINE,
+    chapter=RADIUS,
     derivation=Derivation(prove_nearest, lambda: prove_nearest(2), "twice the squared distance"),
     checks=(
         Check(
@@ -158,7 +158,7 @@ EQ_2 = Claim(
     ),
     text=Text.RESTATED,
     hypotheses=("affine classifier", "K = 2", "no box constraint", "any label"),
-    chapter=AFFINE,
+    chapter=BALL,
     derivation=Derivation(prove_fgsm, lambda: prove_fgsm(-1), "the step against the gradient"),
     checks=(
         Check(
@@ -196,7 +196,7 @@ BETA = Claim(
     title="with two classes the loss crosses log 2 at the boundary",
     printed=r"\text{with the cross-entropy, } \beta = \log 2 \text{ separates correct from incorrect}",
     hypotheses=("K = 2",),
-    chapter="book/lemma_3_1",
+    chapter=RADIUS,
     derivation=Derivation(prove_threshold, lambda: prove_threshold(sp.log(3)), "the threshold log 3"),
     checks=(
         Check(
