@@ -161,6 +161,13 @@ def _tie_excess(pick: int) -> Callable[[Draw], Tensor]:
     return excess
 
 
+def prove_ties(factor: int = 4) -> None:
+    """What a part β outside the top eigenspace gains, 4tεβ, less what it costs, δβ², is O(t²)."""
+    t, size, gap, beta = sp.symbols("t epsilon delta beta", positive=True)
+    least = factor * t**2 * size**2 / gap - (4 * t * size * beta - gap * beta**2)
+    prove_zero(least - (2 * t * size / sp.sqrt(gap) - sp.sqrt(gap) * beta) ** 2, because="a square")
+
+
 TIES = Claim(
     id="thm-curvature-ties",
     where="new",
@@ -173,6 +180,7 @@ TIES = Claim(
     hypotheses=(OFF_KINKS, "the top eigenvalue of H has any multiplicity"),
     depends=("thm-curvature-gradient",),
     chapter=PAGE,
+    derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),
     checks=(
         Check(
             "one-sided slope at a double top eigenvalue; autograd's lies between the two extremes",
