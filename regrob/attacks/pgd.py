@@ -7,18 +7,17 @@ from torch import Tensor, nn
 
 from regrob.attacks.result import (
     AttackResult,
+    Best,
     Box,
-    Goal,
     ascent,
     check_count,
     check_size,
     conclude,
     inside,
     prepare,
-    saturates,
 )
 from regrob.errors import InputError
-from regrob.pullback import Pullback, pullback
+from regrob.pullback import pullback
 
 
 def pgd(
@@ -66,7 +65,7 @@ def pgd(
     x, goal = prepare(network, images, labels, targets=targets, box=box)
     way_in = pullback(network)
     generator = torch.Generator().manual_seed(seed)
-    best = _Best(way_in, x, goal, labels)
+    best = Best(way_in, x, goal, labels)
     for _ in range(restarts):
         current = x
         if random_start:
@@ -79,22 +78,3 @@ def pgd(
             current = inside(x + (moved - x).clamp(-epsilon, epsilon), box)
         best.offer(current, way_in.logits(current))
     return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
-
-
-class _Best:
-    """The best point seen for each example: successes first, then the larger loss."""
-
-    def __init__(self, way_in: Pullback, images: Tensor, goal: Goal, labels: Tensor) -> None:
-        z = way_in.logits(images)
-        self.goal, self.labels = goal, labels
-        self.images, self.success, self.score = images.clone(), goal.reached(z), goal.score(z)
-        self.saturated = saturates(z, labels)
-
-    def offer(self, images: Tensor, z: Tensor) -> None:
-        """Take over the examples in which these images are better."""
-        success, score = self.goal.reached(z), self.goal.score(z)
-        better = (success & ~self.success) | ((success == self.success) & (score > self.score))
-        self.images[better] = images[better]
-        self.success = torch.where(better, success, self.success)
-        self.score = torch.where(better, score, self.score)
-        self.saturated |= saturates(z, self.labels)

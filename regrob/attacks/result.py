@@ -146,6 +146,25 @@ def inside(images: Tensor, box: Box) -> Tensor:
     return images if box is None else images.clamp(*box)
 
 
+class Best:
+    """The best point seen for each example: successes first, then the larger loss."""
+
+    def __init__(self, way_in: Pullback, images: Tensor, goal: Goal, labels: Tensor) -> None:
+        z = way_in.logits(images)
+        self.goal, self.labels = goal, labels
+        self.images, self.success, self.score = images.clone(), goal.reached(z), goal.score(z)
+        self.saturated = saturates(z, labels)
+
+    def offer(self, images: Tensor, z: Tensor) -> None:
+        """Take over the examples in which these images are better."""
+        success, score = self.goal.reached(z), self.goal.score(z)
+        better = (success & ~self.success) | ((success == self.success) & (score > self.score))
+        self.images[better] = images[better]
+        self.success = torch.where(better, success, self.success)
+        self.score = torch.where(better, score, self.score)
+        self.saturated |= saturates(z, self.labels)
+
+
 def conclude(
     network: nn.Module, originals: Tensor, images: Tensor, goal: Goal, *, norm: str, saturated: int
 ) -> AttackResult:

@@ -1,0 +1,225 @@
+"""The smallest ℓ2 perturbation by way of the local affine classifier: project, average, walk the ray.
+
+Inside a polytope the boundary towards class j is the hyperplane w·u = b with w = v_j − v_y.
+The nearest boundary point in the box is a projection with an exact solution. Where the
+polytope ends the hyperplane is wrong, and stepping from projection to projection zigzags
+between the hyperplanes that meet at a kink. So the projections are averaged: what is moved
+is a direction from the image, and each step walks it to where the current affine map puts
+the boundary.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regrob.attacks.carlini_wagner import gap_and_coefficients
+from regrob.attacks.result import AttackResult, Box, Goal, check_count, conclude, inside, prepare, saturates
+from regrob.errors import InputError
+from regrob.pullback import Pullback, StackedPullback, pullback
+
+FIRST_SHARE, LAST_SHARE = 0.8, 0.1
+"""What a new projection counts in the average, at the first step and at the last."""
+
+FIRST_OVERSHOOT, LEAST_OVERSHOOT, MOST_OVERSHOOT = 1e-2, 1e-4, 0.1
+"""How far beyond the expected boundary a step goes: less after a success, more after a failure."""
+
+HOPELESS = 1.25
+"""A run towards one rival is given up halfway where it stands so much farther than the best."""
+
+BISECTIONS = 8
+
+HAIR, HAIRS = 1e-4, 10
+"""A last lengthening of a success that another order of summation does not confirm."""
+
+
+def boundary_projection(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    steps: int = 40,
+    rivals: int = 3,
+    box: Box = (0.0, 1.0),
+    targets: Tensor | None = None,
+) -> AttackResult:
+    """The smallest ‖r‖₂ found by averaged projections onto local boundaries; for piecewise-linear networks.
+
+    The first run follows whichever rival leads. One more run starts for each of the nearest
+    rivals of the affine classifier at the image, and stays with it: the leading rival is often
+    not the one whose boundary is nearest. At the end the best image is shortened by bisection.
+    On a network that is affine everywhere the first step is exact, overshoot aside.
+
+    Args:
+        network: maps (N, …) to logits (N, K); piecewise linear, in eval mode.
+        images: (N, …), floating point.
+        labels: (N,), int64.
+        steps: of the first run; each rival's run has two thirds of them. One gradient a step.
+        rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
+        box: the range of a pixel, or None for no constraint.
+        targets: (N,), int64: aim at these classes; then there is the first run only.
+
+    Raises:
+        InputError: see `result.prepare`; fewer than one step; a negative number of rivals.
+    """
+    check_count("steps", steps)
+    if rivals < 0:
+        raise InputError(f"rivals must be at least 0, got {rivals}")
+    x, goal = prepare(network, images, labels, targets=targets, box=box)
+    way_in = pullback(network)
+    z = way_in.logits(x)
+    search = _Search(way_in, x, goal, box, not isinstance(network, StackedPullback))
+    search.run(steps, None)
+    if not goal.targeted and rivals:
+        order = _nearest_rivals(way_in, x, labels)
+        for rank in range(min(rivals, z.shape[-1] - 1)):
+            search.run(math.ceil(2 * steps / 3), order[:, rank])
+    search.shorten()
+    search.settle(network)
+    return conclude(network, x, search.best, goal, norm="l2", saturated=int(saturates(z, labels).sum()))
+
+
+def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
+    """The point of the box nearest to x, in ℓ2, on the hyperplane w·u = b: (N, n).
+
+    It is clip(x + t w) for the t with w·clip(x + t w) = b. From t = 0 that function of t is
+    piecewise linear, rising and concave, so Newton's steps never overshoot and end after
+    finitely many, in the exact t. Where the hyperplane misses the box, the answer is the
+    point of the box that comes closest to it along this path.
+
+    Args:
+        x: (N, n), inside the box.
+        w: (N, n).
+        b: (N,).
+        box: the range of a coordinate, or None.
+
+    >>> x, w = torch.tensor([[0.5, 0.5]]), torch.tensor([[2.0, 1.0]])
+    >>> project(x, w, torch.tensor([2.75]), (0.0, 1.0))  # the first coordinate meets its wall
+    tensor([[1.0000, 0.7500]])
+    """
+    low, high = (-math.inf, math.inf) if box is None else box
+    side = torch.where((w * x).sum(dim=1) <= b, 1.0, -1.0).to(x)
+    w, b = side[:, None] * w, side * b
+    t = torch.zeros_like(b)
+    rising, squares = w > 0, w.square()
+    for _ in range(x.shape[1] + 1):
+        moved = torch.addcmul(x, t[:, None], w)
+        free = torch.where(rising, moved < high, moved > low)
+        slope = (squares * free).sum(dim=1)
+        missing = b - (w * moved.clamp(low, high)).sum(dim=1)
+        step = torch.where(slope > 0, missing / slope.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
+        going = step > 4 * torch.finfo(x.dtype).eps * t
+        if not bool(going.any()):
+            break
+        t = torch.where(going, t + step, t)
+    return torch.addcmul(x, t[:, None], w).clamp(low, high)
+
+
+def _nearest_rivals(way_in: Pullback, x: Tensor, labels: Tensor) -> Tensor:
+    """The other classes by the distance of their boundary in the local affine map: (N, K − 1)."""
+    V, z = way_in.local_map(x)
+    own = labels[:, None]
+    gram = V.mT @ V  # ‖v_j − v_y‖² needs no more
+    to_own = gram.gather(2, own[:, None].expand(-1, gram.shape[1], 1)).squeeze(2)
+    squared = gram.diagonal(dim1=1, dim2=2) - 2 * to_own + to_own.gather(1, own)
+    distance = (z.gather(1, own) - z) / squared.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+    return distance.scatter(1, own, torch.inf).argsort(dim=1, stable=True)[:, :-1]
+
+
+@dataclass
+class _Search:
+    """The best image so far of every example, and the runs that improve it."""
+
+    way_in: Pullback
+    x: Tensor  # (N, …)
+    goal: Goal
+    box: Box
+    shrinkable: bool  # an ensemble needs all its examples at every step
+
+    def __post_init__(self) -> None:
+        self.best = self.x.clone()
+        self.distance = torch.full_like(self.x.flatten(1)[:, 0], math.inf)  # (N,)
+
+    def run(self, steps: int, towards: Tensor | None) -> None:
+        """One run from the images; `towards` (N,) fixes a rival, None follows the leading one."""
+        active = torch.arange(len(self.x), device=self.x.device)
+        origin = self.x.flatten(1)
+        point = origin
+        average = origin
+        overshoot = torch.full_like(self.distance, FIRST_OVERSHOOT)
+        for step in range(steps):
+            w, gap, fooled = self._boundary(point, active, towards)
+            reach = torch.linalg.vector_norm(point - origin, dim=1)
+            better = fooled & (reach < self.distance[active])
+            where = active[better]
+            self.distance[where] = reach[better]
+            self.best[where] = point[better].view(self.best[where].shape)
+            if step > 0:
+                overshoot = overshoot * torch.where(gap < 0, 0.6, 1.5).to(overshoot)
+                overshoot = overshoot.clamp(LEAST_OVERSHOOT, MOST_OVERSHOOT)
+            b = (w * point).sum(dim=1) + gap
+            share = FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
+            average = torch.lerp(average, project(origin, w, b, self.box), share if step else 1.0)
+            point = _along(origin, average, w, b, overshoot, self.box)
+            if towards is not None and step == steps // 2 and self.shrinkable:
+                keep = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
+                if not bool(keep.any()):
+                    return
+                active, overshoot = active[keep], overshoot[keep]
+                origin, average, point = origin[keep], average[keep], point[keep]
+        never = active[self.distance[active].isinf()]
+        self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
+
+    def _boundary(
+        self, point: Tensor, active: Tensor, towards: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """w (A, n) and the gap that w must close (A,), negative beyond; whether the goal is reached (A,)."""
+        goal = Goal(self.goal.classes[active], self.goal.targeted)
+        wanted = None if towards is None else towards[active]
+
+        def downhill(z: Tensor) -> Tensor:
+            if wanted is None:
+                return -gap_and_coefficients(z, goal, 0.0)[1]
+            classes = z.shape[-1]
+            return (functional.one_hot(wanted, classes) - functional.one_hot(goal.classes, classes)).to(z)
+
+        w, z = self.way_in.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
+        return w.flatten(1), -(downhill(z) * z).sum(dim=1), goal.reached(z)
+
+    def shorten(self) -> None:
+        """Move every success towards its image as far as bisection says it may."""
+        shape = (-1, *(1,) * (self.x.ndim - 1))
+        low, high = torch.full_like(self.distance, 0.9), torch.ones_like(self.distance)
+        longest = self.best
+        for _ in range(BISECTIONS):
+            middle = 0.5 * (low + high)
+            tried = torch.lerp(self.x, longest, middle.view(shape))
+            fooled = self.goal.reached(self.way_in.logits(tried))
+            better = (fooled & self.distance.isfinite()).view(shape)
+            self.best = torch.where(better, tried, self.best)
+            low, high = torch.where(fooled, low, middle), torch.where(fooled, middle, high)
+
+    def settle(self, network: nn.Module) -> None:
+        """Lengthen by hairs what rounding brings back: another batch may round another way."""
+        shape = (-1, *(1,) * (self.x.ndim - 1))
+        for _ in range(HAIRS):
+            with torch.no_grad():
+                lost = ~self.goal.reached(network(self.best)) & self.distance.isfinite()
+            if not bool(lost.any()):
+                return
+            longer = inside(torch.lerp(self.x, self.best, 1 + HAIR), self.box)
+            self.best = torch.where(lost.view(shape), longer, self.best)
+
+
+def _along(origin: Tensor, average: Tensor, w: Tensor, b: Tensor, overshoot: Tensor, box: Box) -> Tensor:
+    """Walk from the origin through the average to the hyperplane, and a little beyond: (A, n)."""
+    direction = average - origin
+    needed, gained = b - (w * origin).sum(dim=1), (w * direction).sum(dim=1)
+    # Where the direction hardly leads to this hyperplane, the average itself is the next point.
+    stretch = torch.where(gained.abs() > 0.3 * needed.abs(), needed / gained, 1.0).clamp(0.7, 1.4)
+    point = origin + ((1 + overshoot) * stretch)[:, None] * direction
+    return point if box is None else point.clamp(*box)
