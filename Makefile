@@ -40,9 +40,10 @@ $(READY): pyproject.toml requirements.lock
 	@touch $@
 
 book: $(READY) ## execute every notebook afresh and build the pages
-	$(say) "Executing every notebook and building the pages; warnings are errors"
-	@$(BIN)/jupyter-book build . --all -W -n --keep-going || \
-	  { echo "The book did not build. Failed cells are told in _build/html/reports/."; exit 1; }
+	$(say) "Executing every notebook, $(JOBS) at a time"
+	@$(BIN)/python book/_tools/notebooks.py fill --jobs $(JOBS)
+	$(say) "Building the pages; warnings are errors"
+	@REGROB_EXECUTED='$(CURDIR)/_build/executed' $(BIN)/jupyter-book build . --all -W -n --keep-going
 	$(say) "The book is ready. Open this page, or run make serve:"
 	@echo "$(CURDIR)/$(PAGE)"
 

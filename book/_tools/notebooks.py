@@ -2,6 +2,7 @@
 
     python book/_tools/notebooks.py run   [--jobs N] [book/*.ipynb]   execute, normalise, write
     python book/_tools/notebooks.py check [book/*.ipynb]              fail unless in normal form
+    python book/_tools/notebooks.py fill  [--jobs N] [book/*.ipynb]   execute for the build that follows
 
 Running unchanged code again changes no byte. Stored are only the outputs that a test should
 compare: text, LaTeX, HTML tables and glued values of cells without the tag
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +27,7 @@ Cell = dict[str, Any]
 Notebook = dict[str, Any]
 
 BOOK = Path(__file__).resolve().parent.parent
+EXECUTED = BOOK.parent / "_build" / "executed"
 IGNORE = "nbval-ignore-output"
 TAGS = {
     IGNORE,
@@ -134,6 +138,41 @@ def check(path: Path) -> list[str]:
 
 def run(path: Path) -> list[str]:
     """Execute a notebook where it lies, and write its normal form if nothing is wrong with it."""
+    notebook, seconds, found = _execute(path)
+    if found:
+        return found
+    found = [
+        f"cell {cell.get('id')!r}: a picture without alt text (mystnb.image.alt)"
+        for cell in notebook["cells"]
+        if needs_alt(cell)
+    ]
+    text = written(notebook)
+    result = json.loads(text)
+    found += problems(result)
+    if not found:
+        changed = path.read_text(encoding="utf-8") != text
+        path.write_text(text, encoding="utf-8")
+        number = sum(map(compared, result["cells"]))
+        change = "rewritten" if changed else "unchanged"
+        print(f"{path.name}: {seconds:.1f} s, {number} cells compared, {change}", flush=True)
+    return found
+
+
+def fill(path: Path) -> list[str]:
+    """Execute a notebook for the pages, with all its pictures, and keep the result in EXECUTED."""
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+
+    notebook, seconds, found = _execute(path)
+    if not found:
+        bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
+        get_cache(EXECUTED).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        print(f"{path.name}: {seconds:.1f} s", flush=True)
+    return found
+
+
+def _execute(path: Path) -> tuple[Notebook, float, list[str]]:
+    """The notebook with what its cells put out, the time that took, and what went wrong."""
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -151,23 +190,8 @@ def run(path: Path) -> list[str]:
     try:
         client.execute()
     except CellExecutionError as error:
-        return [str(error)]
-    seconds = time.perf_counter() - started
-    found = [
-        f"cell {cell.get('id')!r}: a picture without alt text (mystnb.image.alt)"
-        for cell in notebook["cells"]
-        if needs_alt(cell)
-    ]
-    text = written(notebook)
-    result = json.loads(text)
-    found += problems(result)
-    if not found:
-        changed = path.read_text(encoding="utf-8") != text
-        path.write_text(text, encoding="utf-8")
-        number = sum(map(compared, result["cells"]))
-        change = "rewritten" if changed else "unchanged"
-        print(f"{path.name}: {seconds:.1f} s, {number} cells compared, {change}", flush=True)
-    return found
+        return notebook, 0.0, [str(error)]
+    return notebook, time.perf_counter() - started, []
 
 
 def _outputs(outputs: Iterable[Cell]) -> list[Cell]:
@@ -252,15 +276,17 @@ def _lines(text: str) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or check notebooks; return 1 if anything is wrong with one of them."""
+    """Run, check or fill; return 1 if anything is wrong with a notebook."""
     parser = argparse.ArgumentParser(description="Execute the notebooks, or check their stored form.")
-    parser.add_argument("what", choices=("run", "check"))
+    parser.add_argument("what", choices=("run", "check", "fill"))
     parser.add_argument("--jobs", type=int, default=1, help="notebooks that run at the same time")
     parser.add_argument("paths", nargs="*", type=Path)
     chosen = parser.parse_intermixed_args(arguments)
     paths = [path.resolve() for path in chosen.paths] or sorted(BOOK.glob("*.ipynb"))
-    work: Callable[[Path], list[str]] = run if chosen.what == "run" else check
-    if chosen.what == "run" and chosen.jobs > 1:
+    work: Callable[[Path], list[str]] = {"run": run, "check": check, "fill": fill}[chosen.what]
+    if chosen.what == "fill":
+        empty_executed()
+    if chosen.what != "check" and chosen.jobs > 1:
         with ProcessPoolExecutor(chosen.jobs) as pool:
             results = list(pool.map(work, paths))
     else:
@@ -271,6 +297,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wrong = sum(map(bool, results))
     print(f"{len(paths) - wrong} of {len(paths)} notebooks are in order")
     return 1 if wrong else 0
+
+
+def empty_executed() -> None:
+    """Make EXECUTED anew before two processes do; tell the kernels that their pages are static."""
+    from jupyter_cache import get_cache
+
+    shutil.rmtree(EXECUTED, ignore_errors=True)
+    get_cache(EXECUTED).list_cache_records()
+    os.environ["REGROB_STATIC"] = "1"
 
 
 if __name__ == "__main__":

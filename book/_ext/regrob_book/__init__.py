@@ -226,6 +226,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_css_file("regrob.css", priority=900)
     app.add_js_file("regrob.js", loading_method="defer")
     app.connect("config-inited", pages.add_static)
+    app.connect("config-inited", pages.take_executed)
     app.connect("builder-inited", judge)
     app.connect("env-updated", rewrite_if_judged_anew)
     app.connect("env-get-updated", pages.number_apart, priority=900)  # after the numbers are given

@@ -37,6 +37,14 @@ def add_static(app: Sphinx, config: Config) -> None:
             buttons["binderhub_url"] = "https://mybinder.org"
 
 
+def take_executed(app: Sphinx, config: Config) -> None:
+    """Show the notebooks that `make book` has just executed, several at a time, where it has."""
+    executed = os.environ.get("REGROB_EXECUTED")
+    if executed:
+        config.nb_execution_mode = "cache"
+        config.nb_execution_cache_path = executed
+
+
 def number_apart(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     """Write our own numbers as B1, B2, …: a bare Eq. (8) or Figure 1 is always the paper's."""
     for kinds in env.toc_fignumbers.values():
