@@ -45,10 +45,12 @@ function mendTheme() {
     button.setAttribute("aria-label", "Colours: light, dark, or as the system");
     button.querySelectorAll("*").forEach((inner) => inner.setAttribute("aria-hidden", "true"));
   });
-  document.querySelectorAll("table.dataframe th:empty").forEach((cell) => {
-    const plain = document.createElement("td");
-    cell.replaceWith(plain);
+  /* A header cell without words heads nothing. */
+  document.querySelectorAll(".bd-article th").forEach((cell) => {
+    if (!cell.textContent.trim() && !cell.querySelector("img, svg, .math")) cell.replaceWith(document.createElement("td"));
   });
+  /* A list's children must be its items; the role that docutils gives each reference is out of use. */
+  document.querySelectorAll(".citation-list > [role=doc-biblioentry]").forEach((e) => e.setAttribute("role", "listitem"));
 }
 
 /* The map draws every arrow; pointing at a claim, or reaching it by keyboard, lights its own. */
