@@ -17,7 +17,7 @@ say = @printf '\n== %s\n'
 
 # One thread a process: tests and notebooks run side by side.
 export OMP_NUM_THREADS ?= 1
-export MPLBACKEND ?= Agg
+unexport MPLBACKEND # the notebooks choose their own
 export JUPYTER_PREFER_ENV_PATH := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

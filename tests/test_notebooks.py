@@ -208,3 +208,12 @@ def test_running_writes_the_normal_form_and_again_changes_nothing(tmp_path: Path
     assert "q = 1 - p\\n" in first
     assert notebooks.run(path) == []
     assert path.read_text(encoding="utf-8") == first
+
+
+def test_a_picture_and_its_text_come_together() -> None:
+    picture = {"output_type": "display_data", "data": {"image/png": "iVBOR"}, "metadata": {}}
+    text = {"mystnb": {"image": {"alt": "A line that rises."}}}
+    assert notebooks.picture_problems({"metadata": text, "outputs": [picture]}) == []
+    assert notebooks.picture_problems({"metadata": {}, "outputs": []}) == []
+    assert notebooks.picture_problems({"metadata": {}, "outputs": [picture]})
+    assert notebooks.picture_problems({"metadata": text, "outputs": []})

@@ -117,13 +117,16 @@ def compared(cell: Cell) -> bool:
     return any(text.strip() and not text.startswith("<Figure") for text in _texts(cell["outputs"]))
 
 
-def needs_alt(cell: Cell) -> bool:
-    """Whether this executed cell showed a picture that has no alt text."""
-    alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
-    pictures = [
-        key for output in cell.get("outputs", ()) for key in output.get("data", {}) if "image/" in key
-    ]
-    return bool(pictures) and not alt.strip()
+def picture_problems(cell: Cell) -> list[str]:
+    """What is wrong with an executed cell's picture: no alt text, or the text but no picture."""
+    alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "").strip()
+    kinds = [key for output in cell.get("outputs", ()) for key in output.get("data", {})]
+    shown = any(kind.startswith("image/") for kind in kinds)
+    if shown and not alt:
+        return [f"cell {cell.get('id')!r}: a picture without alt text (mystnb.image.alt)"]
+    if alt and not shown:
+        return [f"cell {cell.get('id')!r}: it has an alt text, but no picture came"]
+    return []
 
 
 def check(path: Path) -> list[str]:
@@ -141,14 +144,9 @@ def run(path: Path) -> list[str]:
     notebook, seconds, found = _execute(path)
     if found:
         return found
-    found = [
-        f"cell {cell.get('id')!r}: a picture without alt text (mystnb.image.alt)"
-        for cell in notebook["cells"]
-        if needs_alt(cell)
-    ]
     text = written(notebook)
     result = json.loads(text)
-    found += problems(result)
+    found = problems(result)
     if not found:
         changed = path.read_text(encoding="utf-8") != text
         path.write_text(text, encoding="utf-8")
@@ -191,7 +189,8 @@ def _execute(path: Path) -> tuple[Notebook, float, list[str]]:
         client.execute()
     except CellExecutionError as error:
         return notebook, 0.0, [str(error)]
-    return notebook, time.perf_counter() - started, []
+    seconds = time.perf_counter() - started
+    return notebook, seconds, [problem for cell in notebook["cells"] for problem in picture_problems(cell)]
 
 
 def _outputs(outputs: Iterable[Cell]) -> list[Cell]:
