@@ -21,9 +21,22 @@ CORRECT = "x classified correctly: p_y > 1/2"
 
 
 def prove_radius(outside: int = 1) -> None:
-    """(√(1 + 2pξ/q) − 1)/(pν) solves ‖∇‖ρ + ‖H‖ρ²/2 = ξ; `outside=0` moves the −1 inside."""
+    """(√(1 + 2pξ/q) − 1)/(pν) solves ‖∇‖ρ + ‖H‖ρ²/2 = ξ; `outside=0` moves the −1 inside.
+
+    And no shorter step will do: with t = ∇ᵀr the model is t + (p/2q)t², which reaches ξ only
+    at t ≥ t₊ or t ≤ t₋, and |t| ≤ ‖∇‖‖r‖. So ‖r‖ ≥ t₊/‖∇‖, as −t₋ > t₊.
+    """
     p, nu, xi = sp.symbols("p nu xi", positive=True)
     q = sp.symbols("q", positive=True)  # stands for 1 − p
+    t = sp.symbols("t", real=True)
+    up = q / p * (sp.sqrt(1 + 2 * p * xi / q) - 1)
+    down = -q / p * (sp.sqrt(1 + 2 * p * xi / q) + 1)
+    prove_zero(p / (2 * q) * (t - up) * (t - down) - (t + p * t**2 / (2 * q) - xi), because="the roots")
+    prove_sign(-down - up, "positive", certificate=2 * q / p)
+    a, length = sp.symbols("a length", positive=True)  # ‖∇‖ and ‖r‖
+    dot = sp.symbols("dot", real=True)
+    square = length**2 * a**2 - 2 * length * a * dot + a**2 * length**2  # ‖ ‖r‖∇ − ‖∇‖r ‖²
+    prove_zero(a * length - dot - square / (2 * a * length), because="Cauchy-Schwarz, any n")
     inner = 1 + 2 * p * xi / q
     rho = (sp.sqrt(inner) - 1 if outside else sp.sqrt(inner - 1)) / (p * nu)
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
@@ -77,7 +90,7 @@ def _minimal_excess(shrink: float) -> Callable[[Draw], Tensor]:
 
 PROP_3_1 = Claim(
     id="prop-3.1",
-    where="Proposition 3.1, Eqs. (8) and (20)",
+    where="Proposition 3.1, in the form of Eq. (20)'s last line",
     title="the Taylor radius in closed form",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, CORRECT, "ν > 0", "β = log 2", "the loss replaced by its quadratic model"),
@@ -134,7 +147,7 @@ EQ_8 = Claim(
 def prove_monotone(claim_sign: int = 1) -> None:
     """d‖r*‖/dp > 0 at fixed ν, by the implicit derivative of q τ + pq τ²/2 = log 2p.
 
-    With p = (1 + s)/2 and 0 < s < 1 every factor shows its sign.
+    With p = (1 + s)/2 and 0 < s < 1 every factor shows its sign. The two limits are SymPy's.
     """
     p, tau, s, rest = sp.symbols("p tau s rest", positive=True)  # rest = 1 − s
     equation = (1 - p) * tau + p * (1 - p) * tau**2 / 2 - sp.log(2 * p)
@@ -144,6 +157,9 @@ def prove_monotone(claim_sign: int = 1) -> None:
     in_s = (tau + s * tau**2 / 2 + 2 / (1 + s)) / (rest / 2 * (1 + (1 + s) / 2 * tau))
     prove_zero(in_s.subs(rest, 1 - s) - claimed.subs(p, (1 + s) / 2), because="p = (1 + s)/2")
     prove_sign(claim_sign * in_s, "positive")
+    closed = (sp.sqrt(1 + 2 * p * sp.log(2 * p) / (1 - p)) - 1) / p
+    prove_zero(sp.limit(closed, p, sp.Rational(1, 2), "+"), because="the limit at 1/2")
+    prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
 
 
 def _monotone_excess(radius: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:

@@ -18,7 +18,7 @@ from regrob.errors import ProofError
 from regrob.symbols import prove_sign, prove_zero
 
 CHAPTER = "book/four_penalties"
-FIXED = ("K = 2", "no biases", "γ = |w̌ᵀx| held fixed, so that p_y = 1/(1 + e^{−γν})")
+FIXED = ("K = 2", "no biases", "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log p_y/(1 − p_y)| = γν")
 
 CRITICAL_GRADIENT = float((1 + sp.LambertW(sp.exp(-1))).evalf(20))
 """νγ at which ‖∇‖₂² peaks, the root of (t − 1)eᵗ = 1: 1 + W(1/e) = 1.278."""

@@ -76,7 +76,12 @@ LOWER = Claim(
         r"same number, defined for } H = 0 \text{ and } \nabla = 0 \text{ too)}"
     ),
     text=Text.RESTATED,
-    hypotheses=("ξ > 0", "H symmetric, of any signature", "∇ and H not both zero"),
+    hypotheses=(
+        "ξ > 0",
+        "H symmetric, of any signature",
+        "∇ and H not both zero",
+        "‖r*‖₂ = ∞ where no step reaches β",
+    ),
     chapter=CHAPTER,
     derivation=Derivation(prove_lower, lambda: prove_lower(4), "4 for 2 under the root"),
     checks=(
@@ -242,11 +247,19 @@ DECREASING = Claim(
 
 
 def prove_collapse(weight: int = 1) -> None:
-    """H∇ = p_y q‖s‖²∇ in every coordinate: ∇ is H's one eigenvector with a nonzero eigenvalue."""
+    """H∇ = p_y q‖s‖²∇ in every coordinate, and Hr = 0 for r ⟂ s: no other nonzero eigenvalue.
+
+    So |∇ᵀu| = ‖∇‖₂ = qν, and the root of both bounds is Proposition 3.1's.
+    """
     p, q, s, S = sp.symbols("p q s S")  # one coordinate of s; S = sᵀs
     gradient = -q * s
     H_times_gradient = p * q * s * (-q * S)  # p q s (sᵀ∇)
     prove_zero(H_times_gradient - weight * p * q * S * gradient, because="H∇ = ‖H‖₂∇")
+    prob, rival, nu, xi = sp.symbols("p q nu xi", positive=True)
+    a, b = rival * nu, prob * rival * nu**2
+    rho = 2 * xi / (a + sp.sqrt(a**2 + 2 * b * xi))
+    radius = (sp.sqrt(1 + 2 * prob * xi / rival) - 1) / (prob * nu)
+    prove_zero(rho - radius, because="both bounds are the radius")
 
 
 def _collapse_excess(classes: int) -> Callable[[Draw], Tensor]:

@@ -72,7 +72,7 @@ SCALAR = Claim(
     where="Appendix C, Eqs. (21), (22)",
     title="the quadratic constraint is a constraint on ∇ᵀr alone",
     printed=r"-\xi+\nabla^T\mathbf r+\frac{p_y}{2(1-p_y)}(\nabla^T\mathbf r)^2 \ge 0",
-    hypotheses=(BINARY,),
+    hypotheses=(BINARY, "x off the kinks", "any label", "ξ = β − L"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     chapter=CHAPTER,
     derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),

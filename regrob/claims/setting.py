@@ -87,7 +87,12 @@ EQ_1 = Claim(
         r"\text{ an infimum, as the boundary itself is a tie}"
     ),
     text=Text.RESTATED,
-    hypotheses=("affine classifier, any K", "y the one largest logit", "no box constraint"),
+    hypotheses=(
+        "affine classifier, any K",
+        "y the one largest logit",
+        "the minimum over rivals with v_j ≠ v_y; no other can overtake",
+        "no box constraint",
+    ),
     chapter=RADIUS,
     derivation=Derivation(prove_nearest, lambda: prove_nearest(2), "twice the squared distance"),
     checks=(

@@ -29,11 +29,18 @@ CHAPTER = "book/four_penalties"
 
 
 def prove_confidence(sign: int = 1) -> None:
-    """log(p/(1 − p)) = γν for p = 1/(1 + e^{−γν}): the conditions are about p_y alone."""
+    """log(p/(1 − p)) = γν for p = 1/(1 + e^{−γν}): the conditions are about p_y alone.
+
+    At t = 1 + W(1/e) the probability is 1/t, since e^{−t} = W(1/e); so both numbers follow.
+    """
     t = sp.symbols("t", positive=True)
     p = 1 / (1 + sp.exp(-t))
     prove_zero(sp.simplify(p / (1 - p)) - sp.exp(sign * t), because="the odds are e^{γν}")
     prove_sign(sp.diff(p, t), "positive")
+    for critical, shown in ((CRITICAL_GRADIENT, 0.7822), (CRITICAL_CURVATURE, 0.9168)):
+        found = float(p.subs(t, critical))
+        if round(found, 4) != shown:
+            raise ProofError(f"the condition νγ ≤ {critical:.4f} means p_y ≤ {found:.4f}, not {shown}")
 
 
 def _confidence_excess(wanted: bool) -> Callable[[Draw], Tensor]:
@@ -54,10 +61,11 @@ CONFIDENCE = Claim(
     title="νγ is the confidence, so the conditions are p_y ≤ 0.7822 and p_y ≤ 0.9168",
     printed=(
         r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff "
-        r"p_y\le0.7822\ldots \text{ (correctly classified)}"
+        r"p_y\le0.7822 \text{ (to four digits; correctly classified)},\quad \nu\gamma\le2.3994 \iff "
+        r"p_y\le0.9168"
     ),
     text=Text.NEW,
-    hypotheses=("K = 2", "no biases", "γ = |w̌ᵀx|"),
+    hypotheses=("K = 2", "no biases", "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
     depends=("eq-3", "remark-critical-points"),
     chapter=CHAPTER,
     derivation=Derivation(prove_confidence, lambda: prove_confidence(-1), "the odds upside down"),

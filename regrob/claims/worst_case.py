@@ -150,6 +150,7 @@ EQ_24 = Claim(
     ),
     corrected=r"\text{“}\le\text{” in place of the “}=\text{”: } \|\mathbf r\|_\infty \le \epsilon",
     text=Text.CORRECTED,
+    transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
     chapter=CHAPTER,
