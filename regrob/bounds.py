@@ -29,7 +29,7 @@ class Bracket(NamedTuple):
 def centred_norm(V: Tensor) -> Tensor:
     """W = ‖V C‖₂, the largest singular value of V with its columns' mean taken away: (…).
 
-    √2 W is the Lipschitz constant of the logit differences taken together; W ≤ ‖V‖₂ ≤ ‖V‖_F.
+    No difference of two logits changes faster than √2 W; and W ≤ ‖V‖₂ ≤ ‖V‖_F.
     """
     centred = V - V.mean(dim=-1, keepdim=True)
     largest: Tensor = torch.linalg.matrix_norm(centred, ord=2)

@@ -5,7 +5,7 @@ import sympy as sp
 import torch
 
 from regrob import bounds, properties, radii
-from regrob.claims import eq_16, lemma_4_1, many
+from regrob.claims import eq_16, lemma_4_1, many, prop_4_1
 from regrob.claims.draw import Draw
 from regrob.errors import ProofError
 from regrob.symbols import sum_over
@@ -50,10 +50,10 @@ def test_readings_of_nu_squared(classes):
     ordered = sum(
         (V[..., i] - V[..., j]).square().sum(dim=-1) for i in range(classes) for j in range(classes)
     )
-    torch.testing.assert_close(eq_16.nu_squared(V, "ordered"), ordered / classes**2)
-    torch.testing.assert_close(eq_16.nu_squared(V, "ordered"), properties.cross_lipschitz_squared(V))
-    torch.testing.assert_close(eq_16.nu_squared(V, "unordered"), ordered / (2 * classes**2))
-    torch.testing.assert_close(eq_16.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
+    torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), ordered / classes**2)
+    torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), properties.cross_lipschitz_squared(V))
+    torch.testing.assert_close(prop_4_1.nu_squared(V, "unordered"), ordered / (2 * classes**2))
+    torch.testing.assert_close(prop_4_1.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
 
 
 @pytest.mark.parametrize("classes", [3, 4])

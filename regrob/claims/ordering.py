@@ -8,7 +8,7 @@ from torch import Tensor
 
 from regrob import bounds, properties
 from regrob.claims.core import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.eq_16 import nu_squared
+from regrob.claims.loewner import prove_ordering, prove_third
 from regrob.claims.many import (
     ARGMAX,
     OFF_KINKS,
@@ -20,6 +20,7 @@ from regrob.claims.many import (
     violation,
 )
 from regrob.claims.many_norms import prove_bend_crude
+from regrob.claims.prop_4_1 import nu_squared
 from regrob.symbols import prove_sign, prove_zero
 
 PAGE = "book/ordering"
@@ -44,7 +45,7 @@ EQ_41 = Claim(
     title="the curvature is at most half the Jacobian penalty",
     printed=r"\|H\|_2 \le 2p_y(1-p_y)\|V\|_F^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
-    depends=("eq-36",),
+    depends=("eq-36", "cor-ordering"),
     chapter=PAGE,
     derivation=Derivation(prove_41, lambda: prove_41(5), "p(1 − p) ≤ 1/5"),
     checks=(
@@ -157,8 +158,10 @@ CHAIN_MAIN = Claim(
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
+    transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
     chapter=PAGE,
+    derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
     checks=both(
         "the corrected chain",
         lambda c: _chain(c, c.z.shape[-1] - 1.0),
@@ -188,9 +191,10 @@ CHAIN_APPENDIX = Claim(
     printed=r"\|\nabla\|_2^2/2 \le \|H\|_2 \le \|V\|_F^2/2",
     corrected=r"\|\nabla\|_2^2/2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13;\ \|H\|_2 \le \tfrac12\|V\|_F^2 \text{ always}",
     text=Text.CORRECTED,
-    hypotheses=(OFF_KINKS, "p_y ≥ 1/3 (so K ≤ 3, where y is the argmax)"),
-    depends=("eq-41", "thm-loewner"),
+    hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
+    depends=("eq-41", "cor-half"),
     chapter=PAGE,
+    derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4 in the left link"),
     checks=(
         *both(
             "the left link where p_y ≥ 1/3, the right one always",
@@ -243,6 +247,11 @@ def _middle_43(case: Case) -> Tensor:
     return 0.5 * K * (K - 1) * case.p * case.q * nu_squared(case.V, "ordered")
 
 
+def _top_43(case: Case) -> Tensor:
+    K = case.z.shape[-1]
+    return 0.125 * K * (K - 1) * nu_squared(case.V, "ordered")
+
+
 EQ_43 = Claim(
     id="eq-43",
     where="Appendix E, Eq. (43)",
@@ -261,10 +270,13 @@ EQ_43 = Claim(
         *both(
             "all three links, K ≥ 3",
             lambda c: torch.maximum(
-                violation(c.bend, pair_sum(c.V, c.z)), violation(pair_sum(c.V, c.z), _middle_43(c))
+                torch.maximum(
+                    violation(c.bend, pair_sum(c.V, c.z)), violation(pair_sum(c.V, c.z), _middle_43(c))
+                ),
+                violation(_middle_43(c), _top_43(c)),
             ),
-            lambda c: violation(pair_sum(c.V, c.z), 0.1 * _middle_43(c)),
-            "a tenth of the second sum",
+            lambda c: violation(pair_sum(c.V, c.z), 0.5 * _middle_43(c)),
+            "half of the second sum",
             classes=(3, 4, 5, 10),
         ),
         *both(
@@ -301,10 +313,11 @@ CHAIN_CROSS = Claim(
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac K4\nu^2;\ \text{the printed left end for } K \le 3, \text{ the printed right end for } K \ge 3",
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
-    depends=("eq-43", "cor-ordering"),
+    depends=("eq-43", "cor-ordering", "cor-half"),
     chapter=PAGE,
+    derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2 in the printed right end"),
     checks=both(
-        "‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",
+        "‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",
         lambda c: _cross(c, 0.25 * c.z.shape[-1]),
         lambda c: _cross(c, 0.125 * c.z.shape[-1] * (c.z.shape[-1] - 1)),
         "K(K−1)/8 at K = 2 too",
@@ -317,9 +330,10 @@ CHAIN_CROSS = Claim(
 
 def _cross(case: Case, factor: float) -> Tensor:
     K = case.z.shape[-1]
-    nu2 = properties.cross_lipschitz_squared(case.V)
-    worst = violation(case.bend, factor * nu2)
-    return torch.maximum(worst, violation(case.bend, 0.125 * K * (K - 1) * nu2)) if K >= 3 else worst
+    left = violation(case.slope.square() / (K - 1), case.bend)
+    right = violation(case.bend, factor * properties.cross_lipschitz_squared(case.V))
+    worst = torch.maximum(left, right)
+    return torch.maximum(worst, violation(case.bend, _top_43(case))) if K >= 3 else worst
 
 
 CLAIMS = (EQ_41, EQ_42, CHAIN_MAIN, CHAIN_APPENDIX, EQ_43, CHAIN_CROSS)

@@ -7,8 +7,10 @@ so each is true where a ≥ ‖∇‖₂ and b ≥ ‖H‖₂ (Eq. 33). What is 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import sympy as sp
+import torch
 from torch import Tensor
 
 from regrob import bounds, radii
@@ -26,9 +28,29 @@ from regrob.claims.many import (
     too_long,
     violation,
 )
+from regrob.claims.many_norms import total_distance
 from regrob.symbols import prove_sign, prove_zero
 
 PAGE = "book/proposition_4_1"
+Normalisation = Literal["ordered", "unordered", "mean"]
+
+
+def nu_squared(V: Tensor, normalisation: Normalisation) -> Tensor:
+    """Three readings of the paper's Σ‖v_i − v_j‖²/K²: (…).
+
+    Args:
+        normalisation: "ordered": all ordered pairs over K², as in [10] and in this package;
+            "unordered": pairs i < j over K²; "mean": the average over the K(K−1) ordered pairs.
+    """
+    K, D = V.shape[-1], total_distance(V)
+    return {"ordered": 2 * D / K**2, "unordered": D / K**2, "mean": 2 * D / (K * (K - 1))}[normalisation]
+
+
+def bound_16(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+    """Eq. (16) as printed, in the rationalised form: (T,)."""
+    K = case.z.shape[-1]
+    b = 0.5 * K * (K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
+    return radii.root(2 * case.q * frobenius(case.V), b, case.xi)
 
 
 def bound_17(case: Case) -> Tensor:
@@ -106,8 +128,10 @@ EQ_17 = Claim(
         *both(
             "no step as short as Eq. (17) reaches ξ",
             lambda c: too_long(c, bound_17(c)),
-            lambda c: too_long(c, 3 * bound_17(c)),
-            "three times as long",
+            lambda c: too_long(
+                c, radii.root(c.q * frobenius(c.V), c.p * c.q * frobenius(c.V).square(), c.xi)
+            ),
+            "‖∇‖ ≤ q‖V‖_F and ‖H‖ ≤ p_y q‖V‖_F², half of Eqs. (34) and (36)",
         ),
         Check(
             "the constant cannot be raised: ratio → 1 at V = (½, −½)",
@@ -191,7 +215,10 @@ TWO_SIDED = Claim(
 
 
 def prove_dominates(factor: int = 2) -> None:
-    """√(qc)W ≤ 2qμ and p_y cW² ≤ 2p_y qμ², as c ≤ 2q and W ≤ μ: the smaller pair wins."""
+    """√(qc)W ≤ 2qμ and p_y cW² ≤ 2p_y qμ², as c ≤ 2q and W ≤ μ: the smaller pair wins.
+
+    Eq. (16) has the same a; its b is at least p_y cW² too, as D = K‖VC‖_F² ≥ KW² and K ≥ 3.
+    """
     W, rest, spare = sp.symbols("W rest spare", nonnegative=True)  # μ² = W² + rest, c = 2q − spare
     mu2, c = W**2 + rest, factor * Q - spare
     prove_sign(
@@ -200,6 +227,13 @@ def prove_dominates(factor: int = 2) -> None:
         certificate=((2 * Q**2 + Q * spare) * W**2 + 4 * Q**2 * rest),
     )
     prove_sign(2 * P * Q * mu2 - P * c * W**2, "nonnegative", certificate=P * (spare * W**2 + 2 * Q * rest))
+    more, beyond = sp.symbols("more beyond", nonnegative=True)  # K = 3 + more, ‖VC‖_F² = W² + beyond
+    K, D = 3 + more, (3 + more) * (W**2 + beyond)
+    prove_sign(
+        K * (K - 1) * P * Q * (2 * D / K**2) / 2 - P * c * W**2,
+        "nonnegative",
+        certificate=P * (Q * more * W**2 + Q * (K - 1) * beyond + spare * W**2),
+    )
 
 
 DOMINATES = Claim(
@@ -212,11 +246,21 @@ DOMINATES = Claim(
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
     chapter=PAGE,
     derivation=Derivation(prove_dominates, lambda: prove_dominates(3), "c ≤ 3q"),
-    checks=both(
-        "Eq. (17) against the lower end",
-        lambda c: violation(bound_17(c), lower(c)),
-        lambda c: violation(lower(c), bound_17(c)),
-        "the two exchanged",
+    checks=(
+        *both(
+            "Eq. (17) against the lower end",
+            lambda c: violation(bound_17(c), lower(c)),
+            lambda c: violation(2**0.5 * bound_17(c), lower(c)),
+            "Eq. (17) raised by √2",
+            classes=(2,),
+        ),
+        *both(
+            "Eqs. (16) and (17) against the lower end, K ≥ 3",
+            lambda c: torch.maximum(violation(bound_16(c), lower(c)), violation(bound_17(c), lower(c))),
+            lambda c: violation(bound_16(c), lower(c) / 2**0.5),
+            "the lower end divided by √2",
+            classes=(3, 4, 5, 10),
+        ),
     ),
 )
 
