@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regrob import probability, properties, radii
-from regrob.claims.affine import BINARY
+from regrob.claims.affine import BINARY, OFF_KINKS
 from regrob.claims.core import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.draw import Draw, Instance, signed
 from regrob.symbols import prove_equal, prove_sign, prove_zero
@@ -93,7 +93,14 @@ PROP_3_1 = Claim(
     where="Proposition 3.1, in the form of Eq. (20)'s last line",
     title="the Taylor radius in closed form",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
-    hypotheses=(BINARY, CORRECT, "ν > 0", "β = log 2", "the loss replaced by its quadratic model"),
+    hypotheses=(
+        BINARY,
+        OFF_KINKS,
+        CORRECT,
+        "ν > 0",
+        "β = log 2",
+        "the loss replaced by its quadratic model",
+    ),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     chapter=RADIUS,
     derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),

@@ -297,7 +297,7 @@ COLLAPSE = Claim(
         r"\text{the derived bounds collapse to the same expression in binary classification: } \mathbf u "
         r"= \pm\nabla/\|\nabla\|_2"
     ),
-    hypotheses=("K = 2", "p_y > 1/2", "ν > 0"),
+    hypotheses=("K = 2", "x off the kinks", "p_y > 1/2", "ν > 0"),
     depends=("lemma-3.1-lower", "lemma-3.1-upper", "lemma-3.2-gradient", "lemma-3.2-hessian"),
     chapter=CHAPTER,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),

@@ -16,6 +16,7 @@ from regrob.symbols import prove_sign, prove_zero
 
 CHAPTER = "book/linf_two_classes"
 BINARY, CORRECT = "K = 2", "x classified correctly: p_y > 1/2"
+OFF_KINKS = "x off the kinks"
 
 
 def corners(n: int) -> Tensor:
@@ -72,7 +73,7 @@ SCALAR = Claim(
     where="Appendix C, Eqs. (21), (22)",
     title="the quadratic constraint is a constraint on ∇ᵀr alone",
     printed=r"-\xi+\nabla^T\mathbf r+\frac{p_y}{2(1-p_y)}(\nabla^T\mathbf r)^2 \ge 0",
-    hypotheses=(BINARY, "x off the kinks", "any label", "ξ = β − L"),
+    hypotheses=(BINARY, OFF_KINKS, "any label", "ξ = β − L"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     chapter=CHAPTER,
     derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),
@@ -129,7 +130,14 @@ PROP_3_2 = Claim(
         r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1}{p_y\|\mathbf v_+-\mathbf "
         r"v_-\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)"
     ),
-    hypotheses=(BINARY, CORRECT, "ν > 0", "β = log 2", "the loss replaced by its quadratic model"),
+    hypotheses=(
+        BINARY,
+        OFF_KINKS,
+        CORRECT,
+        "ν > 0",
+        "β = log 2",
+        "the loss replaced by its quadratic model",
+    ),
     depends=("eq-22",),
     chapter=CHAPTER,
     derivation=Derivation(prove_dual, lambda: prove_dual(2), "p_y squared"),

@@ -218,6 +218,7 @@ NU_GAMMA = Claim(
         "K = 2",
         "LeNet-300-100 trained to a small loss",
         "measured here on a briefly trained network",
+        "the paper reports its networks' accuracy, not their loss",
     ),
     depends=("thm-loss-bounds-confidence",),
     chapter=CHAPTER,

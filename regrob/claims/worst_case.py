@@ -11,7 +11,7 @@ from torch import Tensor
 from regrob import probability, properties, radii
 from regrob.claims.core import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.draw import Draw, Instance, Sample, autograd_noise, relative
-from regrob.claims.linf import BINARY, CHAPTER, CORRECT, corners, model_gain
+from regrob.claims.linf import BINARY, CHAPTER, CORRECT, OFF_KINKS, corners, model_gain
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 
 
@@ -79,7 +79,7 @@ PROP_3_3 = Claim(
         r"\eta^* = \mathcal L + \epsilon(1-p_y)\|\mathbf v_+-\mathbf v_-\|_1 + "
         r"\tfrac12\epsilon^2p_y(1-p_y)\|\mathbf v_+-\mathbf v_-\|_1^2"
     ),
-    hypotheses=(BINARY, "any label: the paper asks for a correct one, and need not", "ε ≥ 0"),
+    hypotheses=(BINARY, OFF_KINKS, "any label: the paper asks for a correct one, and need not", "ε ≥ 0"),
     depends=("eq-22",),
     chapter=CHAPTER,
     derivation=Derivation(prove_worst, lambda: prove_worst(2), "no factor 1/2"),
