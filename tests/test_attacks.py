@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from regrob import data, networks, probability
-from regrob.attacks import AttackResult, fgsm, pgd
+from regrob.attacks import AttackResult, apgd, fgsm, pgd
 from regrob.errors import InputError, NotPiecewiseLinearError
 from regrob.training import train
 
-ATTACKS = [fgsm, pgd]
+ATTACKS = [fgsm, pgd, apgd]
 Attack = Callable[..., AttackResult]
 
 
@@ -118,7 +118,7 @@ def test_each_example_is_attacked_by_itself(attack: Attack, digits: tuple[nn.Mod
     network, x, y = digits
     network = copy.deepcopy(network).double()
     x = x[:12].double()
-    settings = {"random_start": False} if attack is pgd else {}
+    settings = {} if attack is fgsm else {"random_start": False}
     together = attack(network, x, y[:12], epsilon=0.05, **settings)
     alone = [attack(network, x[i : i + 1], y[i : i + 1], epsilon=0.05, **settings).images for i in range(12)]
     torch.testing.assert_close(together.images, torch.cat(alone))

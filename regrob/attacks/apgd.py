@@ -19,6 +19,7 @@ from regrob.attacks.result import (
     inside,
     prepare,
 )
+from regrob.errors import InputError
 from regrob.pullback import Pullback, pullback
 
 MOMENTUM = 0.75
@@ -36,6 +37,7 @@ def apgd(
     epsilon: float = 0.1,
     steps: int = 100,
     restarts: int = 1,
+    random_start: bool = True,
     seed: int = 0,
     box: Box = (0.0, 1.0),
     targets: Tensor | None = None,
@@ -57,25 +59,32 @@ def apgd(
         labels: (N,), int64.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: gradients for each restart, 100 in AutoAttack.
-        restarts: random starts; the best point of all counts.
+        restarts: how many times to start; the best point of all counts.
+        random_start: start at random in the ball, some pixel at its edge, else at the image.
         seed: of the random starts.
         box: the range of a pixel, or None for no constraint.
         targets: (N,), int64: step down the loss of these classes instead, towards them.
 
     Raises:
-        InputError: see `result.prepare`; a negative size; fewer than one step or restart.
+        InputError: see `result.prepare`; a negative size; fewer than one step or restart;
+            several restarts from one and the same point.
     """
     check_size("epsilon", epsilon)
     check_count("steps", steps)
     check_count("restarts", restarts)
+    if restarts > 1 and not random_start:
+        raise InputError(f"{restarts} restarts without random_start would all be the same one")
     x, goal = prepare(network, images, labels, targets=targets, box=box)
     way_in = pullback(network)
     generator = torch.Generator().manual_seed(seed)
     best = Best(way_in, x, goal, labels)
     for _ in range(restarts):
-        noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
-        noise = noise / noise.flatten(1).abs().amax(dim=1).view(-1, *(1,) * (x.ndim - 1))
-        _climb(way_in, x, goal, best, inside(x + epsilon * noise.to(x), box), epsilon, steps, box)
+        start = x
+        if random_start:
+            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
+            noise = noise / noise.flatten(1).abs().amax(dim=1).view(-1, *(1,) * (x.ndim - 1))
+            start = inside(x + epsilon * noise.to(x), box)
+        _climb(way_in, x, goal, best, start, epsilon, steps, box)
     return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
 
 

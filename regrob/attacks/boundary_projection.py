@@ -28,6 +28,9 @@ FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 FIRST_OVERSHOOT, LEAST_OVERSHOOT, MOST_OVERSHOOT = 1e-2, 1e-4, 0.1
 """How far beyond the expected boundary a step goes: less after a success, more after a failure."""
 
+LEAST_STRETCH, MOST_STRETCH = 0.5, 3.0
+"""How far one step may rescale the direction."""
+
 HOPELESS = 1.25
 """A run towards one rival is given up halfway where it stands so much farther than the best."""
 
@@ -220,6 +223,8 @@ def _along(origin: Tensor, average: Tensor, w: Tensor, b: Tensor, overshoot: Ten
     direction = average - origin
     needed, gained = b - (w * origin).sum(dim=1), (w * direction).sum(dim=1)
     # Where the direction hardly leads to this hyperplane, the average itself is the next point.
-    stretch = torch.where(gained.abs() > 0.3 * needed.abs(), needed / gained, 1.0).clamp(0.7, 1.4)
+    stretch = torch.where(gained.abs() > 0.3 * needed.abs(), needed / gained, 1.0).clamp(
+        LEAST_STRETCH, MOST_STRETCH
+    )
     point = origin + ((1 + overshoot) * stretch)[:, None] * direction
     return point if box is None else point.clamp(*box)
