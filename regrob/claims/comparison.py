@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regrob import probability, properties
-from regrob.claims.core import Check, Claim, Counterexample, Derivation, Verdict
+from regrob.claims.core import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.draw import Draw, Instance, Sample, autograd_noise, relative
 from regrob.claims.lemma_3_1 import prove_collapse
 from regrob.symbols import prove_equal, prove_sign, prove_zero
@@ -167,6 +167,7 @@ CHAIN = Claim(
         r"\text{the first link needs } p_y \ge \tfrac12; \text{ the second holds always, and } \tfrac12 "
         r"\text{ is its best constant}"
     ),
+    text=Text.CORRECTED,
     hypotheses=(BINARY, OFF_KINKS, "p_y ≥ 1/2 for the first link"),
     depends=("eq-11",),
     chapter=CHAPTER,

@@ -146,6 +146,7 @@ EQ_44 = Claim(
         r"\text{for correctly classified points; otherwise } \|\nabla\|_2^2 \text{ grows with } \nu "
         r"\text{ throughout}"
     ),
+    text=Text.CORRECTED,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-11",),
     chapter=CHAPTER,

@@ -112,6 +112,7 @@ REWARD = Claim(
     title="does the curvature penalty reward confidence?",
     printed=r"\text{the curvature regulariser advocates large } p_y",
     corrected=r"\text{for } p_y > \tfrac12; \text{ for } p_y < \tfrac12 \text{ it rewards lowering } p_y",
+    text=Text.CORRECTED,
     hypotheses=("ν fixed", "p_y > 1/2"),
     depends=("eq-11",),
     chapter=CHAPTER,

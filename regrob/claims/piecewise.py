@@ -121,6 +121,7 @@ EQ_4 = Claim(
         r"\text{entries } \alpha \text{ instead of } 0 \text{ for a slope } \alpha;\ \text{the recursion "
         r"runs over } 1\le j\le d-1"
     ),
+    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, "x off the kinks", "CReLU doubles the units, so its D is not square"),
     chapter=AFFINE,
     checks=(
@@ -305,6 +306,7 @@ ARCHITECTURES = Claim(
         r"\text{convolution, pooling, skip connections, BatchNorm in evaluation mode: yes; softmax "
         r"self-attention: no, there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k"
     ),
+    text=Text.CORRECTED,
     hypotheses=("x off the kinks", "frozen statistics"),
     depends=("eq-5",),
     chapter=AFFINE,

@@ -214,6 +214,7 @@ NU_GAMMA = Claim(
         r"\text{a trained network has most points beyond both; a penalty does make } \nu\gamma \text{ and "
         r"} \nu \text{ smaller}"
     ),
+    text=Text.CORRECTED,
     hypotheses=(
         "K = 2",
         "LeNet-300-100 trained to a small loss",
