@@ -307,7 +307,8 @@ def test_sliders_move_on_a_desk(name: str, visit: Opener) -> None:
     opened = visit(name)
     for slider in sliders(opened.page):
         slider.press("Home")
-        assert slider.moved_by(slider.press, "End")
+        assert slider.moved_by(slider.press, "ArrowRight")
+        slider.press("End")  # a slider that runs full circle ends where it began
         assert slider.moved_by(slider.press, "ArrowLeft")
         assert slider.moved_by(slider.click, 0.3)
     assert opened.wrong == []
