@@ -131,7 +131,12 @@ NETWORK = Claim(
         r"\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}"
     ),
     text=Text.NEW,
-    hypotheses=("a piecewise-linear network", ARGMAX, "h runs over the hidden units' pre-activations"),
+    hypotheses=(
+        "a network whose only kinks are (leaky) ReLUs and max-pools",
+        ARGMAX,
+        "h runs over the pre-activations and, in a pool's window, the largest element's lead over each other",
+        "units with ∇h = 0 are left out",
+    ),
     depends=("eq-1-deepfool", "eq-5", "remark-polytope"),
     chapter=PAGE,
     derivation=Derivation(

@@ -106,8 +106,8 @@ STRONG = Claim(
         Check(
             "midpoints of random problems lie below by the modulus",
             _bend_excess(1.0),
-            _bend_excess(30.0),
-            "thirty times the modulus",
+            _bend_excess(2.0),
+            "twice the modulus",
         ),
     ),
     counterexample=counterexample_dead,
@@ -208,7 +208,7 @@ PROP_3_4 = Claim(
     corrected=(
         r"\text{for } \lambda>0:\ \operatorname{argmin}E[\mathcal L+\lambda\mu^2] = \operatorname{argmin}"
         r"E[\mathcal L+\lambda\nu^2/2]\cap\{\mathbf v_++\mathbf v_-=0 \text{ at every sample}\},\ "
-        r"\text{with equal minima; for } \lambda=0 \text{ they are one problem}"
+        r"\text{with equal infima; for } \lambda=0 \text{ they are one problem}"
     ),
     text=Text.CORRECTED,
     hypotheses=(BINARY, LAST),
@@ -300,8 +300,8 @@ FLOW = Claim(
         r"flow of } V \text{ on the data of [30]}"
     ),
     corrected=(
-        r"\text{from every start with } \mathbf v_++\mathbf v_-=0, \text{ on any data; the start is a Bayes "
-        r"classifier for every } a>0"
+        r"\text{from every start with } \mathbf v_++\mathbf v_-=0, \text{ on any data; on the data described "
+        r"the paper's start is a Bayes classifier for every } a>0"
     ),
     text=Text.RESTATED,
     hypotheses=(BINARY, "a single layer, V = W", "v₊ + v₋ = 0 at the start", "λν²/2 beside λμ²"),

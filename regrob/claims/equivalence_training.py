@@ -191,10 +191,10 @@ def _unique_excess(see: Callable[[Problem, Tensor], Tensor]) -> Callable[[Draw],
 
 
 def _unpenalised_excess(mirrored: bool) -> Callable[[Draw], Tensor]:
-    """λ = 0 at K = 2: E L's gradient after Newton's method; infinite margins leave some far out.
+    """λ = 0 at K = 2: what the loss E L still falls by from W to 10W.
 
     Every feature comes with both labels (`mirrored`: then nothing separates them), or all
-    labels follow one δ; the excess is the loss that a step ten times as far would still save.
+    labels follow one δ, along which W lies.
     """
 
     def excess(draw: Draw) -> Tensor:
