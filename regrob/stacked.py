@@ -22,7 +22,6 @@ from typing_extensions import override
 
 from regrob.errors import InputError
 
-
 FEW_CHANNELS = 4
 """Below this many input channels oneDNN's transposed convolution is slow: 40 times at one channel."""
 
