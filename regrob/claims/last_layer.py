@@ -69,7 +69,7 @@ class Problem(NamedTuple):
 def draw_problems(draw: Draw, classes: int, *, units: int = 3, images: int = 12) -> Problem:
     """Random problems without biases; in one of four the last unit is dead, so that G is singular."""
     generator = torch.Generator().manual_seed(draw.seed)
-    T, n = max(8, draw.trials // 10), 4
+    T, n = min(max(8, draw.trials // 10), 2000), 4
 
     def normal(*shape: int) -> Tensor:
         return torch.randn(T, *shape, generator=generator, dtype=torch.float64)
