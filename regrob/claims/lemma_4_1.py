@@ -302,6 +302,7 @@ XI = Claim(
     printed=r"\xi = \log(K) - \log(p(\mathbf x)_y)",
     corrected=r"\xi = \log K - \mathcal L(\mathbf x, y) = \log K + \log p_y = \log(K p_y)",
     text=Text.CORRECTED,
+    transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
     chapter=PAGE,
     checks=both(
