@@ -1,4 +1,4 @@
-"""The command line: `regrob verify`, `regrob sweep` and `regrob data`.
+"""The command line: `regrob verify`, `regrob sweep`, `regrob bench` and `regrob data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
     _add_sweep(commands)
+    _add_bench(commands)
     _add_data(commands)
     return top
 
@@ -243,6 +244,39 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     print(table)
     return AS_EXPECTED
+
+
+# --- bench ------------------------------------------------------------------------------
+
+
+def _add_bench(commands: Commands) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="measure speed against plain training steps and other libraries",
+        description="Measure every row by turns with its rival and compare with the target. "
+        "Exits 0 only if every row that has a target and can be measured meets it.",
+    )
+    bench.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="ROW", help="these rows only"
+    )
+    bench.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    bench.add_argument("--quick", action="store_true", help="few rounds, to see that everything works")
+    bench.add_argument("--threads", type=_positive, default=1, metavar="N", help="of torch on the CPU (1)")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from regrob import bench
+
+    outcomes = []
+    for outcome in bench.run(options.only, quick=options.quick, threads=options.threads):
+        outcomes.append(outcome)
+        print(bench.line(outcome), file=sys.stderr if options.json else sys.stdout, flush=True)
+    if options.json:
+        print(json.dumps(outcomes, indent=1, ensure_ascii=False))
+    else:
+        print(f"\n{outcomes[0]['machine']}; {options.threads} thread(s); {outcomes[0]['date']}")
+    return UNEXPECTED if any(outcome["met"] is False for outcome in outcomes) else AS_EXPECTED
 
 
 # --- data -------------------------------------------------------------------------------
