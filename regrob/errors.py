@@ -25,3 +25,7 @@ class DataError(RegrobError):
 
 class ProofError(RegrobError):
     """A symbolic proof did not go through."""
+
+
+class UnsuitableNetworkError(RegrobError):
+    """A check is about networks of another build than the one it was given."""

@@ -55,6 +55,13 @@ def _product_excess(V_of: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor
     return excess
 
 
+def _found_excess(V_of: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:
+    """V of `local_map`, a gradient a class, against one dense Jacobian; a reader's network included."""
+    return lambda draw: draw.over_samples(
+        2, lambda s: relative(V_of(s.map.V) - s.autograd.jacobian, s.autograd.jacobian, axes=2)
+    )
+
+
 def _affine_excess(V_of: Callable[[Sample], Tensor]) -> Callable[[Draw], Tensor]:
     """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
 
@@ -181,7 +188,15 @@ LEMMA_JACOBIAN = Claim(
         lambda: prove_jacobian(transposed=True),
         "the transpose of V",
     ),
-    checks=EQ_5.checks[:1],
+    checks=(
+        *EQ_5.checks[:1],
+        Check(
+            "V, as this package finds it in any network, against autograd's Jacobian",
+            _found_excess(lambda V: V),
+            _found_excess(lambda V: V.flip(-1)),
+            "the two classes exchanged",
+        ),
+    ),
 )
 
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from regrob import penalties
 from regrob.claims.draw import Draw, Sample
-from regrob.errors import ProofError
+from regrob.errors import ProofError, UnsuitableNetworkError
 from regrob.local import local_map
 
 
@@ -88,10 +88,10 @@ def last(network: nn.Module) -> nn.Linear:
     """The linear layer that a sequential network ends in.
 
     Raises:
-        ProofError: it ends in something else.
+        UnsuitableNetworkError: it ends in something else.
     """
     if not isinstance(network, nn.Sequential) or not isinstance(network[-1], nn.Linear):
-        raise ProofError("the network does not end in a linear layer")
+        raise UnsuitableNetworkError("the network does not end in a linear layer")
     return network[-1]
 
 

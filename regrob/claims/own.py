@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from regrob.claims.autograd import derivatives
 from regrob.claims.core import Check, Claim
 from regrob.claims.draw import Draw, Instance, Sample
-from regrob.errors import InputError
+from regrob.errors import InputError, UnsuitableNetworkError
 from regrob.local import check_images, check_labels, kinks, local_map, require_frozen_statistics
 
 DENSE = 100
@@ -225,7 +225,7 @@ def _values(excess: Callable[[Draw], Tensor], own: Own, seed: int) -> Tensor | N
     draw = OwnDraw(1, seed, str(own.images.device), own)
     try:
         values = excess(draw)
-    except _AboutBareInstancesError:
+    except (_AboutBareInstancesError, UnsuitableNetworkError):
         return None
     except (RuntimeError, TypeError, ValueError) as error:
         # Nothing to concatenate: no sample had the classes, or the shape, that the check is about.
