@@ -164,11 +164,11 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
     facts = {rival: median_ratio(seconds, rival, "plain") for rival in contenders if "/" in rival}
     facts["plain step, ms"] = 1e3 * sorted(seconds["plain"])[len(seconds["plain"]) // 2]
     if name == "lenet-300-100":
-        facts["multiplications, ours / plain"] = _products(classes, classes - 1, 1) / _products(classes, 0, 0)
+        facts["multiplications, ours / plain"] = products(classes, classes - 1, 1) / products(classes, 0, 0)
     return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
 
 
-def _products(classes: int, pulled: int, pushed: int) -> int:
+def products(classes: int, pulled: int, pushed: int) -> int:
     """Multiplications in the products of one LeNet-300-100 step: what no implementation saves.
 
     Forward and the weights' gradients; then either plain back-propagation (pulled = 0), or
@@ -211,7 +211,7 @@ def _many_mlps(quick: bool) -> Measurement:
     found = [r * 8 / members for r in ratios(seconds, "ours", "plain")]
     facts = {
         "ours / sequential double backward": median_ratio(seconds, "ours", "double") / members,
-        "multiplications, ours / plain": _products(2, 2, 2) / _products(2, 0, 0),
+        "multiplications, ours / plain": products(2, 2, 2) / products(2, 0, 0),
     }
     return Measurement(found, facts=facts)
 
@@ -223,7 +223,7 @@ def _repeat(step: Step, times: int) -> Step:
 def _gemm(quick: bool) -> Measurement:
     """The rate of one model-step's products over that of one large product."""
     members, size = 8 if quick else 80, 1024
-    a_member = 2 * _products(2, 2, 2)
+    a_member = 2 * products(2, 2, 2)
     a, b = torch.rand(size, size), torch.rand(size, size)
     contenders = {
         "step": fused_step("lenet-300-100", 2, ORDER, members=members),

@@ -1,0 +1,105 @@
+"""The benchmark: how it compares, judges and reports; and that the stored table is one of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from regrob import bench, bench_training
+from regrob.bench import Measurement, Row, SkippedError, by_turns, quartiles, ratios
+from regrob.bench_profile import profile
+from regrob.cli import main
+from regrob.errors import InputError
+
+STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
+
+
+def row(*values: float, sound: bool = True, **target: float) -> Row:
+    return Row("some", "a / b", lambda quick: Measurement(values, sound), **target)
+
+
+def test_a_row_is_met_only_within_its_target_and_if_sound() -> None:
+    assert row(1.0, 1.2, 9.0, at_most=1.2).judge(False)["met"] is True
+    assert row(1.0, 1.3, 1.3, at_most=1.2).judge(False)["met"] is False
+    assert row(1.0, 1.1, 1.1, at_most=1.2, sound=False).judge(False)["met"] is False
+    assert row(60.0, at_least=50.0).judge(False)["met"] is True
+    assert row(40.0, at_least=50.0).judge(False)["met"] is False
+    stated = row(3.0, 5.0, 4.0).judge(False)
+    assert (stated["met"], stated["target"], stated["median"], stated["spread"]) == (
+        None,
+        "stated",
+        4.0,
+        [3.0, 5.0],
+    )
+    assert quartiles([1.0, 2.0, 3.0, 4.0, 5.0]) == (2.0, 4.0)
+
+
+def test_a_row_that_cannot_be_measured_says_why() -> None:
+    def absent(quick: bool) -> Measurement:
+        raise SkippedError("the peer is not installed")
+
+    outcome = Row("peer", "a / b", absent, 1.0).judge(True)
+    assert (outcome["met"], outcome["median"], outcome["skipped"]) == (
+        None,
+        None,
+        "the peer is not installed",
+    )
+    assert bench.line(outcome) == "– peer: skipped: the peer is not installed"
+
+
+def test_contenders_run_by_turns_and_the_first_round_does_not_count() -> None:
+    calls: list[str] = []
+    seconds = by_turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert [len(values) for values in seconds.values()] == [2, 2]
+    assert ratios({"a": [4.0, 9.0], "b": [2.0, 3.0]}, "a", "b") == [2.0, 3.0]
+
+
+def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours and the double backward end at the same weights, or the comparison means nothing."""
+    monkeypatch.setattr(bench_training, "WEIGHT", 10.0)
+    kinds = ("curvature",)
+    fused = bench_training.fused_step("lenet-300-100", 10, kinds)
+    double = bench_training.autograd_step("lenet-300-100", 10, bench_training.double_backward(kinds))
+    plain = bench_training.autograd_step("lenet-300-100", 10, bench_training.plain)
+    for step in (fused, double, plain):
+        step()
+    ours = _captured(fused, "ensemble").layers[-1].weight[0].T  # type: ignore[attr-defined]
+    theirs, neither = (list(_captured(s, "parameters"))[-2].detach() for s in (double, plain))  # type: ignore[call-overload]
+    assert float((ours - theirs).abs().max()) < 1e-6 < 1e-5 < float((neither - theirs).abs().max())
+
+
+def _captured(step: object, name: str) -> object:
+    """A variable that a closure holds."""
+    code, cells = step.__code__, step.__closure__  # type: ignore[attr-defined]
+    return cells[code.co_freevars.index(name)].cell_contents
+
+
+def test_profile_accounts_for_the_whole_step() -> None:
+    shares = profile("lenet-300-100", 3, ["curvature"], batch=4, steps=2)
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert min(shares.values()) >= 0.0
+    assert "1 Linear: pull" in shares
+
+
+def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    threads = torch.get_num_threads()
+    status = main(["bench", "--quick", "--only", "jacobian-mlp-10", "cuda", "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert [found["id"] for found in printed] == ["jacobian-mlp-10", "cuda"]
+    assert {"row", "median", "spread", "target", "met", "machine", "date"} <= set(printed[0])
+    assert status == (1 if any(found["met"] is False for found in printed) else 0)
+    assert torch.get_num_threads() == threads
+    with pytest.raises(InputError, match="no row is called 'fast'"):
+        bench.select(["fast"])
+
+
+def test_the_stored_table_has_every_row() -> None:
+    stored = json.loads(STORED.read_text())
+    rows = bench.rows()
+    assert [found["id"] for found in stored] == [r.id for r in rows]
+    assert [found["target"] for found in stored] == [r.target for r in rows]
+    assert not any(found["quick"] for found in stored)
