@@ -20,8 +20,9 @@ from torch.nn import functional
 
 from regrob.errors import InputError
 from regrob.gram import ORDER, gram_penalty
+from regrob.kernels import split
 from regrob.local import LocalMap
-from regrob.stacked import Layer, WeightedLayer, split, stack
+from regrob.stacked import Layer, WeightedLayer, stack
 
 
 @dataclass

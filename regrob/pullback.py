@@ -17,8 +17,8 @@ from typing_extensions import override
 from regrob.ensemble import Ensemble
 from regrob.errors import InputError
 from regrob.gram import ORDER
+from regrob.kernels import split
 from regrob.local import LocalMap, local_map
-from regrob.stacked import split
 
 Coefficients = Callable[[Tensor], Tensor]
 

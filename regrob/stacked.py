@@ -21,17 +21,13 @@ from torch.nn import functional
 from typing_extensions import override
 
 from regrob.errors import InputError
+from regrob.kernels import convolution_backward, fold, halve, split
 
 FEW_CHANNELS = 4
 """Below this many input channels oneDNN's transposed convolution is slow: 40 times at one channel."""
 
 FOLDED_AT_ONCE = 64
 """Signals folded together: 64 of LeNet-5's fill a few megabytes, which a cache still holds."""
-
-
-def split(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
-    """One axis taken apart into several."""
-    return torch.unflatten(x, axis, sizes)
 
 
 class Layer(ABC):
@@ -176,9 +172,9 @@ class StackedConvolution(WeightedLayer):
     def _transposed(self, u: Tensor, weight: Tensor, groups: int) -> Tensor:
         channels, height, width = self.inside
         if u.device.type == "cpu" and channels < FEW_CHANNELS:
-            return torch.cat([_fold(block, weight, self.inside) for block in u.split(FOLDED_AT_ONCE)])
+            return torch.cat([fold(block, weight, self.inside) for block in u.split(FOLDED_AT_ONCE)])
         like = u.new_empty(u.shape[0], channels * groups, height, width)
-        return _convolution_backward(u, like, weight, groups, wanted=0)
+        return convolution_backward(u, like, weight, groups, wanted=0)
 
     @override
     def push(self, t: Tensor) -> Tensor:
@@ -190,10 +186,10 @@ class StackedConvolution(WeightedLayer):
         self.weight_velocity.mul_(momentum)
         if x.device.type == "cpu":
             for m in range(x.shape[0]):
-                self.weight_velocity[m] += _convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
+                self.weight_velocity[m] += convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
         else:
             wide_x, wide_u = x.transpose(0, 1).flatten(1, 2), u.transpose(0, 1).flatten(1, 2)
-            gradient = _convolution_backward(wide_u, wide_x, self.weight.flatten(0, 1), len(x), wanted=1)
+            gradient = convolution_backward(wide_u, wide_x, self.weight.flatten(0, 1), len(x), wanted=1)
             self.weight_velocity += gradient.view_as(self.weight)
         if self.bias_velocity is not None:
             total = bias_signals.sum(dim=(1, 3, 4))[:, None, :, None, None]
@@ -208,28 +204,6 @@ def _copy(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
     module.get_parameter("weight").copy_(weight)
     if bias is not None:
         module.get_parameter("bias").copy_(bias)
-
-
-def _fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:
-    """The transposed convolution of u (B, outputs, H', W') as one product and k·k shifted sums."""
-    height, width = u.shape[-2:]
-    product = weight.flatten(1).mT @ u.flatten(2)  # (B, inputs·k·k, H'·W')
-    taps = product.view(len(u), *weight.shape[1:], height, width)
-    x = u.new_zeros(u.shape[0], *inside)
-    for i in range(weight.shape[2]):
-        for j in range(weight.shape[3]):
-            x[:, :, i : i + height, j : j + width] += taps[:, :, i, j]
-    return x
-
-
-def _convolution_backward(u: Tensor, x: Tensor, weight: Tensor, groups: int, *, wanted: int) -> Tensor:
-    """The transposed convolution of u (wanted=0), or the weight gradient Σ x ⊗ u (wanted=1)."""
-    mask = (wanted == 0, wanted == 1, False)
-    gradients = torch.ops.aten.convolution_backward(
-        u, x, weight, None, (1, 1), (0, 0), (1, 1), False, (0, 0), groups, mask
-    )
-    gradient: Tensor = gradients[wanted]
-    return gradient
 
 
 class StackedRectifier(Layer):
@@ -270,7 +244,7 @@ class StackedMaxPool(Layer):
         self.inside = h.shape[-2:]
         images = h.flatten(0, 1)
         if h.device.type == "cpu" and self.halving:
-            pooled, index = _halve(images)
+            pooled, index = halve(images)
         else:
             pooled, index = functional.max_pool2d(images, self.kernel, self.stride, return_indices=True)
         self.outside = pooled.shape[-2:]
@@ -289,22 +263,6 @@ class StackedMaxPool(Layer):
     @override
     def push(self, t: Tensor) -> Tensor:
         return split(t.flatten(-2).gather(-1, self._index(t.shape[2])), -1, self.outside)
-
-
-def _halve(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Max-pooling by 2×2 and the positions of the first maxima, four times as fast as torch's on the CPU.
-
-    Args:
-        h: (B, C, H, W).
-    """
-    full = h.shape[-1]  # a row of the image, of which an odd last column is left out
-    height, width = h.shape[-2] // 2 * 2, full // 2 * 2
-    h = h[..., :height, :width]
-    a, b, c, d = (h[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
-    top, bottom = torch.maximum(a, b), torch.maximum(c, d)
-    within = torch.where(bottom > top, (d > c).to(torch.int64) + full, (b > a).to(torch.int64))
-    rows = torch.arange(0, height, 2, device=h.device)[:, None] * full
-    return torch.maximum(top, bottom), within + (rows + torch.arange(0, width, 2, device=h.device))
 
 
 class StackedFlatten(Layer):

@@ -12,10 +12,10 @@ from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.errors import InputError
 from regrob.gram import ORDER, dominant_eigenvector, gram_penalty
+from regrob.kernels import fold, halve
 from regrob.local import local_map
 from regrob.penalties import PENALTIES
 from regrob.pullback import AutogradPullback, StackedPullback, pullback
-from regrob.stacked import _fold, _halve
 from regrob.training import CaffePolicy, train
 
 KINDS = {kind: [0.1 if k == kind else 0.0 for k in ORDER] for kind in ORDER}
@@ -193,13 +193,13 @@ def test_pooling_and_folding_equal_torch(size: tuple[int, int]) -> None:
     """Values and first positions, ties and odd edges included; the folded transpose of a convolution."""
     h = torch.randint(3, (6, 2, *size), generator=torch.Generator().manual_seed(0)).double()
     pooled, index = nn.functional.max_pool2d(h, 2, 2, return_indices=True)
-    values, found = _halve(h)
+    values, found = halve(h)
     assert torch.equal(values, pooled)
     assert torch.equal(found, index)
     assert int((h.unfold(2, 2, 2).unfold(3, 2, 2).flatten(-2).sort().values.diff()[..., -1] == 0).sum()) > 3
     weight = torch.randn(3, 2, 2, 2, dtype=torch.float64)
     u = torch.randn(5, 3, 4, 6, dtype=torch.float64)
-    torch.testing.assert_close(_fold(u, weight, (2, 5, 7)), nn.functional.conv_transpose2d(u, weight))
+    torch.testing.assert_close(fold(u, weight, (2, 5, 7)), nn.functional.conv_transpose2d(u, weight))
 
 
 def test_bad_ensembles_say_what_is_wrong() -> None:
