@@ -169,7 +169,7 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
 
 
 def products(classes: int, pulled: int, pushed: int) -> int:
-    """Multiplications in the products of one LeNet-300-100 step: what no implementation saves.
+    """Multiplications in the products of one LeNet-300-100 step, as this package orders them.
 
     Forward and the weights' gradients; then either plain back-propagation (pulled = 0), or
     rows pulled to the image and combinations pushed forward again.
