@@ -263,7 +263,7 @@ def test_bad_settings_of_pgd(settings: dict[str, object], message: str) -> None:
 def test_as_strong_as_foolbox_at_identical_settings(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     foolbox = pytest.importorskip("foolbox")
     network, x, y = digits
-    model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(copy.deepcopy(network), bounds=(0, 1), device="cpu")
     for epsilon in (0.03, 0.06):
         _, _, theirs = foolbox.attacks.FGSM()(model, x, y, epsilons=epsilon)
         ours = fgsm(network, x, y, epsilon=epsilon)

@@ -339,7 +339,7 @@ def test_projection_goes_less_far_than_the_others(digits: tuple[nn.Module, Tenso
 def test_as_strong_as_foolbox_at_identical_settings(digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     foolbox = pytest.importorskip("foolbox")
     network, x, y = digits
-    model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+    model = foolbox.PyTorchModel(copy.deepcopy(network), bounds=(0, 1), device="cpu")
 
     def compare(ours: AttackResult, peer: object, count: int) -> None:
         images, _, success = peer(model, x[:count], y[:count], epsilons=None)  # type: ignore[operator]
