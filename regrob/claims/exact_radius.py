@@ -238,13 +238,13 @@ HARD = Claim(
     where="new",
     title="the hard case: two shortest steps, neither along the gradient",
     printed=(
-        r"\nabla\perp\text{top eigenspace},\ \xi>L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}"
+        r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}"
         r"\Big[\frac1{(1-\lambda_i/\lambda_1)^2}-1\Big]:\quad "
         r"\mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i"
         r"\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1"
     ),
     text=Text.NEW,
-    hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3"),
+    hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3", "λ₁ simple (otherwise a sphere of steps)"),
     depends=("thm-exact-radius",),
     chapter=PAGE,
     derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
