@@ -124,7 +124,7 @@ EXACT = Claim(
         r"(\lambda_i) \text{ the eigenvalues of the } K\times K \text{ matrix } A^TA"
     ),
     text=Text.NEW,
-    hypotheses=(OFF_KINKS, MODEL, ANY, "not the hard case"),
+    hypotheses=(OFF_KINKS, MODEL, ANY, "H ≠ 0", "not the hard case"),
     depends=("lemma-4.1-gradient", "thm-exact-curvature"),
     chapter=PAGE,
     derivation=Derivation(
