@@ -177,7 +177,7 @@ TIES = Claim(
         r"U \text{ a basis of the top eigenspace; autograd returns a Clarke element}"
     ),
     text=Text.NEW,
-    hypotheses=(OFF_KINKS, "the top eigenvalue of H has any multiplicity"),
+    hypotheses=(OFF_KINKS, "E symmetric", "the top eigenvalue of H is positive, of any multiplicity"),
     depends=("thm-curvature-gradient",),
     chapter=PAGE,
     derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),
