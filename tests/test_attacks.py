@@ -95,6 +95,7 @@ def test_targeted_steps_down_to_the_target() -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_ball_box_and_bookkeeping(attack: Attack, digits: tuple[nn.Module, Tensor, Tensor]) -> None:
     network, x, y = digits
+    network.zero_grad()  # Foolbox, in another test, leaves gradients behind
     kept = x.clone()
     result = attack(network, x, y, epsilon=0.07)
     assert torch.equal(x, kept)
