@@ -122,9 +122,9 @@ BUDGETS: dict[tuple[str, str, str], Budget] = {
     ("quick", "mnist-10", "lenet-300-100"): Budget(1, 250, 100, (0.1,), 100, 20, 2, 100),
     ("quick", "mnist-10", "lenet-5"): Budget(1, 30, 10, (0.1,), 30, 5, 1, 30),
     ("standard", "mnist-1-7", "lenet-300-100"): Budget(10, 5_000, 5_000, PAPER_WEIGHTS, None, 200),
-    ("standard", "mnist-1-7", "lenet-5"): Budget(3, 2_000, 2_000, FIVE, 500, 200),
-    ("standard", "mnist-10", "lenet-300-100"): Budget(3, 5_000, 3_000, FIVE, 1_000, 200),
-    ("standard", "mnist-10", "lenet-5"): Budget(2, 2_000, 800, (1e-2, 0.1, 0.4), 500, 200),
+    ("standard", "mnist-1-7", "lenet-5"): Budget(3, 2_000, 2_000, FIVE, None, 200),
+    ("standard", "mnist-10", "lenet-300-100"): Budget(3, 5_000, 3_000, FIVE, None, 200),
+    ("standard", "mnist-10", "lenet-5"): Budget(2, 2_000, 800, (1e-2, 0.1, 0.4), None, 200),
 }
 PAPER = Budget(10, 50_000, 50_000, PAPER_WEIGHTS, None, None, 5, 1_000, 5e-3)
 
