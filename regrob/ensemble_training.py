@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from regrob.adversary import Adversary, check_box, starts
 from regrob.data import Task
 from regrob.ensemble import Ensemble
 from regrob.errors import InputError
+from regrob.pullback import StackedPullback
 from regrob.training import CaffePolicy, batches
 
 CAFFE = CaffePolicy()
@@ -44,6 +46,7 @@ def train_ensemble(
     iterations: int,
     policy: CaffePolicy = CAFFE,
     start: Progress | None = None,
+    adversary: Adversary | None = None,
 ) -> Iterator[Progress]:
     """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
 
@@ -57,6 +60,11 @@ def train_ensemble(
         seeds: M seeds of the data order; equal seeds share their batches.
         iterations: total, counted from zero, including those of `start`.
         start: where an earlier run stopped.
+        adversary: perturbs each batch before the step; penalties then act at the perturbed
+            images. Its random starts depend on a member's seed and the iteration.
+
+    Raises:
+        InputError: not one seed a member; with an adversary, pixels outside [0, 1].
     """
     if len(seeds) != ensemble.members:
         raise InputError(f"{ensemble.members} members need as many seeds, got {len(seeds)}")
@@ -71,7 +79,10 @@ def train_ensemble(
         for order in orders:
             next(order)
     buffers = _Buffers.empty(ensemble, len(distinct), policy.batch)
-    run_one = _one_step(ensemble, images, labels, row_of_member, buffers)
+    if adversary is not None:
+        check_box(images)
+        buffers.starts = torch.zeros(len(distinct), policy.batch, *images.shape[1:]).to(images)
+    run_one = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
     done = progress.iteration
     while done < iterations:
         count = min(CHUNK, iterations - done)
@@ -80,7 +91,9 @@ def train_ensemble(
         rates = [policy.learning_rate(t) for t in range(done, done + count)]
         buffers.rates[:count] = torch.tensor(rates, dtype=torch.float64).to(buffers.rates)
         buffers.cursor.zero_()
-        for _ in range(count):
+        for iteration in range(done, done + count):
+            for row, seed in zip(buffers.starts, distinct, strict=False):  # none without an adversary
+                row.copy_(starts(seed, iteration, row.shape))
             run_one()
         done += count
         progress = _summarise(progress, buffers, done, count)
@@ -114,6 +127,7 @@ class _Buffers:
     cursor: Tensor  # (1,), the row that the next step reads
     loss: Tensor  # (CHUNK, M)
     penalty: Tensor  # (CHUNK, M)
+    starts: Tensor  # (distinct seeds, batch, …), where the adversary begins; empty without one
 
     @classmethod
     def empty(cls, ensemble: Ensemble, rows: int, batch: int) -> _Buffers:
@@ -124,18 +138,30 @@ class _Buffers:
             torch.zeros(1, dtype=torch.int64, device=like.device),
             torch.zeros(CHUNK, ensemble.members, dtype=like.dtype, device=like.device),
             torch.zeros(CHUNK, ensemble.members, dtype=like.dtype, device=like.device),
+            torch.empty(0, dtype=like.dtype, device=like.device),
         )
 
 
 def _one_step(
-    ensemble: Ensemble, images: Tensor, labels: Tensor, row_of_member: Tensor, buffers: _Buffers
+    ensemble: Ensemble,
+    images: Tensor,
+    labels: Tensor,
+    row_of_member: Tensor,
+    buffers: _Buffers,
+    adversary: Adversary | None,
 ) -> Callable[[], None]:
     """A function that takes the next step; on CUDA a captured graph, without launch overhead."""
+    way_in = StackedPullback(ensemble)
 
     def step() -> None:
         index = buffers.index.index_select(0, buffers.cursor)[0].index_select(0, row_of_member)  # (M, N)
         rate = buffers.rates.index_select(0, buffers.cursor)[0]
-        seen = ensemble.step(images[index], labels[index], rate)
+        x, y = images[index], labels[index]
+        if adversary is not None:
+            begin = buffers.starts.index_select(0, row_of_member)
+            moved = adversary.perturb(way_in, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
+            x = moved.view_as(x)
+        seen = ensemble.step(x, y, rate)
         buffers.loss.index_copy_(0, buffers.cursor, seen.loss[None])
         buffers.penalty.index_copy_(0, buffers.cursor, seen.penalty[None])
         buffers.cursor.add_(1)

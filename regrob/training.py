@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regrob.adversary import Adversary, check_box, starts
 from regrob.data import Task
 from regrob.errors import InputError
 from regrob.local import (
@@ -25,6 +26,7 @@ from regrob.local import (
     require_piecewise_linear,
 )
 from regrob.penalties import PENALTIES, Penalty
+from regrob.pullback import AutogradPullback
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def train(
     policy: CaffePolicy = CaffePolicy(),
     device: torch.device | str | None = None,
     progress: bool = False,
+    adversary: Adversary | None = None,
 ) -> History:
     """Train in place and leave the network in eval mode. Fine-tuning is a second call.
 
@@ -115,10 +118,11 @@ def train(
         seed: of the order of the images. The initial weights are the caller's.
         device: moves the network there; None leaves it where it is.
         progress: show a progress bar.
+        adversary: perturbs each batch, against the network in eval mode, before the step.
 
     Raises:
         InputError: an unknown penalty, a negative or infinite weight, no iterations, logits
-            of the wrong shape.
+            of the wrong shape; with an adversary, pixels outside [0, 1].
         NotPiecewiseLinearError: a penalty was asked for and has no meaning here.
     """
     chosen = _penalty(penalty, weight)
@@ -130,6 +134,8 @@ def train(
     images = task.train_images.to(first)
     labels = task.train_labels.to(first.device)
     _first_look(network, images[:2], len(task.classes), chosen)
+    if adversary is not None:
+        check_box(images)
 
     from tqdm import tqdm
 
@@ -140,7 +146,12 @@ def train(
     bar = tqdm(range(iterations), disable=not progress, unit="it", desc=f"train, λ = {weight:g}")
     for iteration in bar:
         index = next(order).to(first.device)
-        if not run.step(images[index], labels[index], policy.learning_rate(iteration)):
+        x, y = images[index], labels[index]
+        if adversary is not None:
+            network.eval()
+            begin = starts(seed, iteration, x.shape).to(x)
+            x = adversary.perturb(AutogradPullback(network), x, y, begin)
+        if not run.step(x, y, policy.learning_rate(iteration)):
             diverged_at = iteration
             break
     bar.close()
