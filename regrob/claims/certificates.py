@@ -19,6 +19,7 @@ from regrob.symbols import prove_sign, prove_zero, sum_over
 
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
 AFFINE = "within Q(x), or for an affine classifier"
+MOVES = "VC ≠ 0; otherwise no step changes the class, and d is infinite"
 
 # --- valid certificates ----------------------------------------------------------------
 
@@ -73,7 +74,7 @@ CHAIN = Claim(
         r"\frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2"
     ),
     text=Text.NEW,
-    hypotheses=(AFFINE, CERTAIN, ORDERED, "d is the distance to the nearest mistake"),
+    hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
     chapter=PAGE,
     derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
@@ -114,7 +115,7 @@ SMOOTH = Claim(
         r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L"
     ),
     text=Text.NEW,
-    hypotheses=(AFFINE, CERTAIN, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
+    hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
     chapter=PAGE,
     derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),

@@ -111,6 +111,7 @@ APPENDIX_H = Claim(
         r"\operatorname{sign}\,|\text{computed} - \|H\|_2| = 1"
     ),
     corrected=r"\|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
+    text=Text.CORRECTED,
     hypotheses=("rounding aside", "H inside the polytope, as everywhere in the paper"),
     depends=("thm-exact-curvature",),
     chapter=PAGE,

@@ -115,6 +115,7 @@ EQ_35 = Claim(
     title="the curvature is at most the sum over pairs",
     printed=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2",
     corrected=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2 = \operatorname{tr} H, \text{ with equality iff } \operatorname{rank} H \le 1",
+    text=Text.RESTATED,
     hypotheses=(OFF_KINKS, "any label"),
     depends=("remark-psd",),
     chapter=PAGE,
