@@ -83,8 +83,18 @@ def save(folder: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Non
     write_json(
         folder / POINTER, {"file": name, "tensors": hashlib.sha256(content).hexdigest(), "facts": facts}
     )
+    tidy(folder, name)
+
+
+def tidy(folder: Path, kept: str | None = None) -> None:
+    """Remove the states but the one kept: the pointer's, if None. A kill in `save` leaves an old one."""
+    if kept is None:
+        pointer = read_json(folder / POINTER)
+        if pointer is None:
+            return
+        kept = pointer["file"]
     for old in folder.glob("state-*.safetensors"):
-        if old.name != name:
+        if old.name != kept:
             old.unlink(missing_ok=True)
 
 

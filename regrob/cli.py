@@ -218,7 +218,9 @@ def _add_sweep(commands: Commands) -> None:
         description="Train and attack every network of a figure and write its table. Kill it at any "
         "instant; the same command goes on where it stopped.",
     )
-    sweep.add_argument("figure", metavar="FIGURE", help="fig2, fig4 or fig5")
+    sweep.add_argument(
+        "figure", metavar="FIGURE", help="fig2, fig4, fig5, cost, references-1-7 or references-10"
+    )
     sweep.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (quick)")
     sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     sweep.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="these networks only")

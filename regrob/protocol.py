@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 from regrob import data
 from regrob.data import Task
@@ -16,6 +17,8 @@ from regrob.errors import InputError
 from regrob.presets import PAPER_WEIGHTS
 
 PENALTY_NAMES = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
+ADVERSARIAL = "adversarial-training"
+"""Stands among the penalties: training on PGD's examples, with λ read as its ε."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class Shard:
     Attributes:
         dataset: a key of `TASKS`.
         network: a key of `networks.NETWORKS`.
-        penalty: one of the four, or None: fine-tuned without one. A shard of references has
-            penalty None and no fine-tuning.
-        weight: λ.
+        penalty: one of the four, `ADVERSARIAL`, or None: fine-tuned without one. A shard of
+            references has penalty None and no fine-tuning.
+        weight: λ; the training's ε for `ADVERSARIAL`.
         epsilon: ε of the ℓ∞ attacks.
         budget: see `Budget`; its weights are left empty here.
         digest: of the task's images and labels.
@@ -79,9 +82,21 @@ class Shard:
     @property
     def name(self) -> str:
         """A readable name that ends in a hash of all settings."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        text = json.dumps(self.settings(), sort_keys=True)
         kind = "reference" if self.is_reference else f"{self.penalty or 'none'}-{self.weight:g}"
         return f"{self.dataset}-{self.network}-{kind}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the shard's numbers, as JSON can say it.
+
+        Fields that came later are left out where they have their default, so that results
+        from before stay valid.
+        """
+        found = asdict(self)
+        for field in fields(Budget):
+            if "later" in field.metadata and found["budget"][field.name] == field.default:
+                del found["budget"][field.name]
+        return found
 
 
 TASKS = {"mnist-1-7": data.one_versus_seven, "mnist-10": data.ten_classes}
@@ -97,14 +112,18 @@ class Figure:
         networks: keys of `networks.NETWORKS`.
         penalties: names of penalties.
         extra: (penalty, λ) pairs outside the grid.
+        adversaries: ε of adversarial training, one shard each; quick takes the third alone.
         epsilon: ε of the ℓ∞ attacks.
+        fine_tuned: whether there is more than the references.
     """
 
     dataset: str
     networks: tuple[str, ...]
     penalties: tuple[str, ...]
     extra: tuple[tuple[str, float], ...] = ()
+    adversaries: tuple[float, ...] = ()
     epsilon: float = 0.1
+    fine_tuned: bool = True
 
 
 BOTH = ("lenet-300-100", "lenet-5")
@@ -112,8 +131,11 @@ FIGURES = {
     "fig2": Figure("mnist-1-7", BOTH, ("jacobian", "cross-lipschitz")),
     "fig4": Figure("mnist-1-7", BOTH, PENALTY_NAMES, extra=(("curvature", 6.4),)),
     "fig5": Figure("mnist-10", BOTH, PENALTY_NAMES),
+    "cost": Figure("mnist-1-7", BOTH, (), adversaries=(0.025, 0.05, 0.1, 0.2)),
+    "references-1-7": Figure("mnist-1-7", BOTH, (), fine_tuned=False),
+    "references-10": Figure("mnist-10", BOTH, (), fine_tuned=False),
 }
-"""The grids that the stacked engine can train."""
+"""What `regrob sweep` can run. In one folder, `cost` goes on from the references of fig4."""
 
 FIVE = (1e-3, 1e-2, 0.1, 0.4, 1.6)
 BUDGETS: dict[tuple[str, str, str], Budget] = {
@@ -127,16 +149,22 @@ BUDGETS: dict[tuple[str, str, str], Budget] = {
     ("standard", "mnist-10", "lenet-5"): Budget(2, 2_000, 800, (1e-2, 0.1, 0.4), None, 200),
 }
 PAPER = Budget(10, 50_000, 50_000, PAPER_WEIGHTS, None, None, 5, 1_000, 5e-3)
+CPU_DISTANCE_IMAGES = 200
+"""Held-out images that the paper preset shows to Carlini and Wagner's attack without a GPU."""
 
 
-def budget(preset: str, dataset: str, network: str) -> Budget:
+def budget(preset: str, dataset: str, network: str, device: str = "cpu") -> Budget:
     """What a preset spends on one network of one data set.
+
+    The paper preset runs Carlini and Wagner's attack, 5 000 steps an image, on all held-out
+    images where there is a GPU, and on `CPU_DISTANCE_IMAGES` of them elsewhere.
 
     Raises:
         InputError: an unknown preset.
     """
     if preset == "paper":
-        return PAPER
+        on_gpu = device.startswith("cuda")
+        return PAPER if on_gpu else replace(PAPER, distance_images=CPU_DISTANCE_IMAGES)
     found = BUDGETS.get((preset, dataset, network))
     if found is None:
         raise InputError(f"no preset is called {preset!r} for {network}; there are quick, standard, paper")
@@ -148,13 +176,14 @@ def task_of(dataset: str, preset: str) -> Task:
     return TASKS[dataset]("embedded" if preset == "quick" else "full")
 
 
-def shards(figure: str, preset: str, networks: tuple[str, ...] = ()) -> list[Shard]:
+def shards(figure: str, preset: str, networks: tuple[str, ...] = (), device: str = "cpu") -> list[Shard]:
     """All shards of a figure, references first.
 
     Args:
         figure: a key of `FIGURES`.
         preset: quick, standard or paper.
         networks: only these; all of the figure's if empty.
+        device: where it will run; see `budget`.
 
     Raises:
         InputError: an unknown figure, preset or network.
@@ -168,11 +197,16 @@ def shards(figure: str, preset: str, networks: tuple[str, ...] = ()) -> list[Sha
     digest = task_of(grid.dataset, preset).digest
     found = []
     for network in networks or grid.networks:
-        spent = budget(preset, grid.dataset, network)
+        spent = budget(preset, grid.dataset, network, device)
         plain = replace(spent, weights=())
         base = Shard(grid.dataset, network, None, 0.0, grid.epsilon, plain, digest)
+        found.append(base.reference)
+        if not grid.fine_tuned:
+            continue
+        found.append(base)
+        adversaries = grid.adversaries if preset != "quick" else grid.adversaries[2:3]
         settings = [(penalty, weight) for weight in spent.weights for penalty in grid.penalties]
-        found += [base.reference, base]
-        extra = grid.extra if preset != "quick" else ()
-        found += [replace(base, penalty=penalty, weight=weight) for penalty, weight in (*settings, *extra)]
+        settings += grid.extra if preset != "quick" else ()
+        settings += [(ADVERSARIAL, epsilon) for epsilon in adversaries]
+        found += [replace(base, penalty=penalty, weight=weight) for penalty, weight in settings]
     return sorted(found, key=lambda shard: not shard.is_reference)

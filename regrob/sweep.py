@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from regrob import checkpoint, results
+from regrob.adversary import Adversary
 from regrob.data import Task
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import Progress, train_ensemble
@@ -27,7 +28,7 @@ from regrob.errors import DataError, InputError
 from regrob.evaluation import AttackSettings, evaluate
 from regrob.gram import ORDER
 from regrob.networks import NETWORKS
-from regrob.protocol import Shard, shards, task_of
+from regrob.protocol import ADVERSARIAL, Shard, shards, task_of
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 THREADS = 1
@@ -65,7 +66,7 @@ def sweep(
     """
     if jobs < 1:
         raise InputError(f"jobs must be at least 1, got {jobs}")
-    todo = shards(figure, preset, networks)
+    todo = shards(figure, preset, networks, device)
     check_folder(out, todo)
     started = time.perf_counter()
     references = [shard for shard in todo if shard.is_reference]
@@ -112,44 +113,61 @@ def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(shard.dataset, preset)
     started = time.perf_counter()
-    ensemble, diverged = trained(shard, out, task, device)
+    ensemble, facts = trained(shard, out, task, device)
     rows = _attacked(shard, folder, ensemble, task)
     facts = {
-        "spec": asdict(shard),
+        "spec": shard.settings(),
         "rows": rows,
-        "diverged_at": diverged,
+        "diverged_at": facts["diverged_at"],
+        "step_seconds": step_seconds(facts),
         "seconds": round(time.perf_counter() - started, 1),
         "provenance": results.provenance(),
     }
+    checkpoint.tidy(folder)
     checkpoint.write_json(finished(out, shard), facts)
     return shard.name
 
 
-def trained(shard: Shard, out: Path, task: Task, device: str) -> tuple[Ensemble, list[int]]:
-    """The shard's ensemble at the end of its training, and where members diverged (−1: nowhere)."""
+def step_seconds(facts: dict[str, Any]) -> float | None:
+    """Mean wall time of a training step of the whole shard; None in checkpoints from before it was kept."""
+    spent = facts.get("training_seconds")
+    return None if spent is None else spent / facts["iteration"]
+
+
+def trained(shard: Shard, out: Path, task: Task, device: str) -> tuple[Ensemble, dict[str, Any]]:
+    """The shard's ensemble at the end of its training, and the facts of its last checkpoint.
+
+    Those are "iteration", "diverged_at" (for each member, −1: nowhere), "training_seconds".
+    """
     seeds = list(range(shard.budget.seeds))
     iterations = shard.budget.reference if shard.is_reference else shard.budget.fine_tuning
     folder = folder_of(out, shard)
     ensemble = Ensemble(starting_networks(shard, out, task, device), _weights(shard)).to(device)
     start = None
+    facts: dict[str, Any] = {"iteration": 0, "diverged_at": [-1 for _ in seeds], "training_seconds": 0.0}
     saved = checkpoint.load(folder)
     if saved is not None:
         tensors, facts = saved
         ensemble.load_state({name: value.to(device) for name, value in tensors.items()})
         nothing = torch.full((len(seeds),), float("nan"))
         start = Progress(facts["iteration"], torch.tensor(facts["diverged_at"]), nothing, nothing)
-    last = start
     written = time.perf_counter()
     # A reference's seed orders its data; fine-tuning goes on with another order.
     orders = seeds if shard.is_reference else [seed + 10_000 for seed in seeds]
-    for last in train_ensemble(ensemble, task, orders, iterations=iterations, start=start):
+    adversary = Adversary(shard.weight) if shard.penalty == ADVERSARIAL else None
+    steps = train_ensemble(ensemble, task, orders, iterations=iterations, adversary=adversary, start=start)
+    for last in steps:
         now = time.perf_counter()
         if now - written > SECONDS_BETWEEN_CHECKPOINTS or last.iteration == iterations:
-            facts = {"iteration": last.iteration, "diverged_at": last.diverged_at.tolist()}
+            before = facts.get("training_seconds")
+            facts = {
+                "iteration": last.iteration,
+                "diverged_at": last.diverged_at.tolist(),
+                "training_seconds": None if before is None else before + now - written,
+            }
             checkpoint.save(folder, ensemble.state(), facts)
-            written = now
-    assert last is not None
-    return ensemble, last.diverged_at.tolist()
+            written = time.perf_counter()
+    return ensemble, facts
 
 
 def starting_networks(shard: Shard, out: Path, task: Task, device: str) -> list[nn.Sequential]:
@@ -168,7 +186,7 @@ def starting_networks(shard: Shard, out: Path, task: Task, device: str) -> list[
 
 def _weights(shard: Shard) -> torch.Tensor:
     weights = torch.zeros(shard.budget.seeds, len(ORDER))
-    if shard.penalty is not None:
+    if shard.penalty in ORDER:
         weights[:, ORDER.index(shard.penalty)] = shard.weight
     return weights
 
@@ -239,13 +257,14 @@ def collect(figure: str, out: Path, todo: list[Shard], preset: str, seconds: flo
     sidecar = {
         "figure": figure,
         "preset": preset,
-        "networks": {shard.network: asdict(shard.budget) for shard in todo if not shard.is_reference},
+        "networks": {shard.network: asdict(shard.budget) for shard in todo},
         "dataset": todo[0].dataset,
         "digest": todo[0].digest,
         "epsilon": todo[0].epsilon,
         "shards": len(todo),
         "diverged": {s.name: f["diverged_at"] for s, f in finished_facts if max(f["diverged_at"]) >= 0},
         "seconds": round(sum(f["seconds"] for _, f in finished_facts), 1),
+        "step_seconds": {s.name: f.get("step_seconds") for s, f in finished_facts},
         "last_run_seconds": round(seconds, 1),
         "made_by": _distinct([f["provenance"] for _, f in finished_facts]),
     }

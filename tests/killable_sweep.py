@@ -29,7 +29,9 @@ def shrink() -> None:
     spent = protocol.Budget(2, 40, 40, (0.1,), 8, 4, 1, 20)
     protocol.TASKS["tiny"] = lambda source: small_task()
     networks.NETWORKS["tiny"] = tiny
-    protocol.FIGURES["tiny"] = protocol.Figure("tiny", ("tiny",), ("curvature", "jacobian"))
+    protocol.FIGURES["tiny"] = protocol.Figure(
+        "tiny", ("tiny",), ("curvature", "jacobian"), adversaries=(0.1, 0.2, 0.3)
+    )
     protocol.BUDGETS["quick", "tiny", "tiny"] = spent
     ensemble_training.CHUNK = 5
     sweep.SECONDS_BETWEEN_CHECKPOINTS = 0.0

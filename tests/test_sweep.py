@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 
 import killable_sweep
@@ -24,6 +25,13 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ensemble_training, "CHUNK", ensemble_training.CHUNK)
     monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     killable_sweep.shrink()
+
+
+@pytest.fixture
+def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every preset on the embedded digits, for tests that only look at a list of shards."""
+    quick = protocol.task_of
+    monkeypatch.setattr(protocol, "task_of", lambda dataset, preset: quick(dataset, "quick"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -83,11 +91,25 @@ def test_damage_is_set_aside_and_only_that_shard_is_done_again(tmp_path: Path, w
 
 
 @pytest.mark.usefixtures("tiny")
+def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
+    """A kill between the new pointer and the removal of the old state leaves that state."""
+    killable_sweep.whole(tmp_path)
+    before = contents(tmp_path)
+    shard = next(folder for folder in (tmp_path / "shards").iterdir() if "curvature" in folder.name)
+    (shard / "state-35.safetensors").write_bytes(b"old")
+    (shard / "rows.json").unlink()
+    killable_sweep.whole(tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.usefixtures("tiny")
 def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path) -> None:
     killable_sweep.whole(tmp_path)
     table, sidecar = results.read(tmp_path, "tiny")
     assert tuple(table.columns) == results.COLUMNS
-    assert set(table["penalty"]) == {"reference", "none", "curvature", "jacobian"}
+    penalties = {"reference", "none", "curvature", "jacobian", "adversarial-training"}
+    assert set(table["penalty"]) == penalties
+    assert set(table[table["penalty"] == "adversarial-training"]["lambda"]) == {0.3}
     assert set(table["attack"]) == {"none", "fgsm", "pgd", "deepfool", "carlini-wagner"}
     assert not table.duplicated(list(results.COLUMNS[:-1])).any()
     accuracy = table[(table["metric"] == "accuracy")]["value"]
@@ -96,6 +118,11 @@ def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path) -> None:
     assert sidecar["digest"] == "made in a test"
     assert {"torch", "device", "commit", "threads"} <= set(sidecar["made_by"][0])
     assert sidecar["networks"]["tiny"]["fine_tuning"] == 40
+    assert len(sidecar["step_seconds"]) == sidecar["shards"] == 5
+    assert all(0 < seconds < 1 for seconds in sidecar["step_seconds"].values())
+    trained = table[(table["attack"] == "none") & (table["metric"] == "probability")]
+    by_penalty = trained.groupby("penalty")["value"].mean()
+    assert by_penalty["adversarial-training"] != by_penalty["none"], "the adversary did nothing"
 
 
 @pytest.mark.usefixtures("tiny")
@@ -146,6 +173,8 @@ def test_unknown_names_are_told_with_the_known_ones(tmp_path: Path) -> None:
         protocol.budget("slow", "mnist-10", "lenet-5")
     with pytest.raises(InputError, match="it has lenet-300-100, lenet-5"):
         protocol.shards("fig2", "quick", ("vgg",))
+    with pytest.raises(InputError, match="references-10"):
+        sweep.sweep("references", tmp_path)
     with pytest.raises(InputError, match="jobs must be at least 1"):
         sweep.sweep("fig2", tmp_path, jobs=0)
     with pytest.raises(DataError, match=r"fig2\.csv and fig2\.json not found"):
@@ -161,3 +190,48 @@ def test_the_papers_grid_is_complete() -> None:
     assert len({shard.name for shard in quick}) == len(quick) == 2 + 2 * 4
     assert quick[0].is_reference
     assert all(shard.reference == quick[0] for shard in quick)
+
+
+def test_a_shards_name_does_not_change_when_budgets_gain_fields() -> None:
+    """Results of earlier runs are found by these names."""
+    spent = protocol.Budget(10, 5_000, 5_000, (), None, 200)
+    shard = protocol.Shard("mnist-1-7", "lenet-300-100", "curvature", 0.1, 0.1, spent, "a digest")
+    assert shard.name == "mnist-1-7-lenet-300-100-curvature-0.1-db714d2af4"
+    assert shard.reference.name == "mnist-1-7-lenet-300-100-reference-b5f36d6c31"
+    others = [
+        replace(spent, **{field.name: 7})
+        for field in fields(spent)
+        if field.name not in ("weights", "policy")
+    ]
+    names = {replace(shard, budget=other).name for other in others}
+    assert len(names | {shard.name}) == len(others) + 1, "a setting is missing from the name"
+
+
+@pytest.mark.usefixtures("small_data")
+def test_references_alone_are_the_references_of_the_figures() -> None:
+    alone = protocol.shards("references-1-7", "paper", ("lenet-300-100",))
+    assert alone == [protocol.shards("fig4", "paper", ("lenet-300-100",))[0]]
+    assert alone[0].is_reference
+    assert alone[0].budget.reference == 50_000
+    assert [s.network for s in protocol.shards("references-10", "quick")] == ["lenet-300-100", "lenet-5"]
+
+
+@pytest.mark.usefixtures("small_data")
+def test_the_dearest_attack_of_the_paper_is_a_matter_of_device() -> None:
+    on = {d: protocol.budget("paper", "mnist-10", "lenet-5", d) for d in ("cpu", "cuda", "cuda:1")}
+    assert on["cpu"].distance_images == 200
+    assert on["cuda"].distance_images is None
+    assert on["cuda:1"] == on["cuda"]
+    assert replace(on["cpu"], distance_images=None) == on["cuda"]
+    (shard,) = protocol.shards("references-1-7", "paper", ("lenet-5",), "cuda")
+    assert shard.budget.distance_images is None
+
+
+@pytest.mark.usefixtures("small_data")
+def test_what_robustness_costs_is_measured_on_the_references_of_figure_4() -> None:
+    cost, fig4 = (protocol.shards(figure, "standard") for figure in ("cost", "fig4"))
+    assert {s.name for s in cost if s.penalty is None} <= {s.name for s in fig4}
+    adversaries = [s for s in cost if s.penalty is not None]
+    assert {s.penalty for s in adversaries} == {protocol.ADVERSARIAL}
+    assert [s.weight for s in adversaries] == [0.025, 0.05, 0.1, 0.2] * 2
+    assert [s.weight for s in protocol.shards("cost", "quick") if s.weight] == [0.1, 0.1]
