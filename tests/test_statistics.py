@@ -1,0 +1,145 @@
+"""Intervals cover what they promise, pairs stay pairs, and a lone run carries no claim."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from regrob import results, statistics
+from regrob.errors import InputError
+from regrob.statistics import Interval, mean_interval, paired_difference
+
+DRAWS = 4000
+
+
+@pytest.mark.parametrize(("count", "level"), [(2, 0.95), (3, 0.95), (10, 0.95), (5, 0.8)])
+def test_the_interval_covers_as_often_as_it_says(count, level):
+    random = np.random.default_rng(count)
+    samples = random.normal(3.0, 0.7, size=(DRAWS, count))
+    found = [mean_interval(sample, level) for sample in samples]
+    covered = np.mean([one.low <= 3.0 <= one.high for one in found])
+    error = math.sqrt(level * (1 - level) / DRAWS)
+    assert abs(covered - level) < 4 * error
+
+
+def test_a_normal_quantile_would_be_caught():
+    # With three seeds ±1.96 standard errors cover far less than 95 %.
+    random = np.random.default_rng(3)
+    samples = random.normal(size=(DRAWS, 3))
+    half = 1.96 * samples.std(axis=1, ddof=1) / math.sqrt(3)
+    covered = np.mean(np.abs(samples.mean(axis=1)) <= half)
+    assert covered < 0.95 - 4 * math.sqrt(0.95 * 0.05 / DRAWS)
+
+
+def test_pairs_take_out_what_the_seed_decides():
+    random = np.random.default_rng(0)
+    seed_effect = random.normal(0, 10, size=8)
+    a = seed_effect + 0.5 + random.normal(0, 0.05, size=8)
+    b = seed_effect + random.normal(0, 0.05, size=8)
+    assert paired_difference(a, b).above()
+    assert not paired_difference(a, b[::-1]).above()  # pairs torn apart: nothing is seen
+
+
+def test_a_textbook_case():
+    # t(0.975, 4) = 2.776445; the numbers 1 … 5 have standard error √(2.5/5).
+    one = mean_interval([1, 2, 3, 4, 5])
+    assert one.mean == 3
+    assert one.high - one.mean == pytest.approx(2.7764451052 * math.sqrt(0.5), rel=1e-9)
+    assert one.count == 5
+
+
+def test_diverged_runs_are_left_out_with_their_partners_and_counted():
+    nan = math.nan
+    assert mean_interval([1.0, nan, 3.0]) == mean_interval([1.0, 3.0]).__class__(
+        2.0, mean_interval([1.0, 3.0]).low, mean_interval([1.0, 3.0]).high, 2, 1
+    )
+    pair = paired_difference([1.0, nan, 3.0, 4.0], [0.0, 0.0, nan, 1.0])
+    assert (pair.mean, pair.count, pair.dropped) == (2.0, 2, 2)
+
+
+@pytest.mark.parametrize("alone", [[2.0], [2.0, math.nan]])
+def test_one_run_has_no_interval_and_supports_no_claim(alone):
+    one = mean_interval(alone)
+    assert (one.mean, one.count) == (2.0, 1)
+    assert math.isnan(one.low) and math.isnan(one.high) and math.isnan(one.reach)
+    assert not one.above(0) and not one.below(10) and not one.within(10)
+
+
+def test_all_diverged():
+    one = mean_interval([math.nan, math.nan])
+    assert math.isnan(one.mean) and (one.count, one.dropped) == (0, 2)
+
+
+@pytest.mark.parametrize("bad", [[], [[1.0, 2.0]], [1.0, math.inf], 3.0])
+def test_what_is_no_row_of_numbers_is_refused(bad):
+    with pytest.raises(InputError, match="values must"):
+        mean_interval(bad)
+
+
+def test_other_mistakes_are_named():
+    with pytest.raises(InputError, match="level"):
+        mean_interval([1, 2], level=95)
+    with pytest.raises(InputError, match="3 and 2"):
+        paired_difference([1, 2, 3], [1, 2])
+
+
+def test_equivalence_needs_the_whole_interval():
+    one = Interval(0.1, -0.2, 0.4, 5)
+    assert one.reach == 0.4
+    assert one.within(0.41) and not one.within(0.4)
+    assert not one.above() and not one.below()
+    assert f"{one:.1f}" == "0.1 [-0.2, 0.4]"
+    assert one.times(100).high == 40
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=12), st.floats(0.5, 0.99))
+def test_an_interval_holds_its_mean_and_turns_with_the_sign(numbers, level):
+    one, other = mean_interval(numbers, level), mean_interval([-x for x in numbers], level)
+    assert one.low <= one.mean <= one.high
+    assert one.low == pytest.approx(-other.high, abs=1e-9)
+
+
+def table(rows):
+    full = [("f", "d", "net", *row) for row in rows]
+    return pd.DataFrame(full, columns=list(results.COLUMNS))
+
+
+@pytest.fixture
+def two_penalties():
+    rows = []
+    for seed in (2, 0, 1):  # not in order: the functions must not rely on it
+        rows += [("jacobian", 0.1, seed, "pgd", "accuracy", 0.5 + seed / 10)]
+        rows += [("curvature", 0.1, seed, "pgd", "accuracy", 0.4 + seed / 10)]
+        rows += [("curvature", 6.4, seed, "pgd", "accuracy", 0.9)]
+    return table(rows)
+
+
+def test_values_come_in_the_order_of_seeds(two_penalties):
+    found = statistics.values(two_penalties, "net", "jacobian", 0.1, "pgd", "accuracy")
+    assert found == pytest.approx([0.5, 0.6, 0.7])
+    with pytest.raises(InputError, match=r"jacobian, λ = 0\.2"):
+        statistics.values(two_penalties, "net", "jacobian", 0.2, "pgd", "accuracy")
+    twice = pd.concat([two_penalties, two_penalties])
+    with pytest.raises(InputError, match="one value a seed"):
+        statistics.values(twice, "net", "jacobian", 0.1, "pgd", "accuracy")
+
+
+def test_differences_are_paired_and_only_where_both_were_run(two_penalties):
+    found = statistics.differences(two_penalties, "jacobian", "curvature", [("pgd", "accuracy")])
+    assert list(found["lambda"]) == [0.1]
+    assert found["mean"][0] == pytest.approx(0.1)
+    assert found["high"][0] - found["low"][0] == pytest.approx(0, abs=1e-12)
+    assert statistics.weights_of(two_penalties, "net", "curvature") == [0.1, 6.4]
+
+
+def test_summary_has_one_line_a_setting(two_penalties):
+    found = statistics.summary(two_penalties).set_index(["penalty", "lambda"])
+    assert len(found) == 3
+    assert found.loc[("jacobian", 0.1), "mean"] == pytest.approx(0.6)
+    one = mean_interval([0.5, 0.6, 0.7])
+    assert found.loc[("jacobian", 0.1), "low"] == pytest.approx(one.low)
