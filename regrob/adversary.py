@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from regrob.attacks.result import Goal, check_count, check_size
+from regrob.attacks.result import check_count, check_size
 from regrob.errors import InputError
 from regrob.pullback import Pullback
 
@@ -51,13 +52,18 @@ class Adversary:
             labels: (N,), int64.
             starts: (N, …), in [−1, 1], where in the ball to begin; see `starts`.
         """
-        goal = Goal(labels, targeted=False)
         low, high = (images - self.epsilon).clamp_min(0), (images + self.epsilon).clamp_max(1)
         x = torch.clamp(images + self.epsilon * starts, low, high)
         for _ in range(self.steps):
-            gradient, _ = way_in.gradient(x, goal.slope)
+            gradient, _ = way_in.gradient(x, lambda z: _slope(z, labels))
             x = torch.clamp(x + self.stride * gradient.sign(), low, high)
         return x
+
+
+def _slope(z: Tensor, labels: Tensor) -> Tensor:
+    """−∂m/∂z, which has the direction of the cross-entropy's slope and never saturates: (N, K)."""
+    own = labels[:, None]
+    return torch.softmax(z.scatter(1, own, -math.inf), dim=1).scatter(1, own, -1.0)
 
 
 def starts(seed: int, iteration: int, shape: Sequence[int]) -> Tensor:

@@ -1,41 +1,25 @@
 """Many small networks trained as one, with any weights on the four penalties.
 
-A step never differentiates twice. In a piecewise-linear network the signal that carries the
-loss back is a combination of the same rows that make up V: output directions pulled back
-through the transposed layers. So one pull serves loss and penalties; what the penalties
-say of V (`gram`) is pushed forward again; and each layer's gradient is one product.
-
-    forward x → z        pull rows R → V        S = VᵀV → F, ∂P/∂z        push 2VF
-    ∂/∂W_l = Σ rows_l ⊗ (s·h_{l−1} + tangent_{l−1})
+The members' parameters lie side by side in stacked layers. A step (`block`) treats as many
+members at once as fit the memory, block after block.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from regrob.block import Block, Step
 from regrob.errors import InputError
-from regrob.gram import ORDER, gram_penalty
-from regrob.kernels import split
+from regrob.gram import ORDER
 from regrob.local import LocalMap
 from regrob.stacked import Layer, WeightedLayer, stack
 
-
-@dataclass
-class Step:
-    """What one step saw, before it changed the weights.
-
-    Attributes:
-        loss: (M,), mean cross-entropy of the batch, nats.
-        penalty: (M,), mean weighted penalty.
-    """
-
-    loss: Tensor
-    penalty: Tensor
+CPU_MEMORY = 128 * 2**20
+"""Larger blocks gain nothing on a processor: activations leave its caches, and fresh pages cost time."""
 
 
 class Ensemble:
@@ -46,6 +30,8 @@ class Ensemble:
             Their parameters are copied; `member` writes one back into a network.
         penalty_weights: (M, 4), λ for each penalty in the order of `gram.ORDER`.
         momentum, weight_decay: Caffe's.
+        memory: bytes that a step may use beside the parameters; by default most of what is
+            free on a CUDA device, and on the CPU `CPU_MEMORY`.
 
     Raises:
         InputError: architectures differ or cannot be stacked; weights negative or misshapen.
@@ -58,6 +44,7 @@ class Ensemble:
         *,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
+        memory: int | None = None,
     ) -> None:
         self.layers: list[Layer] = stack(networks)
         self.members = len(networks)
@@ -69,6 +56,8 @@ class Ensemble:
         reference = next(networks[0].parameters())
         self.weights = penalty_weights.to(reference)
         self.momentum, self.weight_decay = momentum, weight_decay
+        self.memory = memory
+        self._sizes: dict[tuple[int, ...], int] = {}
         self.kinds = tuple(kind for i, kind in enumerate(ORDER) if bool((self.weights[:, i] > 0).any()))
         last = next(layer for layer in reversed(self.layers) if isinstance(layer, WeightedLayer))
         self.classes = int(last.weight.shape[-1])
@@ -128,84 +117,50 @@ class Ensemble:
             y: (M, N), labels.
             rate: the learning rate, a 0-d tensor (biases move twice as fast).
         """
-        inputs: list[Tensor] = []  # each layer's input activation
-        h = images
-        for layer in self.layers:
-            inputs.append(h)
-            h = layer.forward(h)
-        z = h
-        p = torch.softmax(z, dim=-1)
-        residual = p - functional.one_hot(y, self.classes).to(p)
-        loss = -torch.log_softmax(z, dim=-1).gather(-1, y[..., None]).mean(dim=(1, 2))
-        scale = rate / z.shape[1]
-        if not self.kinds:
-            self._descend_plain(inputs, residual * scale, rate)
-            return Step(loss, torch.zeros_like(loss))
+        size = self.block_size(images)
+        if size >= self.members:
+            return self._block(self.layers, self.weights).step(images, y, rate)
+        seen: list[Step] = []
+        for start in range(0, self.members, size):
+            some = slice(start, start + size)
+            block = self._block([layer.part(some) for layer in self.layers], self.weights[some])
+            seen.append(block.step(images[some], y[some], rate))
+        return Step(torch.cat([s.loss for s in seen]), torch.cat([s.penalty for s in seen]))
 
-        signals: list[Tensor] = []  # rows at each layer's output
-        u = self.directions.expand(*z.shape[:2], -1, -1)  # (M, N, r, K)
-        for layer in reversed(self.layers):
-            signals.append(u)
-            u = layer.pull(u)
-        signals.reverse()
-        rows = u.flatten(3)  # (M, N, r, n): V's columns, or their difference
-        gram = self.directions.mT @ (rows @ rows.mT) @ self.directions  # (M, N, K, K)
-        penalty = gram_penalty(gram, z, y, self.weights[:, None], self.kinds)
-        coefficients = ((residual + penalty.logits) @ self.directions.mT) * scale  # (M, N, r)
-        factor = self.directions @ penalty.factor  # (M, N, r, f)
-        few = factor.shape[-1] + 1 < factor.shape[-2]
-        # ∂P/∂rows, or, where the penalty has few columns, only its factor.
-        spread = factor if few else factor @ factor.mT
-        t = split((2 * scale * spread).mT @ rows, -1, images.shape[2:])
-        mixing = coefficients.unsqueeze(2)  # (M, N, 1, r): the loss's signal
-        if few:
-            mixing = torch.cat([mixing, factor.mT], dim=2)  # (M, N, 1 + f, r)
-        for i, (layer, h) in enumerate(zip(self.layers, inputs, strict=True)):
-            if isinstance(layer, WeightedLayer):
-                mixed = self._mixed(mixing, signals, i)
-                carried = mixed[:, :, 0]  # (M, N, …)
-                if few:
-                    layer.accumulate(self.momentum, torch.cat([h.unsqueeze(2), t], dim=2), mixed, carried)
-                else:
-                    own = coefficients.view(*coefficients.shape, *(1,) * (h.ndim - 2))
-                    x = torch.addcmul(t, own, h.unsqueeze(2))
-                    layer.accumulate(self.momentum, x, signals[i], carried)
-            if layer is not self.layers[-1]:
-                t = layer.push(t)
-        self._descend(rate)
-        return Step(loss, penalty.value.mean(dim=1))
+    def _block(self, layers: list[Layer], weights: Tensor) -> Block:
+        return Block(layers, weights, self.kinds, self.directions, self.momentum, self.weight_decay)
 
-    def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int) -> Tensor:
-        """Combinations (M, N, c, r) of the rows at a weighted layer's output: (M, N, c, …).
+    def block_size(self, images: Tensor) -> int:
+        """How many members a step treats at once: blocks of nearly equal size that fit the memory.
 
-        They are formed above the activations and poolings that follow the layer, where the
-        rows are smallest, and the few combinations are then pulled through those.
+        Args:
+            images: (M, N, …), the batch.
         """
-        top = index
-        while top + 1 < len(self.layers) and not isinstance(self.layers[top + 1], WeightedLayer):
-            top += 1
-        rows = signals[top]
-        u = split(mixing @ rows.flatten(3), -1, rows.shape[3:])
-        for layer in reversed(self.layers[index + 1 : top + 1]):
-            u = layer.pull(u)
-        return u
+        largest = max(1, self._memory() // self.bytes_per_member(images))
+        return math.ceil(self.members / math.ceil(self.members / largest))
 
-    def _descend_plain(self, inputs: list[Tensor], signal: Tensor, rate: Tensor) -> None:
-        """Back-propagation without penalties: one row, the loss's own signal."""
-        u = signal.unsqueeze(2)
-        last_weighted = next(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightedLayer))
-        for i in range(len(self.layers) - 1, last_weighted - 1, -1):
-            layer = self.layers[i]
-            pulled = layer.pull(u) if i > last_weighted else u
-            if isinstance(layer, WeightedLayer):
-                layer.accumulate(self.momentum, inputs[i].unsqueeze(2), u, u.squeeze(2))
-            u = pulled
-        self._descend(rate)
+    def _memory(self) -> int:
+        if self.memory is None:
+            device = self.weights.device
+            on_cuda = device.type == "cuda"
+            self.memory = int(0.8 * torch.cuda.mem_get_info(device)[0]) if on_cuda else CPU_MEMORY
+        return self.memory
 
-    def _descend(self, rate: Tensor) -> None:
-        for layer in self.layers:
-            if isinstance(layer, WeightedLayer):
-                layer.descend(rate * self.weight_decay)
+    def bytes_per_member(self, images: Tensor) -> int:
+        """About what a step needs for one member beside its parameters.
+
+        Every layer holds an activation, a tangent, and r rows of signals, and makes as many
+        again on its way.
+        """
+        shape = tuple(images.shape[2:])
+        if shape not in self._sizes:
+            h = images.new_zeros(1, 1, *shape)
+            self._sizes[shape] = h.numel()
+            for layer in self.layers:
+                h = layer.part(slice(0, 1)).forward(h)
+                self._sizes[shape] += h.numel()
+        numbers = images.shape[1] * self._sizes[shape] * (2 + 2 * len(self.directions))
+        return numbers * self.weights.element_size()
 
     @torch.no_grad()
     def member(self, index: int, network: nn.Sequential) -> nn.Sequential:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+WORTH_THIRDS = 96
+"""From this width on, three products of a third's width are faster than one of the whole."""
+
 
 def split(x: Tensor, axis: int, sizes: Sequence[int]) -> Tensor:
     """One axis taken apart into several."""
     return torch.unflatten(x, axis, sizes)
+
+
+def symmetric_product(X: Tensor) -> Tensor:
+    """XᵀX for X (M, a, b), by thirds of b: what lies above the diagonal blocks is mirrored."""
+    b = X.shape[-1]
+    edges = [0, b // 3, 2 * b // 3, b] if b >= WORTH_THIRDS else [0, b]
+    A = X.new_empty(len(X), b, b)
+    for start, end in itertools.pairwise(edges):
+        below = X[..., start:end].mT @ X[..., :end]
+        A[:, start:end, :end] = below
+        A[:, :start, start:end] = below[..., :start].mT
+    return A
 
 
 def fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:

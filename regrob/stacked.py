@@ -11,6 +11,7 @@ space of logits, or one in the space of inputs, that travels with its example.
 
 from __future__ import annotations
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from regrob.errors import InputError
-from regrob.kernels import convolution_backward, fold, halve, split
+from regrob.kernels import convolution_backward, fold, halve, split, symmetric_product
 
 FEW_CHANNELS = 4
 """Below this many input channels oneDNN's transposed convolution is slow: 40 times at one channel."""
@@ -44,6 +45,17 @@ class Layer(ABC):
     @abstractmethod
     def push(self, t: Tensor) -> Tensor:
         """(M, N, r, inputs…) → (M, N, r, outputs…), the linear map."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The layer's state, by name, member by member."""
+        return {}
+
+    def part(self, members: slice) -> Layer:
+        """These members alone, with views of this layer's state."""
+        some = copy.copy(self)
+        for name, value in self.tensors().items():
+            setattr(some, name, value[members])
+        return some
 
 
 class WeightedLayer(Layer):
@@ -76,8 +88,8 @@ class WeightedLayer(Layer):
     def write(self, member: int, module: nn.Module) -> None:
         """Copy one member's parameters into a module."""
 
+    @override
     def tensors(self) -> dict[str, Tensor]:
-        """The layer's state, by name."""
         state = {"weight": self.weight, "weight_velocity": self.weight_velocity}
         if self.bias is not None and self.bias_velocity is not None:
             state |= {"bias": self.bias, "bias_velocity": self.bias_velocity}
@@ -125,6 +137,10 @@ class StackedLinear(WeightedLayer):
         self.weight_velocity.baddbmm_(inputs.flatten(1, 2).mT, signals.flatten(1, 2), beta=momentum)
         if self.bias_velocity is not None:
             self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=2)
+
+    def square(self) -> Tensor:
+        """WᵀW (M, outputs, outputs): the lengths and angles that rows u have once pulled, u WᵀW uᵀ."""
+        return symmetric_product(self.weight)
 
     @override
     def write(self, member: int, module: nn.Module) -> None:

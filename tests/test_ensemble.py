@@ -7,12 +7,12 @@ import torch
 from small_task import small_task
 from torch import Tensor, nn
 
-from regrob import networks
+from regrob import costs, networks
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.errors import InputError
 from regrob.gram import ORDER, dominant_eigenvector, gram_penalty
-from regrob.kernels import fold, halve
+from regrob.kernels import fold, halve, symmetric_product
 from regrob.local import local_map
 from regrob.penalties import PENALTIES
 from regrob.pullback import AutogradPullback, StackedPullback, pullback
@@ -62,6 +62,90 @@ def test_step_equals_double_backward(architecture: str, kind: str, classes: int)
     for m, network in enumerate(solos):
         by_double_backward(network, x[m], y[m], weights[m], steps=3)
         assert worst(network, ensemble.member(m, build(classes, 9))) < 1e-13
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "none"])
+def test_both_ways_through_the_first_layer_equal_double_backward(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """WᵀW, with few columns and with many, and rows pulled to the image."""
+    x = torch.rand(1, 7, 1, 6, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    y = torch.arange(7)[None] % 5
+    weights = torch.tensor([KINDS[kind]], dtype=torch.float64)
+    rate = torch.tensor(0.05, dtype=torch.float64)
+    solo = perceptron(5, 0)
+    by_double_backward(solo, x[0], y[0], weights[0], steps=3)
+    for square in (True, False):
+        monkeypatch.setattr("regrob.costs.square_pays", lambda *_, square=square: square)
+        ensemble = Ensemble([perceptron(5, 0)], weights)
+        for _ in range(3):
+            ensemble.step(x, y, rate)
+        assert worst(solo, ensemble.member(0, perceptron(5, 9))) < 1e-13
+
+
+def test_multiplications_are_counted_and_the_fewer_chosen() -> None:
+    """A LeNet-300-100: one row goes to the image, nine do not."""
+    assert not costs.square_pays(784, 300, 64, 1, 1)
+    assert costs.square_pays(784, 300, 64, 9, 1)
+    assert costs.square_pays(784, 300, 64, 10, 10)
+    for rows, f in [(1, 1), (2, 4), (9, 1), (10, 10)]:
+        assert costs.pulled(7, 5, 3, rows, f) == _count_pulled(7, 5, 3, rows, f)
+    assert costs.plain_step((7, 5, 2), 3) == 3 * (35 + 10 + 10 + 35 + 10)
+
+
+def _count_pulled(n: int, h: int, examples: int, rows: int, f: int) -> int:
+    """Shapes of the products, one by one."""
+    few = f + 1 < rows
+    back = (examples * rows, h, n)
+    gram = (examples * rows, n, rows)
+    forward = (examples * (f if few else rows), n, h)
+    gradient = (n, examples * (1 + f if few else rows), h)
+    return sum(a * b * c for a, b, c in (back, gram, forward, gradient))
+
+
+@pytest.mark.parametrize("architecture", BUILDERS)
+def test_blocks_of_members_end_where_the_whole_ensemble_ends(architecture: str) -> None:
+    x = torch.rand(5, 4, 1, 6, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    y = torch.randint(3, (5, 4), generator=torch.Generator().manual_seed(4))
+    weights = torch.rand(5, 4, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    rate = torch.tensor(0.05, dtype=torch.float64)
+
+    def run(memory: int | None) -> tuple[Ensemble, list[Tensor]]:
+        ensemble = Ensemble([BUILDERS[architecture](3, seed) for seed in range(5)], weights, memory=memory)
+        seen = [ensemble.step(x, y, rate) for _ in range(3)]
+        return ensemble, [torch.stack([s.loss, s.penalty]) for s in seen]
+
+    whole, expected = run(None)
+    assert whole.block_size(x) == 5
+    for size, sizes in [(1, 1), (2, 2), (4, 3)]:
+        split, seen = run(size * whole.bytes_per_member(x))
+        assert split.block_size(x) == sizes
+        for a, b in zip(whole.state().values(), split.state().values(), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-13)
+        torch.testing.assert_close(torch.stack(seen), torch.stack(expected), rtol=0, atol=1e-13)
+
+
+def test_blocks_bound_the_memory_of_a_step() -> None:
+    """What a step allocates on top, as torch's profiler sees it, grows with the block alone."""
+
+    def peak(memory: int) -> int:
+        ensemble = Ensemble([perceptron(3, m) for m in range(12)], torch.full((12, 4), 0.1), memory=memory)
+        x, y = torch.rand(12, 50, 1, 6, 6, dtype=torch.float64), torch.zeros(12, 50, dtype=torch.int64)
+        rate = torch.tensor(0.1, dtype=torch.float64)
+        with torch.profiler.profile(profile_memory=True) as seen:
+            ensemble.step(x, y, rate)
+        held = most = 0
+        for event in seen.profiler.kineto_results.events():  # type: ignore[union-attr]
+            if event.name() == "[memory]":
+                held += event.nbytes()
+                most = max(most, held)
+        return most
+
+    ensemble = Ensemble([perceptron(3, 0)], torch.full((1, 4), 0.1))
+    one = ensemble.bytes_per_member(torch.rand(1, 50, 1, 6, 6, dtype=torch.float64))
+    whole, blocks = peak(12 * one), peak(2 * one)
+    assert blocks < 0.3 * whole
+    assert 0.4 * 12 * one < whole < 1.2 * 12 * one
 
 
 def by_double_backward(network: nn.Module, x: Tensor, y: Tensor, weights: Tensor, *, steps: int) -> None:
@@ -186,6 +270,12 @@ def test_dominant_eigenvector_equals_eigh_even_when_eigenvalues_are_close() -> N
         u = dominant_eigenvector(B)
         assert abs(float(u @ B @ u) - 1.0) < 1e-7
     assert torch.isfinite(dominant_eigenvector(torch.zeros(3, 3))).all()
+
+
+@pytest.mark.parametrize("width", [5, 96, 100])
+def test_symmetric_product_equals_the_whole_one(width: int) -> None:
+    X = torch.randn(2, 7, width, dtype=torch.float64)
+    torch.testing.assert_close(symmetric_product(X), X.mT @ X, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3)])
