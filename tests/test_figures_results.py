@@ -1,0 +1,208 @@
+"""What the figures of results draw is what the tables say, on axes that can be compared."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from regrob import figures, figures_results, penalties, results
+from regrob.errors import InputError
+from regrob.statistics import mean_interval, paired_difference
+
+GRID = (0.01, 0.1, 1.6)
+SEEDS = 4
+METRICS = [
+    ("none", "accuracy"), ("none", "probability"), ("fgsm", "accuracy"), ("pgd", "accuracy"),
+    ("deepfool", "distance"), ("deepfool", "success"),
+    ("carlini-wagner", "distance"), ("carlini-wagner", "success"),
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Two networks, two penalties, random values; one seed and one whole setting diverged."""
+    random = np.random.default_rng(5)
+    rows = []
+    for n, network in enumerate(("lenet-300-100", "lenet-5")):
+        settings = [("reference", 0.0), ("none", 0.0)]
+        settings += [(name, w) for name in ("jacobian", "curvature") for w in GRID]
+        for penalty, weight in settings:
+            for seed in range(SEEDS):
+                gone = (penalty, weight) == ("jacobian", 1.6) and (network == "lenet-5" or seed == 2)
+                for attack, metric in METRICS:
+                    value = random.uniform(0.2, 0.6) + n * (metric == "distance")
+                    value = math.nan if gone else value
+                    rows.append(("f", "d", network, penalty, weight, seed, attack, metric, value))
+    return pd.DataFrame(rows, columns=list(results.COLUMNS))
+
+
+def panels(figure):
+    """Axes by (block, title), the success panels under their attack's name + " success"."""
+    found = {}
+    for number, block in enumerate(figure.subfigs):
+        shown = [axes for axes in block.axes if axes.axison]
+        titles = ["no attack", "FGSM", "PGD", "DeepFool", "Carlini–Wagner", "DF success", "CW success"]
+        assert len(shown) == len(titles)
+        assert [axes.get_title() for axes in shown[:5]] == titles[:5]
+        found |= {(number, title): axes for title, axes in zip(titles, shown, strict=True)}
+    return found
+
+
+def line_of(axes, label):
+    (line,) = (one for one in axes.lines if one.get_label() == label)
+    return np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+def cell(table, network, penalty, weight, attack, metric):
+    rows = table[(table["network"] == network) & (table["penalty"] == penalty)]
+    rows = rows[(rows["lambda"] == weight) & (rows["attack"] == attack) & (rows["metric"] == metric)]
+    return rows.sort_values("seed")["value"].to_numpy()
+
+
+PLACES = {
+    "no attack": ("none", "accuracy", 100), "FGSM": ("fgsm", "accuracy", 100),
+    "PGD": ("pgd", "accuracy", 100), "DeepFool": ("deepfool", "distance", 1),
+    "Carlini–Wagner": ("carlini-wagner", "distance", 1), "DF success": ("deepfool", "success", 100),
+    "CW success": ("carlini-wagner", "success", 100),
+}  # fmt: skip
+
+
+def test_every_point_is_the_mean_of_its_seeds(table):
+    found = panels(figures_results.figure_4(table))
+    for (number, title), axes in found.items():
+        network = ("lenet-300-100", "lenet-5")[number]
+        attack, metric, factor = PLACES[title]
+        for penalty in ("jacobian", "curvature"):
+            x, y = line_of(axes, figures_results.LOOKS[penalty].label)
+            assert tuple(x) == GRID
+            seeds = [cell(table, network, penalty, w, attack, metric) for w in GRID]
+            expected = [factor * np.nanmean(one) for one in seeds if not np.isnan(one).all()]
+            assert y[~np.isnan(y)] == pytest.approx(expected)
+        for penalty, label in (("none", "no penalty"), ("reference", "before fine-tuning")):
+            _, y = line_of(axes, label)
+            expected = factor * cell(table, network, penalty, 0.0, attack, metric).mean()
+            assert list(y) == pytest.approx([expected, expected])
+
+
+def test_bands_are_the_intervals(table):
+    axes = panels(figures_results.figure_4(table))[0, "PGD"]
+    values = cell(table, "lenet-300-100", "curvature", 0.1, "pgd", "accuracy") * 100
+    one = mean_interval(values)
+    corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
+    at = corners[np.isclose(corners[:, 0], 0.1)][:, 1]
+    assert any(np.isclose(at, max(one.low, 0)))
+    assert any(np.isclose(at, min(one.high, 100)))
+
+
+def test_axes_are_shared_within_an_attack_and_between_networks(table):
+    found = panels(figures_results.figure_5(table))
+    for names in (("FGSM", "PGD"), ("DeepFool", "Carlini–Wagner"), ("no attack",)):
+        limits = {found[number, name].get_ylim() for number in (0, 1) for name in names}
+        assert len(limits) == 1, names
+        (low, high) = next(iter(limits))
+        for number in (0, 1):
+            for name in names:
+                inside = found[number, name].dataLim.intervaly
+                assert low <= inside[0] and inside[1] <= high  # nothing is cut off
+    assert found[0, "FGSM"].get_xscale() == "log"
+
+
+def test_a_diverged_setting_is_a_cross_and_no_number(table):
+    found = panels(figures_results.figure_4(table))
+    for number in (0, 1):
+        x, _ = line_of(found[number, "PGD"], "_diverged")
+        assert list(x) == [1.6]
+    _, y = line_of(found[1, "PGD"], "Jacobian")
+    assert np.isnan(y[-1])
+    legend = next(axes for axes in figures_results.figure_4(table).subfigs[0].axes if not axes.axison)
+    assert "a seed diverged" in [text.get_text() for text in legend.get_legend().get_texts()]
+    whole = table[(table["penalty"] != "jacobian")]
+    axes = panels(figures_results.figure_4(whole))[0, "PGD"]
+    assert "_diverged" not in [line.get_label() for line in axes.lines]
+
+
+def test_figure_2_draws_two_penalties_and_one_network_may_be_chosen(table):
+    both = table.copy()
+    twin = table[table["penalty"] == "jacobian"].assign(penalty="cross-lipschitz")
+    both = pd.concat([both, twin])
+    figure = figures_results.figure_2(both, ["lenet-5"])
+    assert len(figure.subfigs) == 1
+    assert figure.subfigs[0].get_suptitle() == "LeNet-5, 4 seeds"
+    labels = {line.get_label() for line in figure.subfigs[0].axes[0].lines}
+    assert {"Jacobian", "cross-Lipschitz"} <= labels
+    assert "curvature" not in labels
+    with pytest.raises(InputError, match="no penalty 'cross-lipschitz'"):
+        figures_results.figure_2(table)
+    with pytest.raises(InputError, match="no network 'vgg'"):
+        figures_results.figure_6(table, ["vgg"])
+
+
+def test_the_figure_fits_a_phone(table):
+    # 390 CSS pixels for 6.4 inches: 12-point letters are ten pixels high.
+    figure = figures_results.figure_7(table)
+    width = figure.get_size_inches()[0]
+    sizes = [text.get_fontsize() for block in figure.subfigs for text in block.findobj(mpl.text.Text)
+             if text.get_text()]  # fmt: skip
+    with figures.style():
+        assert min(sizes) / 72 * 390 / width >= 8
+
+
+def test_the_difference_is_paired(table):
+    figure = figures_results.difference_figure(table, "jacobian", "curvature", "lenet-300-100")
+    first = next(axes for axes in figure.axes if axes.get_title() == "PGD")
+    points = next(line for line in first.lines if line.get_marker() == "s")
+    pair = [cell(table, "lenet-300-100", p, 0.01, "pgd", "accuracy") for p in ("jacobian", "curvature")]
+    one = paired_difference(*pair).times(100)
+    assert points.get_ydata()[0] == pytest.approx(one.mean)
+    (bar,) = first.collections
+    assert bar.get_segments()[0][:, 1] == pytest.approx([one.low, one.high])
+
+
+def test_exchange_leaves_out_what_diverged(table):
+    measures = (figures_results.PGD, figures_results.DEEPFOOL)
+    figure = figures_results.exchange(
+        table, "lenet-300-100", figures_results.CONFIDENCE, measures, ["jacobian"]
+    )
+    x, y = line_of(figure.axes[0], "Jacobian")
+    assert len(x) == 3  # none, and two of three weights
+    assert x[0] == pytest.approx(cell(table, "lenet-300-100", "none", 0.0, "none", "probability").mean())
+    assert y[2] == pytest.approx(
+        100 * cell(table, "lenet-300-100", "jacobian", 0.1, "pgd", "accuracy").mean()
+    )
+
+
+def test_the_description_is_computed(table):
+    text = figures_results.describe(table)
+    best = max(
+        (cell(table, "lenet-5", p, w, "pgd", "accuracy").mean() * 100, p, w)
+        for p in ("jacobian", "curvature") for w in GRID
+        if not np.isnan(cell(table, "lenet-5", p, w, "pgd", "accuracy")).all()
+    )  # fmt: skip
+    part = text.split("LeNet-5")[1]
+    line = next(one for one in part.splitlines() if "PGD" in one)
+    assert f"highest {best[0]:.1f}" in line
+    assert f"λ = {best[2]:g}); lowest" in line
+    assert "Jacobian, λ = 1.6: 1 of its seeds diverged" in text.split("LeNet-5")[0]
+    assert "Jacobian, λ = 1.6: 4 of its seeds diverged" in part
+
+
+def test_every_penalty_and_reference_has_a_look_of_its_own():
+    looks = figures_results.LOOKS
+    assert set(looks) == {"none", "reference", "adversarial-training", *penalties.PENALTIES}
+    for part in ("label", "colour", "linestyle", "marker"):
+        values = [str(getattr(look, part)) for look in looks.values()]
+        assert len(set(values)) == len(values), part
