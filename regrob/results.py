@@ -82,3 +82,37 @@ def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
             f"{csv.name} must have the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}"
         )
     return table, json.loads(sidecar.read_text(encoding="utf-8"))
+
+
+def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[str, str]:
+    """Where a network's numbers come from, each fact as a short text for the prose of a page.
+
+    Raises:
+        DataError: the results are of other networks.
+    """
+    if network not in sidecar["networks"]:
+        raise DataError(f"no result of {network}; there are {', '.join(sidecar['networks'])}")
+    spent = sidecar["networks"][network]
+    made = sidecar["made_by"]
+
+    def listed(key: str) -> str:
+        found = [str(one[key]) for one in made if one.get(key)]
+        return ", ".join(dict.fromkeys(sorted(found))) or "not recorded"
+
+    def count(images: int | None) -> str:
+        return "the whole test set" if images is None else f"{images} test images"
+
+    tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
+    return {
+        "preset": str(sidecar["preset"]),
+        "seeds": str(spent["seeds"]),
+        "reference": f"{spent['reference']:,}".replace(",", " "),
+        "fine-tuning": f"{spent['fine_tuning']:,}".replace(",", " "),
+        "weights": ", ".join(f"{weight:g}" for weight in tried),
+        "images": count(spent["images"]),
+        "distance-images": count(spent["distance_images"]),
+        "device": listed("device"),
+        "date": listed("date"),
+        "commit": listed("commit"),
+        "hours": f"{sidecar['seconds'] / 3600:.1f}",
+    }

@@ -204,3 +204,66 @@ def differences(
                 )
     names = ["network", "lambda", "attack", "metric", "mean", "low", "high", "count", "dropped"]
     return pd.DataFrame(found, columns=names)
+
+
+Measured = tuple[str, str]
+"""Attack and metric."""
+
+
+def chosen(
+    table: pd.DataFrame,
+    network: str,
+    penalty: str,
+    aim: Measured,
+    *,
+    within: float = math.inf,
+    keep: Measured = ("none", "accuracy"),
+) -> tuple[NDArray[np.float64], list[float]]:
+    """A penalty at its best λ, where nothing that chooses is also what is scored.
+
+    For each seed the other seeds choose: the λ with the largest mean of `aim`, among those
+    whose mean of `keep` is at most `within` below its mean without a penalty. The seed's own
+    value at that λ is reported. λ = 0 is among the candidates; a λ at which a seed diverged is not.
+
+    Returns:
+        one value of `aim` a seed, and the λ chosen for each.
+
+    Raises:
+        InputError: fewer than two seeds, or a setting that the table lacks.
+    """
+    settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
+    score = np.stack([values(table, network, *s, *aim) for s in settings])  # (settings, seeds)
+    kept = np.stack([values(table, network, *s, *keep) for s in settings])
+    if score.shape[1] < 2:
+        raise InputError("to choose by the other seeds takes at least two seeds, got one")
+    found, weights = [], []
+    for seed in range(score.shape[1]):
+        others = np.arange(score.shape[1]) != seed
+        mean, cost = score[:, others].mean(axis=1), kept[:, others].mean(axis=1)
+        allowed = (cost >= cost[0] - within) & ~np.isnan(score).any(axis=1)
+        best = int(np.argmax(np.where(allowed, mean, -np.inf)))
+        found.append(score[best, seed])
+        weights.append(settings[best][1])
+    return np.array(found), weights
+
+
+def at_equal(
+    table: pd.DataFrame, network: str, penalty: str, across: Measured, aim: Measured, at: float
+) -> NDArray[np.float64]:
+    """`aim` where `across` has a given value, on each seed's line through its settings.
+
+    The line runs from λ = 0 through the penalty's λ in ascending order, straight between two
+    of them; its first crossing counts. NaN for a seed whose line does not reach the value.
+    """
+    settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
+    x = np.stack([values(table, network, *s, *across) for s in settings], axis=1)  # (seeds, settings)
+    y = np.stack([values(table, network, *s, *aim) for s in settings], axis=1)
+    found = np.full(len(x), np.nan)
+    for seed in range(len(x)):
+        for i in range(len(settings) - 1):
+            before, after = x[seed, i] - at, x[seed, i + 1] - at
+            if before * after <= 0 and before != after:
+                share = before / (before - after)
+                found[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]
+                break
+    return found

@@ -143,3 +143,55 @@ def test_summary_has_one_line_a_setting(two_penalties):
     assert found.loc[("jacobian", 0.1), "mean"] == pytest.approx(0.6)
     one = mean_interval([0.5, 0.6, 0.7])
     assert found.loc[("jacobian", 0.1), "low"] == pytest.approx(one.low)
+
+
+def chain(values_of, weights=(0.1, 1.0, 10.0), seeds=3):
+    """Rows of none and of one penalty: values_of(λ, seed) gives PGD and benign accuracy."""
+    rows = []
+    for seed in range(seeds):
+        for weight in (0.0, *weights):
+            name = "jacobian" if weight else "none"
+            robust, benign = values_of(weight, seed)
+            rows += [(name, weight, seed, "pgd", "accuracy", robust)]
+            rows += [(name, weight, seed, "none", "accuracy", benign)]
+    return table(rows)
+
+
+def test_the_best_weight_within_a_price():
+    gain = {0.0: (0.1, 0.99), 0.1: (0.5, 0.988), 1.0: (0.8, 0.98), 10.0: (0.9, 0.7)}
+    flat = chain(lambda weight, seed: gain[weight])
+    for within, best in ((math.inf, 10.0), (0.02, 1.0), (0.005, 0.1), (0.001, 0.0)):
+        found, weights = statistics.chosen(flat, "net", "jacobian", ("pgd", "accuracy"), within=within)
+        assert weights == [best] * 3
+        assert found == pytest.approx([gain[best][0]] * 3)
+
+
+def test_a_seed_does_not_choose_for_itself():
+    # Each seed is lucky at a weight of its own; picking by one's own luck would score 0.9.
+    lucky = (0.1, 1.0, 10.0)
+    table_ = chain(lambda weight, seed: (0.9 if lucky[seed] == weight else 0.1, 0.99))
+    found, weights = statistics.chosen(table_, "net", "jacobian", ("pgd", "accuracy"))
+    assert all(weight != lucky[seed] for seed, weight in enumerate(weights))
+    assert found == pytest.approx([0.1] * 3)
+
+
+def test_a_weight_where_a_seed_diverged_is_not_chosen():
+    table_ = chain(lambda weight, seed: (math.nan if (weight, seed) == (10.0, 1) else weight, 0.99))
+    _, weights = statistics.chosen(table_, "net", "jacobian", ("pgd", "accuracy"))
+    assert weights == [1.0] * 3
+    with pytest.raises(InputError, match="two seeds"):
+        statistics.chosen(chain(lambda *_: (1, 1), seeds=1), "net", "jacobian", ("pgd", "accuracy"))
+
+
+def test_at_equal_reads_off_each_seeds_line():
+    gain = {0.0: (0.1, 0.9), 0.1: (0.3, 0.8), 1.0: (0.7, 0.4), 10.0: (0.9, 0.2)}
+    table_ = chain(lambda weight, seed: gain[weight])
+
+    def read(at):
+        args = ("net", "jacobian", ("none", "accuracy"), ("pgd", "accuracy"))
+        return statistics.at_equal(table_, *args, at)
+
+    assert read(0.8) == pytest.approx([0.3] * 3)
+    assert read(0.6) == pytest.approx([0.5] * 3)
+    assert np.isnan(read(0.1)).all()
+    assert np.isnan(read(0.95)).all()
