@@ -314,3 +314,19 @@ def describe(table: pd.DataFrame) -> str:
             if count:
                 lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}: {count} of its seeds diverged")
     return "\n".join(lines)
+
+
+def scoreboard(found: pd.DataFrame, first: str) -> str:
+    """The verdicts of `statistics.duels` as a small table of signs: rows λ, columns rival and attack."""
+    signs = {"higher": "+", "lower": "−", "open": "·"}
+    measures = {(m.attack, m.metric): m.title for m in ROBUST}
+    shown = {measures[key]: key for key in zip(found["attack"], found["metric"], strict=True)}
+    lines = [f"{LOOKS[first].label} against …: + it is higher, − lower, · not decided"]
+    for rival, rows in found.groupby("rival", sort=False):
+        lines.append(f"  {LOOKS[str(rival)].label}")
+        lines.append("    " + "λ".rjust(8) + "".join(title.rjust(16) for title in shown))
+        for weight, part in rows.groupby("lambda"):
+            by_key = dict(zip(zip(part["attack"], part["metric"], strict=True), part["verdict"], strict=True))
+            cells = "".join(signs[by_key[key]].rjust(16) for key in shown.values())
+            lines.append(f"    {float(str(weight)):8g}{cells}")
+    return "\n".join(lines)

@@ -267,3 +267,35 @@ def at_equal(
                 found[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]
                 break
     return found
+
+
+def duels(
+    table: pd.DataFrame,
+    network: str,
+    first: str,
+    rivals: Iterable[str],
+    measures: Iterable[Measured],
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """One penalty against each rival, at every λ that both have, with intervals that hold together.
+
+    With m comparisons each interval is taken at 1 − (1 − level)/m, so that all hold at once
+    with the probability `level`, however the comparisons depend on each other (Bonferroni).
+
+    Returns:
+        the columns of `differences`, and rival, and verdict: "higher" or "lower" where the
+        interval of first − rival leaves zero out, else "open".
+    """
+    import pandas as pd
+
+    here = table[table["network"] == network]
+    rivals, measures = list(rivals), list(measures)
+    own = set(weights_of(here, network, first))
+    count = len(measures) * sum(len(own & set(weights_of(here, network, rival))) for rival in rivals)
+    if not count:
+        raise InputError(f"{first} shares no λ with {', '.join(rivals) or 'nobody'} for {network}")
+    strict = 1 - (1 - level) / count
+    parts = [differences(here, first, rival, measures, strict).assign(rival=rival) for rival in rivals]
+    found = pd.concat(parts, ignore_index=True)
+    found["verdict"] = np.select([found["low"] > 0, found["high"] < 0], ["higher", "lower"], "open")
+    return found

@@ -206,3 +206,30 @@ def test_every_penalty_and_reference_has_a_look_of_its_own():
     for part in ("label", "colour", "linestyle", "marker"):
         values = [str(getattr(look, part)) for look in looks.values()]
         assert len(set(values)) == len(values), part
+
+
+def test_the_scoreboard_shows_each_verdict_in_its_place():
+    rows = [
+        ("net", w, *m, 0.0, 0.0, 0.0, 3, 0, "jacobian", v)
+        for w, v in ((0.1, "higher"), (1.6, "open"))
+        for m in (("pgd", "accuracy"), ("deepfool", "distance"))
+    ]
+    names = [
+        "network",
+        "lambda",
+        "attack",
+        "metric",
+        "mean",
+        "low",
+        "high",
+        "count",
+        "dropped",
+        "rival",
+        "verdict",
+    ]
+    found = pd.DataFrame(rows, columns=names)
+    found.loc[3, "verdict"] = "lower"
+    lines = figures_results.scoreboard(found, "curvature").splitlines()
+    assert lines[2].split() == ["λ", "PGD", "DeepFool"]
+    assert lines[3].split() == ["0.1", "+", "+"]
+    assert lines[4].split() == ["1.6", "·", "−"]

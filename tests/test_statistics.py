@@ -195,3 +195,44 @@ def test_at_equal_reads_off_each_seeds_line():
     assert read(0.6) == pytest.approx([0.5] * 3)
     assert np.isnan(read(0.1)).all()
     assert np.isnan(read(0.95)).all()
+
+
+def test_duels_hold_together():
+    random = np.random.default_rng(1)
+    rows = []
+    for seed in range(6):
+        for weight in (0.1, 1.0):
+            base = random.normal()
+            rows += [("jacobian", weight, seed, "pgd", "accuracy", base)]
+            rows += [("curvature", weight, seed, "pgd", "accuracy", base + weight + random.normal() / 50)]
+            rows += [("input-gradient", weight, seed, "pgd", "accuracy", base + random.normal())]
+    found = statistics.duels(
+        table(rows), "net", "curvature", ("jacobian", "input-gradient"), [("pgd", "accuracy")]
+    )
+    assert len(found) == 4
+    jacobian = found[found["rival"] == "jacobian"].set_index("lambda")
+    assert list(jacobian["verdict"]) == ["higher", "higher"]
+    pair = [
+        statistics.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")
+    ]
+    one = paired_difference(*pair, 1 - 0.05 / 4)
+    assert jacobian.loc[0.1, "low"] == pytest.approx(one.low)
+    other = statistics.duels(table(rows), "net", "jacobian", ("curvature",), [("pgd", "accuracy")])
+    assert list(other["verdict"]) == ["lower", "lower"]
+    with pytest.raises(InputError, match="shares no λ"):
+        statistics.duels(table(rows), "net", "curvature", ("cross-lipschitz",), [("pgd", "accuracy")])
+
+
+def test_twenty_duels_without_a_difference_seldom_name_a_winner():
+    random = np.random.default_rng(2)
+    named = 0
+    for _ in range(10):
+        rows = [
+            (name, weight, seed, "pgd", "accuracy", random.normal())
+            for name in ("a", "b")
+            for weight in range(1, 21)
+            for seed in range(5)
+        ]
+        found = statistics.duels(table(rows), "net", "a", ("b",), [("pgd", "accuracy")])
+        named += bool((found["verdict"] != "open").any())
+    assert named <= 2  # twenty intervals at 95 % each would name one in six or seven of ten
