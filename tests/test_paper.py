@@ -1,0 +1,138 @@
+"""The paper's numbers beside ours, and the small experiments that ask why they differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from regrob import data, hypotheses, paper
+from regrob.attacks import fgsm
+from regrob.ensemble import Ensemble
+from regrob.errors import DataError, InputError
+from regrob.gram import ORDER
+from regrob.networks import mlp
+from regrob.paper import STATED, Stated, readings, verdict
+from regrob.protocol import FIGURES
+from regrob.statistics import Interval
+
+THEIRS = Stated("here", "accuracy", "mnist-1-7", "lenet-5", "none", "accuracy", 50.0, 1.0)
+
+
+def interval(mean: float, half: float) -> Interval:
+    return Interval(mean, mean - half, mean + half, 10)
+
+
+def test_a_deviation_of_one_run_is_narrower_than_an_error_of_the_mean() -> None:
+    narrow, wide = readings(THEIRS)
+    assert narrow == pytest.approx(2.262157 / math.sqrt(10))
+    assert wide == pytest.approx(2.262157)
+    assert readings(dataclasses.replace(THEIRS, spread=None)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "half", "word"),
+    [
+        (50.0, 0.1, "agrees"),
+        (50.7, 0.1, "agrees"),
+        (51.5, 0.1, "open"),
+        (53.0, 0.1, "differs"),
+        (53.0, 4.0, "agrees"),  # ours says too little to differ
+        (47.0, 0.1, "differs"),
+        (50.0, math.nan, "open"),  # one seed carries nothing
+    ],
+)
+def test_the_verdict_asks_both_readings(mean: float, half: float, word: str) -> None:
+    assert verdict(THEIRS, interval(mean, half)) == word
+
+
+def test_each_stated_number_is_one_that_a_sweep_measures() -> None:
+    for stated in STATED:
+        assert any(
+            figure.dataset == stated.dataset and stated.network in figure.networks
+            for figure in FIGURES.values()
+        )
+        assert stated.attack in ("none", "fgsm", "pgd")
+        assert 0 < stated.value < 100
+        assert stated.spread is not None
+    assert len({(s.dataset, s.network, s.attack) for s in STATED}) == len(STATED) == 8
+
+
+def small(seeds: int = 2) -> Ensemble:
+    built = [mlp((784, 8, 2), generator=torch.Generator().manual_seed(seed)) for seed in range(seeds)]
+    return Ensemble(built, torch.zeros(seeds, len(ORDER)))
+
+
+def test_accuracy_under_attack_is_each_members_own() -> None:
+    task = data.one_versus_seven("embedded")
+    x, y = task.test_images[:40], task.test_labels[:40]
+    ensemble = small()
+    found = hypotheses.under_attack(ensemble, lambda f, a, b: fgsm(f, a, b, epsilon=0.02), x, y)
+    for member, accuracy in enumerate(found):
+        alone = ensemble.member(member, mlp((784, 8, 2)))
+        assert accuracy == pytest.approx(1 - fgsm(alone, x, y, epsilon=0.02).success_rate)
+    assert found[0] != found[1]
+
+
+def test_without_biases_nu_gamma_is_the_margin() -> None:
+    task = data.one_versus_seven("embedded")
+    x, y = task.train_images[:50], task.train_labels[:50]
+    built = [mlp((784, 8, 2), bias=False, generator=torch.Generator().manual_seed(0))]
+    ensemble = Ensemble(built, torch.zeros(1, len(ORDER)))
+    z = built[0](x).detach().double()
+    margin = (z[:, 0] - z[:, 1]).abs()
+    found = hypotheses.confidence(ensemble, x, y)
+    assert found["νγ, mean"][0] == pytest.approx(float(margin.mean()), rel=1e-5)
+    assert found["νγ, largest"][0] == pytest.approx(float(margin.max()), rel=1e-5)
+    assert found["νγ below 1.28"][0] == pytest.approx(float((margin <= 1.2784645).double().mean()))
+    loss = torch.nn.functional.cross_entropy(z, y)
+    assert found["loss, mean"][0] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REGROB_DATA", raising=False)
+    monkeypatch.setattr(hypotheses, "ATTACKED", 20)
+    runs = {
+        "training": hypotheses.training(seeds=1, milestones=(0, 250)),
+        "protocol": hypotheses.protocol(seeds=1, iterations=3),
+        "convolutions": hypotheses.convolutions(seeds=1, iterations=2),
+        "curvature": hypotheses.curvature(seeds=1, reference=20, iterations=3),
+        "large": hypotheses.large(weights=(1.6, 1e9), reference=3, iterations=6),
+        "large-lenet-5": hypotheses.large_lenet_5(weights=(1e9,), reference=1, iterations=4),
+    }
+    assert set(runs) == set(hypotheses.TESTS)
+    found = {name: list(rows) for name, rows in runs.items()}
+    for rows in found.values():
+        assert all(len(row) == 7 for row in rows)
+        assert len({row[:6] for row in rows}) == len(rows)
+    at = {(row[2], row[5]): row[6] for row in found["large"]}
+    assert at["jacobian, λ = 1.6", "diverged at"] == -1
+    assert at["jacobian, λ = 1e+09", "diverged at"] > 0
+    assert ("jacobian, λ = 1e+09", "νγ, mean") not in at  # what diverged has no numbers
+    assert next(row[6] for row in found["large-lenet-5"] if row[5] == "diverged at") > 0
+    trained = {(row[3], row[5]): row[6] for row in found["training"]}
+    assert trained[250, "accuracy"] > trained[0, "accuracy"]
+    assert trained[250, "pgd, no clipping"] <= trained[250, "pgd"]
+
+
+def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
+    row = ("mnist-1-7", "lenet-5", "as trained", 0, 0, "accuracy", 0.5)
+    paper.store(tmp_path, "one", [row], 1.0)
+    paper.store(tmp_path, "two", [row], 2.0)
+    paper.store(tmp_path, "one", [(*row[:6], 0.75)], 3.0)
+    table, facts = paper.read(tmp_path)
+    assert table.set_index("test")["value"].to_dict() == {"one": 0.75, "two": 0.5}
+    assert facts["one"]["seconds"] == 3.0
+    assert facts["two"]["made_by"]["torch"]
+
+
+def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match=r"paper\.csv and paper\.json not found"):
+        paper.read(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["paper", "nonsense", "--out", str(tmp_path)])
+    with pytest.raises(InputError, match="no test is called 'nonsense'"):
+        paper.main()
