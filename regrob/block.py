@@ -20,7 +20,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from regrob import costs
 from regrob.gram import gram_penalty
@@ -70,8 +69,9 @@ class Block:
             h = layer.forward(h)
         z = h
         log_p = torch.log_softmax(z, dim=-1)
-        residual = log_p.exp() - functional.one_hot(y, z.shape[-1]).to(z)
-        loss = -log_p.gather(-1, y[..., None]).mean(dim=(1, 2))
+        own = log_p.gather(-1, y[..., None])
+        loss = -own.mean(dim=(1, 2))
+        residual = log_p.exp().scatter_(-1, y[..., None], torch.expm1(own))  # p − e_y
         scale = rate / z.shape[1]
         if not self.kinds:
             self._propagate(inputs, residual * scale)
@@ -119,15 +119,15 @@ class Block:
             self._first_gradient(self._linear(first), inputs[first], mixing @ u, factor, u, scale)
         for i in range(last + 1, len(self.layers)):
             layer, h = self.layers[i], inputs[i]
-            if isinstance(layer, WeightedLayer):
+            if isinstance(layer, WeightedLayer) and few:
                 mixed = self._mixed(mixing, signals, i)
-                carried = mixed[:, :, 0]  # (M, N, …)
-                if few:
-                    layer.accumulate(self.momentum, torch.cat([h.unsqueeze(2), t], dim=2), mixed, carried)
-                else:
-                    own = coefficients.view(*coefficients.shape, *(1,) * (h.ndim - 2))
-                    x = torch.addcmul(t, own, h.unsqueeze(2))
-                    layer.accumulate(self.momentum, x, signals[i], carried)
+                x = torch.cat([h.unsqueeze(2), t], dim=2)
+                layer.accumulate(self.momentum, x, mixed, mixed[:, :, 0])
+            elif isinstance(layer, WeightedLayer):
+                x = torch.addcmul(
+                    t, coefficients.view(*coefficients.shape, *(1,) * (h.ndim - 2)), h.unsqueeze(2)
+                )
+                layer.accumulate(self.momentum, x, signals[i], self._carried(coefficients, signals, i))
             if layer is not self.layers[-1]:
                 t = layer.push(t)
         return found.value.mean(dim=1)
@@ -161,6 +161,12 @@ class Block:
             layer.accumulate(self.momentum, x, mixed, carried)
             columns = (factor.mT @ u).flatten(1, 2)  # (M, N·f, h)
             layer.weight_velocity.baddbmm_(layer.weight, 2 * scale * symmetric_product(columns))
+
+    def _carried(self, coefficients: Tensor, signals: list[Tensor], index: int) -> Tensor:
+        """The loss's signal at a weighted layer's output, per example or summed over them already."""
+        if isinstance(self.layers[index], StackedLinear):
+            return torch.bmm(coefficients.flatten(1).unsqueeze(1), signals[index].flatten(1, 2))
+        return self._mixed(coefficients.unsqueeze(2), signals, index)[:, :, 0]
 
     def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int) -> Tensor:
         """Combinations (M, N, c, r) of the rows at a weighted layer's output: (M, N, c, …).

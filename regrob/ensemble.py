@@ -18,8 +18,8 @@ from regrob.gram import ORDER
 from regrob.local import LocalMap
 from regrob.stacked import Layer, WeightedLayer, stack
 
-CPU_MEMORY = 128 * 2**20
-"""Larger blocks gain nothing on a processor: activations leave its caches, and fresh pages cost time."""
+CPU_MEMORY = 64 * 2**20
+"""Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
 
 
 class Ensemble:

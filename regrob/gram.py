@@ -38,11 +38,13 @@ def dominant_eigenvector(B: Tensor, *, squarings: int = 14) -> Tensor:
     top eigenspace. Unlike `eigh` this runs inside a CUDA graph. Where two eigenvalues agree
     to four digits the result may mix their vectors; ‖B u‖ is then still right to eight.
     """
-    power = B
-    for _ in range(squarings):
-        size = power.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
-        power = power / size.clamp_min(torch.finfo(B.dtype).tiny)
-        power = power @ power
+    power = B.reshape(-1, *B.shape[-2:])
+    for squaring in range(squarings):
+        if squaring % 3 == 0:  # the top eigenvalue is then between K⁻⁸ and 1: far from underflow
+            size = power.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[:, None, None]
+            power = power / size.clamp_min(torch.finfo(B.dtype).tiny)
+        power = torch.bmm(power, power)
+    power = power.view_as(B)
     best = power.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
     index = best[..., None, None].expand(*power.shape[:-1], 1)
     vector = power.gather(-1, index).squeeze(-1)

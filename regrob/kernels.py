@@ -29,6 +29,11 @@ def symmetric_product(X: Tensor) -> Tensor:
     return A
 
 
+def channels_innermost(x: Tensor) -> Tensor:
+    """(M, B, C, H, W), stored as (M, B, H, W, C): oneDNN's convolutions are up to twice as fast so."""
+    return x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+
+
 def fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:
     """The transposed convolution of u (B, outputs, H', W') as one product and k·k shifted sums."""
     height, width = u.shape[-2:]

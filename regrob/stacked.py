@@ -22,7 +22,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from regrob.errors import InputError
-from regrob.kernels import convolution_backward, fold, halve, split, symmetric_product
+from regrob.kernels import channels_innermost, convolution_backward, fold, halve, split, symmetric_product
 
 FEW_CHANNELS = 4
 """Below this many input channels oneDNN's transposed convolution is slow: 40 times at one channel."""
@@ -81,7 +81,7 @@ class WeightedLayer(Layer):
             momentum: Caffe's 0.9.
             inputs: (M, N, r, inputs…).
             signals: (M, N, r, outputs…).
-            bias_signals: (M, N, outputs…), what reaches the biases.
+            bias_signals: (M, N, outputs…), what reaches the biases, to be summed over N.
         """
 
     @abstractmethod
@@ -166,10 +166,15 @@ class StackedConvolution(WeightedLayer):
     def _by_member(self, x: Tensor, operator: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
         """Apply operator(x, weight, groups) to each member's (B, C, H, W), or to all at once."""
         if x.device.type == "cpu":
-            return torch.stack([operator(x[m], self.weight[m], 1) for m in range(x.shape[0])])
+            pairs = zip(self._laid_out(x), self._laid_out(self.weight), strict=True)
+            found = [operator(*pair, 1) for pair in pairs]
+            return torch.stack(found) if len(x) > 1 else found[0].unsqueeze(0)
         wide = x.transpose(0, 1).flatten(1, 2)  # (B, M·C, H, W)
         out = operator(wide, self.weight.flatten(0, 1), len(x))
         return split(out, 1, (len(x), -1)).transpose(0, 1)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x if self.weight.shape[2] < FEW_CHANNELS else channels_innermost(x)
 
     def _linear(self, x: Tensor) -> Tensor:
         """(M, B, C, H, W) → (M, B, C', H', W'), without the bias."""
@@ -201,7 +206,8 @@ class StackedConvolution(WeightedLayer):
         x, u = inputs.flatten(1, 2), signals.flatten(1, 2)
         self.weight_velocity.mul_(momentum)
         if x.device.type == "cpu":
-            for m in range(x.shape[0]):
+            x, u = self._laid_out(x), self._laid_out(u)
+            for m in range(len(x)):
                 self.weight_velocity[m] += convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
         else:
             wide_x, wide_u = x.transpose(0, 1).flatten(1, 2), u.transpose(0, 1).flatten(1, 2)
@@ -325,18 +331,16 @@ def stack(networks: Sequence[nn.Sequential]) -> list[Layer]:
         elif isinstance(first, nn.Flatten):
             layers.append(StackedFlatten())
         else:
-            raise InputError(
-                f"{type(first).__name__} has no stacked form; train such networks one by one, "
-                "with regrob.training.train"
-            )
+            name = type(first).__name__
+            raise InputError(f"{name} has no stacked form; train it alone, with regrob.training.train")
     return _pool_first(layers)
 
 
 def _pool_first(layers: list[Layer]) -> list[Layer]:
     """Swap each rectifier with a max-pool after it: max(σ(h)) = σ(max(h)) for a rising σ.
 
-    The rectifier then handles the pooled quarter. Nothing changes in z or V: where every
-    entry of a window is rectified to zero, so is the entry that the pool now picks.
+    It then handles the pooled quarter. Nothing changes in z or V: where every entry of a
+    window is rectified to zero, so is the entry that the pool now picks.
     """
     swapped = list(layers)
     for i, (first, second) in enumerate(itertools.pairwise(layers)):

@@ -29,7 +29,7 @@ def perceptron(classes: int, seed: int) -> nn.Sequential:
 
 def convolution(classes: int, seed: int) -> nn.Sequential:
     network = nn.Sequential(
-        nn.Conv2d(1, 3, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(3, 4, 2), nn.Flatten(),
+        nn.Conv2d(1, 5, 2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(5, 4, 2), nn.Flatten(),
         nn.Linear(4, 6, bias=False), nn.LeakyReLU(0.2), nn.Linear(6, classes),
     )  # fmt: skip
     networks.initialise_caffe(network, torch.Generator().manual_seed(seed))
