@@ -4,36 +4,22 @@ Four numbers are known at the image itself, before any attack: ‖r*‖₂, the 
 quadratic model's boundary; d, that to the affine classifier's; the distance to the nearest
 kink, where both stop being the network; and the smaller of the last two, which no mistake
 can undercut. An attack's distance is an upper bound of the same quantity from the far side.
-
-    python -m regrob.predictions SHARDS … --out book/results
-
-measures the networks that a sweep has trained (SHARDS is its folder of shards).
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
-import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from regrob import checkpoint, probability, properties, radii, results
+from regrob import probability, properties, radii
 from regrob.attacks import boundary_projection, carlini_wagner, deepfool
 from regrob.certificates import edge_distance
-from regrob.ensemble import Ensemble
-from regrob.errors import DataError, InputError
+from regrob.errors import InputError
 from regrob.exact_radius import exact_perturbation_l2
-from regrob.gram import ORDER
 from regrob.local import ACTIVATIONS, check_labels, local_map
-from regrob.networks import NETWORKS
-from regrob.protocol import TASKS
-from regrob.sweep import balanced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -188,7 +174,7 @@ def summary(table: pd.DataFrame) -> list[tuple[str, str, str, float]]:
     rows += [("median", name, "", float(table[name].median())) for name in INGREDIENTS]
     rows += [("mean", name, "", float(table[name].mean())) for name in ("stays", "switched", "fools")]
     for name in PREDICTIONS:
-        for attack in ATTACKS:
+        for attack in ATTACKS if name in ("radius", "margin") else ATTACKS[-1:]:
             pair = table[[name, attack]].dropna()
             first, second = pair[name], pair[attack]
             rows.append(("rank", name, attack, float(first.corr(second, method="spearman"))))
@@ -196,127 +182,3 @@ def summary(table: pd.DataFrame) -> list[tuple[str, str, str, float]]:
             rows.append(("ratio", name, attack, float((first / second).median())))
             rows.append(("exceeds", name, attack, float((first > second * (1 + 1e-4)).mean())))
     return rows
-
-
-COLUMNS = ("dataset", "network", "penalty", "lambda", "seed", "measure", "prediction", "attack", "value")
-
-
-def trained(folder: Path) -> tuple[dict[str, Any], list[nn.Sequential]] | None:
-    """A finished shard's specification and its networks that did not diverge; None if unfinished."""
-    facts = checkpoint.read_json(folder / "rows.json")
-    saved = None if facts is None else checkpoint.load(folder)
-    if facts is None or saved is None:
-        return None
-    spec = facts["spec"]
-    classes = len(TASKS[spec["dataset"]]().classes)
-    blank = [NETWORKS[spec["network"]](classes) for _ in range(spec["budget"]["seeds"])]
-    ensemble = Ensemble(blank, torch.zeros(len(blank), len(ORDER)))
-    ensemble.load_state(saved[0])
-    members = [ensemble.member(seed, network).eval() for seed, network in enumerate(blank)]
-    return {**spec, "diverged_at": facts["diverged_at"]}, members
-
-
-def _label(spec: dict[str, Any]) -> str:
-    return "reference" if spec["budget"]["fine_tuning"] == 0 else spec["penalty"] or "none"
-
-
-def from_shards(
-    folders: Sequence[Path], *, weights: Sequence[float], seeds: int, images: int
-) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Each network's specification, with its seed, and its table.
-
-    Args:
-        folders: of shards, as a sweep leaves them.
-        weights: λ of the penalised networks to take.
-        seeds: at most so many of each.
-        images: of the held-out images, classes by turns.
-    """
-    for folder in sorted(path for parent in folders for path in parent.iterdir() if path.is_dir()):
-        spec_and_networks = trained(folder)
-        if spec_and_networks is None:
-            continue
-        spec, networks = spec_and_networks
-        if spec["penalty"] is not None and spec["weight"] not in weights:
-            continue
-        task = TASKS[spec["dataset"]]()
-        if task.digest != spec["digest"]:
-            raise DataError(f"{folder.name} was trained on other images than {task.name} here")
-        order = balanced(task.test_labels)[:images]
-        for seed, network in enumerate(networks[:seeds]):
-            if spec["diverged_at"][seed] < 0:
-                table = measure(network, task.test_images[order], task.test_labels[order])
-                yield {**spec, "seed": seed}, table
-
-
-def write(
-    folder: Path, measured: Iterator[tuple[dict[str, Any], pd.DataFrame]], facts: dict[str, Any]
-) -> None:
-    """Write predictions.csv (summaries), predictions-examples.csv (seed 0 alone) and predictions.json.
-
-    Raises:
-        DataError: nothing was measured.
-    """
-    import pandas as pd
-
-    started = time.perf_counter()
-    rows, examples, budgets = [], [], {}
-    for spec, table in measured:
-        key = (spec["dataset"], spec["network"], _label(spec), spec["weight"])
-        rows += [(*key, spec["seed"], *found) for found in summary(table)]
-        if spec["seed"] == 0:
-            examples.append(table.assign(**dict(zip(COLUMNS, key, strict=False))))
-        budgets[f"{spec['dataset']} {_label(spec)}"] = spec["budget"]
-        print(*key, spec["seed"], f"{time.perf_counter() - started:.0f} s", flush=True)
-    if not rows:
-        raise DataError("no finished shard fits; run the sweep first")
-    first = list(COLUMNS[:4])
-    every = pd.concat(examples).sort_values([*first, "image"]).set_index(first).reset_index()
-    kept = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(list(COLUMNS[:-1]))
-    for name, frame in (("predictions", kept), ("predictions-examples", every)):
-        frame.to_csv(folder / f"{name}.csv", index=False, float_format="%.5g", lineterminator="\n")
-    sidecar = {
-        **facts,
-        "budgets": budgets,
-        "seconds": round(time.perf_counter() - started, 1),
-        "made_by": results.provenance(),
-    }
-    text = json.dumps(sidecar, indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / "predictions.json").write_text(text + "\n", encoding="utf-8")
-
-
-def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """The summaries, the examples of seed 0, and the provenance.
-
-    Raises:
-        DataError: a file is missing.
-    """
-    import pandas as pd
-
-    names = ("predictions.csv", "predictions-examples.csv", "predictions.json")
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise DataError(f"{' and '.join(missing)} not found; make them with python -m regrob.predictions")
-    kept, every = (pd.read_csv(folder / name, keep_default_na=False, na_values=[""]) for name in names[:2])
-    for name in ("prediction", "attack"):
-        kept[name] = kept[name].fillna("")
-    return kept, every, json.loads((folder / names[2]).read_text(encoding="utf-8"))
-
-
-def main() -> None:
-    """Measure the networks of finished shards, and write the results."""
-    parser = argparse.ArgumentParser(prog="python -m regrob.predictions", description=main.__doc__)
-    parser.add_argument("shards", nargs="+", type=Path, help="folders of shards that sweeps have finished")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--weights", type=float, nargs="+", default=[0.1], help="λ (0.1)")
-    parser.add_argument("--seeds", type=int, default=10, help="at most so many networks a setting (10)")
-    parser.add_argument("--images", type=int, default=200, help="held-out images a network (200)")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    measured = from_shards(
-        options.shards, weights=options.weights, seeds=options.seeds, images=options.images
-    )
-    write(options.out, measured, {"images": options.images, "weights": sorted(options.weights)})
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import checkpoint, data, networks, predictions, radii
+from regrob import checkpoint, data, networks, predictions, radii, stored_predictions
 from regrob.ensemble import Ensemble
 from regrob.errors import DataError, InputError
 from regrob.gram import ORDER
@@ -121,9 +121,9 @@ def test_shards_are_measured_and_written(tmp_path: Path, monkeypatch: pytest.Mon
     a_shard(tmp_path / "shards", "jacobian", 0.2, tuned=True, digest=digest)
     unfinished = a_shard(tmp_path / "shards", "curvature", 0.1, tuned=True, digest=digest)
     (unfinished / "rows.json").unlink()
-    measured = predictions.from_shards([tmp_path / "shards"], weights=[0.1], seeds=5, images=12)
-    predictions.write(tmp_path, measured, {"images": 12})
-    kept, every, sidecar = predictions.read(tmp_path)
+    measured = stored_predictions.from_shards([tmp_path / "shards"], weight=0.1, seeds=5, images=12)
+    stored_predictions.write(tmp_path, measured, {"images": 12})
+    kept, every, sidecar = stored_predictions.read(tmp_path)
     assert set(kept["penalty"]) == {"reference", "jacobian"}
     assert set(kept["lambda"]) == {0.0, 0.1}
     assert set(kept["seed"]) == {0}
@@ -134,11 +134,25 @@ def test_shards_are_measured_and_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert str(tmp_path) not in text
 
 
+def test_references_can_be_fine_tuned_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REGROB_DATA", raising=False)
+    digest = data.one_versus_seven("embedded").digest
+    a_shard(tmp_path, None, 0.0, tuned=False, digest=digest)
+    a_shard(tmp_path, "jacobian", 0.1, tuned=True, digest=digest)  # is not looked at
+    measured = list(
+        stored_predictions.from_shards([tmp_path], weight=0.4, seeds=1, images=10, fine_tuning=20)
+    )
+    settings = [(spec["penalty"], spec["weight"], spec["budget"]["fine_tuning"]) for spec, _ in measured]
+    assert settings == [(None, 0.0, 0), (None, 0.0, 20), *((name, 0.4, 20) for name in ORDER)]
+    slopes = {spec["penalty"]: table["cross-lipschitz"].median() for spec, table in measured[1:]}
+    assert slopes["jacobian"] < slopes[None]
+
+
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"predictions\.csv .* not found"):
-        predictions.read(tmp_path)
+        stored_predictions.read(tmp_path)
     with pytest.raises(DataError, match="no finished shard"):
-        predictions.write(tmp_path, iter(()), {})
+        stored_predictions.write(tmp_path, iter(()), {})
     a_shard(tmp_path / "shards", None, 0.0, tuned=False, digest="other")
     with pytest.raises(DataError, match="trained on other images"):
-        list(predictions.from_shards([tmp_path / "shards"], weights=[], seeds=1, images=4))
+        list(stored_predictions.from_shards([tmp_path / "shards"], weight=0.1, seeds=1, images=4))
