@@ -26,10 +26,19 @@ import torch
 from regrob import results
 from regrob.errors import DataError, InputError
 from regrob.hypotheses import TESTS, Found
-from regrob.statistics import Interval
+from regrob.statistics import Interval, mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FIGURES = ("references-1-7", "references-10", "fig4", "fig5")
+"""Results files that hold references."""
+
+TRAINED_AS_STATED = (("training", "as trained"), ("convolutions", "ReLU after the convolutions"))
+"""Tests, and their variants, that hold references too."""
+
+SHORTEST = 2_000
+"""Iterations; what trained for less is no reference."""
 
 RUNS = 10
 """Networks behind each of the paper's averages."""
@@ -45,10 +54,9 @@ class Stated:
     Attributes:
         where: its place in the paper.
         words: what it is.
-        dataset, network, penalty, weight, attack, metric: where the results files keep ours.
-        value: as printed, in per cent where `percent`.
+        dataset, network, attack, metric: where the results files keep ours, as a share.
+        value: as printed, in per cent.
         spread: what follows ±, in the same unit; None if nothing does.
-        percent: ours is a share and must be multiplied by 100.
     """
 
     where: str
@@ -59,9 +67,11 @@ class Stated:
     metric: str
     value: float
     spread: float | None = None
-    percent: bool = True
-    penalty: str = "reference"
-    weight: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Dataset, network and attack."""
+        return self.dataset, self.network, self.attack
 
 
 LENET, CONV = "lenet-300-100", "lenet-5"
@@ -109,6 +119,63 @@ def verdict(stated: Stated, ours: Interval) -> str:
     if distance <= narrow:
         return "agrees"
     return "open" if distance <= wide else "differs"
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What we measured in the place of a stated number.
+
+    Attributes:
+        value: over seeds, in per cent.
+        iterations: of training.
+        source: the results file, or the test in paper.csv.
+    """
+
+    value: Interval
+    iterations: int
+    source: str
+
+
+def ours(folder: Path) -> dict[tuple[str, str, str], list[Ours]]:
+    """For each of `STATED`, by its key, our values: the longest training first, none if none was run.
+
+    Raises:
+        DataError: a results file is damaged.
+    """
+    import pandas as pd
+
+    figures = [name for name in FIGURES if (folder / f"{name}.csv").is_file()]
+    stored = [results.read(folder, name) for name in figures]
+    tests = read(folder)[0] if (folder / "paper.csv").is_file() else pd.DataFrame(columns=list(COLUMNS))
+    found = {}
+    for stated in STATED:
+        dataset, network, attack = stated.key
+        here: list[Ours] = []
+        for name, (table, sidecar) in zip(figures, stored, strict=True):
+            mine = _only(table, dataset=dataset, network=network, attack=attack, metric="accuracy")
+            mine = _only(mine, penalty="reference")
+            if len(mine):
+                length = int(sidecar["networks"][network]["reference"])
+                here.append(Ours(_per_cent(mine), length, name))
+        for test, variant in TRAINED_AS_STATED:
+            measure = "accuracy" if attack == "none" else attack
+            mine = _only(tests, test=test, variant=variant, dataset=dataset, network=network, measure=measure)
+            for length in sorted(set(mine["iteration"])):
+                if length >= SHORTEST:
+                    value = _per_cent(mine[mine["iteration"] == length])
+                    here.append(Ours(value, int(length), f"test {test}"))
+        found[stated.key] = sorted(here, key=lambda one: -one.iterations)
+    return found
+
+
+def _only(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
+    for column, value in wanted.items():
+        table = table[table[column] == value]
+    return table
+
+
+def _per_cent(rows: pd.DataFrame) -> Interval:
+    return mean_interval(rows["value"].to_numpy()).times(100)
 
 
 # --- storing ----------------------------------------------------------------------------

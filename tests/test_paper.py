@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrob import data, hypotheses, paper
+from regrob import data, hypotheses, paper, results
 from regrob.attacks import fgsm
 from regrob.ensemble import Ensemble
 from regrob.errors import DataError, InputError
@@ -59,7 +59,7 @@ def test_each_stated_number_is_one_that_a_sweep_measures() -> None:
         assert stated.attack in ("none", "fgsm", "pgd")
         assert 0 < stated.value < 100
         assert stated.spread is not None
-    assert len({(s.dataset, s.network, s.attack) for s in STATED}) == len(STATED) == 8
+    assert len({stated.key for stated in STATED}) == len(STATED) == 8
 
 
 def small(seeds: int = 2) -> Ensemble:
@@ -128,6 +128,27 @@ def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
     assert table.set_index("test")["value"].to_dict() == {"one": 0.75, "two": 0.5}
     assert facts["one"]["seconds"] == 3.0
     assert facts["two"]["made_by"]["torch"]
+
+
+def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
+    binary, ten = ("mnist-1-7", "lenet-300-100", "pgd"), ("mnist-10", "lenet-5", "none")
+    assert set(paper.ours(tmp_path)) == {stated.key for stated in STATED}
+    assert not any(paper.ours(tmp_path).values())
+    row = dict.fromkeys(results.COLUMNS, "")
+    row |= {"dataset": "mnist-10", "network": "lenet-5", "penalty": "reference", "lambda": 0.0}
+    row |= {"figure": "references-10", "attack": "none", "metric": "accuracy"}
+    rows = [row | {"seed": seed, "value": 0.98 + 0.01 * seed} for seed in range(3)]
+    tuned = [one | {"penalty": "jacobian", "lambda": 0.1, "value": 0.1} for one in rows]
+    facts = {"networks": {"lenet-5": {"reference": 50_000}}}
+    results.write(tmp_path, "references-10", rows + tuned, facts)
+    tests = [(*binary[:2], "as trained", n, s, "pgd", n / 1e5) for n in (250, 5_000, 50_000) for s in (0, 1)]
+    paper.store(tmp_path, "training", tests, 1.0)
+    found = paper.ours(tmp_path)
+    assert [(one.iterations, one.source) for one in found[ten]] == [(50_000, "references-10")]
+    assert found[ten][0].value.mean == pytest.approx(99.0)
+    assert found[ten][0].value.count == 3
+    assert [one.iterations for one in found[binary]] == [50_000, 5_000]  # 250 is no reference
+    assert found[binary][0].value.mean == pytest.approx(50.0)
 
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
