@@ -98,7 +98,7 @@ class Block:
             back = u.flatten(3)  # (M, N, r, n): V's columns, or their differences
             gram = back @ back.mT
         else:
-            back = _times(u, self._linear(first).square())  # (M, N, r, h): U WᵀW
+            back = self._linear(first).round_trip(u)  # (M, N, r, h): U WᵀW
             gram = back @ u.mT
             signals.append(u)
         signals = [*(u for _ in range(len(inputs) - len(signals))), *reversed(signals)]
@@ -193,8 +193,3 @@ class Block:
             if isinstance(layer, WeightedLayer):
                 layer.accumulate(self.momentum, inputs[i].unsqueeze(2), u, u.squeeze(2))
             u = pulled
-
-
-def _times(u: Tensor, A: Tensor) -> Tensor:
-    """(M, N, r, h) times one (h, h) for each member."""
-    return split(torch.bmm(u.flatten(1, 2), A), 1, u.shape[1:3])

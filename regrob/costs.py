@@ -1,4 +1,4 @@
-"""Multiplications in the products of a training step: which way is cheaper, and what the limit is.
+"""The products of a training step of linear layers: which way is cheaper, and what the limit is.
 
 r rows are pulled back for each of N examples, and the penalties' gradient in S has f columns
 (see `gram`). A layer maps n inputs to h outputs.
@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
-SYMMETRIC = 2 / 3
-"""Share of a product XᵀX that `kernels.symmetric_product` computes: three of six ninths are mirrored."""
+
+class Product(NamedTuple):
+    """`times` products of a matrix (rows, inner) with one (inner, columns)."""
+
+    rows: int
+    inner: int
+    columns: int
+    times: int = 1
+
+
+def count(products: Sequence[Product]) -> int:
+    """Multiplications of numbers."""
+    return sum(rows * inner * columns * times for rows, inner, columns, times in products)
 
 
 def columns(kinds: Sequence[str], classes: int) -> int:
@@ -24,39 +36,53 @@ def few(rows: int, f: int) -> bool:
     return f + 1 < rows
 
 
-def pulled(n: int, h: int, examples: int, rows: int, f: int) -> int:
+def symmetric(inner: int, width: int) -> list[Product]:
+    """XᵀX as `kernels.symmetric_product` computes it: six ninths, the other three are mirrored."""
+    third = -(-width // 3)
+    return [Product(third, inner, part * third) for part in (1, 2, 3)]
+
+
+def pulled(n: int, h: int, examples: int, rows: int, f: int) -> list[Product]:
     """A linear first layer's: rows to the image, VᵀV, tangents forward, the gradient."""
-    back, gram = rows * n * h, rows * rows * n
     forward, gradient = (f, 1 + f) if few(rows, f) else (rows, rows)
-    return examples * (back + gram + (forward + gradient) * n * h)
+    return [
+        Product(examples * rows, h, n),
+        Product(rows, n, rows, examples),
+        Product(examples * forward, n, h),
+        Product(n, examples * gradient, h),
+    ]
 
 
-def by_square(n: int, h: int, examples: int, rows: int, f: int) -> int:
+def by_square(n: int, h: int, examples: int, rows: int, f: int) -> list[Product]:
     """The same by WᵀW: that, the rows times it, VᵀV, the gradient."""
-    square = round(SYMMETRIC * n * h * h)
-    gram = examples * (rows * h * h + rows * rows * h)
+    start = [*symmetric(n, h), Product(examples * rows, h, h), Product(rows, h, rows, examples)]
     if few(rows, f):
-        return square + gram + examples * (f + 1 + f) * n * h
-    own = examples * (n * h + round(SYMMETRIC * f * h * h)) + n * h * h
-    return square + gram + own
+        return [*start, Product(examples * f, h, n), Product(n, examples * (1 + f), h)]
+    return [*start, Product(n, examples, h), *symmetric(examples * f, h), Product(n, h, h)]
 
 
 def square_pays(n: int, h: int, examples: int, rows: int, f: int) -> bool:
     """Whether WᵀW saves multiplications."""
-    return by_square(n, h, examples, rows, f) < pulled(n, h, examples, rows, f)
+    return count(by_square(n, h, examples, rows, f)) < count(pulled(n, h, examples, rows, f))
 
 
-def plain_step(widths: Sequence[int], examples: int) -> int:
+def plain_step(widths: Sequence[int], examples: int) -> list[Product]:
     """Back-propagation through linear layers of these widths, n first and K last."""
-    layers = [a * b for a, b in itertools.pairwise(widths)]
-    return examples * (2 * sum(layers) + sum(layers[1:]))
+    layers = list(itertools.pairwise(widths))
+    forward = [Product(examples, n, h) for n, h in layers]
+    back = [Product(examples, h, n) for n, h in layers[1:]]
+    return [*forward, *back, *(Product(n, examples, h) for n, h in layers)]
 
 
-def penalised_step(widths: Sequence[int], examples: int, rows: int, f: int) -> int:
+def penalised_step(widths: Sequence[int], examples: int, rows: int, f: int) -> list[Product]:
     """The step of `block.Block`, the cheaper way."""
     n, h = widths[:2]
-    layers = [a * b for a, b in itertools.pairwise(widths)]
-    first = min(pulled(n, h, examples, rows, f), by_square(n, h, examples, rows, f))
+    square = square_pays(n, h, examples, rows, f)
+    first = (by_square if square else pulled)(n, h, examples, rows, f)
     forward, gradient = (f, 1 + f) if few(rows, f) else (rows, rows)
-    upper = examples * (rows + gradient) * sum(layers[1:]) + examples * forward * sum(layers[1:-1])
-    return examples * sum(layers) + first + upper
+    layers = list(itertools.pairwise(widths))
+    upper: list[Product] = []
+    for n, h in layers[1:]:
+        upper += [Product(examples * rows, h, n), Product(n, examples * gradient, h)]
+    upper += [Product(examples * forward, n, h) for n, h in layers[1:-1]]
+    return [*(Product(examples, n, h) for n, h in layers), *first, *upper]

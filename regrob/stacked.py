@@ -138,9 +138,10 @@ class StackedLinear(WeightedLayer):
         if self.bias_velocity is not None:
             self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=2)
 
-    def square(self) -> Tensor:
-        """WᵀW (M, outputs, outputs): the lengths and angles that rows u have once pulled, u WᵀW uᵀ."""
-        return symmetric_product(self.weight)
+    def round_trip(self, u: Tensor) -> Tensor:
+        """push(pull(u)) by way of WᵀW: (M, N, r, outputs). Times u, it gives lengths of pulled rows."""
+        square = symmetric_product(self.weight)
+        return split(torch.bmm(u.flatten(1, 2), square), 1, u.shape[1:3])
 
     @override
     def write(self, member: int, module: nn.Module) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrob import bench, bench_training
+from regrob import bench, bench_steps, costs
 from regrob.bench import Measurement, Row, SkippedError, by_turns, quartiles, ratios
 from regrob.bench_profile import profile
 from regrob.cli import main
 from regrob.errors import InputError
+from regrob.gram import ORDER
 
 STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
 
@@ -60,16 +61,44 @@ def test_contenders_run_by_turns_and_the_first_round_does_not_count() -> None:
 
 def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours and the double backward end at the same weights, or the comparison means nothing."""
-    monkeypatch.setattr(bench_training, "WEIGHT", 10.0)
+    monkeypatch.setattr(bench_steps, "WEIGHT", 10.0)
     kinds = ("curvature",)
-    fused = bench_training.fused_step("lenet-300-100", 10, kinds)
-    double = bench_training.autograd_step("lenet-300-100", 10, bench_training.double_backward(kinds))
-    plain = bench_training.autograd_step("lenet-300-100", 10, bench_training.plain)
-    for step in (fused, double, plain):
+    fused = bench_steps.fused_step("lenet-300-100", 10, kinds)
+    double = bench_steps.autograd_step("lenet-300-100", 10, bench_steps.double_backward(kinds))
+    plain = bench_steps.autograd_step("lenet-300-100", 10, bench_steps.plain)
+    lean = bench_steps.lean_step("lenet-300-100", 10, bench_steps.plain)
+    for step in (fused, double, plain, lean):
         step()
     ours = _captured(fused, "ensemble").layers[-1].weight[0].T  # type: ignore[attr-defined]
-    theirs, neither = (list(_captured(s, "parameters"))[-2].detach() for s in (double, plain))  # type: ignore[call-overload]
+    theirs, neither, by_hand = (
+        list(_captured(s, "model").parameters())[-2].detach()  # type: ignore[attr-defined]
+        for s in (double, plain, lean)
+    )
     assert float((ours - theirs).abs().max()) < 1e-6 < 1e-5 < float((neither - theirs).abs().max())
+    assert float((neither - by_hand).abs().max()) < 1e-7
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("kinds", [("curvature",), ("jacobian",), ORDER])
+def test_the_counted_products_are_those_of_a_step(classes: int, kinds: tuple[str, ...]) -> None:
+    """Every product above a size, as torch's profiler sees them in a step, against `costs`."""
+    rows = classes if "jacobian" in kinds else classes - 1
+    counted = costs.penalised_step(
+        (*bench_steps.PERCEPTRON, classes), bench_steps.BATCH, rows, costs.columns(kinds, classes)
+    )
+    step = bench_steps.fused_step("lenet-300-100", classes, kinds)
+    step()
+    with torch.profiler.profile(record_shapes=True) as seen:
+        step()
+    found = []
+    for event in seen.events():
+        if event.name in ("aten::bmm", "aten::baddbmm", "aten::baddbmm_"):
+            (times, height, inner), (_, _, width) = event.input_shapes["baddbmm" in event.name :][:2]
+            found.append(times * height * inner * width)
+    small = 2_500_000  # the mixing of rows, example by example, is left out
+    assert sorted(f for f in found if f > small) == sorted(
+        costs.count([p]) for p in counted if costs.count([p]) > small
+    )
 
 
 def _captured(step: object, name: str) -> object:

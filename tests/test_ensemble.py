@@ -88,19 +88,7 @@ def test_multiplications_are_counted_and_the_fewer_chosen() -> None:
     assert not costs.square_pays(784, 300, 64, 1, 1)
     assert costs.square_pays(784, 300, 64, 9, 1)
     assert costs.square_pays(784, 300, 64, 10, 10)
-    for rows, f in [(1, 1), (2, 4), (9, 1), (10, 10)]:
-        assert costs.pulled(7, 5, 3, rows, f) == _count_pulled(7, 5, 3, rows, f)
-    assert costs.plain_step((7, 5, 2), 3) == 3 * (35 + 10 + 10 + 35 + 10)
-
-
-def _count_pulled(n: int, h: int, examples: int, rows: int, f: int) -> int:
-    """Shapes of the products, one by one."""
-    few = f + 1 < rows
-    back = (examples * rows, h, n)
-    gram = (examples * rows, n, rows)
-    forward = (examples * (f if few else rows), n, h)
-    gradient = (n, examples * (1 + f if few else rows), h)
-    return sum(a * b * c for a, b, c in (back, gram, forward, gradient))
+    assert costs.count(costs.plain_step((7, 5, 2), 3)) == 3 * (35 + 10 + 10 + 35 + 10)
 
 
 @pytest.mark.parametrize("architecture", BUILDERS)
