@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regrob.adversary import Adversary, check_box, starts
+from regrob.columns import penalty_by_columns
 from regrob.data import Task
 from regrob.errors import InputError
 from regrob.local import (
-    LocalMap,
     check_images,
     check_labels,
     check_logits,
@@ -139,29 +139,18 @@ def train(
 
     from tqdm import tqdm
 
-    run = _Run(network, policy, chosen, weight)
-    order = batches(len(labels), policy.batch, seed=seed)
+    run = Descent(network, policy, chosen, weight)
     started = time.perf_counter()
-    diverged_at = None
-    bar = tqdm(range(iterations), disable=not progress, unit="it", desc=f"train, λ = {weight:g}")
-    for iteration in bar:
-        index = next(order).to(first.device)
-        x, y = images[index], labels[index]
-        if adversary is not None:
-            network.eval()
-            begin = starts(seed, iteration, x.shape).to(x)
-            x = adversary.perturb(AutogradPullback(network), x, y, begin)
-        if not run.step(x, y, policy.learning_rate(iteration)):
-            diverged_at = iteration
-            break
-    bar.close()
+    done = run.steps(images, labels, range(iterations), seed=seed, adversary=adversary)
+    for _ in tqdm(done, total=iterations, disable=not progress, unit="it", desc=f"train, λ = {weight:g}"):
+        pass
     network.eval()
     rates = torch.tensor([policy.learning_rate(t) for t in range(len(run.losses))])
     return History(
         torch.tensor(run.losses),
         torch.tensor(run.penalties),
         rates,
-        diverged_at,
+        run.diverged_at,
         time.perf_counter() - started,
     )
 
@@ -181,36 +170,47 @@ def batches(count: int, size: int, *, seed: int) -> Iterator[Tensor]:
 
 
 def objective(
-    network: nn.Module, images: Tensor, labels: Tensor, penalty: Penalty | None, *, coupled: bool = False
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    penalty: Penalty | str | None,
+    *,
+    coupled: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and mean penalty of a batch, two scalars with a graph.
 
     Args:
+        penalty: a function of (V, z, y), which costs K differentiations; or a name, for
+            which `columns` finds the fewest.
         coupled: the network has layers that act otherwise in training; the penalty then
-            gets a pass of its own in eval mode.
+            gets a pass of its own in eval mode, with the statistics that this batch left.
     """
-    if penalty is None:
+    if penalty is None or coupled:
+        # First, because it moves BatchNorm's statistics, on which the penalty's graph depends.
         network.train()
         loss = functional.cross_entropy(network(images), labels)
+    if penalty is None:
         return loss, torch.zeros_like(loss)
     network.eval()
-    local: LocalMap = local_map(network, images, create_graph=True, check=False)
-    mean_penalty = penalty(local.V, local.z, labels).mean()
-    z = local.z
-    if coupled:
-        network.train()
-        z = network(images)
-    return functional.cross_entropy(z, labels), mean_penalty
+    if isinstance(penalty, str):
+        value, z = penalty_by_columns(network, images, labels, penalty)
+    else:
+        V, z = local_map(network, images, create_graph=True, check=False)
+        value = penalty(V, z, labels)
+    if not coupled:
+        loss = functional.cross_entropy(z, labels)
+    return loss, value.mean()
 
 
 @dataclass
-class _Run:
-    """The state of a descent: velocities and what was recorded."""
+class Descent:
+    """The state of a descent: the network, its velocities, and what was recorded."""
 
     network: nn.Module
     policy: CaffePolicy
-    penalty: Penalty | None
+    penalty: Penalty | str | None
     weight: float
+    diverged_at: int | None = None
     losses: list[float] = field(default_factory=list)
     penalties: list[float] = field(default_factory=list)
 
@@ -220,6 +220,29 @@ class _Run:
         self.multipliers = [self.policy.bias_rate if name.endswith("bias") else 1.0 for name, _ in named]
         self.velocities = [torch.zeros_like(p) for p in self.parameters]
         self.coupled = any(acts_otherwise_in_training(m) for m in self.network.modules())
+
+    def steps(
+        self, images: Tensor, labels: Tensor, which: range, *, seed: int, adversary: Adversary | None = None
+    ) -> Iterator[int]:
+        """Take the iterations `which` of a run; yield how many are done after each.
+
+        The batch of an iteration depends on the seed and its number alone, so that a later
+        call can go on. Stops early, with `diverged_at` set, where a step is not finite.
+        """
+        order = batches(len(labels), self.policy.batch, seed=seed)
+        for _ in range(which.start):  # fast-forward: the order is cheap to replay
+            next(order)
+        for iteration in which:
+            index = next(order).to(images.device)
+            x, y = images[index], labels[index]
+            if adversary is not None:
+                self.network.eval()
+                begin = starts(seed, iteration, x.shape).to(x)
+                x = adversary.perturb(AutogradPullback(self.network), x, y, begin)
+            if not self.step(x, y, self.policy.learning_rate(iteration)):
+                self.diverged_at = iteration
+                return
+            yield iteration + 1
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> bool:
         """One iteration; False, and no change, if anything is not finite."""

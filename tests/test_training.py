@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 
 import pytest
@@ -93,13 +94,24 @@ def test_batch_norm_is_frozen_for_the_penalty_and_live_for_the_loss() -> None:
     network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
     task = clouds(2)
     x, y = task.train_images[:16], task.train_labels[:16]
-    network.eval()
-    V, z = local_map(network, x)
-    expected = PENALTIES["jacobian"](V, z, y).mean()
-    loss, penalty = objective(network, x, y, PENALTIES["jacobian"], coupled=True)
-    torch.testing.assert_close(penalty, expected)
-    network.train()
-    torch.testing.assert_close(loss, functional.cross_entropy(network(x), y))
+    twin = copy.deepcopy(network).train()
+    live = functional.cross_entropy(twin(x), y)  # moves the twin's statistics as the step will
+    twin.eval()
+    for penalty in (PENALTIES["curvature"], "curvature"):
+        mine = copy.deepcopy(network)
+        loss, mean = objective(mine, x, y, penalty, coupled=True)
+        torch.testing.assert_close(loss, live)
+        V, z = local_map(twin, x, create_graph=True)
+        expected = PENALTIES["curvature"](V, z, y).mean()
+        torch.testing.assert_close(mean, expected)
+        ours, theirs = (
+            torch.autograd.grad(value, list(f.parameters()), allow_unused=True)
+            for value, f in ((mean, mine), (expected, twin))
+        )
+        # Statistics that move under the penalty's graph spoil this by a hundredth.
+        for g, e in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(g, e, rtol=1e-4, atol=1e-7)
+        assert torch.autograd.grad(loss, list(mine.parameters()), allow_unused=True)[0].abs().max() > 0
     network.eval()
     before = network[1].running_mean.clone()
     history = train(network, task, iterations=20, penalty="jacobian", weight=0.01)
