@@ -16,12 +16,21 @@ from torch import Tensor, nn
 from regrob.errors import InputError
 
 
-def initialise_caffe(network: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Draw weights as Caffe's "xavier" filler does, U(±√(3 / fan_in)), and set biases to zero."""
+def initialise_caffe(
+    network: nn.Module, generator: torch.Generator | None = None, *, variance: float = 1.0
+) -> None:
+    """Draw weights as Caffe's "xavier" filler does, U(±√(3 / fan_in)), and set biases to zero.
+
+    Args:
+        network: whose linear layers and convolutions are drawn, in their order.
+        generator: source of the weights; torch's global one if None.
+        variance: of a weight, times fan_in. Caffe's 1 halves a signal at every ReLU; 2 keeps
+            it (He et al. 2015), which a deep network needs where nothing normalises.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             fan_in = module.weight[0].numel()
-            bound = (3.0 / fan_in) ** 0.5
+            bound = (3.0 * variance / fan_in) ** 0.5
             with torch.no_grad():
                 module.weight.uniform_(-bound, bound, generator=generator)
                 if module.bias is not None:
@@ -109,5 +118,119 @@ class Residual(nn.Module):
         return total
 
 
-NETWORKS = {"lenet-300-100": lenet_300_100, "lenet-5": lenet_5}
+def conv_bn(classes: int = 10, *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """Four layers for 3×32×32, LeNet-5's sizes with BatchNorm before every hidden ReLU.
+
+    conv 20@5×5, pool, conv 50@5×5, pool, 500, K. The paper says "similar to LeNet-5 but with
+    batch normalization" and no more.
+    """
+    network = nn.Sequential(
+        nn.Conv2d(3, 20, 5),  # 32×32 → 28×28
+        nn.BatchNorm2d(20),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # → 14×14
+        nn.Conv2d(20, 50, 5),  # → 10×10
+        nn.BatchNorm2d(50),
+        nn.ReLU(),
+        nn.MaxPool2d(2),  # → 5×5
+        nn.Flatten(),
+        nn.Linear(1250, 500),
+        nn.BatchNorm1d(500),
+        nn.ReLU(),
+        nn.Linear(500, classes),
+    )
+    initialise_caffe(network, generator)
+    return network
+
+
+def vgg(classes: int = 10, *, width: int = 16, generator: torch.Generator | None = None) -> nn.Sequential:
+    """VGG-like, for 3×32×32: twelve 3×3 convolutions, two fully connected layers.
+
+    Blocks of 2, 2, 4 and 4 convolutions with width · (1, 2, 4, 8) channels, each followed by
+    a max-pool by two; then 32 · width units, and K. The paper names the number of layers
+    only. No BatchNorm, so that training and penalty see one and the same network; weights
+    have the variance 2/fan_in instead, or twelve ReLUs would shrink the signal 2¹² times.
+
+    Args:
+        classes: K.
+        width: channels of the first block. Simonyan and Zisserman's is 64; 16 is what a
+            processor can train.
+        generator: source of the initial weights; torch's global one if None.
+    """
+    layers: list[nn.Module] = []
+    channels = 3
+    for block, convolutions in enumerate((2, 2, 4, 4)):
+        for _ in range(convolutions):
+            layers += [nn.Conv2d(channels, width * 2**block, 3, padding=1), nn.ReLU()]
+            channels = width * 2**block
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.Flatten(), nn.Linear(4 * channels, 32 * width), nn.ReLU(), nn.Linear(32 * width, classes)]
+    network = nn.Sequential(*layers)
+    initialise_caffe(network, generator, variance=2.0)
+    return network
+
+
+class Subsample(nn.Module):
+    """Every second pixel, and as many channels of zeros again: a shortcut without weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, 2C, ⌈H/2⌉, ⌈W/2⌉)."""
+        half = x[:, :, ::2, ::2]
+        return torch.cat([half, torch.zeros_like(half)], dim=1)
+
+
+def resnet_32(
+    classes: int = 10, *, width: int = 16, generator: torch.Generator | None = None
+) -> nn.Sequential:
+    """ResNet-32 for 3×32×32 without BatchNorm: 31 convolutions 3×3, one fully connected layer.
+
+    One convolution, then three stages of five residual blocks of two convolutions, with
+    width · (1, 2, 4) channels, shortcuts without weights, and the mean over the pixels, as in
+    He et al. (2016).
+
+    Without BatchNorm the sum over 15 blocks would grow with depth. As in Fixup (Zhang et al.
+    2019) each block's last convolution starts at zero, so that a block starts as its
+    shortcut, and its first one at 15^(−1/2) of the variance-keeping weights.
+
+    Args:
+        classes: K.
+        width: channels of the first stage; He et al. take 16, which the paper does not say.
+        generator: source of the initial weights; torch's global one if None.
+    """
+    blocks = 15
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]
+    channels = width
+    for stage in range(3):
+        for block in range(blocks // 3):
+            halves = stage > 0 and block == 0
+            wide = 2 * channels if halves else channels
+            body = nn.Sequential(
+                nn.Conv2d(channels, wide, 3, stride=2 if halves else 1, padding=1),
+                nn.ReLU(),
+                nn.Conv2d(wide, wide, 3, padding=1),
+            )
+            layers += [Residual(body, Subsample() if halves else None), nn.ReLU()]
+            channels = wide
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+    network = nn.Sequential(*layers)
+    initialise_caffe(network, generator, variance=2.0)
+    with torch.no_grad():
+        for layer in layers:
+            if isinstance(layer, Residual):
+                first, last = (m.weight for m in layer.body.children() if isinstance(m, nn.Conv2d))
+                first.mul_(blocks**-0.5)
+                last.zero_()
+    return network
+
+
+NETWORKS = {
+    "lenet-300-100": lenet_300_100,
+    "lenet-5": lenet_5,
+    "conv-bn": conv_bn,
+    "vgg": vgg,
+    "resnet-32": resnet_32,
+}
 """Name → constructor, as the command line and the results files spell them."""
+
+SOLO = {"conv-bn", "vgg", "resnet-32"}
+"""Those that the ensemble cannot stack: they train one after the other."""
