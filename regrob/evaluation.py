@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from regrob import probability, properties
 from regrob.attacks import AttackResult, carlini_wagner, deepfool, fgsm, pgd
 from regrob.ensemble import Ensemble
+from regrob.local import LocalMap, local_map
 from regrob.pullback import StackedPullback
 
 
@@ -27,6 +28,7 @@ class AttackSettings:
     Attributes:
         epsilon: ε of FGSM and PGD, in pixels' units.
         images: how many held-out images FGSM, PGD and DeepFool see; None for all.
+        searched_images: how many PGD and DeepFool see, if not 0.
         distance_images: how many Carlini and Wagner's attack sees; None for all.
         carlini_wagner: its settings, by the names of its arguments.
         at_once: images of one member in memory at a time.
@@ -37,14 +39,58 @@ class AttackSettings:
     distance_images: int | None = 200
     carlini_wagner: dict[str, Any] = field(default_factory=dict)
     at_once: int = 250
+    searched_images: int = 0
 
 
 Row = tuple[str, str, list[float]]
 """Attack, metric, and one value a member."""
 
+PROPERTIES = (
+    "accuracy",
+    "loss",
+    "probability",
+    "logit-margin",
+    "input-gradient",
+    "jacobian",
+    "curvature",
+    "cross-lipschitz",
+)
+ROWS = (
+    *(("none", metric) for metric in PROPERTIES),
+    ("fgsm", "accuracy"),
+    ("pgd", "accuracy"),
+    *((attack, metric) for attack in ("deepfool", "carlini-wagner") for metric in ("distance", "success")),
+)
+"""The attacks and metrics of all rows, in their order; "none" is no attack."""
+
+
+class Alone:
+    """One network, of any kind, posing as an ensemble of one.
+
+    Args:
+        network: in eval mode, on the images' device.
+    """
+
+    members = 1
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.weights = next(network.parameters())
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """(1, N, …) → (1, N, K)."""
+        z: Tensor = self.network(images[0])
+        return z[None]
+
+    def local_maps(self, images: Tensor) -> LocalMap:
+        """V (1, N, n, K) and z (1, N, K)."""
+        V, z = local_map(self.network, images[0], check=False)
+        return LocalMap(V[None], z[None])
+
 
 def evaluate(
-    ensemble: Ensemble,
+    ensemble: Ensemble | Alone,
     images: Tensor,
     labels: Tensor,
     settings: AttackSettings,
@@ -54,22 +100,23 @@ def evaluate(
     """Attack every member with the same images; yield each attack's rows as they are ready.
 
     Args:
-        ensemble: M networks.
+        ensemble: M networks, or one alone.
         images: (N, …), held-out images.
         labels: (N,), int64.
         settings: of the attacks.
         skip: names of attacks whose rows are known already.
     """
-    members = StackedPullback(ensemble)
+    members = ensemble.network if isinstance(ensemble, Alone) else StackedPullback(ensemble)
     some = slice(settings.images)
+    searched = slice(settings.searched_images or settings.images)
     few = slice(settings.distance_images)
     epsilon = settings.epsilon
     if "none" not in skip:
         yield "none", _properties(ensemble, images[some], labels[some], settings.at_once)
     attacks: dict[str, tuple[slice, Callable[[Tensor, Tensor], AttackResult]]] = {
         "fgsm": (some, lambda x, y: fgsm(members, x, y, epsilon=epsilon)),
-        "pgd": (some, lambda x, y: pgd(members, x, y, epsilon=epsilon)),
-        "deepfool": (some, lambda x, y: deepfool(members, x, y)),
+        "pgd": (searched, lambda x, y: pgd(members, x, y, epsilon=epsilon)),
+        "deepfool": (searched, lambda x, y: deepfool(members, x, y)),
         "carlini-wagner": (few, lambda x, y: carlini_wagner(members, x, y, **settings.carlini_wagner)),
     }
     for name, (part, attack) in attacks.items():
@@ -78,7 +125,7 @@ def evaluate(
 
 
 def _attacked(
-    ensemble: Ensemble,
+    ensemble: Ensemble | Alone,
     images: Tensor,
     labels: Tensor,
     name: str,
@@ -104,7 +151,7 @@ def _attacked(
     return [(name, "distance", mean.tolist()), (name, "success", rate.tolist())]
 
 
-def _properties(ensemble: Ensemble, images: Tensor, labels: Tensor, at_once: int) -> list[Row]:
+def _properties(ensemble: Ensemble | Alone, images: Tensor, labels: Tensor, at_once: int) -> list[Row]:
     """Accuracy, mean loss and p_y, and the means of the four penalties and of the margin."""
     sums: dict[str, Tensor] = {}
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):

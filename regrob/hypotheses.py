@@ -22,7 +22,7 @@ from regrob.gram import ORDER
 from regrob.networks import lenet_5, lenet_300_100
 from regrob.penalties import PENALTIES
 from regrob.pullback import StackedPullback
-from regrob.sweep import balanced
+from regrob.shard_attacks import balanced
 
 Found = tuple[str, str, str, int, int, str, float]
 """Dataset, network, variant, iteration, seed, measure, value."""

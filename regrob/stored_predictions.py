@@ -25,8 +25,8 @@ from regrob.errors import DataError
 from regrob.gram import ORDER
 from regrob.networks import NETWORKS
 from regrob.predictions import measure, summary
-from regrob.protocol import TASKS
-from regrob.sweep import balanced
+from regrob.shard_attacks import balanced
+from regrob.tasks import TASKS
 
 if TYPE_CHECKING:
     import pandas as pd

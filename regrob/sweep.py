@@ -19,16 +19,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from regrob import checkpoint, results
+from regrob import checkpoint, results, solo
 from regrob.adversary import Adversary
 from regrob.data import Task
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import Progress, train_ensemble
 from regrob.errors import DataError, InputError
-from regrob.evaluation import AttackSettings, evaluate
 from regrob.gram import ORDER
-from regrob.networks import NETWORKS
+from regrob.networks import NETWORKS, SOLO
 from regrob.protocol import ADVERSARIAL, Shard, shards, task_of
+from regrob.shard_attacks import attack_all
 
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 THREADS = 1
@@ -113,13 +113,18 @@ def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(shard.dataset, preset)
     started = time.perf_counter()
-    ensemble, facts = trained(shard, out, task, device)
-    rows = _attacked(shard, folder, ensemble, task)
+    if shard.network in SOLO:
+        found = solo.run_shard(shard, out, task, device, every=SECONDS_BETWEEN_CHECKPOINTS)
+    else:
+        ensemble, facts = trained(shard, out, task, device)
+        found = {
+            "rows": attack_all(ensemble, folder, task, shard),
+            "diverged_at": facts["diverged_at"],
+            "step_seconds": step_seconds(facts),
+        }
     facts = {
+        **found,
         "spec": shard.settings(),
-        "rows": rows,
-        "diverged_at": facts["diverged_at"],
-        "step_seconds": step_seconds(facts),
         "seconds": round(time.perf_counter() - started, 1),
         "provenance": results.provenance(),
     }
@@ -189,43 +194,6 @@ def _weights(shard: Shard) -> torch.Tensor:
     if shard.penalty in ORDER:
         weights[:, ORDER.index(shard.penalty)] = shard.weight
     return weights
-
-
-def _attacked(shard: Shard, folder: Path, ensemble: Ensemble, task: Task) -> list[list[Any]]:
-    """The rows of all attacks; those on the disk are not computed again."""
-    spent = shard.budget
-    settings = AttackSettings(
-        epsilon=shard.epsilon,
-        images=spent.images,
-        distance_images=spent.distance_images,
-        carlini_wagner={
-            "binary_search_steps": spent.search_steps,
-            "max_iterations": spent.attack_iterations,
-            "learning_rate": spent.learning_rate,
-        },
-    )
-    known = {}
-    for attack in ("none", "fgsm", "pgd", "deepfool", "carlini-wagner"):
-        rows = checkpoint.read_json(folder / f"rows-{attack}.json")
-        if rows is not None:
-            known[attack] = rows
-    # Held-out images alternate between the classes, so that any first part is balanced.
-    order = balanced(task.test_labels)
-    images = task.test_images[order].to(ensemble.weights)
-    labels = task.test_labels[order].to(ensemble.weights.device)
-    for attack, found in evaluate(ensemble, images, labels, settings, skip=frozenset(known)):
-        known[attack] = [list(row) for row in found]
-        checkpoint.write_json(folder / f"rows-{attack}.json", known[attack])
-    return [row for rows in known.values() for row in rows]
-
-
-def balanced(labels: torch.Tensor) -> torch.Tensor:
-    """An order in which the classes take turns as long as all of them last."""
-    turn = torch.zeros_like(labels)
-    for k in labels.unique():
-        mine = labels == k
-        turn[mine] = torch.arange(int(mine.sum()))
-    return torch.argsort(turn * (int(labels.max()) + 1) + labels)
 
 
 def collect(figure: str, out: Path, todo: list[Shard], preset: str, seconds: float) -> Path:

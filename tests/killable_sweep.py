@@ -1,6 +1,6 @@
 """Run a tiny sweep in forked children and kill them; started by test_sweep as a program of its own.
 
-Usage: killable_sweep.py OUT KILLS. Prints how many of the kills came before the sweep was done.
+Usage: killable_sweep.py OUT KILLS FIGURE. Prints how many of the kills came before the sweep was done.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,8 +25,17 @@ def tiny(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Se
     return networks.mlp((36, 8, classes), generator=generator)
 
 
+def lone(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """A small network with BatchNorm, which cannot be stacked."""
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, classes)
+    )
+    networks.initialise_caffe(network, generator)
+    return network
+
+
 def shrink() -> None:
-    """Swap the real protocol for one that takes a second."""
+    """Swap the real protocol for one that takes a second: sweeps "tiny" and "lone"."""
     spent = protocol.Budget(2, 40, 40, (0.1,), 8, 4, 1, 20)
     protocol.TASKS["tiny"] = lambda source: small_task()
     networks.NETWORKS["tiny"] = tiny
@@ -33,35 +43,41 @@ def shrink() -> None:
         "tiny", ("tiny",), ("curvature", "jacobian"), adversaries=(0.1, 0.2, 0.3)
     )
     protocol.BUDGETS["quick", "tiny", "tiny"] = spent
+    networks.NETWORKS["lone"] = lone
+    networks.SOLO.add("lone")
+    protocol.FIGURES["lone"] = protocol.Figure("tiny", ("lone",), ("curvature",), adversaries=(0, 0, 0.3))
+    protocol.BUDGETS["quick", "tiny", "lone"] = replace(
+        spent, fine_tuning=30, policy="steps", batch=16, searched_images=6
+    )
     ensemble_training.CHUNK = 5
     sweep.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 
 
-def whole(out: Path) -> float:
-    """Run the sweep to its end; return the seconds it took."""
+def whole(out: Path, figure: str = "tiny") -> float:
+    """Run a sweep to its end; return the seconds it took."""
     started = time.perf_counter()
-    sweep.sweep("tiny", out, progress=False)
+    sweep.sweep(figure, out, progress=False)
     return time.perf_counter() - started
 
 
 def main() -> None:
     """Kill, resume, kill, …, and let the last one finish."""
-    out, kills = Path(sys.argv[1]), int(sys.argv[2])
+    out, kills, figure = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     torch.set_num_threads(1)
     shrink()
-    usual = whole(out / "undisturbed")
+    usual = whole(out / "undisturbed", figure)
     chance = random.Random(0)
     struck = 0
     for _ in range(kills):
         child = os.fork()
         if child == 0:
-            whole(out / "disturbed")
+            whole(out / "disturbed", figure)
             os._exit(0)
         time.sleep(chance.uniform(0.0, 0.1 * usual))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         struck += os.WIFSIGNALED(status)
-    whole(out / "disturbed")
+    whole(out / "disturbed", figure)
     print(f"struck {struck}")
 
 

@@ -5,19 +5,34 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
 import killable_sweep
 import pandas as pd
 import pytest
+import torch
+from torch import Tensor
 
-from regrob import checkpoint, cli, ensemble_training, networks, protocol, results, sweep
+from regrob import (
+    checkpoint,
+    cli,
+    ensemble_training,
+    evaluation,
+    networks,
+    protocol,
+    results,
+    shard_attacks,
+    solo,
+    sweep,
+    training,
+)
 from regrob.errors import DataError, InputError
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The tiny protocol, for one test."""
     for table in (protocol.TASKS, protocol.FIGURES, protocol.BUDGETS, networks.NETWORKS):
         for key in list(table):
@@ -25,6 +40,8 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ensemble_training, "CHUNK", ensemble_training.CHUNK)
     monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     killable_sweep.shrink()
+    yield
+    networks.SOLO.discard("lone")
 
 
 @pytest.fixture
@@ -40,11 +57,12 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in kept}
 
 
-def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("figure", ["tiny", "lone"])
+def test_twenty_kills_change_nothing(tmp_path: Path, figure: str) -> None:
     program = Path(killable_sweep.__file__)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore"}
     ran = subprocess.run(
-        [sys.executable, str(program), str(tmp_path), "20"],
+        [sys.executable, str(program), str(tmp_path), "20", figure],
         check=False, capture_output=True, text=True, env=environment, timeout=300,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
@@ -55,26 +73,34 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_nothing_finished_is_computed_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    killable_sweep.whole(tmp_path)
+@pytest.mark.parametrize("figure", ["tiny", "lone"])
+def test_nothing_finished_is_computed_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: str
+) -> None:
+    killable_sweep.whole(tmp_path, figure)
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr(sweep, "train_ensemble", never)
-    monkeypatch.setattr(sweep, "evaluate", never)
-    killable_sweep.whole(tmp_path)
+    monkeypatch.setattr(training.Descent, "step", never)
+    monkeypatch.setattr(shard_attacks, "evaluate", never)
+    killable_sweep.whole(tmp_path, figure)
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("figure", ["tiny", "lone"])
 @pytest.mark.parametrize("what", ["state", "pointer", "rows"])
-def test_damage_is_set_aside_and_only_that_shard_is_done_again(tmp_path: Path, what: str) -> None:
-    killable_sweep.whole(tmp_path)
+def test_damage_is_set_aside_and_only_that_part_is_done_again(tmp_path: Path, what: str, figure: str) -> None:
+    killable_sweep.whole(tmp_path, figure)
     before = contents(tmp_path)
     shards = sorted((tmp_path / "shards").iterdir())
-    victim = next(folder for folder in shards if "curvature" in folder.name)
-    others = {p: p.stat().st_mtime_ns for s in shards if s != victim for p in s.iterdir()}
-    (victim / "rows.json").unlink()
+    shard = next(folder for folder in shards if "curvature" in folder.name)
+    victim = shard if figure == "tiny" else solo.member_folder(shard, 1)
+    files = [p for p in (tmp_path / "shards").rglob("*") if p.is_file()]
+    others = {p: p.stat().st_mtime_ns for p in files if not p.is_relative_to(victim)}
+    others.pop(shard / "rows.json", None)
+    (shard / "rows.json").unlink()
     names = {
         "state": next(victim.glob("state-*")).name,
         "pointer": "checkpoint.json",
@@ -84,7 +110,7 @@ def test_damage_is_set_aside_and_only_that_shard_is_done_again(tmp_path: Path, w
     content = bytearray(damaged.read_bytes())
     content[len(content) // 2] ^= 1
     damaged.write_bytes(bytes(content))
-    killable_sweep.whole(tmp_path)
+    killable_sweep.whole(tmp_path, figure)
     assert (victim / f"{damaged.name}.damaged").exists()
     assert contents(tmp_path) == before
     assert {p: p.stat().st_mtime_ns for p in others} == others
@@ -235,3 +261,73 @@ def test_what_robustness_costs_is_measured_on_the_references_of_figure_4() -> No
     assert {s.penalty for s in adversaries} == {protocol.ADVERSARIAL}
     assert [s.weight for s in adversaries] == [0.025, 0.05, 0.1, 0.2] * 2
     assert [s.weight for s in protocol.shards("cost", "quick") if s.weight] == [0.1, 0.1]
+
+
+# --- networks that train one after the other --------------------------------------------
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_member_trained_alone_is_what_plain_training_gives(tmp_path: Path) -> None:
+    """Reference with one seed's order, then fine-tuning with another, under the stepwise policy."""
+    killable_sweep.whole(tmp_path, "lone")
+    task = protocol.TASKS["tiny"](None)
+    network = killable_sweep.lone(2, generator=torch.Generator().manual_seed(1))
+    first = training.StepPolicy(batch=16, milestones=(24, 32))
+    second = training.StepPolicy(batch=16, milestones=(18, 24))
+    training.train(network, task, iterations=40, seed=1, policy=first)
+    training.train(network, task, iterations=30, seed=10_001, policy=second, penalty="curvature", weight=0.1)
+    shard = next(s for s in protocol.shards("lone", "quick") if s.penalty == "curvature")
+    saved = checkpoint.load(solo.member_folder(tmp_path / "shards" / shard.name, 1))
+    assert saved is not None
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(saved[0][f"network.{name}"], value, rtol=1e-4, atol=1e-6)
+    assert saved[0]["network.2.num_batches_tracked"] == 70
+    table, sidecar = results.read(tmp_path, "lone")
+    rows = table[(table["penalty"] == "curvature") & (table["seed"] == 1) & (table["metric"] == "accuracy")]
+    benign = training.accuracy(network, task.test_images[:8], task.test_labels[:8])
+    assert rows[rows["attack"] == "none"]["value"].item() == pytest.approx(benign)
+    assert set(zip(table["attack"], table["metric"], strict=True)) == set(evaluation.ROWS)
+    assert set(table["penalty"]) == {"reference", "none", "curvature", "adversarial-training"}
+    assert all(0 < seconds < 1 for seconds in sidecar["step_seconds"].values())
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_lone_member_that_diverges_is_marked_and_its_neighbour_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = training.Descent.step
+
+    def explode(run: training.Descent, images: Tensor, labels: Tensor, rate: float) -> bool:
+        if run.penalty is not None and run.network[1].weight[0, 0] == doomed and len(run.losses) == 0:  # type: ignore[index, union-attr]
+            run.weight = float("inf")
+        return usual(run, images, labels, rate)
+
+    shard = next(s for s in protocol.shards("lone", "quick") if s.penalty == "curvature")
+    reference, _ = solo.train_member(
+        shard.reference, 0, tmp_path / "shards", protocol.TASKS["tiny"](None), "cpu", every=9.0
+    )
+    doomed = float(reference[1].weight.detach()[0, 0])  # type: ignore[index, union-attr]
+    monkeypatch.setattr(training.Descent, "step", explode)
+    killable_sweep.whole(tmp_path, "lone")
+    table, sidecar = results.read(tmp_path, "lone")
+    assert sidecar["diverged"] == {shard.name: [0, -1]}
+    curved = table[table["penalty"] == "curvature"]
+    assert curved[curved["seed"] == 0]["value"].isna().all()
+    assert len(curved[curved["seed"] == 0]) == len(evaluation.ROWS)
+    assert curved[(curved["seed"] == 1) & (curved["metric"] == "accuracy")]["value"].notna().all()
+
+
+def test_the_stepwise_policy_falls_at_60_and_80_percent() -> None:
+    paper = protocol.budget("paper", "cifar10", "vgg")
+    policy = paper.solver(paper.reference)
+    rates = [policy.learning_rate(t) for t in (0, 59_999, 60_000, 79_999, 80_000)]
+    assert rates == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
+    assert paper.weights == (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
+    assert isinstance(protocol.budget("paper", "mnist-10", "lenet-5").solver(9), training.CaffePolicy)
+    assert not isinstance(protocol.budget("paper", "mnist-10", "lenet-5").solver(9), training.StepPolicy)
+
+
+def test_photographs_have_an_honest_stand_in() -> None:
+    assert {s.dataset for s in protocol.shards("fig6", "quick")} == {"colour-digits-1-7"}
+    assert {s.dataset for s in protocol.shards("fig7", "quick")} == {"colour-digits-10"}
+    assert {s.epsilon for s in protocol.shards("fig6", "quick")} == {0.05}
