@@ -40,8 +40,8 @@ def dominant_eigenvector(B: Tensor, *, squarings: int = 14) -> Tensor:
     """
     power = B.reshape(-1, *B.shape[-2:])
     for squaring in range(squarings):
-        if squaring % 3 == 0:  # the top eigenvalue is then between K⁻⁸ and 1: far from underflow
-            size = power.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[:, None, None]
+        if squaring % 3 == 0:  # the top eigenvalue is then between 1 and K, its 8th power in range
+            size = power.amax(dim=(-2, -1), keepdim=True)
             power = power / size.clamp_min(torch.finfo(B.dtype).tiny)
         power = torch.bmm(power, power)
     power = power.view_as(B)
