@@ -9,7 +9,7 @@ bands their 95 % intervals. A diverged run is a cross on the lower edge, never a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -164,7 +164,7 @@ def draw(
         if not grid:
             continue
         line = [found[name, weight] for weight in grid]
-        axes.plot(grid, [one.mean for one in line], **look.line, marker=look.marker, markersize=5)
+        axes.plot(grid, [one.mean for one in line], **look.line, **_marker(name))
         ends = ([max(one.low, 0.0) for one in line], [min(one.high, top) for one in line])
         axes.fill_between(grid, *ends, color=look.colour, alpha=0.18, linewidth=0)
         lost = [weight for weight in grid if gone[name, weight]]
@@ -175,6 +175,14 @@ def draw(
                 linestyle="none", markersize=9, markeredgewidth=2.5, label="_diverged", zorder=5,
             )  # fmt: skip
     axes.set_title(measure.title)
+
+
+def _marker(penalty: str) -> dict[str, Any]:
+    """How a penalty's points are drawn; the Jacobian's frame those that lie on them."""
+    open_square = {"markerfacecolor": "none", "markersize": 9.0, "markeredgewidth": 1.3}
+    return {"marker": LOOKS[penalty].marker, "markersize": 5.0} | (
+        open_square if penalty == "jacobian" else {}
+    )
 
 
 def intervals(
@@ -277,7 +285,7 @@ def exchange(
             x = [horizontal[s] for s in whole]
             y = [found[s] for s in whole]
             middle = [[one.mean for one in row] for row in (x, y)]
-            axes.plot(*middle, **look.line, marker=look.marker, markersize=5)
+            axes.plot(*middle, **look.line, **_marker(name))
             for row, bars in ((x, "xerr"), (y, "yerr")):
                 half = [one.high - one.mean for one in row]
                 axes.errorbar(
