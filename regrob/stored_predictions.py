@@ -54,12 +54,16 @@ def _label(spec: dict[str, Any]) -> str:
 
 
 def fine_tuned(
-    spec: dict[str, Any], references: list[nn.Sequential], weight: float, iterations: int
+    spec: dict[str, Any],
+    references: list[nn.Sequential],
+    penalties: Sequence[str | None],
+    weight: float,
+    iterations: int,
 ) -> Iterator[tuple[dict[str, Any], list[nn.Sequential]]]:
-    """References fine-tuned here, without a penalty and with each of the four, as a sweep does it."""
+    """References fine-tuned here, with each of the penalties (None: without), as a sweep does it."""
     task = TASKS[spec["dataset"]]()
     orders = [seed + 10_000 for seed in range(len(references))]
-    for penalty in (None, *ORDER):
+    for penalty in penalties:
         weights = torch.zeros(len(references), len(ORDER))
         if penalty is not None:
             weights[:, ORDER.index(penalty)] = weight
@@ -83,28 +87,31 @@ def from_shards(
         weight: λ of the penalised networks.
         seeds: at most so many of each.
         images: of the held-out images, classes by turns.
-        fine_tuning: fine-tune the shards' references here, so many iterations; 0 takes the
-            networks that the sweep has fine-tuned.
+        fine_tuning: where a sweep has references and not yet the networks with a penalty,
+            fine-tune them here, so many iterations; 0 leaves them out.
 
     Raises:
         DataError: the shards were trained on other images than those at hand.
     """
-    for folder in sorted(path for parent in folders for path in parent.iterdir() if path.is_dir()):
+    places = sorted(path for parent in folders for path in parent.iterdir() if path.is_dir())
+    done: set[tuple[str, str, str]] = set()  # what the sweep has, references last
+    for folder in sorted(places, key=lambda path: "-reference-" in path.name):
         found = trained(folder)
         if found is None:
             continue
         spec, networks = found
         if spec["penalty"] is not None and spec["weight"] != weight:
             continue
-        if fine_tuning and spec["budget"]["fine_tuning"]:
-            continue
+        done.add((spec["dataset"], spec["network"], _label(spec)))
         task = TASKS[spec["dataset"]]()
         if task.digest != spec["digest"]:
             raise DataError(f"{folder.name} was trained on other images than {task.name} here")
         order = balanced(task.test_labels)[:images]
         groups = [(spec, networks[:seeds])]
-        if fine_tuning:
-            groups += list(fine_tuned(spec, networks[:seeds], weight, fine_tuning))
+        if fine_tuning and _label(spec) == "reference":
+            here = (spec["dataset"], spec["network"])
+            missing = [name for name in (None, *ORDER) if (*here, name or "none") not in done]
+            groups += list(fine_tuned(spec, networks[:seeds], missing, weight, fine_tuning))
         for facts, members in groups:
             for seed, network in enumerate(members):
                 if facts["diverged_at"][seed] < 0:
@@ -177,7 +184,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, help="at most so many networks a setting (10)")
     parser.add_argument("--images", type=int, default=200, help="held-out images a network (200)")
     parser.add_argument(
-        "--fine-tune", type=int, default=0, metavar="N", help="N iterations here, not in the sweep (0)"
+        "--fine-tune",
+        type=int,
+        default=0,
+        metavar="N",
+        help="N iterations here, where the sweep has none (0)",
     )
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -134,18 +134,29 @@ def test_shards_are_measured_and_written(tmp_path: Path, monkeypatch: pytest.Mon
     assert str(tmp_path) not in text
 
 
-def test_references_can_be_fine_tuned_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_references_are_fine_tuned_where_the_sweep_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("REGROB_DATA", raising=False)
     digest = data.one_versus_seven("embedded").digest
     a_shard(tmp_path, None, 0.0, tuned=False, digest=digest)
-    a_shard(tmp_path, "jacobian", 0.1, tuned=True, digest=digest)  # is not looked at
+    a_shard(tmp_path, "input-gradient", 0.4, tuned=True, digest=digest)
+    a_shard(tmp_path, "curvature", 0.1, tuned=True, digest=digest)  # another λ
     measured = list(
         stored_predictions.from_shards([tmp_path], weight=0.4, seeds=1, images=10, fine_tuning=20)
     )
-    settings = [(spec["penalty"], spec["weight"], spec["budget"]["fine_tuning"]) for spec, _ in measured]
-    assert settings == [(None, 0.0, 0), (None, 0.0, 20), *((name, 0.4, 20) for name in ORDER)]
-    slopes = {spec["penalty"]: table["cross-lipschitz"].median() for spec, table in measured[1:]}
-    assert slopes["jacobian"] < slopes[None]
+    settings = {(spec["penalty"], spec["weight"], spec["budget"]["fine_tuning"]) for spec, _ in measured}
+    assert settings == {
+        (None, 0.0, 0),
+        (None, 0.0, 20),
+        ("input-gradient", 0.4, 10),  # the sweep's own
+        ("jacobian", 0.4, 20),
+        ("curvature", 0.4, 20),
+        ("cross-lipschitz", 0.4, 20),
+    }
+    assert len(measured) == 6
+    slopes = {spec["penalty"]: table["cross-lipschitz"].median() for spec, table in measured}
+    assert slopes["jacobian"] < slopes["curvature"]
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
