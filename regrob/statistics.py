@@ -226,16 +226,17 @@ def chosen(
     value at that λ is reported. λ = 0 is among the candidates; a λ at which a seed diverged is not.
 
     Returns:
-        one value of `aim` a seed, and the λ chosen for each.
+        one value of `aim` a seed, and the λ chosen for each; NaN if there is one seed only,
+        and so no other to choose.
 
     Raises:
-        InputError: fewer than two seeds, or a setting that the table lacks.
+        InputError: a setting that the table lacks.
     """
     settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
     score = np.stack([values(table, network, *s, *aim) for s in settings])  # (settings, seeds)
     kept = np.stack([values(table, network, *s, *keep) for s in settings])
     if score.shape[1] < 2:
-        raise InputError("to choose by the other seeds takes at least two seeds, got one")
+        return np.array([math.nan]), [math.nan]
     found, weights = [], []
     for seed in range(score.shape[1]):
         others = np.arange(score.shape[1]) != seed

@@ -179,8 +179,13 @@ def test_a_weight_where_a_seed_diverged_is_not_chosen():
     table_ = chain(lambda weight, seed: (math.nan if (weight, seed) == (10.0, 1) else weight, 0.99))
     _, weights = statistics.chosen(table_, "net", "jacobian", ("pgd", "accuracy"))
     assert weights == [1.0] * 3
-    with pytest.raises(InputError, match="two seeds"):
-        statistics.chosen(chain(lambda *_: (1, 1), seeds=1), "net", "jacobian", ("pgd", "accuracy"))
+
+
+def test_one_seed_cannot_choose():
+    found, weights = statistics.chosen(
+        chain(lambda *_: (1, 1), seeds=1), "net", "jacobian", ("pgd", "accuracy")
+    )
+    assert np.isnan(found).all() and np.isnan(weights).all()
 
 
 def test_at_equal_reads_off_each_seeds_line():
