@@ -115,7 +115,7 @@ def evaluate(
         yield "none", _properties(ensemble, images[some], labels[some], settings.at_once)
     attacks: dict[str, tuple[slice, Callable[[Tensor, Tensor], AttackResult]]] = {
         "fgsm": (some, lambda x, y: fgsm(members, x, y, epsilon=epsilon)),
-        "pgd": (searched, lambda x, y: pgd(members, x, y, epsilon=epsilon)),
+        "pgd": (searched, lambda x, y: pgd(members, x, y, epsilon=epsilon, stop_at_success=True)),
         "deepfool": (searched, lambda x, y: deepfool(members, x, y)),
         "carlini-wagner": (few, lambda x, y: carlini_wagner(members, x, y, **settings.carlini_wagner)),
     }

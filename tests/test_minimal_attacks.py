@@ -268,7 +268,7 @@ def test_a_whole_ensemble_at_once_equals_its_members(name: str) -> None:
     x = torch.rand(5, 12, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     y = torch.stack([predicted(network, x) for network in members])
     stacked = StackedPullback(Ensemble(members, torch.zeros(2, 4)))
-    settings: dict[str, object] = {"binary_search_steps": 3, "abort_early": False} if name == "cw" else {}
+    settings: dict[str, object] = {"binary_search_steps": 3} if name == "cw" else {}
     together = ATTACKS[name](stacked, x.repeat(2, 1), y.flatten(), **settings)
     for m, network in enumerate(members):
         alone = ATTACKS[name](network, x, y[m], **settings)

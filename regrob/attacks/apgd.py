@@ -74,10 +74,10 @@ def apgd(
     check_count("restarts", restarts)
     if restarts > 1 and not random_start:
         raise InputError(f"{restarts} restarts without random_start would all be the same one")
-    x, goal = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
     way_in = pullback(network)
     generator = torch.Generator().manual_seed(seed)
-    best = Best(way_in, x, goal, labels)
+    best = Best(x, goal.judge(z))
     for _ in range(restarts):
         start = x
         if random_start:
@@ -118,9 +118,9 @@ def _climb(
     shape = (-1, *(1,) * (x.ndim - 1))
     size = torch.full_like(x.flatten(1)[:, 0], 2 * epsilon)  # (N,)
     current = before = start
-    gradient, z = ascent(way_in, current, goal)
-    best.offer(current, z)
-    score = goal.score(z)
+    gradient, judged = ascent(way_in, current, goal)
+    best.offer(current, judged)
+    score = judged.score
     top, top_image, top_gradient = score, current, gradient  # of this run
     rises = torch.zeros_like(size)
     top_then, halved_then = top, torch.zeros_like(size, dtype=torch.bool)
@@ -131,9 +131,9 @@ def _climb(
         if step > 1:
             ahead = project(current + MOMENTUM * (ahead - current) + (1 - MOMENTUM) * (current - before))
         before, current = current, ahead
-        gradient, z = ascent(way_in, current, goal)
-        best.offer(current, z)
-        new = goal.score(z)
+        gradient, judged = ascent(way_in, current, goal)
+        best.offer(current, judged)
+        new = judged.score
         rises = rises + (new > score)
         score = new
         record = new > top

@@ -20,7 +20,7 @@ from torch.nn import functional
 from regrob.attacks.carlini_wagner import gap_and_coefficients
 from regrob.attacks.result import AttackResult, Box, Goal, check_count, conclude, inside, prepare, saturates
 from regrob.errors import InputError
-from regrob.pullback import Pullback, StackedPullback, pullback
+from regrob.pullback import Pullback, pullback
 
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 """What a new projection counts in the average, at the first step and at the last."""
@@ -72,10 +72,9 @@ def boundary_projection(
     check_count("steps", steps)
     if rivals < 0:
         raise InputError(f"rivals must be at least 0, got {rivals}")
-    x, goal = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
     way_in = pullback(network)
-    z = way_in.logits(x)
-    search = _Search(way_in, x, goal, box, not isinstance(network, StackedPullback))
+    search = _Search(way_in, x, goal, box)
     search.run(steps, None)
     if not goal.targeted and rivals:
         order = _nearest_rivals(way_in, x, labels)
@@ -141,7 +140,6 @@ class _Search:
     x: Tensor  # (N, …)
     goal: Goal
     box: Box
-    shrinkable: bool  # an ensemble needs all its examples at every step
 
     def __post_init__(self) -> None:
         self.best = self.x.clone()
@@ -150,14 +148,15 @@ class _Search:
     def run(self, steps: int, towards: Tensor | None) -> None:
         """One run from the images; `towards` (N,) fixes a rival, None follows the leading one."""
         active = torch.arange(len(self.x), device=self.x.device)
+        way_in, hopeful = self.way_in, torch.ones_like(active, dtype=torch.bool)
         origin = self.x.flatten(1)
         point = origin
         average = origin
         overshoot = torch.full_like(self.distance, FIRST_OVERSHOOT)
         for step in range(steps):
-            w, gap, fooled = self._boundary(point, active, towards)
+            w, gap, fooled = self._boundary(way_in, point, active, towards)
             reach = torch.linalg.vector_norm(point - origin, dim=1)
-            better = fooled & (reach < self.distance[active])
+            better = fooled & hopeful & (reach < self.distance[active])
             where = active[better]
             self.distance[where] = reach[better]
             self.best[where] = point[better].view(self.best[where].shape)
@@ -168,20 +167,23 @@ class _Search:
             share = FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
             average = torch.lerp(average, project(origin, w, b, self.box), share if step else 1.0)
             point = _along(origin, average, w, b, overshoot, self.box)
-            if towards is not None and step == steps // 2 and self.shrinkable:
-                keep = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
-                if not bool(keep.any()):
+            if towards is not None and step == steps // 2:
+                hopeful = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
+                if not bool(hopeful.any()):
                     return
-                active, overshoot = active[keep], overshoot[keep]
-                origin, average, point = origin[keep], average[keep], point[keep]
+                packed = way_in.pack(hopeful)
+                if packed is not None:
+                    kept, way_in = packed
+                    active, hopeful, overshoot = active[kept], hopeful[kept], overshoot[kept]
+                    origin, average, point = origin[kept], average[kept], point[kept]
         never = active[self.distance[active].isinf()]
         self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
 
     def _boundary(
-        self, point: Tensor, active: Tensor, towards: Tensor | None
+        self, way_in: Pullback, point: Tensor, active: Tensor, towards: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """w (A, n) and the gap that w must close (A,), negative beyond; whether the goal is reached (A,)."""
-        goal = Goal(self.goal.classes[active], self.goal.targeted)
+        goal = self.goal.among(active)
         wanted = None if towards is None else towards[active]
 
         def downhill(z: Tensor) -> Tensor:
@@ -190,7 +192,7 @@ class _Search:
             classes = z.shape[-1]
             return (functional.one_hot(wanted, classes) - functional.one_hot(goal.classes, classes)).to(z)
 
-        w, z = self.way_in.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
+        w, z = way_in.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
         return w.flatten(1), -(downhill(z) * z).sum(dim=1), goal.reached(z)
 
     def shorten(self) -> None:

@@ -15,7 +15,7 @@ from regrob.attacks.result import (
     prepare,
     saturates,
 )
-from regrob.pullback import StackedPullback, pullback
+from regrob.pullback import pullback
 
 SMALLEST_STEP = 1e-4
 """Added to every distance, so that a point on a boundary still moves across it."""
@@ -49,43 +49,25 @@ def deepfool(
     """
     check_count("steps", steps)
     check_size("overshoot", overshoot)
-    x, goal = prepare(network, images, labels, targets=None, box=box)
+    x, goal, z = prepare(network, images, labels, targets=None, box=box)
     way_in = pullback(network)
-    shrinkable = not isinstance(network, StackedPullback)  # an ensemble needs all its examples
-    total = torch.zeros_like(x)
+    saturated = saturates(z, labels)
     perturbed = x.clone()
-    saturated = saturates(way_in.logits(x), labels)
+    shape = (-1, *(1,) * (x.ndim - 1))
+    # Of the examples that are still at it, and in an ensemble of some that rest:
     active = torch.arange(len(x), device=x.device)
+    here, origin, total = x, x, torch.zeros_like(x)
     for _ in range(steps):
-        V, z = way_in.local_map(perturbed[active])
-        standing = z.argmax(dim=-1) == labels[active]
+        distance, normal, z = way_in.nearest(here, labels[active])
+        standing = z.argmax(dim=1) == labels[active]
         if not bool(standing.any()):
             break
-        if shrinkable:
-            V, z, active = V[standing], z[standing], active[standing]
-            standing = standing[standing]
-        step = boundary_step(V, z, labels[active]).reshape(x[active].shape)
-        shape = (-1, *(1,) * (x.ndim - 1))
-        total[active] += torch.where(standing.view(shape), step, 0.0)
-        moved = inside(x[active] + (1.0 + overshoot) * total[active], box)
-        perturbed[active] = torch.where(standing.view(shape), moved, perturbed[active])
+        size = torch.where(standing, distance + SMALLEST_STEP, 0.0)
+        total = total.addcmul(size.view(shape), normal)  # those that rest stay where they are
+        here = inside(torch.add(origin, total, alpha=1.0 + overshoot), box)
+        perturbed[active] = here
+        packed = way_in.pack(standing)
+        if packed is not None:
+            kept, way_in = packed
+            active, here, origin, total = active[kept], here[kept], origin[kept], total[kept]
     return conclude(network, x, perturbed, goal, norm="l2", saturated=int(saturated.sum()))
-
-
-def boundary_step(V: Tensor, z: Tensor, labels: Tensor) -> Tensor:
-    """The shortest step to the affine classifier's boundary, a hair longer: (N, n).
-
-    Args:
-        V, z: the local map, (N, n, K) and (N, K).
-        labels: (N,), the class to leave.
-    """
-    own = labels[:, None]
-    gap = (z.gather(1, own) - z).abs()  # (N, K)
-    toward = V - V.gather(2, own[:, None].expand(-1, V.shape[1], 1))  # (N, n, K): v_j − v_y
-    length = torch.linalg.vector_norm(toward, dim=1).clamp_min(1e-8)
-    distance = (gap / length).scatter(1, own, torch.inf)
-    nearest = distance.argmin(dim=1, keepdim=True)  # (N, 1)
-    direction = toward.gather(2, nearest[:, None].expand(-1, V.shape[1], 1)).squeeze(2)
-    size = distance.gather(1, nearest) + SMALLEST_STEP
-    step: Tensor = size * direction / length.gather(1, nearest)
-    return step

@@ -12,7 +12,6 @@ from regrob.attacks.result import (
     conclude,
     inside,
     prepare,
-    saturates,
 )
 from regrob.pullback import pullback
 
@@ -43,8 +42,8 @@ def fgsm(
         InputError: see `result.prepare`; a negative or infinite ε.
     """
     check_size("epsilon", epsilon)
-    x, goal = prepare(network, images, labels, targets=targets, box=box)
-    gradient, z = ascent(pullback(network), x, goal)
+    x, goal, _ = prepare(network, images, labels, targets=targets, box=box)
+    gradient, judged = ascent(pullback(network), x, goal)
     perturbed = inside(x + epsilon * gradient.sign(), box)
-    saturated = int(saturates(z, labels).sum())
+    saturated = int(judged.saturated.sum())
     return conclude(network, x, perturbed, goal, norm="linf", saturated=saturated)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from regrob.attacks.result import (
     AttackResult,
     Best,
     Box,
+    Goal,
     ascent,
     check_count,
     check_size,
@@ -17,7 +20,7 @@ from regrob.attacks.result import (
     prepare,
 )
 from regrob.errors import InputError
-from regrob.pullback import pullback
+from regrob.pullback import Pullback, pullback
 
 
 def pgd(
@@ -31,6 +34,7 @@ def pgd(
     restarts: int = 1,
     random_start: bool = True,
     seed: int = 0,
+    stop_at_success: bool = False,
     box: Box = (0.0, 1.0),
     targets: Tensor | None = None,
 ) -> AttackResult:
@@ -49,6 +53,8 @@ def pgd(
         restarts: how many times to start; each start is random if `random_start`.
         random_start: start uniformly in the ball, else at the image.
         seed: of the random starts.
+        stop_at_success: leave an example alone once it is fooled. The same examples succeed,
+            sooner; their loss is no longer the largest. For success rates only.
         box: the range of a pixel, or None for no constraint.
         targets: (N,), int64: step down the loss of these classes instead, towards them.
 
@@ -62,19 +68,55 @@ def pgd(
     check_count("restarts", restarts)
     if restarts > 1 and not random_start:
         raise InputError(f"{restarts} restarts without random_start would all be the same one")
-    x, goal = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
     way_in = pullback(network)
     generator = torch.Generator().manual_seed(seed)
-    best = Best(way_in, x, goal, labels)
+    best = Best(x, goal.judge(z))
+    run = _Run(goal, *_walls(x, epsilon, box), steps, step_size, stop_at_success)
     for _ in range(restarts):
-        current = x
+        start = x
         if random_start:
             noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
-            current = inside(x + epsilon * noise.to(x), box)
-        for _ in range(steps):
-            gradient, z = ascent(way_in, current, goal)
-            best.offer(current, z)
-            moved = current + step_size * gradient.sign()
-            current = inside(x + (moved - x).clamp(-epsilon, epsilon), box)
-        best.offer(current, way_in.logits(current))
+            start = inside(x + epsilon * noise.to(x), box)
+        run.climb(way_in, start, best)
     return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
+
+
+def _walls(x: Tensor, epsilon: float, box: Box) -> tuple[Tensor, Tensor]:
+    """The least and the largest value that each pixel may take in the ball and the box."""
+    return inside(x - epsilon, box), inside(x + epsilon, box)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One climb from a start, and what stays the same in all of them."""
+
+    goal: Goal
+    low: Tensor  # (N, …)
+    high: Tensor  # (N, …)
+    steps: int
+    step_size: float
+    stop_at_success: bool
+
+    def climb(self, way_in: Pullback, start: Tensor, best: Best) -> None:
+        """Offer every point on the way to `best`."""
+        active = torch.arange(len(start), device=start.device)
+        current, low, high, goal = start.clone(), self.low, self.high, self.goal
+        here = best  # of the active examples
+        for _ in range(self.steps):
+            if self.stop_at_success:
+                if bool(here.success.all()):
+                    break
+                packed = way_in.pack(~here.success)
+                if packed is not None:
+                    best.put(active, here)
+                    kept, way_in = packed
+                    active, goal, here = active[kept], goal.among(kept), here.among(kept)
+                    current, low, high = current[kept], low[kept], high[kept]
+            gradient, judged = ascent(way_in, current, goal)
+            here.offer(current, judged, first=self.stop_at_success)
+            current.add_(gradient.sign(), alpha=self.step_size)
+            torch.clamp(current, low, high, out=current)  # back into the ball and the box
+        else:
+            here.offer(current, goal.judge(way_in.logits(current)), first=self.stop_at_success)
+        best.put(active, here)

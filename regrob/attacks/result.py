@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from regrob.errors import InputError
 from regrob.local import check_images, check_labels, check_logits, require_frozen_statistics
-from regrob.probability import logit_margin
 from regrob.pullback import Pullback
 
 Box = tuple[float, float] | None
@@ -50,44 +50,78 @@ class AttackResult:
         return float(self.distance[self.success].double().mean())
 
 
+class Judged(NamedTuple):
+    """How far an attack has come.
+
+    Attributes:
+        reached: (N,) bool, whether the predicted class is the one wanted.
+        score: (N,), grows with the progress: −m, or m of the target. The cross-entropy
+            log(1 + e^{−m}) is a function of the logit margin m alone, ∇L = −q∇m, so both have
+            the same sign of every derivative and the same order of losses; but −m never
+            saturates.
+        slope: (N, K), ∂score/∂z = ∓(e_y − softmax over the rivals); each row sums to zero.
+        saturated: (N,) bool, whether p_y of the label rounds to one.
+    """
+
+    reached: Tensor
+    score: Tensor
+    slope: Tensor
+    saturated: Tensor
+
+
 @dataclass(frozen=True)
 class Goal:
     """What an attack drives at: away from the labels, or towards targets.
 
     Attributes:
-        classes: (N,), the labels, or the targets.
-        targeted: which of the two they are.
+        labels: (N,).
+        targets: (N,), or None.
     """
 
-    classes: Tensor
-    targeted: bool
+    labels: Tensor
+    targets: Tensor | None = None
+
+    @property
+    def targeted(self) -> bool:
+        """Whether there are targets."""
+        return self.targets is not None
+
+    @property
+    def classes(self) -> Tensor:
+        """(N,), the classes to reach, or those to leave."""
+        return self.labels if self.targets is None else self.targets
+
+    def among(self, index: Tensor) -> Goal:
+        """The goal of some examples."""
+        return Goal(self.labels[index], None if self.targets is None else self.targets[index])
 
     def reached(self, z: Tensor) -> Tensor:
         """Whether the predicted class is the one wanted: (N,) bool."""
         hit = z.argmax(dim=-1) == self.classes
         return hit if self.targeted else ~hit
 
-    def score(self, z: Tensor) -> Tensor:
-        """Grows with the attack's progress: (N,).
-
-        It is −m, or m of the target. The cross-entropy log(1 + e^{−m}) is a function of m
-        alone, ∇L = −q∇m, so both have the same sign of every derivative and the same order
-        of losses; but −m never saturates.
-        """
-        m = logit_margin(z, self.classes)
-        return m if self.targeted else -m
-
     def slope(self, z: Tensor) -> Tensor:
-        """∂score/∂z: ∓(e_y − softmax over the rivals), each row summing to zero: (N, K)."""
-        own = functional.one_hot(self.classes, z.shape[-1])
-        rivals = torch.softmax(z.masked_fill(own.bool(), -math.inf), dim=-1)
-        return own - rivals if self.targeted else rivals - own
+        """∂score/∂z at logits (N, K), see `Judged`: (N, K)."""
+        return self.judge(z).slope
+
+    def judge(self, z: Tensor) -> Judged:
+        """Where logits (N, K) stand."""
+        own = self.classes[:, None]
+        rivals = (z - z.gather(1, own)).scatter_(1, own, -math.inf)  # z_j − z_y
+        logs = torch.log_softmax(rivals, dim=1)
+        score = rivals.amax(dim=1) - logs.amax(dim=1)  # log Σ exp(z_j − z_y), in two cheap passes
+        slope = logs.exp_().scatter_(1, own, -1.0)
+        hit = z.argmax(dim=1) == self.classes
+        if self.targeted:
+            return Judged(hit, -score, -slope, saturates(z, self.labels))
+        nothing = math.log(torch.finfo(z.dtype).eps / 2)  # 1 + e^score rounds to one below
+        return Judged(~hit, score, slope, score <= nothing)
 
 
 def prepare(
     network: nn.Module, images: Tensor, labels: Tensor, *, targets: Tensor | None, box: Box
-) -> tuple[Tensor, Goal]:
-    """Check everything once; return the detached images and the goal.
+) -> tuple[Tensor, Goal, Tensor]:
+    """Check everything once; return the detached images, the goal, and the logits (N, K).
 
     Raises:
         InputError: bad images, labels or targets; a target that is the label; pixels outside
@@ -114,8 +148,7 @@ def prepare(
                 f"pixels must lie in the box [{low}, {high}], got {smallest:.3g} … {largest:.3g}; "
                 "scale the images, or pass box=None"
             )
-    goal = Goal(labels, targeted=False) if targets is None else Goal(targets, targeted=True)
-    return images.detach(), goal
+    return images.detach(), Goal(labels, targets), z
 
 
 def check_size(name: str, value: float) -> None:
@@ -130,9 +163,16 @@ def check_count(name: str, value: int) -> None:
         raise InputError(f"{name} must be at least 1, got {value}")
 
 
-def ascent(way_in: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Tensor]:
-    """∂score/∂x and the logits, at each image: (N, …) and (N, K)."""
-    return way_in.gradient(images, goal.slope)
+def ascent(way_in: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Judged]:
+    """∂score/∂x at each image, (N, …), and how far the images have come."""
+    judged: list[Judged] = []
+
+    def slope(z: Tensor) -> Tensor:
+        judged.append(goal.judge(z))
+        return judged[0].slope
+
+    gradient, _ = way_in.gradient(images, slope)
+    return gradient, judged[0]
 
 
 def saturates(z: Tensor, labels: Tensor) -> Tensor:
@@ -147,22 +187,42 @@ def inside(images: Tensor, box: Box) -> Tensor:
 
 
 class Best:
-    """The best point seen for each example: successes first, then the larger loss."""
+    """The best point seen for each example: successes first, then the larger score.
 
-    def __init__(self, way_in: Pullback, images: Tensor, goal: Goal, labels: Tensor) -> None:
-        z = way_in.logits(images)
-        self.goal, self.labels = goal, labels
-        self.images, self.success, self.score = images.clone(), goal.reached(z), goal.score(z)
-        self.saturated = saturates(z, labels)
+    Attributes:
+        images: (N, …).
+        success: (N,) bool.
+        score: (N,), see `Judged`.
+        saturated: (N,) bool, whether any point seen was.
+    """
 
-    def offer(self, images: Tensor, z: Tensor) -> None:
-        """Take over the examples in which these images are better."""
-        success, score = self.goal.reached(z), self.goal.score(z)
-        better = (success & ~self.success) | ((success == self.success) & (score > self.score))
-        self.images[better] = images[better]
-        self.success = torch.where(better, success, self.success)
-        self.score = torch.where(better, score, self.score)
-        self.saturated |= saturates(z, self.labels)
+    def __init__(self, images: Tensor, judged: Judged) -> None:
+        self.images, self.success, self.score = images.clone(), judged.reached, judged.score
+        self.saturated = judged.saturated
+
+    def offer(self, images: Tensor, judged: Judged, *, first: bool = False) -> None:
+        """Take over the examples in which these images are better; of successes only the `first`, if so."""
+        better = torch.where(judged.reached == self.success, judged.score > self.score, judged.reached)
+        if first:
+            better &= ~self.success
+        shape = (-1, *(1,) * (images.ndim - 1))
+        torch.where(better.view(shape), images, self.images, out=self.images)
+        self.success = self.success | judged.reached
+        self.score = torch.where(better, judged.score, self.score)
+        self.saturated = self.saturated | judged.saturated
+
+    def among(self, index: Tensor) -> Best:
+        """The best points of some examples, apart from these."""
+        some = copy.copy(self)
+        for name, value in vars(self).items():
+            setattr(some, name, value[index])
+        return some
+
+    def put(self, index: Tensor, some: Best) -> None:
+        """Take over what has become of some examples."""
+        if some is not self:
+            for name, value in vars(self).items():
+                value[index] = getattr(some, name)
 
 
 def conclude(
