@@ -40,6 +40,9 @@ TRAINED_AS_STATED = (("training", "as trained"), ("convolutions", "ReLU after th
 SHORTEST = 2_000
 """Iterations; what trained for less is no reference."""
 
+FEWEST = 3
+"""Seeds; the interval of two is so long that everything is compatible with it."""
+
 RUNS = 10
 """Networks behind each of the paper's averages."""
 
@@ -108,16 +111,16 @@ def readings(stated: Stated) -> tuple[float, float]:
 def verdict(stated: Stated, ours: Interval) -> str:
     """Whether the difference of the two means is compatible with zero, under both readings.
 
-    "agrees" if it is in the narrow reading already, "differs" if not even in the wide one,
-    "open" in between, or where we have fewer than two seeds.
+    "compatible" if it is in the narrow reading already, "differs" if not even in the wide one,
+    "open" in between, or where we have fewer than `FEWEST` seeds.
     """
     half = 0.5 * (ours.high - ours.low)
-    if math.isnan(half):
+    if math.isnan(half) or ours.count < FEWEST:
         return "open"
     narrow, wide = (math.hypot(half, theirs) for theirs in readings(stated))
     distance = abs(ours.mean - stated.value)
     if distance <= narrow:
-        return "agrees"
+        return "compatible"
     return "open" if distance <= wide else "differs"
 
 

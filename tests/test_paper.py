@@ -37,17 +37,22 @@ def test_a_deviation_of_one_run_is_narrower_than_an_error_of_the_mean() -> None:
 @pytest.mark.parametrize(
     ("mean", "half", "word"),
     [
-        (50.0, 0.1, "agrees"),
-        (50.7, 0.1, "agrees"),
+        (50.0, 0.1, "compatible"),
+        (50.7, 0.1, "compatible"),
         (51.5, 0.1, "open"),
         (53.0, 0.1, "differs"),
-        (53.0, 4.0, "agrees"),  # ours says too little to differ
+        (53.0, 4.0, "compatible"),  # ours says too little to differ
         (47.0, 0.1, "differs"),
         (50.0, math.nan, "open"),  # one seed carries nothing
     ],
 )
 def test_the_verdict_asks_both_readings(mean: float, half: float, word: str) -> None:
     assert verdict(THEIRS, interval(mean, half)) == word
+
+
+def test_two_seeds_carry_no_verdict() -> None:
+    assert verdict(THEIRS, dataclasses.replace(interval(60.0, 1.0), count=2)) == "open"
+    assert verdict(THEIRS, dataclasses.replace(interval(60.0, 1.0), count=3)) == "differs"
 
 
 def test_each_stated_number_is_one_that_a_sweep_measures() -> None:
