@@ -219,7 +219,7 @@ def _add_sweep(commands: Commands) -> None:
         "instant; the same command goes on where it stopped.",
     )
     sweep.add_argument(
-        "figure", metavar="FIGURE", help="fig2, fig4, fig5, cost, references-1-7 or references-10"
+        "figure", metavar="FIGURE", help="fig2, fig4 … fig7, cost, references-1-7 or references-10"
     )
     sweep.add_argument("--preset", default="quick", metavar="P", help="quick, standard or paper (quick)")
     sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")

@@ -192,6 +192,65 @@ def test_a_disk_that_fills_up_keeps_what_was_there(tmp_path: Path, monkeypatch: 
     assert [p.name for p in tmp_path.iterdir()] == ["value.json"]
 
 
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("figure", ["tiny", "lone"])
+def test_a_disk_that_fills_up_in_the_middle_costs_nothing_that_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: str
+) -> None:
+    killable_sweep.whole(tmp_path / "one", figure)
+    usual, written = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > 40:
+            raise OSError(28, "No space left on device")
+        usual(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(DataError, match=r"cannot write .*No space left on device.*run again to go on"):
+            killable_sweep.whole(tmp_path / "two", figure)
+    assert not (tmp_path / "two" / f"{figure}.csv").exists()
+    killable_sweep.whole(tmp_path / "two", figure)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_no_room_for_the_table_is_said_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "write", full)
+        with pytest.raises(DataError, match="No space left on device; all shards are kept"):
+            killable_sweep.whole(tmp_path)
+        patch.undo()
+        patch.setattr(sweep, "run_shard", full)
+        killable_sweep.whole(tmp_path)
+    assert (tmp_path / "tiny.csv").exists()
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Path.open
+
+    def refused(path: Path, mode: str = "r", *rest: object, **more: object) -> object:
+        if "w" in mode:
+            raise PermissionError(13, "Permission denied")
+        return usual(path, mode, *rest, **more)  # type: ignore[call-overload]
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("work began")
+
+    monkeypatch.setattr(Path, "open", refused)
+    monkeypatch.setattr(sweep, "run_shard", never)
+    for figure in ("tiny", "lone"):
+        with pytest.raises(DataError, match="Permission denied"):
+            killable_sweep.whole(tmp_path / figure, figure)
+
+
 def test_unknown_names_are_told_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are fig2, fig4, fig5"):
         sweep.sweep("fig9", tmp_path)
