@@ -28,7 +28,8 @@ class Progress:
     Attributes:
         iteration: how many steps are done.
         diverged_at: (M,) int64, the first iteration with a loss or penalty that is not
-            finite, −1 where there is none. From there on that member's weights mean nothing.
+            finite, −1 where there is none. Such a member is frozen: it keeps the weights
+            from the last chunk that it began and ended well.
         loss, penalty: (M,), means over the last chunk.
     """
 
@@ -91,12 +92,16 @@ def train_ensemble(
         rates = [policy.learning_rate(t) for t in range(done, done + count)]
         buffers.rates[:count] = torch.tensor(rates, dtype=torch.float64).to(buffers.rates)
         buffers.cursor.zero_()
+        before = {name: value.clone() for name, value in ensemble.state().items()}
         for iteration in range(done, done + count):
             for row, seed in zip(buffers.starts, distinct, strict=False):  # none without an adversary
                 row.copy_(starts(seed, iteration, row.shape))
             run_one()
         done += count
-        progress = _summarise(progress, buffers, done, count)
+        progress = _summarise(progress, ensemble, buffers, done, count)
+        gone = (progress.diverged_at >= 0).to(device)
+        for name, value in ensemble.state().items():
+            value[gone] = before[name][gone]
         yield progress
 
 
@@ -105,9 +110,12 @@ def _at_zero(ensemble: Ensemble) -> Progress:
     return Progress(0, torch.full((ensemble.members,), -1), nothing, nothing)
 
 
-def _summarise(before: Progress, buffers: _Buffers, done: int, count: int) -> Progress:
+def _summarise(before: Progress, ensemble: Ensemble, buffers: _Buffers, done: int, count: int) -> Progress:
     finite = torch.isfinite(buffers.loss[:count]) & torch.isfinite(buffers.penalty[:count])  # (T, M)
-    finite = finite.cpu()
+    # The last step's damage would show in the next step's loss.
+    values = ensemble.state().values()
+    whole = torch.stack([torch.isfinite(value.flatten(1)).all(dim=1) for value in values]).all(dim=0)
+    finite = torch.cat([finite, whole[None]]).cpu()
     first = (~finite).to(torch.int64).argmax(dim=0) + (done - count)
     newly = (before.diverged_at < 0) & ~finite.all(dim=0)
     return Progress(

@@ -7,7 +7,8 @@ import torch
 from small_task import small_task
 from torch import Tensor, nn
 
-from regrob import costs, networks
+from regrob import costs, ensemble_training, networks
+from regrob.block import Step
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.errors import InputError
@@ -197,22 +198,51 @@ def test_resuming_is_bitwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_a_diverging_member_is_marked_and_leaves_the_others_alone() -> None:
+@pytest.mark.parametrize("size", [100.0, 120.0])  # at the start of a chunk; within one
+def test_a_diverging_member_is_marked_and_frozen_and_leaves_the_others_alone(
+    size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = small_task()
+    monkeypatch.setattr(ensemble_training, "CHUNK", 5)
 
-    def run(weight: float) -> tuple[Ensemble, Tensor]:
+    def run(weight: float, iterations: int = 60) -> tuple[Ensemble, Tensor]:
         weights = torch.tensor([[0.0, 0.1, 0.0, 0.0], [0.0, weight, 0.0, 0.0]])
         ensemble = Ensemble([perceptron(2, m).float() for m in range(2)], weights)
-        *_, last = train_ensemble(ensemble, task, [0, 1], iterations=60)
+        *_, last = train_ensemble(ensemble, task, [0, 1], iterations=iterations)
         return ensemble, last.diverged_at
 
     calm, none = run(0.1)
-    wild, marked = run(1e6)
+    wild, marked = run(size)
     assert none.tolist() == [-1, -1]
     assert marked[0] == -1
-    assert 0 < marked[1] < 60
-    for a, b in zip(calm.state().values(), wild.state().values(), strict=True):
+    assert 5 < marked[1] < 60
+    before, unmarked = run(size, int(marked[1]) // 5 * 5)
+    assert unmarked.tolist() == [-1, -1]
+    for a, b, c in zip(calm.state().values(), wild.state().values(), before.state().values(), strict=True):
         assert torch.equal(a[0], b[0])
+        assert torch.equal(b[1], c[1])
+        assert torch.isfinite(b[1]).all()
+
+
+def test_damage_by_the_last_step_of_a_chunk_is_seen_and_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    ensemble = Ensemble([perceptron(2, m).float() for m in range(2)], torch.zeros(2, 4))
+    weight = next(iter(ensemble.state().values()))
+    calls = []
+
+    def step(x: Tensor, y: Tensor, rate: Tensor) -> Step:
+        calls.append(rate)
+        seen = Ensemble.step(ensemble, x, y, rate)
+        if len(calls) == 10:
+            weight[1, 0, 0] = torch.inf
+        return seen
+
+    monkeypatch.setattr(ensemble, "step", step)
+    monkeypatch.setattr(ensemble_training, "CHUNK", 5)
+    run = train_ensemble(ensemble, small_task(), [0, 1], iterations=20)
+    assert next(run).diverged_at.tolist() == [-1, -1]
+    kept = weight[1].clone()
+    assert [now.diverged_at.tolist() for now in run] == [[-1, 10]] * 3
+    assert torch.equal(weight[1], kept)
 
 
 @pytest.mark.parametrize("architecture", BUILDERS)
