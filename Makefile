@@ -5,7 +5,7 @@ VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
 PRESET ?= quick
-FIGURES ?= fig2 fig4 fig5
+FIGURES ?= fig2 fig4 fig5 fig6 fig7 cost
 RESULTS ?= book/results
 SHUFFLE ?= 1
 TORCH ?= torch==2.13.0
@@ -23,7 +23,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench results picture lock clean
+.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench results cluster picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -97,6 +97,11 @@ results: $(READY) ## compute the stored results again (PRESET=quick, standard or
 	@set -e; for figure in $(FIGURES); do \
 	  $(BIN)/python -m regrob sweep $$figure --preset $(PRESET) --out $(RESULTS) --jobs $(JOBS); done
 
+cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
+	$(say) "Installing Dask and Ray; one sweep on each"
+	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[cluster]'
+	@$(BIN)/python -m pytest -q tests/test_backends.py
+
 picture: $(READY) ## draw the README's picture
 	$(say) "Drawing book/_static/figure_1.svg"
 	@$(BIN)/python book/_tools/picture.py
@@ -104,7 +109,7 @@ picture: $(READY) ## draw the README's picture
 lock: ## resolve every dependency afresh and rewrite requirements.lock (TORCH= to move torch)
 	$(say) "Resolving all dependencies in a fresh environment; some minutes"
 	@rm -rf _build/lock && $(PYTHON) -m venv _build/lock
-	@_build/lock/bin/python -m pip install -qq '.[dev,bench]' '$(TORCH)'
+	@_build/lock/bin/python -m pip install -qq '.[dev,bench,cluster]' '$(TORCH)'
 	@{ sed -n '/^#/p' requirements.lock; \
 	   _build/lock/bin/python -m pip freeze --all --exclude pip --exclude regrob \
 	   | sed -E -e 's/\+cpu$$//' -e '/^(nvidia|cuda|triton)/d'; } > _build/new.lock

@@ -57,7 +57,7 @@ def sweep(
         networks: only these networks; all of the figure's if empty.
         device: where to train and attack.
         jobs: shards at a time, through joblib.
-        backend: joblib's: loky, dask, ray, ….
+        backend: one of `backends.BACKENDS`.
         progress: show a bar.
 
     Raises:
@@ -88,10 +88,14 @@ def _run_all(todo: list[Shard], out: Path, preset: str, device: str, jobs: int, 
     if jobs == 1:
         yield from (run_shard(shard, out, preset, device) for shard in missing)
         return
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed
 
-    with parallel_config(backend=backend, n_jobs=jobs):
-        yield from Parallel(return_as="generator_unordered")(
+    from regrob.backends import workers
+
+    with workers(backend, jobs):
+        # Ray's backend hands its results back together, at the end.
+        as_they_come = "list" if backend == "ray" else "generator_unordered"
+        yield from Parallel(return_as=as_they_come, batch_size=1)(
             delayed(run_shard)(shard, out, preset, device) for shard in missing
         )
 
@@ -236,7 +240,13 @@ def collect(figure: str, out: Path, todo: list[Shard], preset: str, seconds: flo
         "last_run_seconds": round(seconds, 1),
         "made_by": _distinct([f["provenance"] for _, f in finished_facts]),
     }
-    return results.write(out, figure, rows, sidecar)
+    try:
+        return results.write(out, figure, rows, sidecar)
+    except OSError as error:
+        raise DataError(
+            f"cannot write the table into {out}: {error.strerror or error}; all shards are kept, "
+            "mend that and run again"
+        ) from error
 
 
 def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
