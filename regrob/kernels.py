@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+FEW_CHANNELS = 4
+"""Below this many input channels oneDNN's convolutions are slow, the transposed one 40 times at one channel."""
+
+AT_ONCE = 64
+"""Images convolved together: what 64 of LeNet-5's become takes a few megabytes, which a cache still holds."""
+
+FOURIER = range(5, 9)
+"""Sizes of a kernel for which NNPACK multiplies Fourier transforms, in half of oneDNN's time."""
 
 WORTH_THIRDS = 96
 """From this width on, three products of a third's width are faster than one of the whole."""
@@ -34,6 +44,55 @@ def channels_innermost(x: Tensor) -> Tensor:
     return x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
 
 
+def convolve(x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+    """The convolution of x (B, C, H, W) of stride 1 without padding, the fastest way on its device."""
+    if x.device.type != "cpu":
+        return functional.conv2d(x, weight, groups=groups)
+    if weight.shape[1] < FEW_CHANNELS:
+        return _in_blocks(x, lambda block: _by_product(block, weight))
+    if _fourier_serves(weight):
+        return _in_blocks(x, lambda block: _by_fourier(block, weight, 0))
+    x, weight = channels_innermost(x[None])[0], channels_innermost(weight[None])[0]
+    return functional.conv2d(x, weight)
+
+
+def convolve_transposed(u: Tensor, weight: Tensor, inside: Sequence[int], groups: int = 1) -> Tensor:
+    """The transpose of `convolve`: u (B, outputs, H', W') → (B, *inside)."""
+    if u.device.type == "cpu":
+        if weight.shape[1] < FEW_CHANNELS:
+            return _in_blocks(u, lambda block: fold(block, weight, inside))
+        if _fourier_serves(weight):
+            turned = weight.flip(2, 3).transpose(0, 1).contiguous()
+            return _in_blocks(u, lambda block: _by_fourier(block, turned, weight.shape[-1] - 1))
+        u, weight = channels_innermost(u[None])[0], channels_innermost(weight[None])[0]
+    like = u.new_empty(u.shape[0], inside[0] * groups, *inside[1:])
+    return convolution_backward(u, like, weight, groups, wanted=0)
+
+
+def _in_blocks(x: Tensor, convolved: Callable[[Tensor], Tensor]) -> Tensor:
+    blocks = [convolved(block) for block in x.split(AT_ONCE)]
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+
+
+def _by_product(x: Tensor, weight: Tensor) -> Tensor:
+    """One product with the k·k shifted images; stored with the channels innermost, for the pooling."""
+    shifted = x.unfold(2, weight.shape[2], 1).unfold(3, weight.shape[3], 1)  # (B, C, H', W', k, k)
+    columns = shifted.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).flatten(2)  # (B, C·k·k, H'·W')
+    found = columns.mT @ weight.flatten(1).T
+    return split(found, 1, shifted.shape[2:4]).permute(0, 3, 1, 2)
+
+
+def _fourier_serves(weight: Tensor) -> bool:
+    square = weight.shape[2] == weight.shape[3] and weight.shape[2] in FOURIER
+    # The question also sets NNPACK up; without it the next call fails.
+    return square and weight.dtype == torch.float32 and torch.backends.nnpack.is_available()
+
+
+def _by_fourier(x: Tensor, weight: Tensor, padding: int) -> Tensor:
+    found: Tensor = torch.ops.aten._nnpack_spatial_convolution(x, weight, None, [padding, padding])
+    return found
+
+
 def fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:
     """The transposed convolution of u (B, outputs, H', W') as one product and k·k shifted sums."""
     height, width = u.shape[-2:]
@@ -56,17 +115,14 @@ def convolution_backward(u: Tensor, x: Tensor, weight: Tensor, groups: int, *, w
     return gradient
 
 
-def halve(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Max-pooling by 2×2 and the positions of the first maxima, four times as fast as torch's on the CPU.
+def max_pool(
+    h: Tensor, kernel: int | tuple[int, int], stride: int | tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Max-pooling of h (B, C, H, W), and the positions of the first maxima.
 
-    Args:
-        h: (B, C, H, W).
+    On the CPU with the channels innermost, where torch is ten times as fast.
     """
-    full = h.shape[-1]  # a row of the image, of which an odd last column is left out
-    height, width = h.shape[-2] // 2 * 2, full // 2 * 2
-    h = h[..., :height, :width]
-    a, b, c, d = (h[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
-    top, bottom = torch.maximum(a, b), torch.maximum(c, d)
-    within = torch.where(bottom > top, (d > c).to(torch.int64) + full, (b > a).to(torch.int64))
-    rows = torch.arange(0, height, 2, device=h.device)[:, None] * full
-    return torch.maximum(top, bottom), within + (rows + torch.arange(0, width, 2, device=h.device))
+    if h.device.type == "cpu":
+        h = h.contiguous(memory_format=torch.channels_last)
+    values, index = functional.max_pool2d(h, kernel, stride, return_indices=True)
+    return values.contiguous(), index.contiguous()

@@ -19,7 +19,7 @@ from typing_extensions import override
 from regrob.ensemble import Ensemble
 from regrob.errors import InputError
 from regrob.gram import ORDER
-from regrob.kernels import split
+from regrob.kernels import split, symmetric_product
 from regrob.local import LocalMap, local_map
 from regrob.nearest import Boundary, differences, nearest
 from regrob.stacked import Layer, StackedFlatten, StackedLinear, WeightedLayer
@@ -159,7 +159,7 @@ class StackedPullback(nn.Module, Pullback):
         # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
         # only the row that is chosen goes through it.
         if self.gram is None:
-            self.gram = torch.bmm(first.weight.mT, first.weight)
+            self.gram = symmetric_product(first.weight)
         rows = _pull(rows, layers[start + 1 :]).flatten(1, 2)  # (M, N·(K − 1), h)
         squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
         by_example = (len(z), z.shape[1] - 1)

@@ -22,13 +22,16 @@ from torch.nn import functional
 from typing_extensions import override
 
 from regrob.errors import InputError
-from regrob.kernels import channels_innermost, convolution_backward, fold, halve, split, symmetric_product
-
-FEW_CHANNELS = 4
-"""Below this many input channels oneDNN's transposed convolution is slow: 40 times at one channel."""
-
-FOLDED_AT_ONCE = 64
-"""Signals folded together: 64 of LeNet-5's fill a few megabytes, which a cache still holds."""
+from regrob.kernels import (
+    FEW_CHANNELS,
+    channels_innermost,
+    convolution_backward,
+    convolve,
+    convolve_transposed,
+    max_pool,
+    split,
+    symmetric_product,
+)
 
 
 class Layer(ABC):
@@ -167,8 +170,7 @@ class StackedConvolution(WeightedLayer):
     def _by_member(self, x: Tensor, operator: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
         """Apply operator(x, weight, groups) to each member's (B, C, H, W), or to all at once."""
         if x.device.type == "cpu":
-            pairs = zip(self._laid_out(x), self._laid_out(self.weight), strict=True)
-            found = [operator(*pair, 1) for pair in pairs]
+            found = [operator(x[m], self.weight[m], 1) for m in range(len(x))]
             return torch.stack(found) if len(x) > 1 else found[0].unsqueeze(0)
         wide = x.transpose(0, 1).flatten(1, 2)  # (B, M·C, H, W)
         out = operator(wide, self.weight.flatten(0, 1), len(x))
@@ -179,7 +181,7 @@ class StackedConvolution(WeightedLayer):
 
     def _linear(self, x: Tensor) -> Tensor:
         """(M, B, C, H, W) → (M, B, C', H', W'), without the bias."""
-        return self._by_member(x, lambda x, w, groups: functional.conv2d(x, w, groups=groups))
+        return self._by_member(x, convolve)
 
     @override
     def forward(self, h: Tensor) -> Tensor:
@@ -192,11 +194,7 @@ class StackedConvolution(WeightedLayer):
         return split(self._by_member(u.flatten(1, 2), self._transposed), 1, u.shape[1:3])
 
     def _transposed(self, u: Tensor, weight: Tensor, groups: int) -> Tensor:
-        channels, height, width = self.inside
-        if u.device.type == "cpu" and channels < FEW_CHANNELS:
-            return torch.cat([fold(block, weight, self.inside) for block in u.split(FOLDED_AT_ONCE)])
-        like = u.new_empty(u.shape[0], channels * groups, height, width)
-        return convolution_backward(u, like, weight, groups, wanted=0)
+        return convolve_transposed(u, weight, self.inside, groups)
 
     @override
     def push(self, t: Tensor) -> Tensor:
@@ -260,16 +258,11 @@ class StackedMaxPool(Layer):
 
     def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int]) -> None:
         self.kernel, self.stride = kernel, stride
-        self.halving = kernel in (2, (2, 2)) and stride in (2, (2, 2))
 
     @override
     def forward(self, h: Tensor) -> Tensor:
         self.inside = h.shape[-2:]
-        images = h.flatten(0, 1)
-        if h.device.type == "cpu" and self.halving:
-            pooled, index = halve(images)
-        else:
-            pooled, index = functional.max_pool2d(images, self.kernel, self.stride, return_indices=True)
+        pooled, index = max_pool(h.flatten(0, 1), self.kernel, self.stride)
         self.outside = pooled.shape[-2:]
         self.index = split(index.flatten(-2), 0, h.shape[:2])  # (M, N, C, positions)
         return split(pooled, 0, h.shape[:2])

@@ -13,7 +13,7 @@ from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.errors import InputError
 from regrob.gram import ORDER, dominant_eigenvector, gram_penalty
-from regrob.kernels import fold, halve, symmetric_product
+from regrob.kernels import convolve, convolve_transposed, max_pool, symmetric_product
 from regrob.local import local_map
 from regrob.penalties import PENALTIES
 from regrob.pullback import AutogradPullback, StackedPullback, pullback
@@ -297,17 +297,30 @@ def test_symmetric_product_equals_the_whole_one(width: int) -> None:
 
 
 @pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3)])
-def test_pooling_and_folding_equal_torch(size: tuple[int, int]) -> None:
-    """Values and first positions, ties and odd edges included; the folded transpose of a convolution."""
+def test_pooling_equals_torch(size: tuple[int, int]) -> None:
+    """Values and first positions, ties and odd edges included."""
     h = torch.randint(3, (6, 2, *size), generator=torch.Generator().manual_seed(0)).double()
-    pooled, index = nn.functional.max_pool2d(h, 2, 2, return_indices=True)
-    values, found = halve(h)
-    assert torch.equal(values, pooled)
-    assert torch.equal(found, index)
+    values, index = nn.functional.max_pool2d(h, 2, 2, return_indices=True)
+    found = max_pool(h, 2, 2)
+    assert torch.equal(found[0], values)
+    assert torch.equal(found[1], index)
     assert int((h.unfold(2, 2, 2).unfold(3, 2, 2).flatten(-2).sort().values.diff()[..., -1] == 0).sum()) > 3
-    weight = torch.randn(3, 2, 2, 2, dtype=torch.float64)
-    u = torch.randn(5, 3, 4, 6, dtype=torch.float64)
-    torch.testing.assert_close(fold(u, weight, (2, 5, 7)), nn.functional.conv_transpose2d(u, weight))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("channels", "kernel"), [(1, 5), (2, 2), (6, 3), (6, 5)])
+def test_convolutions_equal_torch(channels: int, kernel: int, dtype: torch.dtype) -> None:
+    """By one product, by Fourier transforms, by oneDNN; more images than are convolved together."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(3, channels, kernel, kernel, generator=generator, dtype=torch.float64)
+    x = torch.randn(70, channels, 9, 11, generator=generator, dtype=torch.float64)
+    u = torch.randn(70, 3, 10 - kernel, 12 - kernel, generator=generator, dtype=torch.float64)
+    forward, back = nn.functional.conv2d(x, weight), nn.functional.conv_transpose2d(u, weight)
+    x, u, weight = (value.to(dtype) for value in (x, u, weight))
+    slack = 1e-12 if dtype == torch.float64 else 3e-5
+    assert float((convolve(x, weight) - forward).abs().max()) < slack
+    assert float((convolve_transposed(u, weight, x.shape[1:]) - back).abs().max()) < slack
+    assert float((convolve(x, weight.flip(2)) - forward).abs().max()) > 0.1
 
 
 def test_bad_ensembles_say_what_is_wrong() -> None:
