@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 FEW_CHANNELS = 4
-"""Below this many input channels oneDNN's convolutions are slow, the transposed one 40 times at one channel."""
+"""Below this many input channels oneDNN is slow; its transposed convolution 40 times at one channel."""
 
 AT_ONCE = 64
 """Images convolved together: what 64 of LeNet-5's become takes a few megabytes, which a cache still holds."""
