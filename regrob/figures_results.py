@@ -313,11 +313,11 @@ def describe(table: pd.DataFrame) -> str:
                 continue
             most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
             unit = "%" if measure.factor == 100 else "long"
-            lines.append(
-                f"  {measure.title}, {unit}: no penalty {found['none', 0.0]:{spec}}; "
-                f"highest {tried[most]:{spec}} ({LOOKS[most[0]].label}, λ = {most[1]:g}); "
-                f"lowest {tried[least]:{spec}} ({LOOKS[least[0]].label}, λ = {least[1]:g})"
-            )
+            lines.append(f"  {measure.title}, {unit}")  # short lines, for phones
+            lines.append(f"    no penalty {found['none', 0.0]:{spec}}")
+            for word, (penalty, weight) in (("highest", most), ("lowest", least)):
+                lines.append(f"    {word} {tried[penalty, weight]:{spec}}")
+                lines.append(f"      {LOOKS[penalty].label}, λ = {weight:g}")
         for (penalty, weight), count in diverged(table, network).items():
             if count:
                 lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}: {count} of its seeds diverged")
@@ -327,14 +327,14 @@ def describe(table: pd.DataFrame) -> str:
 def scoreboard(found: pd.DataFrame, first: str) -> str:
     """The verdicts of `statistics.duels` as a small table of signs: rows λ, columns rival and attack."""
     signs = {"higher": "+", "lower": "−", "open": "·"}
-    measures = {(m.attack, m.metric): m.title for m in ROBUST}
+    measures = {(m.attack, m.metric): m.title.replace("Carlini–Wagner", "C–W") for m in ROBUST}
     shown = {measures[key]: key for key in zip(found["attack"], found["metric"], strict=True)}
-    lines = [f"{LOOKS[first].label} against …: + it is higher, − lower, · not decided"]
+    lines = [f"{LOOKS[first].label} against …", "+ higher, − lower, · undecided"]
     for rival, rows in found.groupby("rival", sort=False):
         lines.append(f"  {LOOKS[str(rival)].label}")
-        lines.append("    " + "λ".rjust(8) + "".join(title.rjust(16) for title in shown))
+        lines.append("    " + "λ".rjust(6) + "".join(f"  {title}" for title in shown))
         for weight, part in rows.groupby("lambda"):
             by_key = dict(zip(zip(part["attack"], part["metric"], strict=True), part["verdict"], strict=True))
-            cells = "".join(signs[by_key[key]].rjust(16) for key in shown.values())
-            lines.append(f"    {float(str(weight)):8g}{cells}")
+            cells = "".join(signs[by_key[key]].rjust(2 + len(title)) for title, key in shown.items())
+            lines.append(f"    {float(str(weight)):6g}{cells}")
     return "\n".join(lines)

@@ -193,9 +193,9 @@ def test_the_description_is_computed(table):
         if not np.isnan(cell(table, "lenet-5", p, w, "pgd", "accuracy")).all()
     )  # fmt: skip
     part = text.split("LeNet-5")[1]
-    line = next(one for one in part.splitlines() if "PGD" in one)
-    assert f"highest {best[0]:.1f}" in line
-    assert f"λ = {best[2]:g}); lowest" in line
+    block = part.split("  PGD, %")[1].split("highest ")[1]
+    assert block.startswith(f"{best[0]:.1f} [")
+    assert block.splitlines()[1] == f"      {figures_results.LOOKS[best[1]].label}, λ = {best[2]:g}"
     assert "Jacobian, λ = 1.6: 1 of its seeds diverged" in text.split("LeNet-5")[0]
     assert "Jacobian, λ = 1.6: 4 of its seeds diverged" in part
 
@@ -230,6 +230,7 @@ def test_the_scoreboard_shows_each_verdict_in_its_place():
     found = pd.DataFrame(rows, columns=names)
     found.loc[3, "verdict"] = "lower"
     lines = figures_results.scoreboard(found, "curvature").splitlines()
-    assert lines[2].split() == ["λ", "PGD", "DeepFool"]
-    assert lines[3].split() == ["0.1", "+", "+"]
-    assert lines[4].split() == ["1.6", "·", "−"]
+    assert lines[3].split() == ["λ", "PGD", "DeepFool"]
+    assert lines[4].split() == ["0.1", "+", "+"]
+    assert lines[5].split() == ["1.6", "·", "−"]
+    assert {len(line) for line in lines[3:]} == {len(lines[3])}  # the columns stand straight
