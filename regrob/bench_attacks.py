@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import statistics
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from regrob import data
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool, pgd
-from regrob.bench import Measurement, Row, SkippedError, seconds_of
+from regrob.bench import Measurement, Row, SkippedError, by_turns, median_ratio, seconds_of
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.gram import ORDER
@@ -20,6 +23,11 @@ from regrob.networks import NETWORKS
 from regrob.pullback import StackedPullback
 
 Ours = Callable[[nn.Module, Tensor, Tensor], AttackResult]
+Peer = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]
+"""Images, labels, and whether the weights ask for no gradient → images and successes."""
+
+FROZEN = "on frozen weights"
+COUNTED = "multiplications, ours / Foolbox's"
 
 TUNING_STEP, TUNING_START, TUNING_COUNT = 13, 7, 60
 """The test digits 7, 20, 33, …, on which `boundary_projection` was tuned besides 0, 20, 40, …."""
@@ -80,26 +88,40 @@ def held_out() -> Tensor:
 
 
 class _Duel:
-    """Both attacks on the same digits, one after the other; keeps seconds, successes and distances."""
+    """Ours and Foolbox's on the same digits by turns; keeps ratios, successes and distances.
+
+    Foolbox meets the network as its users hand it over, in eval mode. Its backward pass then
+    differentiates the weights too; on a network whose weights ask for no gradient it does not.
+    """
 
     def __init__(self) -> None:
         self.ratios: list[float] = []
+        self.frozen: list[float] = []
+        self.counts: dict[str, int] = {}
         self.ours: list[AttackResult] = []
         self.success: list[Tensor] = []
         self.distance: list[Tensor] = []
 
-    def fight(self, ours: Ours, peer: Callable[[], tuple[Tensor, Tensor]], *where: Any) -> None:
-        """One round; `peer` returns its images and successes."""
-        network, x, y = where
+    def fight(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
+        """One round."""
         found: list[Any] = []
         mine = seconds_of(lambda: found.append(ours(network, x, y)))
-        theirs = seconds_of(lambda: found.append(peer()))
-        result, (images, success) = found
+        theirs = seconds_of(lambda: found.append(peer(x, y, False)))
         self.ratios.append(mine / theirs)
+        self.frozen.append(mine / seconds_of(lambda: peer(x, y, True)))
+        result, (images, success) = found
         self.ours.append(result)
         self.success.append(success)
         order = torch.inf if result.norm == "linf" else 2
         self.distance.append(torch.linalg.vector_norm((images - x).flatten(1), ord=order, dim=1))
+
+    def count(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
+        """Count the multiplications of each on these digits, in products and convolutions."""
+        self.counts = {
+            "ours": multiplications(lambda: ours(network, x, y)),
+            "theirs": multiplications(lambda: peer(x, y, False)),
+            "frozen": multiplications(lambda: peer(x, y, True)),
+        }
 
     def measured(self, *, compare: bool = True) -> Measurement:
         """The ratios; sound if success is as frequent and the mean distance no larger."""
@@ -111,6 +133,10 @@ class _Duel:
             ratio = float(self.paired.mean())
             facts["mean distance, ours / Foolbox's"] = ratio
             sound = sound and ratio <= 1.005
+        facts[f"ours / Foolbox {FROZEN}"] = statistics.median(self.frozen)
+        if self.counts:
+            facts[COUNTED] = self.counts["ours"] / self.counts["theirs"]
+            facts[f"{COUNTED} {FROZEN}"] = self.counts["ours"] / self.counts["frozen"]
         return Measurement(self.ratios, sound, facts)
 
     @property
@@ -126,18 +152,32 @@ class _Duel:
         return mine, torch.cat(self.distance), success
 
 
-def _peer(network: nn.Module, attack: Any, x: Tensor, y: Tensor, epsilon: float | None) -> Callable[[], Any]:
-    foolbox = _foolbox()
-    model = foolbox.PyTorchModel(network, bounds=(0, 1), device="cpu")
+def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = None) -> Peer:
+    """Foolbox's attack on one network after the other; returns images and successes of all."""
+    model = _foolbox().PyTorchModel
+    ordinary = [copy.deepcopy(network).requires_grad_(True) for network in networks]
 
-    def fight() -> tuple[Tensor, Tensor]:
+    def fight(x: Tensor, y: Tensor, frozen: bool) -> tuple[Tensor, Tensor]:
+        chosen = networks if frozen else ordinary
+        parts = zip(chosen, x.chunk(len(chosen)), y.chunk(len(chosen)), strict=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _, images, success = attack(model, x, y, epsilons=epsilon)
+            found = [
+                attack(model(network, bounds=(0, 1), device="cpu"), here, labels, epsilons=epsilon)
+                for network, here, labels in parts
+            ]
+        images, success = torch.cat([f[1] for f in found]), torch.cat([f[2] for f in found])
         # Foolbox's C&W returns a black image, and success, where it found nothing.
         return images, success & images.flatten(1).any(dim=1)
 
     return fight
+
+
+def multiplications(run: Callable[[], object]) -> int:
+    """What one call does in matrix products and convolutions, as torch counts it."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2
 
 
 def _rounds(network: nn.Module, index: Tensor, rounds: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -148,19 +188,24 @@ def _rounds(network: nn.Module, index: Tensor, rounds: int) -> Iterator[tuple[Te
 def _pgd(name: str, quick: bool) -> Measurement:
     attack = _foolbox().attacks.LinfPGD(abs_stepsize=0.01, steps=40, random_start=True)
     (network,) = _trained(name)
-    duel = _Duel()
+    duel, ours, peer = _Duel(), functools.partial(pgd, epsilon=0.1), _peer([network], attack, 0.1)
     for x, y in _rounds(network, torch.arange(20 if quick else 448), 1 if quick else 7):
-        settings = functools.partial(pgd, epsilon=0.1)
-        duel.fight(settings, _peer(network, attack, x, y, 0.1), network, x, y)
-    return duel.measured(compare=False)
+        duel.fight(ours, peer, network, x, y)
+    if name == "lenet-300-100":  # of convolutions by Fourier transforms torch keeps no count
+        duel.count(ours, peer, network, x, y)
+    measured = duel.measured(compare=False)
+    soonest = functools.partial(ours, stop_at_success=True)
+    seconds = by_turns({"ours": lambda: ours(network, x, y), "soonest": lambda: soonest(network, x, y)}, 3)
+    measured.facts["ours, for success rates only / ours"] = median_ratio(seconds, "soonest", "ours")
+    return measured
 
 
 def _deepfool(name: str, quick: bool) -> Measurement:
     attack = _foolbox().attacks.L2DeepFoolAttack(steps=50, overshoot=0.02, candidates=None, loss="logits")
     (network,) = _trained(name)
-    duel = _Duel()
+    duel, peer = _Duel(), _peer([network], attack)
     for x, y in _rounds(network, torch.arange(20 if quick else 320), 1 if quick else 5):
-        duel.fight(deepfool, _peer(network, attack, x, y, None), network, x, y)
+        duel.fight(deepfool, peer, network, x, y)
     return duel.measured()
 
 
@@ -183,9 +228,9 @@ def _carlini_wagner(quick: bool) -> Measurement:
     searches, steps = (2, 50) if quick else (9, 1000)
     ours, attack = _weak(_foolbox(), searches, steps, 0.01, 1e-2 if not quick else 10.0)
     (network,) = _trained("lenet-300-100")
-    duel = _Duel()
+    duel, peer = _Duel(), _peer([network], attack)
     for x, y in _rounds(network, held_out()[: 4 if quick else 30], 1 if quick else 3):
-        duel.fight(ours, _peer(network, attack, x, y, None), network, x, y)
+        duel.fight(ours, peer, network, x, y)
     return duel.measured()
 
 
@@ -195,16 +240,11 @@ def _carlini_wagner_32(quick: bool) -> Measurement:
     ours, attack = _weak(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
     networks = _trained("lenet-300-100", members, 100 if quick else 500)
     stacked = StackedPullback(Ensemble(networks, torch.zeros(members, len(ORDER))))
-    task, duel = data.ten_classes("embedded"), _Duel()
+    task, duel, peer = data.ten_classes("embedded"), _Duel(), _peer(networks, attack)
     for part in held_out()[: digits * (1 if quick else 3)].split(digits):
-        x, y = task.test_images[part].clone(), task.test_labels[part].clone()
-        fights = [_peer(network, attack, x, y, None) for network in networks]
-
-        def loop(fights: list[Callable[[], Any]] = fights) -> tuple[Tensor, Tensor]:
-            found = [fight() for fight in fights]
-            return torch.cat([f[0] for f in found]), torch.cat([f[1] for f in found])
-
-        duel.fight(ours, loop, stacked, x.repeat(members, 1, 1, 1), y.repeat(members))
+        x, y = task.test_images[part], task.test_labels[part]
+        duel.fight(ours, peer, stacked, x.repeat(members, 1, 1, 1), y.repeat(members))
+    duel.count(ours, peer, stacked, x.repeat(members, 1, 1, 1), y.repeat(members))
     return duel.measured()
 
 
@@ -216,9 +256,9 @@ def _least(name: str, quick: bool) -> Measurement:
         binary_search_steps=5, steps=steps, stepsize=0.05, initial_const=1.0
     )
     (network,) = _trained(name)
-    duel = _Duel()
+    duel, peer = _Duel(), _peer([network], attack)
     for x, y in _rounds(network, held_out()[: 4 if quick else None], 1 if quick else 3):
-        duel.fight(boundary_projection, _peer(network, attack, x, y, None), network, x, y)
+        duel.fight(boundary_projection, peer, network, x, y)
     measured = duel.measured()
     mine, theirs, both = duel.both()
     each = mine[both] / theirs[both]

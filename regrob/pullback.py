@@ -27,6 +27,9 @@ from regrob.stacked import Layer, StackedFlatten, StackedLinear, WeightedLayer
 ALIKE = 0.75
 """Members run side by side if the least busy one has at least this share of the busiest one's examples."""
 
+CACHED = 4_500_000
+"""Bytes of weights that a processor's cache holds through all steps of an attack."""
+
 WORTHWHILE = 1 / 8
 """Dropping examples copies images and weights: not for less than this share of them."""
 
@@ -77,6 +80,10 @@ class Pullback(ABC):
         if not _worthwhile(int(going.sum()), going):
             return None
         return Packed(going.nonzero().squeeze(1), self)
+
+    def blocks(self, examples: int) -> list[Packed]:
+        """The examples in blocks that an attack may go through one after the other."""
+        return [Packed(torch.arange(examples), self)]
 
 
 class AutogradPullback(Pullback):
@@ -177,6 +184,18 @@ class StackedPullback(nn.Module, Pullback):
         if self.ensemble.members == 1 or not _worthwhile(int(going.sum()), going):
             return super().pack(going)
         return _packed(going, self.pieces(going))
+
+    @override
+    def blocks(self, examples: int) -> list[Packed]:
+        """On the CPU, as many members at once as the cache holds: one more would have all fetched anew."""
+        weights = [w.weight for w in self.ensemble.layers if isinstance(w, WeightedLayer)]
+        M = self.ensemble.members
+        each = sum(w[0].numel() * w.element_size() for w in weights)
+        together = M if weights[0].device.type != "cpu" else max(1, CACHED // each)
+        starts = range(0, M, together)
+        groups = [list(range(start, min(start + together, M))) for start in starts]
+        kept = torch.arange(examples, device=weights[0].device).view(M, -1)
+        return [Packed(kept[group].flatten(), self.some(group)) for group in groups]
 
     def pieces(self, going: Tensor) -> list[_Piece]:
         """The busy members in groups, each with as many examples a member as its busiest one needs."""

@@ -75,13 +75,16 @@ def carlini_wagner(
     if initial_const is not None and not 0 < initial_const < math.inf:
         raise InputError(f"initial_const must be positive and finite, got {initial_const}")
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
     saturated = int(saturates(z, labels).sum())
-    search = _Search.start(way_in, x, goal, confidence, initial_const)
     settings = _Settings(box, confidence, learning_rate, max_iterations, abort_early)
-    for _ in range(binary_search_steps):
-        search.bisect(_descend(way_in, x, goal, search, settings))
-    return conclude(network, x, search.best, goal, norm="l2", saturated=saturated)
+    best = x.clone()
+    for index, way_in in pullback(network).blocks(len(x)):
+        here, goal_here = x[index], goal.among(index)
+        search = _Search.start(way_in, here, goal_here, confidence, initial_const)
+        for _ in range(binary_search_steps):
+            search.bisect(_descend(way_in, here, goal_here, search, settings))
+        best[index] = search.best
+    return conclude(network, x, best, goal, norm="l2", saturated=saturated)
 
 
 @dataclass
