@@ -300,15 +300,19 @@ def exchange(
 
 
 def describe(table: pd.DataFrame) -> str:
-    """What the figure shows, in words and numbers computed from the table; for printing below it."""
+    """What the figure shows, in words and numbers computed from the table; for printing below it.
+
+    Settings of which a seed diverged are named, and are neither highest nor lowest.
+    """
     lines = []
     penalties = [name for name in _known(table, "penalty", ()) if name not in ("none", "reference")]
     for network in _known(table, "network", ()):
         lines.append(NETWORK_NAMES.get(network, network))
+        gone = diverged(table, network)
         for measure in (BENIGN, *ROBUST):
             spec = ".1f" if measure.factor == 100 else ".2f"
             found = intervals(table, network, measure)
-            tried = {s: one for s, one in found.items() if s[0] in penalties and np.isfinite(one.mean)}
+            tried = {s: found[s] for s in found if s[0] in penalties and not gone[s]}
             if not tried:
                 continue
             most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
@@ -318,7 +322,7 @@ def describe(table: pd.DataFrame) -> str:
             for word, (penalty, weight) in (("highest", most), ("lowest", least)):
                 lines.append(f"    {word} {tried[penalty, weight]:{spec}}")
                 lines.append(f"      {LOOKS[penalty].label}, λ = {weight:g}")
-        for (penalty, weight), count in diverged(table, network).items():
+        for (penalty, weight), count in gone.items():
             if count:
                 lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}: {count} of its seeds diverged")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regrob.errors import DataError
+from regrob.presets import PAPER_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,12 +104,14 @@ def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[st
         return "the whole test set" if images is None else f"{images} test images"
 
     tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
+    absent = [weight for weight in PAPER_WEIGHTS if weight not in tried]
     return {
         "preset": str(sidecar["preset"]),
         "seeds": str(spent["seeds"]),
         "reference": f"{spent['reference']:,}".replace(",", " "),
         "fine-tuning": f"{spent['fine_tuning']:,}".replace(",", " "),
         "weights": ", ".join(f"{weight:g}" for weight in tried),
+        "missing": ", ".join(f"{weight:g}" for weight in absent) or "none",
         "images": count(spent["images"]),
         "distance-images": count(spent["distance_images"]),
         "device": listed("device"),

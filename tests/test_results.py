@@ -30,6 +30,7 @@ def test_words_of_a_sidecar():
         "reference": "5 000",
         "fine-tuning": "3 000",
         "weights": "0.1, 6.4",
+        "missing": "0.0001, 0.001, 0.01, 0.2, 0.4, 0.8, 1.6",
         "images": "the whole test set",
         "distance-images": "200 test images",
         "device": "x86_64 CPU",
