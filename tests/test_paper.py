@@ -103,6 +103,7 @@ def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hypotheses, "ATTACKED", 20)
     runs = {
         "training": hypotheses.training(seeds=1, milestones=(0, 250)),
+        "undecayed": hypotheses.undecayed(seeds=1, milestones=(0, 250)),
         "protocol": hypotheses.protocol(seeds=1, iterations=3),
         "convolutions": hypotheses.convolutions(seeds=1, iterations=2),
         "curvature": hypotheses.curvature(seeds=1, reference=20, iterations=3),
@@ -121,6 +122,9 @@ def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(row[6] for row in found["large-lenet-5"] if row[5] == "diverged at") > 0
     trained = {(row[3], row[5]): row[6] for row in found["training"]}
     assert trained[250, "accuracy"] > trained[0, "accuracy"]
+    free = {(row[3], row[5]): row[6] for row in found["undecayed"]}
+    assert free[0, "ν, mean"] == trained[0, "ν, mean"]
+    assert free[250, "ν, mean"] > trained[250, "ν, mean"]  # nothing pulls the weights to zero
     assert trained[250, "pgd, no clipping"] <= trained[250, "pgd"]
 
 
