@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -84,13 +85,23 @@ def _by_product(x: Tensor, weight: Tensor) -> Tensor:
 
 def _fourier_serves(weight: Tensor) -> bool:
     square = weight.shape[2] == weight.shape[3] and weight.shape[2] in FOURIER
-    # The question also sets NNPACK up; without it the next call fails.
     return square and weight.dtype == torch.float32 and torch.backends.nnpack.is_available()
 
 
 def _by_fourier(x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    found: Tensor = torch.ops.aten._nnpack_spatial_convolution(x, weight, None, [padding, padding])
-    return found
+    with _without_onednn():  # then torch's next choice is NNPACK
+        return functional.conv2d(x, weight, padding=padding)
+
+
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    """As torch.backends.mkldnn.flags, which also touches TF32 and warns of it."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 def fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:
