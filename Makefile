@@ -6,7 +6,7 @@ JOBS ?= 2
 PORT ?= 8000
 PRESET ?= quick
 FIGURES ?= fig2 fig4 fig5 fig6 fig7 cost
-RESULTS ?= book/results
+RESULTS ?= _build/results/$(PRESET)
 SHUFFLE ?= 1
 TORCH ?= torch==2.13.0
 
@@ -92,10 +92,12 @@ bench: $(READY) ## measure speed, with Foolbox as the peer
 	$(say) "Measuring speed, with Foolbox as the peer"
 	@$(BIN)/python -m regrob bench
 
-results: $(READY) ## compute the stored results again (PRESET=quick, standard or paper)
+results: $(READY) ## compute and draw the experiments' results (PRESET=quick, standard or paper)
 	$(say) "Computing the results of preset $(PRESET) into $(RESULTS)"
 	@set -e; for figure in $(FIGURES); do \
 	  $(BIN)/python -m regrob sweep $$figure --preset $(PRESET) --out $(RESULTS) --jobs $(JOBS); done
+	@$(BIN)/python -m regrob.pictures $(RESULTS)
+	@echo "Stored results live in book/results; copy the csv and json files there to put these in their place."
 
 cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
 	$(say) "Installing Dask and Ray; one sweep on each"

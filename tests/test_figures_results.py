@@ -13,8 +13,8 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob import figures, figures_results, penalties, results
-from regrob.errors import InputError
+from regrob import figures, figures_results, penalties, pictures, results
+from regrob.errors import DataError, InputError
 from regrob.statistics import mean_interval, paired_difference
 
 GRID = (0.01, 0.1, 1.6)
@@ -234,3 +234,18 @@ def test_the_scoreboard_shows_each_verdict_in_its_place():
     assert lines[4].split() == ["0.1", "+", "+"]
     assert lines[5].split() == ["1.6", "·", "−"]
     assert {len(line) for line in lines[3:]} == {len(lines[3])}  # the columns stand straight
+
+
+def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys):
+    results.write(tmp_path, "fig4", table.to_dict("records"), {"preset": "quick"})
+    (path,) = pictures.draw_all(tmp_path)
+    assert path == tmp_path / "fig4.svg"
+    drawn = path.read_text(encoding="utf-8")
+    assert drawn.lstrip().startswith("<?xml") and len(drawn) > 20_000
+    assert figures_results.describe(table) in capsys.readouterr().out
+    assert not plt.get_fignums()
+
+
+def test_a_folder_without_results_says_so(tmp_path):
+    with pytest.raises(DataError, match="fig4"):
+        pictures.draw_all(tmp_path)
