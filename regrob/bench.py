@@ -106,26 +106,31 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
     return first, third
 
 
-def by_turns(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, after one round that does not count."""
+def by_turns(
+    contenders: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, after one round that does not count.
+
+    `time.process_time` as the clock leaves out what neighbours take of a processor's time.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(rounds + 1):
         for name, run in contenders.items():
-            taken = seconds_of(run)
+            taken = seconds_of(run, clock)
             if turn:
                 seconds[name].append(taken)
     return seconds
 
 
-def seconds_of(run: Callable[[], object]) -> float:
-    """Wall time of one call; waits for CUDA where there is one."""
+def seconds_of(run: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Time of one call, wall time unless told otherwise; waits for CUDA where there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    started = time.perf_counter()
+    started = clock()
     run()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def ratios(seconds: dict[str, list[float]], over: str, under: str) -> list[float]:

@@ -62,7 +62,9 @@ class Interval:
         return -margin < self.low and self.high < margin
 
     def __format__(self, spec: str) -> str:
-        """`f"{interval:.2f}"` reads "0.53 [0.51, 0.55]"."""
+        """`f"{interval:.2f}"` reads "0.53 [0.51, 0.55]"; of one value "0.53 (one seed)"."""
+        if self.count == 1:
+            return f"{self.mean:{spec}} (one seed)"
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
     def times(self, factor: float) -> Interval:
@@ -254,7 +256,8 @@ def at_equal(
     """`aim` where `across` has a given value, on each seed's line through its settings.
 
     The line runs from λ = 0 through the penalty's λ in ascending order, straight between two
-    of them; its first crossing counts. NaN for a seed whose line does not reach the value.
+    of them; its first crossing counts. NaN for a seed whose line does not reach the value, or
+    diverged before it did.
     """
     settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
     x = np.stack([values(table, network, *s, *across) for s in settings], axis=1)  # (seeds, settings)
@@ -263,6 +266,8 @@ def at_equal(
     for seed in range(len(x)):
         for i in range(len(settings) - 1):
             before, after = x[seed, i] - at, x[seed, i + 1] - at
+            if np.isnan(after):  # beyond, a crossing need not be the first
+                break
             if before * after <= 0 and before != after:
                 share = before / (before - after)
                 found[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]

@@ -68,6 +68,7 @@ def test_one_run_has_no_interval_and_supports_no_claim(alone):
     assert (one.mean, one.count) == (2.0, 1)
     assert math.isnan(one.low) and math.isnan(one.high) and math.isnan(one.reach)
     assert not one.above(0) and not one.below(10) and not one.within(10)
+    assert f"{one:.1f}" == "2.0 (one seed)"
 
 
 def test_all_diverged():
@@ -241,3 +242,17 @@ def test_twenty_duels_without_a_difference_seldom_name_a_winner():
         found = statistics.duels(table(rows), "net", "a", ("b",), [("pgd", "accuracy")])
         named += bool((found["verdict"] != "open").any())
     assert named <= 2  # twenty intervals at 95 % each would name one in six or seven of ten
+
+
+def test_at_equal_stops_where_a_seed_diverged():
+    nan = math.nan
+    gain = {0.1: (0.3, 0.8), 1.0: (nan, nan), 10.0: (0.95, 0.2), 100.0: (0.5, 0.1)}
+
+    def line(weight, seed):
+        return (0.2, 0.9) if weight == 0 else gain[weight] if seed == 1 else (0.8, 0.5)
+
+    found = statistics.at_equal(
+        chain(line, weights=(0.1, 1.0, 10.0, 100.0)),
+        *("net", "jacobian", ("pgd", "accuracy"), ("none", "accuracy")), 0.7,
+    )  # fmt: skip
+    assert np.isnan(found[1]) and np.isfinite(found[[0, 2]]).all()

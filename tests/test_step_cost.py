@@ -1,0 +1,130 @@
+"""A training step's cost: the products that are counted are made, and no byte is overlooked."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from regrob import bench_steps, costs, step_cost
+from regrob.errors import InputError
+from regrob.protocol import ADVERSARIAL, PENALTY_NAMES
+
+NET = "lenet-300-100"
+MIB = 2**20
+
+
+def widths(classes: int) -> tuple[int, ...]:
+    return (*bench_steps.PERCEPTRON, classes)
+
+
+def test_adversarial_training_is_counted_by_hand() -> None:
+    # PGD-10: ten times there and back, 784·300 + 300·100 + 100·2 numbers each way.
+    weights = 235_200 + 30_000 + 200
+    expected = 64 * (10 * 2 * weights + 3 * weights - 235_200)
+    assert costs.count(costs.adversarial_step(widths(2), 64, 10)) == expected
+    assert costs.adversarial_step(widths(2), 64, 0) == costs.plain_step(widths(2), 64)
+
+
+@pytest.mark.parametrize("method", ["none", ADVERSARIAL])
+def test_the_counted_products_are_those_of_a_step(method: str) -> None:
+    """Every product of the first two layers, as torch's profiler sees them."""
+    step = step_cost.our_step(method, NET, 2)
+    step()
+    with torch.profiler.profile(record_shapes=True) as seen:
+        step()
+    found = 0
+    for event in seen.events():
+        if event.name in ("aten::bmm", "aten::baddbmm", "aten::baddbmm_"):
+            (times, height, inner), (_, _, width) = event.input_shapes["baddbmm" in event.name :][:2]
+            found += times * height * inner * width
+    base = costs.count(costs.plain_step(widths(2), bench_steps.BATCH))
+    assert found / base == pytest.approx(step_cost.multiplications(method, widths(2), 64), rel=1e-3)
+
+
+def test_penalties_are_counted_in_plain_steps() -> None:
+    assert step_cost.multiplications("none", widths(2), 64) == 1
+    few = [step_cost.multiplications(penalty, widths(2), 64) for penalty in PENALTY_NAMES]
+    many = [step_cost.multiplications(penalty, widths(10), 64) for penalty in PENALTY_NAMES]
+    hardening = [step_cost.multiplications(ADVERSARIAL, widths(k), 64) for k in (2, 10)]
+    assert max(few) < min(many)  # a penalty pays for classes, PGD for its steps
+    assert hardening[0] == pytest.approx(hardening[1], rel=0.01)
+
+
+@pytest.mark.parametrize("call", [step_cost.our_step, step_cost.their_step])
+def test_an_unknown_method_is_named(call) -> None:
+    with pytest.raises(InputError, match=r"'dropout'.*adversarial-training"):
+        call("dropout", NET, 2)
+    with pytest.raises(InputError, match="'dropout'"):
+        step_cost.multiplications("dropout", widths(2), 64)
+    with pytest.raises(InputError, match="'dropout'"):
+        step_cost.image_bytes("dropout", widths(2), 64)
+
+
+@pytest.mark.parametrize("method", ["jacobian", ADVERSARIAL])
+def test_both_sides_take_the_step_of_the_same_method(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(step_cost, "fused_step", lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(step_cost, "lean_step", lambda *a: calls.append(a))
+    for build in step_cost.SIDES.values():
+        build(method, NET, 10)
+    (ours, options), theirs = calls
+    if method == ADVERSARIAL:
+        assert ours[2] == () and options["adversary"].steps == step_cost.STEPS
+        assert theirs[2] is bench_steps.under_attack
+    else:
+        assert ours[2] == (method,) and not options
+        assert theirs[2].__qualname__.startswith("double_backward")
+
+
+def test_the_peak_is_the_most_at_once() -> None:
+    def one_after_the_other() -> None:
+        for _ in range(3):
+            torch.empty(MIB, dtype=torch.uint8)
+
+    def together() -> None:
+        kept = [torch.empty(MIB, dtype=torch.uint8) for _ in range(3)]
+        del kept
+
+    def within_an_operation() -> None:
+        torch.ones(MIB // 4)[None].expand(2, -1).contiguous().sum()
+
+    assert step_cost.peak_bytes(one_after_the_other) == MIB  # a sum of all that was asked for: 6 MiB
+    assert step_cost.peak_bytes(together) == 3 * MIB
+    assert 3 * MIB <= step_cost.peak_bytes(within_an_operation) < 3 * MIB + 1000
+
+
+def test_a_block_that_stays_counts_and_is_not_counted_twice() -> None:
+    kept: list[torch.Tensor] = []
+
+    def replaced() -> None:
+        kept[:] = [torch.empty(MIB, dtype=torch.uint8)]
+
+    assert MIB <= step_cost.peak_bytes(replaced) <= 2 * MIB  # old and new for a moment
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("method", step_cost.METHODS)
+def test_no_step_needs_less_than_its_shapes_say(method: str, classes: int) -> None:
+    floor = step_cost.image_bytes(method, widths(classes), 64)
+    peak = step_cost.peak_bytes(step_cost.our_step(method, NET, classes))
+    assert floor < peak
+    if floor:
+        assert peak < 3 * floor  # and the floor is most of it
+
+
+def test_the_floor_is_the_formula() -> None:
+    image = 4 * 64 * 784
+    found = {m: step_cost.image_bytes(m, widths(2), 64) / image for m in step_cost.METHODS}
+    assert found == {
+        "none": 0, "input-gradient": 3, "jacobian": 6, "curvature": 3, "cross-lipschitz": 3, ADVERSARIAL: 5,
+    }  # fmt: skip
+    assert step_cost.image_bytes("jacobian", widths(10), 64) == 0  # by WᵀW
+    assert step_cost.image_bytes(ADVERSARIAL, widths(10), 64) == 5 * image
+
+
+def test_times_have_one_number_a_round() -> None:
+    found = step_cost.times(NET, 2, 2)
+    assert set(found) == {"ours", "autograd"}
+    for side in found.values():
+        assert set(side) == set(step_cost.METHODS)
+        assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in side.values())
