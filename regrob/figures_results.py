@@ -31,7 +31,13 @@ LOOKS = {
 Setting = tuple[str, float]
 """Name of a penalty and λ."""
 
-NETWORK_NAMES = {"lenet-300-100": "LeNet-300-100", "lenet-5": "LeNet-5"}
+NETWORK_NAMES = {
+    "lenet-300-100": "LeNet-300-100",
+    "lenet-5": "LeNet-5",
+    "conv-bn": "Four layers, BatchNorm",
+    "vgg": "VGG-like",
+    "resnet-32": "ResNet-32, no BatchNorm",
+}
 """How a network of the results files is written; one that is missing keeps its own name."""
 
 

@@ -2,7 +2,8 @@
 
 All settings of one penalty, λ × seeds, are the members of one ensemble, because members pay
 for the costliest penalty among them. Each starts from a copy of its seed's reference, which
-is trained once. The numbers are those that `sweep` finds for the same settings.
+is trained once. Networks that cannot be stacked go one after the other. The numbers are those
+that `sweep` finds for the same settings.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from regrob.data import Task
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.errors import InputError
-from regrob.evaluation import AttackSettings, evaluate
+from regrob.evaluation import Alone, AttackSettings, evaluate
 from regrob.gram import ORDER
-from regrob.networks import NETWORKS
+from regrob.networks import NETWORKS, SOLO
 from regrob.protocol import ADVERSARIAL, task_of
+from regrob.training import CaffePolicy, Descent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,17 +42,19 @@ CARLINI_WAGNER = {"binary_search_steps": 2, "max_iterations": 100, "learning_rat
 
 @dataclass(frozen=True)
 class Group:
-    """Settings that were trained as one ensemble.
+    """Settings that were trained as one ensemble; or one setting of one seed, trained alone.
 
     Attributes:
         settings: setting by setting, and within it seed by seed, go the members.
-        ensemble: len(settings) · seeds members.
+        ensemble: len(settings) · len(seeds) members.
         diverged_at: one entry a member, −1 where all went well.
+        seeds: of the references that the members started from.
     """
 
     settings: tuple[Setting, ...]
-    ensemble: Ensemble
+    ensemble: Ensemble | Alone
     diverged_at: list[int]
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,8 @@ class Trained:
         task: the images.
         seeds: of the references.
         references: one network a seed.
-        tuned: one group a penalty; empty before fine-tuning.
+        tuned: one group a penalty, or one a network where they train alone; empty before
+            fine-tuning.
     """
 
     dataset: str
@@ -77,7 +82,7 @@ def references(dataset: str, network: str, *, seeds: int, iterations: int, progr
     """Train one network a seed, without a penalty.
 
     Args:
-        dataset: mnist-1-7 or mnist-10.
+        dataset: a key of `tasks.TASKS` with an embedded part.
         network: a key of `networks.NETWORKS`.
         seeds: how many; seed s fixes initial weights and the order of the data.
         iterations: of Caffe's policy.
@@ -96,8 +101,13 @@ def references(dataset: str, network: str, *, seeds: int, iterations: int, progr
         NETWORKS[network](len(task.classes), generator=torch.Generator().manual_seed(seed))
         for seed in numbers
     ]
+    title = f"references {network}"
+    if network in SOLO:
+        for seed, member in enumerate(networks):
+            _train_alone(member, task, seed, iterations, title, progress)
+        return Trained(dataset, network, task, numbers, networks)
     ensemble = Ensemble(networks, torch.zeros(seeds, len(ORDER)))
-    _train(ensemble, task, list(numbers), iterations, f"references {network}", progress)
+    _train(ensemble, task, list(numbers), iterations, title, progress)
     for seed, member in enumerate(networks):
         ensemble.member(seed, member)
     return Trained(dataset, network, task, numbers, networks)
@@ -122,11 +132,15 @@ def fine_tuned(
         raise InputError(f"need a setting and an iteration, got {len(settings)} and {iterations}")
     # Adversarial training has one ε an ensemble; a penalty has one λ a member.
     together: dict[tuple[str, float], list[float]] = {}
+    alone: list[Setting] = []
     for penalty, weight in settings:
         if penalty not in KNOWN:
             raise InputError(f"no penalty is called {penalty!r}; there are {', '.join(KNOWN)}")
         if (weight > 0) == (penalty == "none") or not 0 <= weight < float("inf"):
             raise InputError(f"λ must be 0 for none, else finite and positive; got {weight} for {penalty}")
+        if start.network in SOLO:
+            alone.append((penalty, weight))
+            continue
         together.setdefault((penalty, weight if penalty == ADVERSARIAL else 0.0), []).append(weight)
     groups = []
     for (penalty, epsilon), grid in together.items():
@@ -139,7 +153,13 @@ def fine_tuned(
         orders = [seed + 10_000 for _ in grid for seed in start.seeds]  # another order than before
         title = f"{start.network}, {penalty}"
         gone = _train(ensemble, start.task, orders, iterations, title, progress, adversary)
-        groups.append(Group(tuple((penalty, weight) for weight in grid), ensemble, gone))
+        groups.append(Group(tuple((penalty, weight) for weight in grid), ensemble, gone, start.seeds))
+    for setting in alone:
+        for seed, network in zip(start.seeds, start.references, strict=True):
+            copied = copy.deepcopy(network)
+            title = f"{start.network}, {setting[0]}"
+            lost = _train_alone(copied, start.task, seed + 10_000, iterations, title, progress, setting)
+            groups.append(Group((setting,), Alone(copied), [lost], (seed,)))
     return replace(start, tuned=tuple(groups))
 
 
@@ -173,17 +193,16 @@ def attacked(
     task = trained.task
     settings = AttackSettings(epsilon, images, distance_images, dict(carlini_wagner))
     skip = frozenset(ATTACKS) - frozenset(attacks)
-    count = len(trained.seeds)
-    first = Ensemble(trained.references, torch.zeros(count, len(ORDER)))
     rows = []
-    for group in (Group((("reference", 0.0),), first, [-1] * count), *trained.tuned):
+    for group in (*_as_groups(trained), *trained.tuned):
+        count = len(group.seeds)
         for attack, found in evaluate(
             group.ensemble, task.test_images, task.test_labels, settings, skip=skip
         ):
             for _, metric, values in found:
                 for member, value in enumerate(values):
                     penalty, weight = group.settings[member // count]
-                    seed = trained.seeds[member % count]
+                    seed = group.seeds[member % count]
                     kept = value if group.diverged_at[member] < 0 else float("nan")
                     where = ("live", trained.dataset, trained.network, penalty, weight, seed)
                     rows.append((*where, attack, metric, kept))
@@ -225,6 +244,16 @@ def experiment(
     )
 
 
+def _as_groups(trained: Trained) -> list[Group]:
+    """The references, ready to be attacked."""
+    count, setting = len(trained.seeds), (("reference", 0.0),)
+    if trained.network in SOLO:
+        pairs = zip(trained.seeds, trained.references, strict=True)
+        return [Group(setting, Alone(network), [-1], (seed,)) for seed, network in pairs]
+    ensemble = Ensemble(trained.references, torch.zeros(count, len(ORDER)))
+    return [Group(setting, ensemble, [-1] * count, trained.seeds)]
+
+
 def _train(
     ensemble: Ensemble,
     task: Task,
@@ -243,3 +272,27 @@ def _train(
             bar.update(now.iteration - bar.n)
             gone = now.diverged_at.tolist()
     return gone
+
+
+def _train_alone(
+    network: nn.Module,
+    task: Task,
+    order: int,
+    iterations: int,
+    title: str,
+    progress: bool,
+    setting: Setting = ("none", 0.0),
+) -> int:
+    """Train one network in place to the end, and leave it in eval mode; where it diverged (−1: nowhere)."""
+    from tqdm import tqdm
+
+    penalty, weight = setting
+    adversary = Adversary(weight) if penalty == ADVERSARIAL else None
+    named = penalty if penalty in ORDER else None
+    run = Descent(network, CaffePolicy(), named, weight if named else 0.0)
+    images, labels = task.train_images, task.train_labels
+    done = run.steps(images, labels, range(iterations), seed=order, adversary=adversary)
+    for _ in tqdm(done, total=iterations, desc=title, unit="it", disable=not progress):
+        pass
+    network.eval()
+    return -1 if run.diverged_at is None else run.diverged_at

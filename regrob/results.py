@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regrob.errors import DataError
-from regrob.presets import PAPER_WEIGHTS
+from regrob.presets import CIFAR_WEIGHTS, PAPER_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,8 @@ def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[st
         return "the whole test set" if images is None else f"{images} test images"
 
     tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
-    absent = [weight for weight in PAPER_WEIGHTS if weight not in tried]
+    grid = CIFAR_WEIGHTS if sidecar["dataset"].startswith("cifar10") else PAPER_WEIGHTS
+    absent = [weight for weight in grid if weight not in tried]
     return {
         "preset": str(sidecar["preset"]),
         "seeds": str(spent["seeds"]),
@@ -112,7 +113,9 @@ def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[st
         "fine-tuning": f"{spent['fine_tuning']:,}".replace(",", " "),
         "weights": ", ".join(f"{weight:g}" for weight in tried),
         "missing": ", ".join(f"{weight:g}" for weight in absent) or "none",
+        "batch": str(spent["batch"]),
         "images": count(spent["images"]),
+        "searched-images": count(spent["searched_images"] or spent["images"]),
         "distance-images": count(spent["distance_images"]),
         "device": listed("device"),
         "date": listed("date"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import killable_sweep
 import pandas as pd
@@ -24,25 +25,31 @@ def tiny(monkeypatch):
     monkeypatch.setattr(ensemble_training, "CHUNK", ensemble_training.CHUNK)
     monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     killable_sweep.shrink()
+    plain = replace(protocol.BUDGETS["quick", "tiny", "lone"], policy="caffe", batch=64, searched_images=0)
+    monkeypatch.setitem(protocol.BUDGETS, ("quick", "tiny", "lone"), plain)
+    yield
+    networks.SOLO.discard("lone")
 
 
-def run(settings, **changes):
+def run(settings, network="tiny", **changes):
     given = {
         "seeds": 2, "reference": 40, "fine_tuning": 40, "images": 8, "distance_images": 4,
         "carlini_wagner": FAST,
     }  # fmt: skip
-    return live.experiment("tiny", "tiny", settings, **{**given, **changes})
+    return live.experiment("tiny", network, settings, **{**given, **changes})
 
 
 @pytest.mark.usefixtures("tiny")
-def test_live_equals_the_sweep(tmp_path):
-    grid = protocol.FIGURES["tiny"]
+@pytest.mark.parametrize(("network", "fine_tuning"), [("tiny", 40), ("lone", 30)])
+def test_live_equals_the_sweep(tmp_path, network, fine_tuning):
+    grid = protocol.FIGURES[network]
     adversaries = grid.adversaries[2:3]  # what the quick preset takes
     settings = [(name, 0.1) for name in grid.penalties]
     settings += [("adversarial-training", epsilon) for epsilon in adversaries]
-    sweep.sweep("tiny", tmp_path, progress=False)
-    stored, _ = results.read(tmp_path, "tiny")
-    found = run(settings)
+    sweep.sweep(network, tmp_path, progress=False)
+    stored, _ = results.read(tmp_path, network)
+    found = run(settings, network, fine_tuning=fine_tuning)
+    assert found["value"].nunique() > len(settings)
     assert list(found.columns) == list(results.COLUMNS)
     keys = list(results.COLUMNS[1:-1])
     pd.testing.assert_frame_equal(
@@ -53,24 +60,27 @@ def test_live_equals_the_sweep(tmp_path):
 
 
 @pytest.mark.usefixtures("tiny")
-def test_references_are_left_alone_and_copies_differ():
-    start = live.references("tiny", "tiny", seeds=2, iterations=20)
-    before = [parameter.clone() for network in start.references for parameter in network.parameters()]
-    tuned = live.fine_tuned(start, [("none", 0.0), ("jacobian", 0.1), ("jacobian", 1.0)], iterations=20)
-    after = [parameter for network in start.references for parameter in network.parameters()]
+@pytest.mark.parametrize("network", ["tiny", "lone"])
+def test_references_are_left_alone_and_copies_differ(network):
+    start = live.references("tiny", network, seeds=2, iterations=20)
+    before = [value.clone() for one in start.references for value in one.state_dict().values()]
+    settings = (("none", 0.0), ("jacobian", 0.1), ("jacobian", 1.0))
+    tuned = live.fine_tuned(start, settings, iterations=20)
+    after = [value for one in start.references for value in one.state_dict().values()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert [group.settings for group in tuned.tuned] == [
-        (("none", 0.0),),
-        (("jacobian", 0.1), ("jacobian", 1.0)),
-    ]
+    groups = [(group.settings, group.seeds, group.ensemble.members) for group in tuned.tuned]
+    stacked = [(settings[:1], (0, 1), 2), (settings[1:], (0, 1), 4)]
+    alone = [((setting,), (seed,), 1) for setting in settings for seed in (0, 1)]
+    assert groups == {"tiny": stacked, "lone": alone}[network]
     table = live.attacked(tuned, images=8, attacks=())
     slopes = table[table["metric"] == "jacobian"].groupby(["penalty", "lambda"])["value"].mean()
     assert slopes["jacobian", 1.0] < slopes["jacobian", 0.1] < slopes["none", 0.0]
 
 
 @pytest.mark.usefixtures("tiny")
-def test_a_diverged_member_is_nan_and_its_neighbours_are_not():
-    table = run([("jacobian", 0.1), ("jacobian", 1e9)], attacks=("fgsm",))
+@pytest.mark.parametrize("network", ["tiny", "lone"])
+def test_a_diverged_member_is_nan_and_its_neighbours_are_not(network):
+    table = run([("jacobian", 0.1), ("jacobian", 1e9)], network, attacks=("fgsm",))
     jacobian = table[table["penalty"] == "jacobian"]
     assert jacobian[jacobian["lambda"] == 1e9]["value"].isna().all()
     assert not jacobian[jacobian["lambda"] == 0.1]["value"].isna().any()

@@ -10,9 +10,18 @@ from regrob.errors import DataError
 
 SIDECAR = {
     "preset": "standard",
+    "dataset": "mnist-1-7",
     "seconds": 5400.0,
     "networks": {
-        "net": {"seeds": 10, "reference": 5000, "fine_tuning": 3000, "images": None, "distance_images": 200}
+        "net": {
+            "seeds": 10,
+            "reference": 5000,
+            "fine_tuning": 3000,
+            "batch": 64,
+            "images": None,
+            "searched_images": 0,
+            "distance_images": 200,
+        }
     },
     "made_by": [
         {"device": "x86_64 CPU", "date": "2026-01-02", "commit": "abc"},
@@ -31,7 +40,9 @@ def test_words_of_a_sidecar():
         "fine-tuning": "3 000",
         "weights": "0.1, 6.4",
         "missing": "0.0001, 0.001, 0.01, 0.2, 0.4, 0.8, 1.6",
+        "batch": "64",
         "images": "the whole test set",
+        "searched-images": "the whole test set",
         "distance-images": "200 test images",
         "device": "x86_64 CPU",
         "date": "2026-01-01, 2026-01-02",
@@ -40,3 +51,12 @@ def test_words_of_a_sidecar():
     }
     with pytest.raises(DataError, match="no result of lenet-5"):
         results.words(table, SIDECAR, "lenet-5")
+
+
+def test_words_of_photographs_know_their_own_grid_and_who_saw_fewer_images():
+    table = pd.DataFrame({"network": ["net", "net"], "lambda": [0.0, 1e-2]})
+    spent = {**SIDECAR["networks"]["net"], "searched_images": 500}
+    sidecar = {**SIDECAR, "dataset": "cifar10-airplane-automobile", "networks": {"net": spent}}
+    found = results.words(table, sidecar, "net")
+    assert found["missing"] == "1e-06, 1e-05, 0.0001, 0.001, 0.1"
+    assert (found["images"], found["searched-images"]) == ("the whole test set", "500 test images")
