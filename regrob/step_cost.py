@@ -123,12 +123,17 @@ def peak_bytes(step: Step) -> int:
     """
     # The profiler says on the error stream that it starts and stops, unless told otherwise.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    gc.collect()
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
-    ) as seen:
-        step()
-        step()
+    collecting = gc.isenabled()
+    gc.disable()  # what others left behind must not be freed meanwhile
+    try:
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as seen:
+            step()
+            step()
+    finally:
+        if collecting:
+            gc.enable()
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     held = highest = 0
     for event in sorted(events, key=lambda e: e.start_ns()):
