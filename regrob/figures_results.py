@@ -109,8 +109,8 @@ def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Seq
     grouped: dict[str, list[Axes]] = {}
     for block, network in zip(blocks, shown, strict=True):
         _block(block, table, network, drawn, grouped)
-    for group in grouped.values():
-        _share(group)
+    for name, group in grouped.items():
+        _share(group, of_all=name == "success")
     return figure
 
 
@@ -224,14 +224,14 @@ def _known(table: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]
     return [name for name in order if name in there]
 
 
-def _share(group: list[Axes]) -> None:
-    """Give all axes the widest of their vertical limits."""
+def _share(group: list[Axes], of_all: bool) -> None:
+    """Give all axes the widest of their vertical limits, or, if their numbers are shares, all of 100 %."""
     limits = [axes.dataLim.intervaly for axes in group]
     low = min(pair[0] for pair in limits if np.isfinite(pair).all())
     high = max(pair[1] for pair in limits if np.isfinite(pair).all())
     room = 0.05 * (high - low) or 0.5
     for axes in group:  # `sharey` across subfigures would redraw everything at each change
-        axes.set_ylim(low - room, high + room)
+        axes.set_ylim(*((0.0, 105.0) if of_all else (low - room, high + room)))
 
 
 def difference_figure(table: pd.DataFrame, first: str, second: str, network: str) -> Figure:

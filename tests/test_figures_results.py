@@ -119,6 +119,8 @@ def test_axes_are_shared_within_an_attack_and_between_networks(table):
                 inside = found[number, name].dataLim.intervaly
                 assert low <= inside[0] and inside[1] <= high  # nothing is cut off
     assert found[0, "FGSM"].get_xscale() == "log"
+    successes = {found[n, name].get_ylim() for n in (0, 1) for name in ("DF success", "CW success")}
+    assert successes == {(0.0, 105.0)}  # a hundredth of a per cent must not look like a fall
 
 
 def test_a_diverged_setting_is_a_cross_and_no_number(table):
