@@ -5,13 +5,16 @@ Usage: killable_sweep.py OUT KILLS FIGURE. Prints how many of the kills came bef
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from small_task import small_task
@@ -51,6 +54,23 @@ def shrink() -> None:
     )
     ensemble_training.CHUNK = 5
     sweep.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+
+
+@contextlib.contextmanager
+def shrunk() -> Iterator[None]:
+    """`shrink`, and afterwards everything as it was, for the tests that follow in this process."""
+    tables: list[Any] = [protocol.TASKS, protocol.FIGURES, protocol.BUDGETS, networks.NETWORKS]
+    before = [dict(table) for table in tables]
+    chunk, seconds = ensemble_training.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS
+    shrink()
+    try:
+        yield
+    finally:
+        for table, kept in zip(tables, before, strict=True):
+            table.clear()
+            table.update(kept)
+        networks.SOLO.discard("lone")
+        ensemble_training.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS = chunk, seconds
 
 
 def whole(out: Path, figure: str = "tiny") -> float:

@@ -10,25 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
-from regrob import ensemble_training, live, networks, protocol, results, sweep
+from regrob import live, protocol, results, sweep
 from regrob.errors import InputError
 
 FAST = {"binary_search_steps": 1, "max_iterations": 20, "learning_rate": 0.05}
 
 
 @pytest.fixture
-def tiny(monkeypatch):
+def tiny():
     """The tiny protocol of the sweep's tests."""
-    for known in (protocol.TASKS, protocol.FIGURES, protocol.BUDGETS, networks.NETWORKS):
-        for key in list(known):
-            monkeypatch.setitem(known, key, known[key])
-    monkeypatch.setattr(ensemble_training, "CHUNK", ensemble_training.CHUNK)
-    monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    killable_sweep.shrink()
-    plain = replace(protocol.BUDGETS["quick", "tiny", "lone"], policy="caffe", batch=64, searched_images=0)
-    monkeypatch.setitem(protocol.BUDGETS, ("quick", "tiny", "lone"), plain)
-    yield
-    networks.SOLO.discard("lone")
+    with killable_sweep.shrunk():
+        quick = protocol.BUDGETS["quick", "tiny", "lone"]
+        plain = replace(quick, policy="caffe", batch=64, searched_images=0)
+        protocol.BUDGETS["quick", "tiny", "lone"] = plain
+        yield
 
 
 def run(settings, network="tiny", **changes):

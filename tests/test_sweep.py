@@ -18,9 +18,7 @@ from torch import Tensor
 from regrob import (
     checkpoint,
     cli,
-    ensemble_training,
     evaluation,
-    networks,
     protocol,
     results,
     shard_attacks,
@@ -32,16 +30,10 @@ from regrob.errors import DataError, InputError
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def tiny() -> Iterator[None]:
     """The tiny protocol, for one test."""
-    for table in (protocol.TASKS, protocol.FIGURES, protocol.BUDGETS, networks.NETWORKS):
-        for key in list(table):
-            monkeypatch.setitem(table, key, table[key])  # type: ignore[index, arg-type]
-    monkeypatch.setattr(ensemble_training, "CHUNK", ensemble_training.CHUNK)
-    monkeypatch.setattr(sweep, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    killable_sweep.shrink()
-    yield
-    networks.SOLO.discard("lone")
+    with killable_sweep.shrunk():
+        yield
 
 
 @pytest.fixture
