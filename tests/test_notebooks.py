@@ -210,6 +210,19 @@ def test_running_writes_the_normal_form_and_again_changes_nothing(tmp_path: Path
     assert path.read_text(encoding="utf-8") == first
 
 
+def test_a_warning_in_a_cell_that_is_not_compared_stops_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "loud.ipynb"
+    notebook = good()
+    notebook["cells"].pop()
+    loud = copy.deepcopy(notebook["cells"][1])
+    source = ["import warnings\n", 'warnings.warn("mind this", stacklevel=1)']
+    loud.update(id="loud", metadata={"tags": ["nbval-ignore-output"]}, outputs=[], source=source)
+    notebook["cells"].append(loud)
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    (problem,) = notebooks.run(path)
+    assert problem.startswith("loud: writes to stderr") and "mind this" in problem
+
+
 def test_a_picture_and_its_text_come_together() -> None:
     picture = {"output_type": "display_data", "data": {"image/png": "iVBOR"}, "metadata": {}}
     text = {"mystnb": {"image": {"alt": "A line that rises."}}}

@@ -190,7 +190,16 @@ def _execute(path: Path) -> tuple[Notebook, float, list[str]]:
     except CellExecutionError as error:
         return notebook, 0.0, [str(error)]
     seconds = time.perf_counter() - started
-    return notebook, seconds, [problem for cell in notebook["cells"] for problem in picture_problems(cell)]
+    found = [problem for cell in notebook["cells"] for problem in picture_problems(cell)]
+    # What is not stored is on the page all the same, so a warning there counts too.
+    found += [
+        f"{cell['id']}: {problem}"
+        for cell in notebook["cells"]
+        for output in cell.get("outputs", [])
+        if output.get("name") == "stderr"
+        for problem in _output_problems(output)
+    ]
+    return notebook, seconds, found
 
 
 def _outputs(outputs: Iterable[Cell]) -> list[Cell]:
