@@ -8,6 +8,7 @@ and must see the folder of results under the same path.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,7 +35,9 @@ def workers(backend: str, jobs: int) -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"{backend} is not installed ({error}): pip install 'regrob[cluster]'") from error
     try:
-        with parallel_config(backend=backend, n_jobs=jobs):
+        with parallel_config(backend=backend, n_jobs=jobs), warnings.catch_warnings():
+            # loky replaces a worker that has grown, and says so as if something were wrong.
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
             yield
     finally:
         if stop is not None:

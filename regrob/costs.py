@@ -25,6 +25,11 @@ def count(products: Sequence[Product]) -> int:
     return sum(rows * inner * columns * times for rows, inner, columns, times in products)
 
 
+def pulled_back(kinds: Sequence[str], classes: int) -> int:
+    """r, the rows that are pulled back: only the Jacobian penalty needs all of them."""
+    return classes if "jacobian" in kinds else classes - 1
+
+
 def columns(kinds: Sequence[str], classes: int) -> int:
     """f, the columns of the penalties' factor."""
     each = sum(kind in kinds for kind in ("input-gradient", "curvature"))

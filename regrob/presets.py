@@ -37,9 +37,6 @@ class Preset:
 PAPER_WEIGHTS = (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
 """The λ grid of Appendix F for MNIST."""
 
-CIFAR_WEIGHTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
-"""The λ grid of Appendix F for CIFAR-10."""
-
 PRESETS = {
     preset.name: preset
     for preset in (

@@ -13,7 +13,7 @@ from typing import Any
 
 from regrob.data import Task
 from regrob.errors import InputError
-from regrob.presets import CIFAR_WEIGHTS, PAPER_WEIGHTS
+from regrob.presets import PAPER_WEIGHTS
 from regrob.tasks import TASKS
 from regrob.training import CaffePolicy, StepPolicy
 
@@ -205,6 +205,7 @@ BUDGETS: dict[tuple[str, str, str], Budget] = {
     ),
 }
 PAPER = Budget(10, 50_000, 50_000, PAPER_WEIGHTS, None, None, 5, 1_000, 5e-3)
+CIFAR_WEIGHTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
 PAPER_CIFAR = replace(PAPER, reference=100_000, fine_tuning=100_000, weights=CIFAR_WEIGHTS, policy="steps")
 CPU_DISTANCE_IMAGES = 200
 """Held-out images that the paper preset shows to Carlini and Wagner's attack without a GPU."""

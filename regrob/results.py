@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regrob.errors import DataError
-from regrob.presets import CIFAR_WEIGHTS, PAPER_WEIGHTS
+from regrob.protocol import budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[st
         return "the whole test set" if images is None else f"{images} test images"
 
     tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
-    grid = CIFAR_WEIGHTS if sidecar["dataset"].startswith("cifar10") else PAPER_WEIGHTS
+    grid = budget("paper", sidecar["dataset"], network).weights
     absent = [weight for weight in grid if weight not in tried]
     return {
         "preset": str(sidecar["preset"]),

@@ -305,3 +305,10 @@ def duels(
     found = pd.concat(parts, ignore_index=True)
     found["verdict"] = np.select([found["low"] > 0, found["high"] < 0], ["higher", "lower"], "open")
     return found
+
+
+def tally(found: pd.DataFrame) -> str:
+    """How the comparisons of `duels` ended for the first penalty: "3 ahead, 0 behind, 1 undecided"."""
+    counts = found["verdict"].value_counts()
+    words = (("higher", "ahead"), ("lower", "behind"), ("open", "undecided"))
+    return ", ".join(f"{counts.get(verdict, 0)} {word}" for verdict, word in words)

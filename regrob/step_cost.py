@@ -56,9 +56,7 @@ def multiplications(method: str, widths: Sequence[int], examples: int) -> float:
     elif method == "none":
         products = base
     else:
-        classes = widths[-1]
-        rows = classes if method == "jacobian" else classes - 1
-        products = costs.penalised_step(widths, examples, rows, costs.columns((method,), classes))
+        products = costs.penalised_step(widths, examples, *_rows_and_columns(method, widths[-1]))
     return costs.count(products) / costs.count(base)
 
 
@@ -161,14 +159,17 @@ def image_bytes(method: str, widths: Sequence[int], examples: int) -> int:
     """
     _check(method)
     n, h, classes = widths[0], widths[1], widths[-1]
-    number = torch.finfo(torch.float32).bits // 8
+    image = examples * n * torch.finfo(torch.float32).bits // 8
     if method == ADVERSARIAL:
-        return 5 * examples * n * number
-    rows = classes if method == "jacobian" else classes - 1
-    f = costs.columns((method,), classes)
+        return 5 * image
+    rows, f = _rows_and_columns(method, classes)
     if method == "none" or costs.square_pays(n, h, examples, rows, f):
         return 0
-    return 3 * examples * rows * n * number
+    return 3 * rows * image
+
+
+def _rows_and_columns(method: str, classes: int) -> tuple[int, int]:
+    return costs.pulled_back((method,), classes), costs.columns((method,), classes)
 
 
 def _check(method: str) -> None:

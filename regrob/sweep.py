@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -93,9 +92,7 @@ def _run_all(todo: list[Shard], out: Path, preset: str, device: str, jobs: int, 
 
     from regrob.backends import workers
 
-    with workers(backend, jobs), warnings.catch_warnings():
-        # loky replaces a worker that has grown, and says so as if something were wrong.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+    with workers(backend, jobs):
         # Ray's backend hands its results back together, at the end.
         as_they_come = "list" if backend == "ray" else "generator_unordered"
         yield from Parallel(return_as=as_they_come, batch_size=1)(

@@ -256,3 +256,9 @@ def test_at_equal_stops_where_a_seed_diverged():
         *("net", "jacobian", ("pgd", "accuracy"), ("none", "accuracy")), 0.7,
     )  # fmt: skip
     assert np.isnan(found[1]) and np.isfinite(found[[0, 2]]).all()
+
+
+def test_a_tally_counts_each_verdict_also_those_that_are_missing():
+    found = pd.DataFrame({"verdict": ["higher", "open", "higher", "higher"]})
+    assert statistics.tally(found) == "3 ahead, 0 behind, 1 undecided"
+    assert statistics.tally(found[found["verdict"] == "open"]) == "0 ahead, 0 behind, 1 undecided"

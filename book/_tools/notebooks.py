@@ -196,8 +196,7 @@ def _execute(path: Path) -> tuple[Notebook, float, list[str]]:
         f"{cell['id']}: {problem}"
         for cell in notebook["cells"]
         for output in cell.get("outputs", [])
-        if output.get("name") == "stderr"
-        for problem in _output_problems(output)
+        for problem in _stderr_problems(output)
     ]
     return notebook, seconds, found
 
@@ -226,9 +225,9 @@ def _outputs(outputs: Iterable[Cell]) -> list[Cell]:
 def _output_problems(output: Cell) -> list[str]:
     if output["output_type"] == "error":
         return [f"stored error {output['ename']}: {output['evalue']}"]
-    if output.get("name") == "stderr":
-        return [f"writes to stderr, warnings included: {_text(output['text'])[:100]!r}"]
-    found = []
+    found = _stderr_problems(output)
+    if found:
+        return found
     for key in output.get("data", {}):
         if key not in (*STORED, *NOT_COMPARED) and not key.startswith(GLUED):
             found.append(f"output of type {key} cannot be compared: tag the cell {IGNORE}")
@@ -240,6 +239,12 @@ def _output_problems(output: Cell) -> list[str]:
         if re.search(r"/(home|root|Users|tmp|work)/\w", text):
             found.append("output holds a path of one machine")
     return found
+
+
+def _stderr_problems(output: Cell) -> list[str]:
+    if output.get("name") != "stderr":
+        return []
+    return [f"writes to stderr, warnings included: {_text(output['text'])[:100]!r}"]
 
 
 def _texts(outputs: Iterable[Cell]) -> list[str]:
