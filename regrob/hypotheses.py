@@ -117,6 +117,28 @@ def _fresh(build: Callable[..., nn.Sequential], classes: int, seeds: int, **sett
     return Ensemble(networks, torch.zeros(seeds, len(ORDER)), **settings)
 
 
+def _train(ensemble: Ensemble, task: Task, orders: Sequence[int], iterations: int) -> Tensor:
+    """Train to the end; the iteration at which each member diverged (−1: none)."""
+    diverged = torch.full((ensemble.members,), -1)
+    for now in train_ensemble(ensemble, task, list(orders), iterations=iterations):
+        diverged = now.diverged_at
+    return diverged
+
+
+def _trained_first(build: Callable[..., nn.Sequential], task: Task, iterations: int) -> nn.Sequential:
+    """Seed 0's reference, for a test of many λ on one network."""
+    ensemble = _fresh(build, len(task.classes), 1)
+    _train(ensemble, task, [0], iterations)
+    return ensemble.member(0, build(len(task.classes)))
+
+
+def _under_sign_attacks(ensemble: Ensemble, task: Task) -> dict[str, list[float]]:
+    """Accuracy without attack and under each of `SIGN_ATTACKS`."""
+    images, labels = _held_out(task)
+    measured = {name: under_attack(ensemble, a, images, labels) for name, a in SIGN_ATTACKS.items()}
+    return measured | {"accuracy": _accuracy(ensemble, task)}
+
+
 def _held_out(task: Task) -> tuple[Tensor, Tensor]:
     order = balanced(task.test_labels)[:ATTACKED]
     return task.test_images[order], task.test_labels[order]
@@ -171,28 +193,22 @@ def protocol(seeds: int = 3, iterations: int = 5_000) -> Iterator[Found]:
         whole.digest,
     )
     ensemble = _fresh(lenet_300_100, 2, seeds)
-    for _ in train_ensemble(ensemble, task, list(range(seeds)), iterations=iterations):
-        pass
-    images, labels = _held_out(task)
-    measured = {n: under_attack(ensemble, a, images, labels) for n, a in SIGN_ATTACKS.items()}
-    measured["accuracy"] = _accuracy(ensemble, task)
+    _train(ensemble, task, range(seeds), iterations)
+    measured = _under_sign_attacks(ensemble, task)
     yield from _rows("mnist-1-7", "lenet-300-100", "pixels / 256", iterations, measured)
 
 
 def convolutions(seeds: int = 2, iterations: int = 2_000) -> Iterator[Found]:
     """Does LeNet-5's activation? With ReLU after the convolutions, and as in Caffe's own file."""
     task = one_versus_seven()
-    images, labels = _held_out(task)
     for variant, relu in (("ReLU after the convolutions", True), ("no ReLU there", False)):
 
         def build(classes: int, *, relu: bool = relu, generator: torch.Generator) -> nn.Sequential:
             return lenet_5(classes, relu_after_convolution=relu, generator=generator)
 
         ensemble = _fresh(build, 2, seeds)
-        for _ in train_ensemble(ensemble, task, list(range(seeds)), iterations=iterations):
-            pass
-        measured = {n: under_attack(ensemble, a, images, labels) for n, a in SIGN_ATTACKS.items()}
-        measured["accuracy"] = _accuracy(ensemble, task)
+        _train(ensemble, task, range(seeds), iterations)
+        measured = _under_sign_attacks(ensemble, task)
         yield from _rows("mnist-1-7", "lenet-5", variant, iterations, measured)
 
 
@@ -200,8 +216,7 @@ def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -
     """Is Carlini and Wagner's distance near 2.0 after the curvature penalty at λ = 6.4?"""
     task = one_versus_seven()
     ensemble = _fresh(lenet_300_100, 2, seeds)
-    for _ in train_ensemble(ensemble, task, list(range(seeds)), iterations=reference):
-        pass
+    _train(ensemble, task, range(seeds), reference)
     images, labels = (part[:200] for part in _held_out(task))
     for weight in (0.0, 6.4):
         if weight:
@@ -209,9 +224,7 @@ def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -
             weights = torch.zeros(seeds, len(ORDER))
             weights[:, ORDER.index("curvature")] = weight
             ensemble = Ensemble([ensemble.member(i, net) for i, net in enumerate(blank)], weights)
-            orders = [10_000 + seed for seed in range(seeds)]
-            for _ in train_ensemble(ensemble, task, orders, iterations=iterations):
-                pass
+            _train(ensemble, task, range(10_000, 10_000 + seeds), iterations)
         measured = {"accuracy": _accuracy(ensemble, task)}
         x = images.repeat(seeds, *(1,) * (images.ndim - 1))
         attacks: dict[str, AttackResult] = {
@@ -234,11 +247,8 @@ def large(
 ) -> Iterator[Found]:
     """At which λ does training break, and how small are the penalised terms at 1.6?"""
     task = one_versus_seven()
-    first = lenet_300_100(2, generator=torch.Generator().manual_seed(0))
+    first = _trained_first(lenet_300_100, task, reference)
     alone = Ensemble([first], torch.zeros(1, len(ORDER)))
-    for _ in train_ensemble(alone, task, [0], iterations=reference):
-        pass
-    alone.member(0, first)
     few, labels = task.train_images[:2000], task.train_labels[:2000]
     before = _terms(alone, few, labels) | confidence(alone, few, labels)
     yield from _rows("mnist-1-7", "lenet-300-100", "reference", 0, before)
@@ -246,9 +256,7 @@ def large(
         lambdas = torch.zeros(len(weights), len(ORDER))
         lambdas[:, ORDER.index(penalty)] = torch.tensor(weights)
         ensemble = Ensemble([first] * len(weights), lambdas)
-        diverged = torch.full((len(weights),), -1)
-        for now in train_ensemble(ensemble, task, [10_000] * len(weights), iterations=iterations):
-            diverged = now.diverged_at
+        diverged = _train(ensemble, task, [10_000] * len(weights), iterations)
         after = _terms(ensemble, few, labels) | confidence(ensemble, few, labels)
         after["accuracy"] = _accuracy(ensemble, task)
         for member, weight in enumerate(weights):
@@ -272,17 +280,11 @@ def large_lenet_5(
 ) -> Iterator[Found]:
     """Does the Jacobian penalty break ten-class LeNet-5 beyond λ = 1.6, as Section 4 reports?"""
     task = ten_classes()
-    first = lenet_5(10, generator=torch.Generator().manual_seed(0))
-    alone = Ensemble([first], torch.zeros(1, len(ORDER)))
-    for _ in train_ensemble(alone, task, [0], iterations=reference):
-        pass
-    alone.member(0, first)
+    first = _trained_first(lenet_5, task, reference)
     lambdas = torch.zeros(len(weights), len(ORDER))
     lambdas[:, ORDER.index("jacobian")] = torch.tensor(weights)
     ensemble = Ensemble([first] * len(weights), lambdas)
-    diverged = torch.full((len(weights),), -1)
-    for now in train_ensemble(ensemble, task, [10_000] * len(weights), iterations=iterations):
-        diverged = now.diverged_at
+    diverged = _train(ensemble, task, [10_000] * len(weights), iterations)
     accuracy = _accuracy(ensemble, task)
     for member, weight in enumerate(weights):
         measured = {"diverged at": [float(diverged[member])], "accuracy": [accuracy[member]]}

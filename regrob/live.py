@@ -9,7 +9,7 @@ that `sweep` finds for the same settings.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -130,37 +130,13 @@ def fine_tuned(
     """
     if not settings or iterations < 1:
         raise InputError(f"need a setting and an iteration, got {len(settings)} and {iterations}")
-    # Adversarial training has one ε an ensemble; a penalty has one λ a member.
-    together: dict[tuple[str, float], list[float]] = {}
-    alone: list[Setting] = []
     for penalty, weight in settings:
         if penalty not in KNOWN:
             raise InputError(f"no penalty is called {penalty!r}; there are {', '.join(KNOWN)}")
         if (weight > 0) == (penalty == "none") or not 0 <= weight < float("inf"):
             raise InputError(f"λ must be 0 for none, else finite and positive; got {weight} for {penalty}")
-        if start.network in SOLO:
-            alone.append((penalty, weight))
-            continue
-        together.setdefault((penalty, weight if penalty == ADVERSARIAL else 0.0), []).append(weight)
-    groups = []
-    for (penalty, epsilon), grid in together.items():
-        adversary = Adversary(epsilon) if penalty == ADVERSARIAL else None
-        weights = torch.zeros(len(grid), len(ORDER))
-        if penalty in ORDER:
-            weights[:, ORDER.index(penalty)] = torch.tensor(grid)
-        copies = [copy.deepcopy(network) for _ in grid for network in start.references]
-        ensemble = Ensemble(copies, weights.repeat_interleave(len(start.seeds), dim=0))
-        orders = [seed + 10_000 for _ in grid for seed in start.seeds]  # another order than before
-        title = f"{start.network}, {penalty}"
-        gone = _train(ensemble, start.task, orders, iterations, title, progress, adversary)
-        groups.append(Group(tuple((penalty, weight) for weight in grid), ensemble, gone, start.seeds))
-    for setting in alone:
-        for seed, network in zip(start.seeds, start.references, strict=True):
-            copied = copy.deepcopy(network)
-            title = f"{start.network}, {setting[0]}"
-            lost = _train_alone(copied, start.task, seed + 10_000, iterations, title, progress, setting)
-            groups.append(Group((setting,), Alone(copied), [lost], (seed,)))
-    return replace(start, tuned=tuple(groups))
+    tune = _tuned_alone if start.network in SOLO else _tuned_together
+    return replace(start, tuned=tuple(tune(start, settings, iterations, progress)))
 
 
 def attacked(
@@ -252,6 +228,38 @@ def _as_groups(trained: Trained) -> list[Group]:
         return [Group(setting, Alone(network), [-1], (seed,)) for seed, network in pairs]
     ensemble = Ensemble(trained.references, torch.zeros(count, len(ORDER)))
     return [Group(setting, ensemble, [-1] * count, trained.seeds)]
+
+
+def _tuned_together(
+    start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
+) -> Iterator[Group]:
+    """One ensemble a penalty; adversarial training has one ε an ensemble, so one for each ε."""
+    together: dict[tuple[str, float], list[float]] = {}
+    for penalty, weight in settings:
+        together.setdefault((penalty, weight if penalty == ADVERSARIAL else 0.0), []).append(weight)
+    for (penalty, epsilon), grid in together.items():
+        adversary = Adversary(epsilon) if penalty == ADVERSARIAL else None
+        weights = torch.zeros(len(grid), len(ORDER))
+        if penalty in ORDER:
+            weights[:, ORDER.index(penalty)] = torch.tensor(grid)
+        copies = [copy.deepcopy(network) for _ in grid for network in start.references]
+        ensemble = Ensemble(copies, weights.repeat_interleave(len(start.seeds), dim=0))
+        orders = [seed + 10_000 for _ in grid for seed in start.seeds]  # another order than before
+        title = f"{start.network}, {penalty}"
+        gone = _train(ensemble, start.task, orders, iterations, title, progress, adversary)
+        yield Group(tuple((penalty, weight) for weight in grid), ensemble, gone, start.seeds)
+
+
+def _tuned_alone(
+    start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
+) -> Iterator[Group]:
+    """One network after the other, for each setting and seed."""
+    for setting in settings:
+        title = f"{start.network}, {setting[0]}"
+        for seed, network in zip(start.seeds, start.references, strict=True):
+            copied = copy.deepcopy(network)
+            lost = _train_alone(copied, start.task, seed + 10_000, iterations, title, progress, setting)
+            yield Group((setting,), Alone(copied), [lost], (seed,))
 
 
 def _train(

@@ -6,7 +6,7 @@ import datetime
 import json
 import platform
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,26 @@ def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
             f"{csv.name} must have the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}"
         )
     return table, json.loads(sidecar.read_text(encoding="utf-8"))
+
+
+def insist_on(*sidecars: dict[str, Any]) -> Callable[[bool], None]:
+    """What stops a page whose text takes for granted a fact that its tables do not show.
+
+    Args:
+        sidecars: the tables' provenance. Where one is quick, it is too small to show anything,
+            and no fact is insisted on.
+
+    Returns:
+        A function of one fact, true or false, that raises DataError for a false one.
+    """
+    small = any(one["preset"] == "quick" for one in sidecars)
+    figures = " and ".join(one["figure"] for one in sidecars)
+
+    def insist(fact: bool) -> None:
+        if not fact and not small:
+            raise DataError(f"the result of {figures} does not show what the text here says; mend the text")
+
+    return insist
 
 
 def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[str, str]:

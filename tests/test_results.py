@@ -30,6 +30,15 @@ SIDECAR = {
 }
 
 
+def test_a_page_insists_on_what_its_text_says():
+    stored, quick = ({"figure": "fig4", "preset": preset} for preset in ("standard", "quick"))
+    results.insist_on(stored)(True)
+    with pytest.raises(DataError, match="result of fig4 and fig4 does not show"):
+        results.insist_on(stored, stored)(False)
+    results.insist_on(quick)(False)
+    results.insist_on(stored, quick)(False)
+
+
 def test_words_of_a_sidecar():
     table = pd.DataFrame({"network": ["net", "net", "net", "other"], "lambda": [0.0, 6.4, 0.1, 9.0]})
     found = results.words(table, SIDECAR, "net")
