@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from regrob import statistics
+from regrob import comparisons, statistics
 from regrob.errors import InputError
 from regrob.figures import BLACK, GREY, LINE_STYLES, ORANGE, PENALTY_STYLE, Look
 from regrob.statistics import Interval, mean_interval
@@ -38,7 +38,12 @@ NETWORK_NAMES = {
     "vgg": "VGG-like",
     "resnet-32": "ResNet-32, no BatchNorm",
 }
-"""How a network of the results files is written; one that is missing keeps its own name."""
+"""How a network of the results files is written."""
+
+
+def name_of(network: str) -> str:
+    """How a network is written; one that has no other name keeps its own."""
+    return NETWORK_NAMES.get(network, network)
 
 
 class Measure(NamedTuple):
@@ -118,7 +123,7 @@ def _block(
     block: SubFigure, table: pd.DataFrame, network: str, penalties: list[str], grouped: dict[str, list[Axes]]
 ) -> None:
     seeds = table[table["network"] == network]["seed"].nunique()
-    title = NETWORK_NAMES.get(network, network)
+    title = name_of(network)
     block.suptitle(f"{title}, {seeds} seed{'s' if seeds > 1 else ''}", fontsize=12)
     cells = block.subplots(4, 2, sharex=True, height_ratios=(1.0, 1.0, 1.0, 0.55))
     places = [
@@ -313,7 +318,7 @@ def describe(table: pd.DataFrame) -> str:
     lines = []
     penalties = [name for name in _known(table, "penalty", ()) if name not in ("none", "reference")]
     for network in _known(table, "network", ()):
-        lines.append(NETWORK_NAMES.get(network, network))
+        lines.append(name_of(network))
         gone = diverged(table, network)
         for measure in (BENIGN, *ROBUST):
             spec = ".1f" if measure.factor == 100 else ".2f"
@@ -335,7 +340,7 @@ def describe(table: pd.DataFrame) -> str:
 
 
 def scoreboard(found: pd.DataFrame, first: str) -> str:
-    """The verdicts of `statistics.duels` as a small table of signs: rows λ, columns rival and attack."""
+    """The verdicts of `comparisons.duels` as a small table of signs: rows λ, columns rival and attack."""
     signs = {"higher": "+", "lower": "−", "open": "·"}
     measures = {(m.attack, m.metric): m.title.replace("Carlini–Wagner", "C–W") for m in ROBUST}
     shown = {measures[key]: key for key in zip(found["attack"], found["metric"], strict=True)}
@@ -347,4 +352,22 @@ def scoreboard(found: pd.DataFrame, first: str) -> str:
             by_key = dict(zip(zip(part["attack"], part["metric"], strict=True), part["verdict"], strict=True))
             cells = "".join(signs[by_key[key]].rjust(2 + len(title)) for title, key in shown.items())
             lines.append(f"    {float(str(weight)):6g}{cells}")
+    return "\n".join(lines)
+
+
+def finishes(found: Sequence[comparisons.Finish]) -> str:
+    """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
+    measures = {(m.attack, m.metric): m for m in (BENIGN, *ROBUST)}
+    lines = []
+    for i, one in enumerate(found):
+        m = measures[one.measure]
+        if i == 0 or (one.price, one.measure) != (found[i - 1].price, found[i - 1].measure):
+            first = one.penalty
+            cost = "any price" if np.isinf(one.price) else f"{100 * one.price:g} points of accuracy"
+            lines.append(f"{m.title}, {m.unit if m.factor == 100 else 'distance'}, for {cost}")
+        tried = ", ".join(f"{weight:g}" for weight in sorted(set(one.weights)))
+        lines.append(f"  {LOOKS[one.penalty].label:16} {one.score.times(m.factor):.2f}")
+        lines.append(f"    at λ = {tried}")
+        if one.penalty != first:
+            lines.append(f"    lead {one.lead.times(m.factor):.2f}, {comparisons.ENDINGS[one.verdict]}")
     return "\n".join(lines)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrob import statistics
+from regrob.comparisons import Measured, at_equal
 from regrob.errors import InputError
 from regrob.results import COLUMNS
-from regrob.statistics import Measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def price(
 ) -> NDArray[np.float64]:
     """What each seed gives up of `aim` for so much of `across`: aim without the method, minus with it.
 
-    Read between two settings by a straight line; see `statistics.at_equal`. Negative where
+    Read between two settings by a straight line; see `comparisons.at_equal`. Negative where
     the method raises both.
 
     Args:
@@ -84,7 +84,7 @@ def price(
             f"target must lie above {across[0]} {across[1]} without a method, "
             f"which is up to {np.nanmax(start):g}, got {target:g}"
         )
-    there = statistics.at_equal(table, network, method, across, aim, target)
+    there = at_equal(table, network, method, across, aim, target)
     return statistics.values(table, network, "none", 0.0, *aim) - there
 
 

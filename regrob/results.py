@@ -142,3 +142,22 @@ def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[st
         "commit": listed("commit"),
         "hours": f"{sidecar['seconds'] / 3600:.1f}",
     }
+
+
+def protocol(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> str:
+    """What `words` says of a network's training and attacks, as short lines for printing below a figure.
+
+    Raises:
+        DataError: the results are of other networks.
+    """
+    said = words(table, sidecar, network)
+    lines = (
+        f"{said['seeds']} seed(s), batches of {said['batch']}",
+        f"steps: {said['reference']}, then {said['fine-tuning']} more",
+        f"λ: {said['weights']}",
+        f"in the paper's grid, not here: {said['missing']}",
+        f"FGSM: {said['images']}",
+        f"PGD, DeepFool: {said['searched-images']}",
+        f"Carlini–Wagner: {said['distance-images']}",
+    )
+    return "\n".join(f"  {line}" for line in lines)

@@ -14,8 +14,9 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from regrob import figures, figures_results, penalties, pictures, results
+from regrob.comparisons import Finish
 from regrob.errors import DataError, InputError
-from regrob.statistics import mean_interval, paired_difference
+from regrob.statistics import Interval, mean_interval, paired_difference
 
 GRID = (0.01, 0.1, 1.6)
 SEEDS = 4
@@ -236,6 +237,29 @@ def test_the_scoreboard_shows_each_verdict_in_its_place():
     assert lines[4].split() == ["0.1", "+", "+"]
     assert lines[5].split() == ["1.6", "·", "−"]
     assert {len(line) for line in lines[3:]} == {len(lines[3])}  # the columns stand straight
+
+
+def test_finishes_are_told_in_the_measures_unit():
+    score, lead = Interval(0.9, 0.8, 1.0, 3), Interval(-0.1, -0.2, -0.05, 3)
+    none, pgd = Interval(0.0, 0.0, 0.0, 3), ("pgd", "accuracy")
+    weights = (0.4, 1.6, 0.4)
+    found = [
+        Finish(0.005, pgd, "curvature", score, weights, none, "open"),
+        Finish(0.005, pgd, "jacobian", score, weights, lead, "lower"),
+        Finish(math.inf, ("deepfool", "distance"), "curvature", score, weights, none, "open"),
+    ]
+    lines = figures_results.finishes(found).splitlines()
+    assert lines == [
+        "PGD, accuracy, %, for 0.5 points of accuracy",
+        "  curvature        90.00 [80.00, 100.00]",
+        "    at λ = 0.4, 1.6",
+        "  Jacobian         90.00 [80.00, 100.00]",
+        "    at λ = 0.4, 1.6",
+        "    lead -10.00 [-20.00, -5.00], behind",
+        "DeepFool, distance, for any price",
+        "  curvature        0.90 [0.80, 1.00]",
+        "    at λ = 0.4, 1.6",
+    ]
 
 
 def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys):

@@ -58,6 +58,9 @@ def test_words_of_a_sidecar():
         "commit": "abc",
         "hours": "1.5",
     }
+    listed = results.protocol(table, SIDECAR, "net").splitlines()
+    assert listed[:3] == ["  10 seed(s), batches of 64", "  steps: 5 000, then 3 000 more", "  λ: 0.1, 6.4"]
+    assert listed[-1] == "  Carlini–Wagner: 200 test images"
     with pytest.raises(DataError, match="no result of lenet-5"):
         results.words(table, SIDECAR, "lenet-5")
 

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_table import table
 
-from regrob import results, statistics
+from regrob import statistics
 from regrob.errors import InputError
 from regrob.statistics import Interval, mean_interval, paired_difference
 
@@ -105,11 +106,6 @@ def test_an_interval_holds_its_mean_and_turns_with_the_sign(numbers, level):
     assert one.low == pytest.approx(-other.high, abs=1e-9)
 
 
-def table(rows):
-    full = [("f", "d", "net", *row) for row in rows]
-    return pd.DataFrame(full, columns=list(results.COLUMNS))
-
-
 @pytest.fixture
 def two_penalties():
     rows = []
@@ -144,121 +140,3 @@ def test_summary_has_one_line_a_setting(two_penalties):
     assert found.loc[("jacobian", 0.1), "mean"] == pytest.approx(0.6)
     one = mean_interval([0.5, 0.6, 0.7])
     assert found.loc[("jacobian", 0.1), "low"] == pytest.approx(one.low)
-
-
-def chain(values_of, weights=(0.1, 1.0, 10.0), seeds=3):
-    """Rows of none and of one penalty: values_of(λ, seed) gives PGD and benign accuracy."""
-    rows = []
-    for seed in range(seeds):
-        for weight in (0.0, *weights):
-            name = "jacobian" if weight else "none"
-            robust, benign = values_of(weight, seed)
-            rows += [(name, weight, seed, "pgd", "accuracy", robust)]
-            rows += [(name, weight, seed, "none", "accuracy", benign)]
-    return table(rows)
-
-
-def test_the_best_weight_within_a_price():
-    gain = {0.0: (0.1, 0.99), 0.1: (0.5, 0.988), 1.0: (0.8, 0.98), 10.0: (0.9, 0.7)}
-    flat = chain(lambda weight, seed: gain[weight])
-    for within, best in ((math.inf, 10.0), (0.02, 1.0), (0.005, 0.1), (0.001, 0.0)):
-        found, weights = statistics.chosen(flat, "net", "jacobian", ("pgd", "accuracy"), within=within)
-        assert weights == [best] * 3
-        assert found == pytest.approx([gain[best][0]] * 3)
-
-
-def test_a_seed_does_not_choose_for_itself():
-    # Each seed is lucky at a weight of its own; picking by one's own luck would score 0.9.
-    lucky = (0.1, 1.0, 10.0)
-    table_ = chain(lambda weight, seed: (0.9 if lucky[seed] == weight else 0.1, 0.99))
-    found, weights = statistics.chosen(table_, "net", "jacobian", ("pgd", "accuracy"))
-    assert all(weight != lucky[seed] for seed, weight in enumerate(weights))
-    assert found == pytest.approx([0.1] * 3)
-
-
-def test_a_weight_where_a_seed_diverged_is_not_chosen():
-    table_ = chain(lambda weight, seed: (math.nan if (weight, seed) == (10.0, 1) else weight, 0.99))
-    _, weights = statistics.chosen(table_, "net", "jacobian", ("pgd", "accuracy"))
-    assert weights == [1.0] * 3
-
-
-def test_one_seed_cannot_choose():
-    found, weights = statistics.chosen(
-        chain(lambda *_: (1, 1), seeds=1), "net", "jacobian", ("pgd", "accuracy")
-    )
-    assert np.isnan(found).all() and np.isnan(weights).all()
-
-
-def test_at_equal_reads_off_each_seeds_line():
-    gain = {0.0: (0.1, 0.9), 0.1: (0.3, 0.8), 1.0: (0.7, 0.4), 10.0: (0.9, 0.2)}
-    table_ = chain(lambda weight, seed: gain[weight])
-
-    def read(at):
-        args = ("net", "jacobian", ("none", "accuracy"), ("pgd", "accuracy"))
-        return statistics.at_equal(table_, *args, at)
-
-    assert read(0.8) == pytest.approx([0.3] * 3)
-    assert read(0.6) == pytest.approx([0.5] * 3)
-    assert np.isnan(read(0.1)).all()
-    assert np.isnan(read(0.95)).all()
-
-
-def test_duels_hold_together():
-    random = np.random.default_rng(1)
-    rows = []
-    for seed in range(6):
-        for weight in (0.1, 1.0):
-            base = random.normal()
-            rows += [("jacobian", weight, seed, "pgd", "accuracy", base)]
-            rows += [("curvature", weight, seed, "pgd", "accuracy", base + weight + random.normal() / 50)]
-            rows += [("input-gradient", weight, seed, "pgd", "accuracy", base + random.normal())]
-    found = statistics.duels(
-        table(rows), "net", "curvature", ("jacobian", "input-gradient"), [("pgd", "accuracy")]
-    )
-    assert len(found) == 4
-    jacobian = found[found["rival"] == "jacobian"].set_index("lambda")
-    assert list(jacobian["verdict"]) == ["higher", "higher"]
-    pair = [
-        statistics.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")
-    ]
-    one = paired_difference(*pair, 1 - 0.05 / 4)
-    assert jacobian.loc[0.1, "low"] == pytest.approx(one.low)
-    other = statistics.duels(table(rows), "net", "jacobian", ("curvature",), [("pgd", "accuracy")])
-    assert list(other["verdict"]) == ["lower", "lower"]
-    with pytest.raises(InputError, match="shares no λ"):
-        statistics.duels(table(rows), "net", "curvature", ("cross-lipschitz",), [("pgd", "accuracy")])
-
-
-def test_twenty_duels_without_a_difference_seldom_name_a_winner():
-    random = np.random.default_rng(2)
-    named = 0
-    for _ in range(10):
-        rows = [
-            (name, weight, seed, "pgd", "accuracy", random.normal())
-            for name in ("a", "b")
-            for weight in range(1, 21)
-            for seed in range(5)
-        ]
-        found = statistics.duels(table(rows), "net", "a", ("b",), [("pgd", "accuracy")])
-        named += bool((found["verdict"] != "open").any())
-    assert named <= 2  # twenty intervals at 95 % each would name one in six or seven of ten
-
-
-def test_at_equal_stops_where_a_seed_diverged():
-    nan = math.nan
-    gain = {0.1: (0.3, 0.8), 1.0: (nan, nan), 10.0: (0.95, 0.2), 100.0: (0.5, 0.1)}
-
-    def line(weight, seed):
-        return (0.2, 0.9) if weight == 0 else gain[weight] if seed == 1 else (0.8, 0.5)
-
-    found = statistics.at_equal(
-        chain(line, weights=(0.1, 1.0, 10.0, 100.0)),
-        *("net", "jacobian", ("pgd", "accuracy"), ("none", "accuracy")), 0.7,
-    )  # fmt: skip
-    assert np.isnan(found[1]) and np.isfinite(found[[0, 2]]).all()
-
-
-def test_a_tally_counts_each_verdict_also_those_that_are_missing():
-    found = pd.DataFrame({"verdict": ["higher", "open", "higher", "higher"]})
-    assert statistics.tally(found) == "3 ahead, 0 behind, 1 undecided"
-    assert statistics.tally(found[found["verdict"] == "open"]) == "0 ahead, 0 behind, 1 undecided"
