@@ -131,7 +131,6 @@ class Finish:
         score: over seeds, each at the λ that the other seeds chose.
         weights: the λ that were chosen, one a seed.
         lead: the first penalty's score minus this one's, paired over seeds.
-        verdict: "higher" or "lower" where the lead's interval leaves zero out, else "open".
     """
 
     price: float
@@ -140,7 +139,11 @@ class Finish:
     score: Interval
     weights: tuple[float, ...]
     lead: Interval
-    verdict: str
+
+    @property
+    def verdict(self) -> str:
+        """The lead's: "higher", "lower" or "open"."""
+        return self.lead.verdict
 
 
 def at_best(
@@ -174,9 +177,8 @@ def at_best(
             for penalty in (first, *rivals):
                 scores, weights = chosen(table, network, penalty, measure, within=price)
                 lead = paired_difference(ahead, scores, strict)
-                verdict = "higher" if lead.above() else "lower" if lead.below() else "open"
                 score = mean_interval(scores)
-                found.append(Finish(price, measure, penalty, score, tuple(weights), lead, verdict))
+                found.append(Finish(price, measure, penalty, score, tuple(weights), lead))
     return found
 
 

@@ -158,9 +158,8 @@ def races(
                 gap = statistics.paired_difference(theirs, ours, strict)  # prices: the sign turns
                 if not whole:
                     gap = statistics.mean_interval([np.nan])
-                verdict = "higher" if gap.above() else "lower" if gap.below() else "open"
                 numbers = (gap.mean, gap.low, gap.high, gap.count)
-                found.append((method, target, *aim, *numbers, verdict if whole else "not reached"))
+                found.append((method, target, *aim, *numbers, gap.verdict if whole else "not reached"))
     names = ["method", "target", "attack", "metric", "mean", "low", "high", "count", "verdict"]
     return pd.DataFrame(found, columns=names)
 

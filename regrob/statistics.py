@@ -54,6 +54,11 @@ class Interval:
         """Whether all of the interval lies below the value."""
         return self.high < value
 
+    @property
+    def verdict(self) -> str:
+        """ "higher" or "lower" if all of the interval lies on that side of zero, else "open"."""
+        return "higher" if self.above() else "lower" if self.below() else "open"
+
     def within(self, margin: float) -> bool:
         """Whether all of the interval lies strictly between −margin and margin: equivalence.
 

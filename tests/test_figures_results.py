@@ -244,9 +244,9 @@ def test_finishes_are_told_in_the_measures_unit():
     none, pgd = Interval(0.0, 0.0, 0.0, 3), ("pgd", "accuracy")
     weights = (0.4, 1.6, 0.4)
     found = [
-        Finish(0.005, pgd, "curvature", score, weights, none, "open"),
-        Finish(0.005, pgd, "jacobian", score, weights, lead, "lower"),
-        Finish(math.inf, ("deepfool", "distance"), "curvature", score, weights, none, "open"),
+        Finish(0.005, pgd, "curvature", score, weights, none),
+        Finish(0.005, pgd, "jacobian", score, weights, lead),
+        Finish(math.inf, ("deepfool", "distance"), "curvature", score, weights, none),
     ]
     lines = figures_results.finishes(found).splitlines()
     assert lines == [
