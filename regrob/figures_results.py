@@ -335,7 +335,8 @@ def describe(table: pd.DataFrame) -> str:
                 lines.append(f"      {LOOKS[penalty].label}, λ = {weight:g}")
         for (penalty, weight), count in gone.items():
             if count:
-                lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}: {count} of its seeds diverged")
+                lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}")
+                lines.append(f"    {count} of its seeds diverged")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("figure", "dataset", "network", "penalty", "lambda", "seed", "attack", "metric", "value")
+
+PHONE = 38
+"""Characters of a printed line that fit on a phone."""
 
 
 def provenance() -> dict[str, Any]:
@@ -155,9 +159,10 @@ def protocol(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> str:
         f"{said['seeds']} seed(s), batches of {said['batch']}",
         f"steps: {said['reference']}, then {said['fine-tuning']} more",
         f"λ: {said['weights']}",
-        f"in the paper's grid, not here: {said['missing']}",
+        f"the paper's, not here: {said['missing']}",
         f"FGSM: {said['images']}",
         f"PGD, DeepFool: {said['searched-images']}",
         f"Carlini–Wagner: {said['distance-images']}",
     )
-    return "\n".join(f"  {line}" for line in lines)
+    folds = TextWrapper(PHONE, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(folds.fill(line) for line in lines)

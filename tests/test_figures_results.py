@@ -199,8 +199,8 @@ def test_the_description_is_computed(table):
     block = part.split("  PGD, %")[1].split("highest ")[1]
     assert block.startswith(f"{best[0]:.1f} [")
     assert block.splitlines()[1] == f"      {figures_results.LOOKS[best[1]].label}, λ = {best[2]:g}"
-    assert "Jacobian, λ = 1.6: 1 of its seeds diverged" in text.split("LeNet-5")[0]
-    assert "Jacobian, λ = 1.6: 4 of its seeds diverged" in part
+    assert "  Jacobian, λ = 1.6\n    1 of its seeds diverged" in text.split("LeNet-5")[0]
+    assert "  Jacobian, λ = 1.6\n    4 of its seeds diverged" in part
 
 
 def test_every_penalty_and_reference_has_a_look_of_its_own():
