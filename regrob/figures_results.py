@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from regrob import comparisons, statistics
+from regrob import statistics
 from regrob.errors import InputError
 from regrob.figures import BLACK, GREY, LINE_STYLES, ORANGE, PENALTY_STYLE, Look
 from regrob.statistics import Interval, mean_interval
@@ -107,8 +107,8 @@ def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Seq
     """
     import matplotlib.pyplot as plt
 
-    shown = _known(table, "network", networks)
-    drawn = [name for name in _known(table, "penalty", penalties) if name not in ("none", "reference")]
+    shown = known(table, "network", networks)
+    drawn = [name for name in known(table, "penalty", penalties) if name not in ("none", "reference")]
     figure = plt.figure(figsize=(6.4, 8.6 * len(shown)), layout="constrained")
     blocks = np.atleast_1d(np.array(figure.subfigures(len(shown), 1, hspace=0.02), dtype=object))
     grouped: dict[str, list[Axes]] = {}
@@ -218,7 +218,17 @@ def weights(found: dict[Setting, Interval], penalty: str) -> list[float]:
     return sorted(weight for name, weight in found if name == penalty)
 
 
-def _known(table: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
+def known(table: pd.DataFrame, column: str, wanted: Sequence[str] = ()) -> list[str]:
+    """The networks or penalties to show, in the order of all figures.
+
+    Args:
+        table: as `results.read` gives it.
+        column: network or penalty.
+        wanted: only these, in this order.
+
+    Raises:
+        InputError: the table lacks one that was wanted.
+    """
     there = list(table[column].unique())
     missing = [name for name in wanted if name not in there]
     if missing:
@@ -308,67 +318,3 @@ def exchange(
     handles, labels = cells[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=11)
     return figure
-
-
-def describe(table: pd.DataFrame) -> str:
-    """What the figure shows, in words and numbers computed from the table; for printing below it.
-
-    Settings of which a seed diverged are named, and are neither highest nor lowest.
-    """
-    lines = []
-    penalties = [name for name in _known(table, "penalty", ()) if name not in ("none", "reference")]
-    for network in _known(table, "network", ()):
-        lines.append(name_of(network))
-        gone = diverged(table, network)
-        for measure in (BENIGN, *ROBUST):
-            spec = ".1f" if measure.factor == 100 else ".2f"
-            found = intervals(table, network, measure)
-            tried = {s: found[s] for s in found if s[0] in penalties and not gone[s]}
-            if not tried:
-                continue
-            most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
-            unit = "%" if measure.factor == 100 else "long"
-            lines.append(f"  {measure.title}, {unit}")  # short lines, for phones
-            lines.append(f"    no penalty {found['none', 0.0]:{spec}}")
-            for word, (penalty, weight) in (("highest", most), ("lowest", least)):
-                lines.append(f"    {word} {tried[penalty, weight]:{spec}}")
-                lines.append(f"      {LOOKS[penalty].label}, λ = {weight:g}")
-        for (penalty, weight), count in gone.items():
-            if count:
-                lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}")
-                lines.append(f"    {count} of its seeds diverged")
-    return "\n".join(lines)
-
-
-def scoreboard(found: pd.DataFrame, first: str) -> str:
-    """The verdicts of `comparisons.duels` as a small table of signs: rows λ, columns rival and attack."""
-    signs = {"higher": "+", "lower": "−", "open": "·"}
-    measures = {(m.attack, m.metric): m.title.replace("Carlini–Wagner", "C–W") for m in ROBUST}
-    shown = {measures[key]: key for key in zip(found["attack"], found["metric"], strict=True)}
-    lines = [f"{LOOKS[first].label} against …", "+ higher, − lower, · undecided"]
-    for rival, rows in found.groupby("rival", sort=False):
-        lines.append(f"  {LOOKS[str(rival)].label}")
-        lines.append("    " + "λ".rjust(6) + "".join(f"  {title}" for title in shown))
-        for weight, part in rows.groupby("lambda"):
-            by_key = dict(zip(zip(part["attack"], part["metric"], strict=True), part["verdict"], strict=True))
-            cells = "".join(signs[by_key[key]].rjust(2 + len(title)) for title, key in shown.items())
-            lines.append(f"    {float(str(weight)):6g}{cells}")
-    return "\n".join(lines)
-
-
-def finishes(found: Sequence[comparisons.Finish]) -> str:
-    """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
-    measures = {(m.attack, m.metric): m for m in (BENIGN, *ROBUST)}
-    lines = []
-    for i, one in enumerate(found):
-        m = measures[one.measure]
-        if i == 0 or (one.price, one.measure) != (found[i - 1].price, found[i - 1].measure):
-            first = one.penalty
-            cost = "any price" if np.isinf(one.price) else f"{100 * one.price:g} points of accuracy"
-            lines.append(f"{m.title}, {m.unit if m.factor == 100 else 'distance'}, for {cost}")
-        tried = ", ".join(f"{weight:g}" for weight in sorted(set(one.weights)))
-        lines.append(f"  {LOOKS[one.penalty].label:16} {one.score.times(m.factor):.2f}")
-        lines.append(f"    at λ = {tried}")
-        if one.penalty != first:
-            lines.append(f"    lead {one.lead.times(m.factor):.2f}, {comparisons.ENDINGS[one.verdict]}")
-    return "\n".join(lines)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from regrob import figures, figures_results, results
+from regrob import figures, figures_results, results, results_in_words
 from regrob.errors import DataError
 
 FIGURES = {
@@ -39,7 +39,7 @@ def draw_all(folder: Path) -> list[Path]:
             path = folder / f"{name}.svg"
             figure(table).savefig(path)
             plt.close("all")
-        print(f"{path}\npreset {sidecar['preset']}\n{figures_results.describe(table)}\n", flush=True)
+        print(f"{path}\npreset {sidecar['preset']}\n{results_in_words.describe(table)}\n", flush=True)
         found.append(path)
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(FIGURES)}; make them with regrob sweep")

@@ -13,7 +13,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob import figures, figures_results, penalties, pictures, results
+from regrob import figures, figures_results, penalties, pictures, results, results_in_words
 from regrob.comparisons import Finish
 from regrob.errors import DataError, InputError
 from regrob.statistics import Interval, mean_interval, paired_difference
@@ -189,7 +189,7 @@ def test_exchange_leaves_out_what_diverged(table):
 
 
 def test_the_description_is_computed(table):
-    text = figures_results.describe(table)
+    text = results_in_words.describe(table)
     best = max(
         (cell(table, "lenet-5", p, w, "pgd", "accuracy").mean() * 100, p, w)
         for p in ("jacobian", "curvature") for w in GRID
@@ -232,7 +232,7 @@ def test_the_scoreboard_shows_each_verdict_in_its_place():
     ]
     found = pd.DataFrame(rows, columns=names)
     found.loc[3, "verdict"] = "lower"
-    lines = figures_results.scoreboard(found, "curvature").splitlines()
+    lines = results_in_words.scoreboard(found, "curvature").splitlines()
     assert lines[3].split() == ["λ", "PGD", "DeepFool"]
     assert lines[4].split() == ["0.1", "+", "+"]
     assert lines[5].split() == ["1.6", "·", "−"]
@@ -248,7 +248,7 @@ def test_finishes_are_told_in_the_measures_unit():
         Finish(0.005, pgd, "jacobian", score, weights, lead),
         Finish(math.inf, ("deepfool", "distance"), "curvature", score, weights, none),
     ]
-    lines = figures_results.finishes(found).splitlines()
+    lines = results_in_words.finishes(found).splitlines()
     assert lines == [
         "PGD, accuracy, %, for 0.5 points of accuracy",
         "  curvature        90.00 [80.00, 100.00]",
@@ -268,7 +268,7 @@ def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys)
     assert path == tmp_path / "fig4.svg"
     drawn = path.read_text(encoding="utf-8")
     assert drawn.lstrip().startswith("<?xml") and len(drawn) > 20_000
-    assert figures_results.describe(table) in capsys.readouterr().out
+    assert results_in_words.describe(table) in capsys.readouterr().out
     assert not plt.get_fignums()
 
 
