@@ -173,12 +173,11 @@ def at_best(
     found = []
     for price in prices:
         for measure in measures:
-            ahead, _ = chosen(table, network, first, measure, within=price)
-            for penalty in (first, *rivals):
-                scores, weights = chosen(table, network, penalty, measure, within=price)
+            runs = {name: chosen(table, network, name, measure, within=price) for name in (first, *rivals)}
+            ahead, _ = runs[first]
+            for penalty, (scores, weights) in runs.items():
                 lead = paired_difference(ahead, scores, strict)
-                score = mean_interval(scores)
-                found.append(Finish(price, measure, penalty, score, tuple(weights), lead))
+                found.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
     return found
 
 

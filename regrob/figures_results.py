@@ -108,7 +108,7 @@ def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Seq
     import matplotlib.pyplot as plt
 
     shown = known(table, "network", networks)
-    drawn = [name for name in known(table, "penalty", penalties) if name not in ("none", "reference")]
+    drawn = lines_of(table, penalties)
     figure = plt.figure(figsize=(6.4, 8.6 * len(shown)), layout="constrained")
     blocks = np.atleast_1d(np.array(figure.subfigures(len(shown), 1, hspace=0.02), dtype=object))
     grouped: dict[str, list[Axes]] = {}
@@ -237,6 +237,11 @@ def known(table: pd.DataFrame, column: str, wanted: Sequence[str] = ()) -> list[
         return list(wanted)
     order = [*LOOKS] if column == "penalty" else sorted(there)
     return [name for name in order if name in there]
+
+
+def lines_of(table: pd.DataFrame, wanted: Sequence[str] = ()) -> list[str]:
+    """The penalties that have a line of their own: all but fine-tuning without one, and references."""
+    return [name for name in known(table, "penalty", wanted) if name not in ("none", "reference")]
 
 
 def _share(group: list[Axes], of_all: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from regrob import comparisons
-from regrob.figures_results import BENIGN, LOOKS, ROBUST, diverged, intervals, known, name_of
+from regrob.figures_results import BENIGN, LOOKS, ROBUST, diverged, intervals, known, lines_of, name_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ def describe(table: pd.DataFrame) -> str:
     Settings of which a seed diverged are named, and are neither highest nor lowest.
     """
     lines = []
-    penalties = [name for name in known(table, "penalty") if name not in ("none", "reference")]
+    penalties = lines_of(table)
     for network in known(table, "network"):
         lines.append(name_of(network))
         gone = diverged(table, network)
