@@ -8,11 +8,16 @@ PRESET ?= quick
 FIGURES ?= fig2 fig4 fig5 fig6 fig7 cost
 RESULTS ?= _build/results/$(PRESET)
 SHUFFLE ?= 1
+MINUTES ?= 9
+DEVICE ?= cuda
+FROM ?=
 TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PAGE := _build/html/index.html
+# A machine with a GPU need not have the environment: any Python with torch will do there.
+GPU_PYTHON = $(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON))
 say = @printf '\n== %s\n'
 
 # One thread a process: tests and notebooks run side by side.
@@ -23,7 +28,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench results cluster picture lock clean
+.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench gpu results cluster picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -91,6 +96,11 @@ notebooks: format ## format and run the notebooks again, and store what is compa
 bench: $(READY) ## measure speed, with Foolbox as the peer
 	$(say) "Measuring speed, with Foolbox as the peer"
 	@$(BIN)/python -m regrob bench
+
+gpu: ## check, measure and sweep on a GPU: MINUTES=9 OUT=folder (FROM=folder to go on; DEVICE=cpu rehearses)
+	@test -n "$(OUT)" || { echo "Name a folder for what comes back: make gpu OUT=folder"; exit 2; }
+	@$(GPU_PYTHON) -m regrob.gpu --out '$(OUT)' --minutes $(MINUTES) --device $(DEVICE) \
+	  $(if $(FROM),--from '$(FROM)')
 
 results: $(READY) ## compute and draw the experiments' results (PRESET=quick, standard or paper)
 	$(say) "Computing the results of preset $(PRESET) into $(RESULTS)"

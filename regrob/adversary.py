@@ -74,7 +74,7 @@ def starts(seed: int, iteration: int, shape: Sequence[int]) -> Tensor:
     """
     # torch's generator keeps 32 bits of its seed: mix both numbers into those.
     mixed = (1_000_003 * seed + iteration) % 2**32
-    return 2 * torch.rand(*shape, generator=torch.Generator().manual_seed(mixed)) - 1
+    return 2 * torch.rand(*shape, generator=torch.Generator().manual_seed(mixed), device="cpu") - 1
 
 
 def check_box(images: Tensor) -> None:

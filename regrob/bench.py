@@ -143,35 +143,40 @@ def median_ratio(seconds: dict[str, list[float]], over: str, under: str) -> floa
     return statistics.median(ratios(seconds, over, under))
 
 
-def rows() -> list[Row]:
-    """All rows, in the order of the table."""
-    from regrob import bench_attacks, bench_training
+def rows(device: str | None = None) -> list[Row]:
+    """All rows, in the order of the table: the processor's, or those about a device."""
+    from regrob import bench_attacks, bench_device, bench_training
 
-    return [*bench_training.rows(), *bench_attacks.rows()]
+    if device is not None:
+        return bench_device.rows(device)
+    return [*bench_training.rows(), bench_device.on_cuda(), *bench_attacks.rows()]
 
 
-def select(only: Sequence[str]) -> list[Row]:
+def select(only: Sequence[str], device: str | None = None) -> list[Row]:
     """The rows named, all if none is.
 
     Raises:
         InputError: an unknown name.
     """
-    known = {row.id: row for row in rows()}
+    known = {row.id: row for row in rows(device)}
     for name in only:
         if name not in known:
             raise InputError(f"no row is called {name!r}; there are {', '.join(known)}")
     return [row for row in known.values() if not only or row.id in only]
 
 
-def run(only: Sequence[str] = (), *, quick: bool = False, threads: int = 1) -> Iterator[dict[str, Any]]:
+def run(
+    only: Sequence[str] = (), *, quick: bool = False, threads: int = 1, device: str | None = None
+) -> Iterator[dict[str, Any]]:
     """Measure rows one by one; yields the table's objects as they are done.
 
     Args:
         only: ids of rows; all if empty.
         quick: fewer rounds and digits, to see that everything works.
         threads: of torch on the CPU. One is steady, also beside busy neighbours.
+        device: the rows about this device; None for the processor's table.
     """
-    chosen = select(only)
+    chosen = select(only, device)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

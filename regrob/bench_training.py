@@ -8,12 +8,11 @@ from torch.nn import functional
 
 from regrob import costs, properties, radii
 from regrob.adversary import Adversary
-from regrob.bench import Measurement, Row, SkippedError, by_turns, median_ratio, ratios
+from regrob.bench import Measurement, Row, by_turns, median_ratio, ratios
 from regrob.bench_steps import (
     BATCH,
     EPSILON,
     PERCEPTRON,
-    Step,
     autograd_step,
     bare_products,
     batch,
@@ -33,7 +32,7 @@ from regrob.pullback import pullback
 
 
 def rows() -> list[Row]:
-    """Training, ensembles, closed forms, CUDA."""
+    """Training, ensembles, closed forms."""
     step = "training step with the exact curvature penalty / plain step"
     return [
         Row("step-mlp-2", f"{step}, LeNet-300-100, K=2", lambda q: _curvature("lenet-300-100", 2, q), 1.3),
@@ -70,7 +69,6 @@ def rows() -> list[Row]:
             lambda q: _closed("lenet-5", q),
             1 / 120,
         ),
-        Row("cuda", "model-steps a second, 320 LeNet-300-100 at once / one by one, CUDA", _cuda, None, 50.0),
     ]
 
 
@@ -214,29 +212,3 @@ def _closed(name: str, quick: bool) -> Measurement:
     torch.testing.assert_close(ours()[0], theirs(), rtol=1e-2, atol=1e-7)
     seconds = by_turns({"ours": ours, "theirs": theirs}, 1 if quick else 9)
     return Measurement([r / BATCH for r in ratios(seconds, "ours", "theirs")])
-
-
-def _cuda(quick: bool) -> Measurement:
-    if not torch.cuda.is_available():
-        raise SkippedError("no CUDA device here")
-    members = 20 if quick else 320
-    contenders = {
-        "ours": _captured(fused_step("lenet-300-100", 2, ORDER, members=members, device="cuda")),
-        "plain": autograd_step("lenet-300-100", 2, double_backward(ORDER), device="cuda"),
-    }
-    seconds = by_turns(contenders, 2 if quick else 30)
-    return Measurement([r * members for r in ratios(seconds, "plain", "ours")])
-
-
-def _captured(step: Step) -> Step:
-    """The step as a CUDA graph, as `train_ensemble` runs it."""
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
-    return graph.replay

@@ -30,7 +30,7 @@ class Ensemble:
             Their parameters are copied; `member` writes one back into a network.
         penalty_weights: (M, 4), λ for each penalty in the order of `gram.ORDER`.
         momentum, weight_decay: Caffe's.
-        memory: bytes that a step may use beside the parameters; by default most of what is
+        memory: bytes that a step may use beside the parameters; by default half of what is
             free on a CUDA device, and on the CPU `CPU_MEMORY`.
 
     Raises:
@@ -69,11 +69,12 @@ class Ensemble:
         Only the Jacobian penalty needs all K. The others, and the loss, see differences of
         logits alone, and K − 1 rows that are orthogonal to (1, …, 1) span those.
         """
-        identity = torch.eye(self.classes, dtype=torch.float64)
+        identity = torch.eye(self.classes, dtype=torch.float64, device=like.device)
         if "jacobian" in self.kinds:
             self.directions = identity.to(like)
         else:
-            helmert = torch.tril(torch.ones_like(identity), -1) - torch.diag(torch.arange(self.classes))
+            counts = torch.arange(self.classes, device=like.device)
+            helmert = torch.tril(torch.ones_like(identity), -1) - torch.diag(counts)
             self.directions = torch.nn.functional.normalize(helmert[1:], dim=1).to(like)
 
     def to(self, device: torch.device | str) -> Ensemble:
@@ -143,7 +144,7 @@ class Ensemble:
         if self.memory is None:
             device = self.weights.device
             on_cuda = device.type == "cuda"
-            self.memory = int(0.8 * torch.cuda.mem_get_info(device)[0]) if on_cuda else CPU_MEMORY
+            self.memory = int(0.5 * torch.cuda.mem_get_info(device)[0]) if on_cuda else CPU_MEMORY
         return self.memory
 
     def bytes_per_member(self, images: Tensor) -> int:

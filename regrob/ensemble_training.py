@@ -12,6 +12,7 @@ from regrob.adversary import Adversary, check_box, starts
 from regrob.data import Task
 from regrob.ensemble import Ensemble
 from regrob.errors import InputError
+from regrob.graphs import captured
 from regrob.pullback import StackedPullback
 from regrob.training import CaffePolicy, batches
 
@@ -48,6 +49,7 @@ def train_ensemble(
     policy: CaffePolicy = CAFFE,
     start: Progress | None = None,
     adversary: Adversary | None = None,
+    graphs: bool = True,
 ) -> Iterator[Progress]:
     """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
 
@@ -63,6 +65,7 @@ def train_ensemble(
         start: where an earlier run stopped.
         adversary: perturbs each batch before the step; penalties then act at the perturbed
             images. Its random starts depend on a member's seed and the iteration.
+        graphs: on CUDA, record the step once and replay it; False launches each kernel anew.
 
     Raises:
         InputError: not one seed a member; with an adversary, pixels outside [0, 1].
@@ -82,15 +85,19 @@ def train_ensemble(
     buffers = _Buffers.empty(ensemble, len(distinct), policy.batch)
     if adversary is not None:
         check_box(images)
-        buffers.starts = torch.zeros(len(distinct), policy.batch, *images.shape[1:]).to(images)
-    run_one = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
+        shape = (len(distinct), policy.batch, *images.shape[1:])
+        buffers.starts = images.new_zeros(shape)
     done = progress.iteration
+    run_one: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
+    if graphs and done < iterations:
+        written = [*ensemble.state().values(), buffers.loss, buffers.penalty, buffers.cursor]
+        run_one = captured(run_one, written)
     while done < iterations:
         count = min(CHUNK, iterations - done)
         index = torch.stack([torch.stack([next(order) for _ in range(count)]) for order in orders], dim=1)
         buffers.index[:count] = index.to(device)
         rates = [policy.learning_rate(t) for t in range(done, done + count)]
-        buffers.rates[:count] = torch.tensor(rates, dtype=torch.float64).to(buffers.rates)
+        buffers.rates[:count] = torch.tensor(rates, dtype=torch.float64, device="cpu").to(buffers.rates)
         buffers.cursor.zero_()
         before = {name: value.clone() for name, value in ensemble.state().items()}
         for iteration in range(done, done + count):
@@ -106,8 +113,8 @@ def train_ensemble(
 
 
 def _at_zero(ensemble: Ensemble) -> Progress:
-    nothing = torch.full((ensemble.members,), float("nan"))
-    return Progress(0, torch.full((ensemble.members,), -1), nothing, nothing)
+    nothing = torch.full((ensemble.members,), float("nan"), device="cpu")
+    return Progress(0, torch.full((ensemble.members,), -1, device="cpu"), nothing, nothing)
 
 
 def _summarise(before: Progress, ensemble: Ensemble, buffers: _Buffers, done: int, count: int) -> Progress:
@@ -158,7 +165,7 @@ def _one_step(
     buffers: _Buffers,
     adversary: Adversary | None,
 ) -> Callable[[], None]:
-    """A function that takes the next step; on CUDA a captured graph, without launch overhead."""
+    """A function that takes the next step. It stays on the device, so that a graph can record it."""
     way_in = StackedPullback(ensemble)
 
     def step() -> None:
@@ -174,18 +181,4 @@ def _one_step(
         buffers.penalty.index_copy_(0, buffers.cursor, seen.penalty[None])
         buffers.cursor.add_(1)
 
-    if images.device.type != "cuda":
-        return step
-    kept = {name: value.clone() for name, value in ensemble.state().items()}
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side), torch.no_grad():
-        for _ in range(3):  # let libraries choose their algorithms before the capture
-            step()
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.no_grad(), torch.cuda.graph(graph):
-        step()
-    for name, value in ensemble.state().items():
-        value.copy_(kept[name])
-    return graph.replay
+    return step

@@ -169,5 +169,5 @@ def _properties(ensemble: Ensemble | Alone, images: Tensor, labels: Tensor, at_o
             "cross-lipschitz": properties.cross_lipschitz_squared(V),
         }
         for metric, value in values.items():
-            sums[metric] = sums.get(metric, torch.zeros(())) + value.double().sum(dim=1).cpu()
+            sums[metric] = sums.get(metric, torch.zeros((), device="cpu")) + value.double().sum(dim=1).cpu()
     return [("none", metric, (value / len(labels)).tolist()) for metric, value in sums.items()]

@@ -90,7 +90,8 @@ def gram_penalty(
             pq = p.prod(dim=-1)
             nu_squared = S[..., 0, 0] + S[..., 1, 1] - 2 * S[..., 0, 1]
             curvature = pq * nu_squared
-            t = pq.sqrt()[..., None] * torch.tensor([1.0, -1.0], dtype=S.dtype, device=S.device)
+            root = pq.sqrt()
+            t = torch.stack([root, -root], dim=-1)
             tilt = curvature[..., None] * (1 - 2 * p)
         else:
             root = torch.exp(0.5 * torch.log_softmax(z, dim=-1))

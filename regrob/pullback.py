@@ -81,9 +81,9 @@ class Pullback(ABC):
             return None
         return Packed(going.nonzero().squeeze(1), self)
 
-    def blocks(self, examples: int) -> list[Packed]:
-        """The examples in blocks that an attack may go through one after the other."""
-        return [Packed(torch.arange(examples), self)]
+    def blocks(self, images: Tensor) -> list[Packed]:
+        """The examples, images (N, …), in blocks that an attack may go through one after the other."""
+        return [Packed(torch.arange(len(images), device=images.device), self)]
 
 
 class AutogradPullback(Pullback):
@@ -186,7 +186,7 @@ class StackedPullback(nn.Module, Pullback):
         return _packed(going, self.pieces(going))
 
     @override
-    def blocks(self, examples: int) -> list[Packed]:
+    def blocks(self, images: Tensor) -> list[Packed]:
         """On the CPU, as many members at once as the cache holds: one more would have all fetched anew."""
         weights = [w.weight for w in self.ensemble.layers if isinstance(w, WeightedLayer)]
         M = self.ensemble.members
@@ -194,7 +194,7 @@ class StackedPullback(nn.Module, Pullback):
         together = M if weights[0].device.type != "cpu" else max(1, CACHED // each)
         starts = range(0, M, together)
         groups = [list(range(start, min(start + together, M))) for start in starts]
-        kept = torch.arange(examples, device=weights[0].device).view(M, -1)
+        kept = torch.arange(len(images), device=images.device).view(M, -1)
         return [Packed(kept[group].flatten(), self.some(group)) for group in groups]
 
     def pieces(self, going: Tensor) -> list[_Piece]:
@@ -293,7 +293,7 @@ def pullback(network: nn.Module) -> Pullback:
         return StackedPullback(network.ensemble)
     if isinstance(network, nn.Sequential):
         try:
-            return StackedPullback(Ensemble([network], torch.zeros(1, len(ORDER))))
+            return StackedPullback(Ensemble([network], torch.zeros(1, len(ORDER), device="cpu")))
         except InputError:
             pass
     return AutogradPullback(network)

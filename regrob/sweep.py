@@ -26,6 +26,7 @@ from regrob.ensemble import Ensemble
 from regrob.ensemble_training import Progress, train_ensemble
 from regrob.errors import DataError, InputError
 from regrob.gram import ORDER
+from regrob.graphs import exact_float32
 from regrob.networks import NETWORKS, SOLO
 from regrob.protocol import ADVERSARIAL, Shard, shards, task_of
 from regrob.shard_attacks import attack_all
@@ -66,7 +67,7 @@ def sweep(
     """
     if jobs < 1:
         raise InputError(f"jobs must be at least 1, got {jobs}")
-    todo = shards(figure, preset, networks, device)
+    todo = shards(figure, preset, networks)
     check_folder(out, todo)
     started = time.perf_counter()
     references = [shard for shard in todo if shard.is_reference]
@@ -113,6 +114,7 @@ def finished(out: Path, shard: Shard) -> Path:
 def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
     """Train and attack one shard, from wherever an earlier run stopped; return its name."""
     torch.set_num_threads(THREADS)
+    exact_float32()
     folder = folder_of(out, shard)
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(shard.dataset, preset)
@@ -189,7 +191,8 @@ def starting_networks(shard: Shard, out: Path, task: Task, device: str) -> list[
     blank = [fresh(seed) for seed in range(shard.budget.seeds)]
     if shard.is_reference:
         return blank
-    references, _ = trained(shard.reference, out, task, "cpu")
+    references, _ = trained(shard.reference, out, task, device)
+    references.to("cpu")
     return [references.member(index, network) for index, network in enumerate(blank)]
 
 

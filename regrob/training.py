@@ -161,10 +161,10 @@ def batches(count: int, size: int, *, seed: int) -> Iterator[Tensor]:
     A batch may span the end of one pass and the start of the next.
     """
     generator = torch.Generator().manual_seed(seed)
-    waiting = torch.empty(0, dtype=torch.int64)
+    waiting = torch.empty(0, dtype=torch.int64, device="cpu")
     while True:
         while len(waiting) < size:
-            waiting = torch.cat([waiting, torch.randperm(count, generator=generator)])
+            waiting = torch.cat([waiting, torch.randperm(count, generator=generator, device="cpu")])
         yield waiting[:size]
         waiting = waiting[size:]
 

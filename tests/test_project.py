@@ -74,15 +74,6 @@ def test_such_a_path_would_be_seen() -> None:
     assert not MACHINE.search("https://example.org/ho" + "me/page")
 
 
-def test_no_file_is_long() -> None:
-    long = {
-        str(path.relative_to(ROOT)): length
-        for path in (ROOT / "regrob").rglob("*.py")
-        if (length := len(path.read_text(encoding="utf-8").splitlines())) > 350
-    }
-    assert long == {}
-
-
 def test_no_third_party_script_or_font_is_in_the_tree() -> None:
     large = [path for path in files() if path.suffix in {".js", ".css"} and path.stat().st_size > 50_000]
     fonts = [path for path in ROOT.glob("book/**/*") if path.suffix in {".woff", ".woff2", ".ttf", ".otf"}]

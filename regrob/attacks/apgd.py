@@ -81,7 +81,7 @@ def apgd(
     for _ in range(restarts):
         start = x
         if random_start:
-            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
+            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
             noise = noise / noise.flatten(1).abs().amax(dim=1).view(-1, *(1,) * (x.ndim - 1))
             start = inside(x + epsilon * noise.to(x), box)
         _climb(way_in, x, goal, best, start, epsilon, steps, box)

@@ -78,7 +78,7 @@ def carlini_wagner(
     saturated = int(saturates(z, labels).sum())
     settings = _Settings(box, confidence, learning_rate, max_iterations, abort_early)
     best = x.clone()
-    for index, way_in in pullback(network).blocks(len(x)):
+    for index, way_in in pullback(network).blocks(x):
         here, goal_here = x[index], goal.among(index)
         search = _Search.start(way_in, here, goal_here, confidence, initial_const)
         for _ in range(binary_search_steps):

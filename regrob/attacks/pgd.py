@@ -76,7 +76,7 @@ def pgd(
     for _ in range(restarts):
         start = x
         if random_start:
-            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64) - 1
+            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
             start = inside(x + epsilon * noise.to(x), box)
         run.climb(way_in, start, best)
     return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
