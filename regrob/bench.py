@@ -217,3 +217,19 @@ def line(outcome: dict[str, Any]) -> str:
     facts = "".join(f"\n    {name}: {value:g}" for name, value in outcome["facts"].items())
     measured = f"{outcome['median']:g} [{low:g} … {high:g}], target {outcome['target']}"
     return f"{mark} {outcome['id']}: {outcome['row']}\n    {measured}{facts}"
+
+
+def html(outcomes: Sequence[dict[str, Any]]) -> str:
+    """The objects of a table as an HTML table."""
+    marks = {True: "✅", False: "❌", None: ""}
+    head = ["row", "median", "spread", "target", "met", "beside it"]
+    lines = ["".join(f"<th>{name}</th>" for name in head)]
+    for outcome in outcomes:
+        median, spread, beside = "–", "–", outcome["skipped"]
+        if not outcome["skipped"]:
+            low, high = outcome["spread"]
+            median, spread = f"{outcome['median']:g}", f"{low:g} … {high:g}"
+            beside = "<br>".join(f"{name}: {value:g}" for name, value in outcome["facts"].items())
+        values = [outcome["row"], median, spread, outcome["target"], marks[outcome["met"]], beside]
+        lines.append("".join(f"<td>{value}</td>" for value in values))
+    return '<table class="table">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
