@@ -81,7 +81,7 @@ class Session:
         """Seconds until the deadline."""
         return self.deadline - time.monotonic()
 
-    def child(self, *arguments: str) -> subprocess.Popen[str]:
+    def child(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A Python process of this interpreter in the repository; what it complains of goes to the log."""
         with (self.out / "log.txt").open("ab") as log:
             return subprocess.Popen(
@@ -89,28 +89,28 @@ class Session:
                 cwd=ROOT,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
-                encoding="utf-8",
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
 
 
-def lines(child: subprocess.Popen[str], until: float) -> Iterator[str]:
+def lines(child: subprocess.Popen[bytes], until: float) -> Iterator[str]:
     """What a child prints, line by line, until it ends or the clock reaches `until`; then it is killed."""
     assert child.stdout is not None
+    unfinished = b""
     try:
         with selectors.DefaultSelector() as waiting:
             waiting.register(child.stdout, selectors.EVENT_READ)
             while waiting.select(timeout=max(0.0, until - time.monotonic())):
-                line = child.stdout.readline()
-                if not line:
+                block = os.read(child.stdout.fileno(), 2**16)
+                if not block:
                     return
-                yield line.rstrip("\n")
+                *whole, unfinished = (unfinished + block).split(b"\n")
+                yield from (line.decode(errors="replace") for line in whole)
     finally:
         end(child)
 
 
-def end(child: subprocess.Popen[str]) -> None:
+def end(child: subprocess.Popen[bytes]) -> None:
     """Kill a child that still runs, and wait for it."""
     if child.poll() is None:
         try:

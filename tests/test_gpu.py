@@ -111,7 +111,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     """Have every child be this program; it sees the words of the real one."""
     real = gpu.Session.child
 
-    def child(self: gpu.Session, *words: str) -> subprocess.Popen[str]:
+    def child(self: gpu.Session, *words: str) -> subprocess.Popen[bytes]:
         return real(self, "-c", program, *words)
 
     monkeypatch.setattr(gpu.Session, "child", child)
@@ -160,6 +160,14 @@ def test_a_check_that_hangs_ends_with_its_time_and_is_named(
     assert time.monotonic() - began < 10
     assert running.report["not reached"] == ["bad", "last"]
     assert [o["id"] for o in running.report["checks"]] == ["first"]
+
+
+def test_lines_that_come_together_are_all_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that a child printed in one breath before it hung."""
+    stub(monkeypatch, "import time; print('a\\nb\\nc\\nhalf', end='', flush=True); time.sleep(600)")
+    child = session(tmp_path).child("anything")
+    assert list(gpu.lines(child, time.monotonic() + 3.0)) == ["a", "b", "c"]
+    assert child.poll() is not None
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
