@@ -1,4 +1,4 @@
-"""The command line: `regrob verify`, `regrob sweep`, `regrob bench` and `regrob data`.
+"""The command line: `regrob verify`, `sweep`, `paper`, `bench` and `data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
     _add_sweep(commands)
+    _add_paper(commands)
     _add_bench(commands)
     _add_data(commands)
     return top
@@ -234,6 +235,44 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     print(table)
     return AS_EXPECTED
+
+
+# --- paper ------------------------------------------------------------------------------
+
+
+def _add_paper(commands: Commands) -> None:
+    paper = commands.add_parser(
+        "paper",
+        help="the paper's own scale, over many days: what is finished, and go on",
+        description="Store what is finished of the experiments at the paper's own scale, and say how "
+        "far they are. Exits 1 if a stored result differs from a newly finished one, which is never "
+        "put in its place.",
+    )
+    paper.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the computation")
+    # Not `run`: that is the name of the function to call, which is always true.
+    paper.add_argument("--run", action="store_true", dest="go_on", help="first go on to the end, for days")
+    paper.add_argument("--jobs", type=positive, default=1, metavar="N", help="shards at a time (1)")
+    paper.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
+    kept = Path("book/results/paper")
+    paper.add_argument("--results", type=Path, default=kept, metavar="DIR", help=f"the store ({kept})")
+    paper.set_defaults(run=_paper)
+
+
+def _paper(options: argparse.Namespace) -> int:
+    from regrob import paper_runs, paper_status
+
+    check_device(options.device)
+    planned = paper_runs.plan(options.device)
+    where = options.out, options.results, planned
+    if options.go_on:
+        bar = sys.stderr.isatty()
+        paper_runs.go_on(*where, jobs=options.jobs, device=options.device, progress=bar)
+    stored = paper_runs.store(*where)
+    print(paper_status.table(paper_status.status(*where)))
+    print(f"{len(stored.added)} shards newly stored; {len(stored.tables)} complete tables")
+    for notice in stored.kept:
+        print(f"regrob: {notice}", file=sys.stderr)
+    return UNEXPECTED if stored.kept else AS_EXPECTED
 
 
 # --- bench ------------------------------------------------------------------------------
