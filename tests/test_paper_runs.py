@@ -32,8 +32,8 @@ class Killed(BaseException):
     """What nothing in the package catches, as a kill."""
 
 
-def stop_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> None:
-    """Let a function work so many times, then kill instead."""
+def stop_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: int) -> list[None]:
+    """Let a function work so many times, then kill instead; return a list that grows by one a call."""
     usual, done = getattr(owner, name), []
 
     def counted(*arguments: Any, **more: Any) -> Any:
@@ -43,6 +43,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, calls: in
         return usual(*arguments, **more)
 
     monkeypatch.setattr(owner, name, counted)
+    return done
 
 
 def stored_bytes(stored: Path) -> dict[str, bytes]:
@@ -292,12 +293,16 @@ def test_a_kill_in_the_middle_of_storing_leaves_whole_files(
 ) -> None:
     out, stored = tmp_path / "out", tmp_path / "stored"
     killable_sweep.whole(out)
-    paper_runs.store(out, tmp_path / "undisturbed", queue)
+    owner, name = (os, "fsync") if instant == "fsync" else (Path, "replace")
+    with monkeypatch.context() as patch:
+        instants = stop_after(patch, owner, name, 1_000)
+        paper_runs.store(out, tmp_path / "undisturbed", queue)
     whole = stored_bytes(tmp_path / "undisturbed")
+    assert len(instants) == len(whole), "a file is written in another way, which a kill may leave half done"
     kills = 0
     for calls in (0, 1, 2, 4, 0, 3, 5, 6):
         with monkeypatch.context() as patch:
-            stop_after(patch, *((os, "fsync") if instant == "fsync" else (Path, "replace")), calls)
+            stop_after(patch, owner, name, calls)
             try:
                 paper_runs.store(out, stored, queue)
             except Killed:
