@@ -7,6 +7,7 @@ PORT ?= 8000
 PRESET ?= quick
 FIGURES ?= fig2 fig4 fig5 fig6 fig7 cost
 RESULTS ?= _build/results/$(PRESET)
+PAPER ?= _build/results/paper
 SHUFFLE ?= 1
 MINUTES ?= 9
 DEVICE ?= cuda
@@ -28,7 +29,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench gpu results cluster picture lock clean
+.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench gpu results paper paper-run cluster picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -108,6 +109,14 @@ results: $(READY) ## compute and draw the experiments' results (PRESET=quick, st
 	  $(BIN)/python -m regrob sweep $$figure --preset $(PRESET) --out $(RESULTS) --jobs $(JOBS); done
 	@$(BIN)/python -m regrob.pictures $(RESULTS)
 	@echo "Stored results live in book/results; copy the csv and json files there to put these in their place."
+
+paper: $(READY) ## store what is finished at the paper's own scale, and say how far it is (PAPER=folder)
+	$(say) "The experiments at the paper's own scale, in $(PAPER)"
+	@$(BIN)/python -m regrob paper --out $(PAPER)
+
+paper-run: $(READY) ## go on with them at low priority, for days (JOBS=n; needs REGROB_DATA)
+	$(say) "Going on with the paper's own scale in $(PAPER); kill it at any instant, run it again to go on"
+	@OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m regrob paper --run --out $(PAPER) --jobs $(JOBS)
 
 cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
 	$(say) "Installing Dask and Ray; one sweep on each"

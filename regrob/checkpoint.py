@@ -45,19 +45,32 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(sealed, sort_keys=True, ensure_ascii=False, indent=1).encode())
 
 
-def read_json(path: Path) -> Any:
-    """The value, or None if the file is missing or damaged; a damaged file is set aside."""
+def unseal(path: Path) -> Any:
+    """The value inside a file of `write_json`; the file stays where it is, whole or damaged.
+
+    Raises:
+        FileNotFoundError: there is no file.
+        DataError: the file does not hold what was written.
+    """
     try:
         sealed = json.loads(path.read_text(encoding="utf-8"))
         text = json.dumps(sealed["value"], sort_keys=True, ensure_ascii=False)
         if hashlib.sha256(text.encode()).hexdigest() == sealed["sha256"]:
             return sealed["value"]
-    except FileNotFoundError:
-        return None
     except (ValueError, KeyError, TypeError):
         pass
-    set_aside(path)
-    return None
+    raise DataError(f"{path} is damaged: its checksum is not that of its content")
+
+
+def read_json(path: Path) -> Any:
+    """The value, or None if the file is missing or damaged; a damaged file is set aside."""
+    try:
+        return unseal(path)
+    except FileNotFoundError:
+        return None
+    except DataError:
+        set_aside(path)
+        return None
 
 
 def set_aside(path: Path) -> None:

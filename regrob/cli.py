@@ -1,4 +1,4 @@
-"""The command line: `regrob verify`, `regrob sweep`, `regrob bench` and `regrob data`.
+"""The command line: `regrob verify`, `sweep`, `paper`, `bench` and `data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import regrob
 from regrob.errors import InputError, RegrobError
+from regrob.option_values import check_device, positive, shape, size
 
 # torch, sympy and the claims are imported where they are used: `regrob --help` is instant.
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_verify(commands)
     _add_sweep(commands)
+    _add_paper(commands)
     _add_bench(commands)
     _add_data(commands)
     return top
@@ -79,9 +80,7 @@ def _add_verify(commands: Commands) -> None:
         "--only", nargs="+", action="extend", default=[], metavar="ID", help="these claims only"
     )
     verify.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
-    verify.add_argument(
-        "--trials", type=_positive, default=1000, metavar="N", help="instances a check (1000)"
-    )
+    verify.add_argument("--trials", type=positive, default=1000, metavar="N", help="instances a check (1000)")
     verify.add_argument("--seed", type=int, default=0, metavar="S", help="of the random instances (0)")
     verify.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
     own = verify.add_argument_group(
@@ -94,14 +93,14 @@ def _add_verify(commands: Commands) -> None:
         help="a function without arguments that returns an nn.Module, or (module, images, labels)",
     )
     own.add_argument(
-        "--input-shape", type=_shape, metavar="C,H,W", help="try random images in [0, 1] like this"
+        "--input-shape", type=shape, metavar="C,H,W", help="try random images in [0, 1] like this"
     )
     own.add_argument(
         "--images", type=Path, metavar="FILE", help="try these: .npz or .pt with images, labels if you like"
     )
     own.add_argument(
         "--jitter",
-        type=_size,
+        type=size,
         default=0.0,
         metavar="X",
         help="move every pixel by up to X, off the kinks (0)",
@@ -113,7 +112,7 @@ def _verify(options: argparse.Namespace) -> int:
     from regrob.claims import ledger
 
     claims = ledger.select(options.only)
-    _check_device(options.device)
+    check_device(options.device)
     if options.network:
         return _verify_own(options, claims)
     if options.input_shape or options.images or options.jitter:
@@ -140,16 +139,6 @@ def _verify(options: argparse.Namespace) -> int:
             + f"; {time.perf_counter() - started:.1f} s"
         )
     return AS_EXPECTED if all(r.as_expected for r in results) else UNEXPECTED
-
-
-def _check_device(name: str) -> None:
-    import torch
-
-    try:
-        torch.zeros(1, dtype=torch.float64, device=name)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used in float64 here: {first}") from error
 
 
 def _notice(text: str) -> None:
@@ -225,7 +214,7 @@ def _add_sweep(commands: Commands) -> None:
     sweep.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the results")
     sweep.add_argument("--networks", nargs="+", default=[], metavar="NAME", help="these networks only")
     sweep.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
-    sweep.add_argument("--jobs", type=_positive, default=1, metavar="N", help="shards at a time (1)")
+    sweep.add_argument("--jobs", type=positive, default=1, metavar="N", help="shards at a time (1)")
     sweep.add_argument("--backend", default="loky", metavar="B", help="joblib's: loky, dask, ray (loky)")
     sweep.set_defaults(run=_sweep)
 
@@ -233,7 +222,7 @@ def _add_sweep(commands: Commands) -> None:
 def _sweep(options: argparse.Namespace) -> int:
     from regrob.sweep import sweep
 
-    _check_device(options.device)
+    check_device(options.device)
     table = sweep(
         options.figure,
         options.out,
@@ -246,6 +235,47 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     print(table)
     return AS_EXPECTED
+
+
+# --- paper ------------------------------------------------------------------------------
+
+
+def _add_paper(commands: Commands) -> None:
+    paper = commands.add_parser(
+        "paper",
+        help="the paper's own scale, over many days: what is finished, and go on",
+        description="Store what is finished of the experiments at the paper's own scale, and say how "
+        "far they are. Exits 1 if a stored result differs from a newly finished one, which is never "
+        "put in its place.",
+    )
+    paper.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the computation")
+    # Not `run`: that is the name of the function to call, which is always true.
+    paper.add_argument("--run", action="store_true", dest="go_on", help="first go on to the end, for days")
+    paper.add_argument("--jobs", type=positive, default=1, metavar="N", help="shards at a time (1)")
+    paper.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
+    kept = Path("book/results/paper")
+    paper.add_argument("--results", type=Path, default=kept, metavar="DIR", help=f"the store ({kept})")
+    paper.add_argument("--parcel", type=Path, metavar="DIR", help="first add what `make gpu` brought back")
+    paper.set_defaults(run=_paper)
+
+
+def _paper(options: argparse.Namespace) -> int:
+    from regrob import paper_runs, paper_status, parcels
+
+    check_device(options.device)
+    planned = paper_runs.plan()
+    where = options.out, options.results, planned
+    if options.parcel is not None:
+        parcels.unpack(options.parcel, options.out)
+    if options.go_on:
+        bar = sys.stderr.isatty()
+        paper_runs.go_on(*where, jobs=options.jobs, device=options.device, progress=bar)
+    stored = paper_runs.store(*where)
+    print(paper_status.table(paper_status.status(*where)))
+    print(f"{len(stored.added)} shards newly stored; {len(stored.tables)} complete tables")
+    for notice in stored.kept:
+        print(f"regrob: {notice}", file=sys.stderr)
+    return UNEXPECTED if stored.kept else AS_EXPECTED
 
 
 # --- bench ------------------------------------------------------------------------------
@@ -263,7 +293,7 @@ def _add_bench(commands: Commands) -> None:
     )
     bench.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
     bench.add_argument("--quick", action="store_true", help="few rounds, to see that everything works")
-    bench.add_argument("--threads", type=_positive, default=1, metavar="N", help="of torch on the CPU (1)")
+    bench.add_argument("--threads", type=positive, default=1, metavar="N", help="of torch on the CPU (1)")
     bench.set_defaults(run=_bench)
 
 
@@ -317,30 +347,3 @@ def _data_download(options: argparse.Namespace) -> int:
     if not os.environ.get(download.VARIABLE):
         print(f"Set {download.VARIABLE}={folder} to make it the default.")
     return AS_EXPECTED
-
-
-# --- values of options ------------------------------------------------------------------
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
-
-
-def _size(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
-    return value
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        shape = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        shape = (0,)
-    if min(shape) < 1:
-        raise argparse.ArgumentTypeError(f"must be positive sizes, as in 1,28,28, got {text!r}")
-    return shape

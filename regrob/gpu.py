@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from regrob import checkpoint, parcels
+from regrob import checkpoint, paper_runs, parcels
 from regrob.errors import DataError, InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +43,10 @@ SWEEPS = {
     False: [("fig2", "quick", "lenet-5")],
 }
 """What is swept on CUDA, and in a rehearsal: figure, preset, network. Figure 2 is part of Figure 4."""
+
+
+STORE = Path("book/results/paper")
+"""What earlier runs have finished, in the repository."""
 
 
 class StoppedError(Exception):
@@ -238,7 +242,12 @@ def run(out: Path, *, device: str, minutes: float, start: Path | None, only: Seq
     ]
     with tempfile.TemporaryDirectory(prefix="regrob-") as name:
         folder = Path(name)
-        carried = parcels.unpack(out, folder) or (parcels.unpack(start, folder) if start else 0)
+        parcels.unpack(out, folder)
+        if start is not None:
+            parcels.unpack(start, folder)
+        if session.on_cuda:
+            paper_runs.restore(folder, ROOT / STORE)
+        carried = len(parcels.finished(folder))
         session.report |= {"device": device, "minutes": minutes, "shards carried over": carried}
         try:
             session.report["made by"] = provenance(session)

@@ -90,6 +90,11 @@ class Shard:
         return self.budget.fine_tuning == 0
 
     @property
+    def iterations(self) -> int:
+        """How long the shard itself trains; a reference's training before it is not counted."""
+        return self.budget.reference if self.is_reference else self.budget.fine_tuning
+
+    @property
     def reference(self) -> Shard:
         """The shard whose networks this one starts from."""
         return replace(self, penalty=None, weight=0.0, budget=replace(self.budget, fine_tuning=0))
@@ -97,9 +102,8 @@ class Shard:
     @property
     def name(self) -> str:
         """A readable name that ends in a hash of all settings."""
-        text = json.dumps(self.settings(), sort_keys=True)
         kind = "reference" if self.is_reference else f"{self.penalty or 'none'}-{self.weight:g}"
-        return f"{self.dataset}-{self.network}-{kind}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+        return f"{self.dataset}-{self.network}-{kind}-{fingerprint(self.settings())}"
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the shard's numbers, as JSON can say it.
@@ -112,6 +116,11 @@ class Shard:
             if "later" in one.metadata and found["budget"][one.name] == one.default:
                 del found["budget"][one.name]
         return found
+
+
+def fingerprint(settings: dict[str, Any]) -> str:
+    """The hash that a shard's name ends in, from `Shard.settings` or from what JSON made of them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:10]
 
 
 @dataclass(frozen=True)

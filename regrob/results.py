@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from regrob.checkpoint import write_atomically
 from regrob.errors import DataError
 from regrob.protocol import budget
 
@@ -55,14 +56,18 @@ def _commit() -> str | None:
 
 
 def write(folder: Path, figure: str, rows: Iterable[dict[str, Any]], sidecar: dict[str, Any]) -> Path:
-    """Write FIGURE.csv and FIGURE.json; the csv's rows are sorted, so equal results are equal files."""
+    """Write FIGURE.csv and FIGURE.json; the csv's rows are sorted, so equal results are equal files.
+
+    Raises:
+        DataError: a file cannot be written; what was there stays, and neither is ever half.
+    """
     import pandas as pd
 
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).sort_values(list(COLUMNS[:-1]))
     path = folder / f"{figure}.csv"
-    table.to_csv(path, index=False, float_format="%.8g", lineterminator="\n")
+    write_atomically(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode())
     text = json.dumps(sidecar, indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / f"{figure}.json").write_text(text + "\n", encoding="utf-8")
+    write_atomically(folder / f"{figure}.json", (text + "\n").encode())
     return path
 
 

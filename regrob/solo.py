@@ -46,7 +46,7 @@ def train_member(
         The network and {"iteration", "diverged_at" (−1: nowhere), "training_seconds"}.
     """
     folder = member_folder(shards / shard.name, seed)
-    iterations = shard.budget.reference if shard.is_reference else shard.budget.fine_tuning
+    iterations = shard.iterations
     facts: dict[str, Any] = {"iteration": 0, "diverged_at": -1, "training_seconds": 0.0}
     saved = checkpoint.load(folder)
     network: nn.Module

@@ -48,6 +48,7 @@ def sweep(
     jobs: int = 1,
     backend: str = "loky",
     progress: bool = True,
+    when_finished: Report | None = None,
 ) -> Path:
     """Run what is missing of a figure and write its table; return the csv's path.
 
@@ -60,6 +61,8 @@ def sweep(
         jobs: shards at a time, through joblib.
         backend: one of `backends.BACKENDS`.
         progress: show a bar.
+        when_finished: called with the name of each shard that is finished, in this process, as
+            soon as it is; at once for those that were finished before.
 
     Raises:
         InputError: an unknown figure, preset or network; fewer than one job.
@@ -79,6 +82,8 @@ def sweep(
             for name in _run_all(stage, out, preset, device, jobs, backend):
                 bar.set_postfix_str(name)
                 bar.update()
+                if when_finished is not None:
+                    when_finished(name)
     return collect(figure, out, todo, preset, time.perf_counter() - started)
 
 
@@ -86,6 +91,8 @@ def _run_all(todo: list[Shard], out: Path, preset: str, device: str, jobs: int, 
     """Names of the shards as they finish."""
     missing = [shard for shard in todo if checkpoint.read_json(finished(out, shard)) is None]
     yield from (shard.name for shard in todo if shard not in missing)
+    for reference in dict.fromkeys(shard.reference for shard in missing if not shard.is_reference):
+        train_again(reference, out, preset, device)
     if jobs == 1:
         yield from (run_shard(shard, out, preset, device) for shard in missing)
         return
@@ -99,6 +106,23 @@ def _run_all(todo: list[Shard], out: Path, preset: str, device: str, jobs: int, 
         yield from Parallel(return_as=as_they_come, batch_size=1)(
             delayed(run_shard)(shard, out, preset, device) for shard in missing
         )
+
+
+def train_again(reference: Shard, out: Path, preset: str, device: str) -> None:
+    """Make sure that a finished reference still has its networks; its rows stay as they are.
+
+    They are gone if its rows were restored without them, or if they were damaged. This comes
+    before the shards that start from them: side by side, each of those would train them again
+    in the same folder.
+    """
+    torch.set_num_threads(THREADS)
+    task = task_of(reference.dataset, preset)
+    if reference.network not in SOLO:
+        trained(reference, out, task, device)
+        return
+    for seed in range(reference.budget.seeds):
+        every = SECONDS_BETWEEN_CHECKPOINTS
+        solo.train_member(reference, seed, out / "shards", task, device, every=every)
 
 
 def folder_of(out: Path, shard: Shard) -> Path:
@@ -151,7 +175,7 @@ def trained(shard: Shard, out: Path, task: Task, device: str) -> tuple[Ensemble,
     Those are "iteration", "diverged_at" (for each member, −1: nowhere), "training_seconds".
     """
     seeds = list(range(shard.budget.seeds))
-    iterations = shard.budget.reference if shard.is_reference else shard.budget.fine_tuning
+    iterations = shard.iterations
     folder = folder_of(out, shard)
     ensemble = Ensemble(starting_networks(shard, out, task, device), _weights(shard)).to(device)
     start = None
@@ -204,14 +228,43 @@ def _weights(shard: Shard) -> torch.Tensor:
 
 
 def collect(figure: str, out: Path, todo: list[Shard], preset: str, seconds: float) -> Path:
-    """Gather the finished shards into FIGURE.csv and FIGURE.json."""
-    rows = []
+    """Gather the finished shards into FIGURE.csv and FIGURE.json.
+
+    Raises:
+        DataError: a shard is not finished, or the files cannot be written.
+    """
     finished_facts = []
     for shard in todo:
         facts = checkpoint.read_json(finished(out, shard))
         if facts is None:
             raise DataError(f"shard {shard.name} has no whole result; run the sweep again")
         finished_facts.append((shard, facts))
+    return tabulate(figure, finished_facts, preset, out, last_run_seconds=round(seconds, 1))
+
+
+def tabulate(
+    figure: str,
+    finished_facts: list[tuple[Shard, dict[str, Any]]],
+    preset: str,
+    folder: Path,
+    name: str | None = None,
+    **more: Any,
+) -> Path:
+    """Write a figure's table from the facts of all its shards; return the csv's path.
+
+    Args:
+        figure: stands in the table's first column.
+        finished_facts: each shard with what its rows.json holds.
+        preset: which the shards are of.
+        folder: where to write.
+        name: of the two files, NAME.csv and NAME.json; the figure's if None.
+        more: goes into the json beside the provenance.
+
+    Raises:
+        DataError: the files cannot be written.
+    """
+    rows = []
+    for shard, facts in finished_facts:
         label = "reference" if shard.is_reference else shard.penalty or "none"
         for attack, metric, values in facts["rows"]:
             for seed, value in enumerate(values):
@@ -229,27 +282,22 @@ def collect(figure: str, out: Path, todo: list[Shard], preset: str, seconds: flo
                         "value": float("nan") if gone else value,
                     }
                 )
+    first, _ = finished_facts[0]
     sidecar = {
         "figure": figure,
         "preset": preset,
-        "networks": {shard.network: asdict(shard.budget) for shard in todo},
-        "dataset": todo[0].dataset,
-        "digest": todo[0].digest,
-        "epsilon": todo[0].epsilon,
-        "shards": len(todo),
+        "networks": {shard.network: asdict(shard.budget) for shard, _ in finished_facts},
+        "dataset": first.dataset,
+        "digest": first.digest,
+        "epsilon": first.epsilon,
+        "shards": len(finished_facts),
         "diverged": {s.name: f["diverged_at"] for s, f in finished_facts if max(f["diverged_at"]) >= 0},
         "seconds": round(sum(f["seconds"] for _, f in finished_facts), 1),
         "step_seconds": {s.name: f.get("step_seconds") for s, f in finished_facts},
-        "last_run_seconds": round(seconds, 1),
         "made_by": _distinct([f["provenance"] for _, f in finished_facts]),
+        **more,
     }
-    try:
-        return results.write(out, figure, rows, sidecar)
-    except OSError as error:
-        raise DataError(
-            f"cannot write the table into {out}: {error.strerror or error}; all shards are kept, "
-            "mend that and run again"
-        ) from error
+    return results.write(folder, name or figure, rows, sidecar)
 
 
 def _distinct(values: list[dict[str, Any]]) -> list[dict[str, Any]]:

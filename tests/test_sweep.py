@@ -209,15 +209,23 @@ def test_a_disk_that_fills_up_in_the_middle_costs_nothing_that_was_finished(
 
 @pytest.mark.usefixtures("tiny")
 def test_no_room_for_the_table_is_said_and_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    usual = checkpoint.write_atomically
+
+    def full(path: Path, content: bytes) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            usual(path, content)
+
+    def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(results, "write", full)
-        with pytest.raises(DataError, match="No space left on device; all shards are kept"):
+        patch.setattr(results, "write_atomically", full)
+        with pytest.raises(DataError, match=r"cannot write .*tiny\.csv: No space left on device"):
             killable_sweep.whole(tmp_path)
+        assert not list(tmp_path.glob("*tiny*")), "a half-written table is left"
         patch.undo()
-        patch.setattr(sweep, "run_shard", full)
+        patch.setattr(sweep, "run_shard", fail)
         killable_sweep.whole(tmp_path)
     assert (tmp_path / "tiny.csv").exists()
 
