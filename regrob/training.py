@@ -113,7 +113,8 @@ def train(
     Args:
         network: maps images (N, …) to logits (N, K), K the task's number of classes.
         iterations: how many batches to learn from.
-        penalty: a key of `PENALTIES`, or a function (V, z, y) ↦ (N,); None for none.
+        penalty: a key of `PENALTIES`, computed by `columns`; or a function (V, z, y) ↦ (N,),
+            which costs K differentiations; None for none.
         weight: λ ≥ 0, which multiplies the batch's mean penalty.
         seed: of the order of the images. The initial weights are the caller's.
         device: moves the network there; None leaves it where it is.
@@ -121,8 +122,9 @@ def train(
         adversary: perturbs each batch, against the network in eval mode, before the step.
 
     Raises:
-        InputError: an unknown penalty, a negative or infinite weight, no iterations, logits
-            of the wrong shape; with an adversary, pixels outside [0, 1].
+        InputError: an unknown penalty, a negative or infinite weight, no iterations, pixels
+            that are NaN or infinite, logits of the wrong shape; with an adversary, pixels
+            outside [0, 1].
         NotPiecewiseLinearError: a penalty was asked for and has no meaning here.
     """
     chosen = _penalty(penalty, weight)
@@ -133,7 +135,7 @@ def train(
     first = next(network.parameters())
     images = task.train_images.to(first)
     labels = task.train_labels.to(first.device)
-    _first_look(network, images[:2], len(task.classes), chosen)
+    _first_look(network, images, len(task.classes), chosen)
     if adversary is not None:
         check_box(images)
 
@@ -273,7 +275,7 @@ def acts_otherwise_in_training(module: nn.Module) -> bool:
     return batch_norm or isinstance(module, nn.modules.dropout._DropoutNd)
 
 
-def _penalty(penalty: str | Penalty | None, weight: float) -> Penalty | None:
+def _penalty(penalty: str | Penalty | None, weight: float) -> str | Penalty | None:
     if not 0.0 <= weight < float("inf"):
         raise InputError(f"weight must be finite and at least 0, got {weight}")
     if penalty is None:
@@ -283,21 +285,23 @@ def _penalty(penalty: str | Penalty | None, weight: float) -> Penalty | None:
     if isinstance(penalty, str):
         if penalty not in PENALTIES:
             raise InputError(f"no penalty is called {penalty!r}; there are {', '.join(PENALTIES)}")
-        return PENALTIES[penalty]
     return penalty
 
 
-def _first_look(network: nn.Module, images: Tensor, classes: int, penalty: Penalty | None) -> None:
+def _first_look(
+    network: nn.Module, images: Tensor, classes: int, penalty: str | Penalty | None
+) -> None:
     """Check once, before the loop, what the loop then takes for granted."""
     network.eval()
     check_images(images)
+    few = images[:2]
     with torch.no_grad():
-        z = network(images)
-    check_logits(z, images)
+        z = network(few)
+    check_logits(z, few)
     if z.shape[1] != classes:
         raise InputError(f"the network has {z.shape[1]} classes, the task {classes}")
     if penalty is not None:
-        require_piecewise_linear(network, images)
+        require_piecewise_linear(network, few)
 
 
 @torch.no_grad()

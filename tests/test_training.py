@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from regrob import networks, presets, training
 from regrob.data import Task
 from regrob.errors import InputError, NotPiecewiseLinearError
 from regrob.local import local_map
-from regrob.penalties import PENALTIES
+from regrob.penalties import PENALTIES, Penalty
 from regrob.training import CaffePolicy, StepPolicy, batches, objective, train
 
 
@@ -252,6 +254,39 @@ def test_a_penalty_may_be_a_function() -> None:
     train(named, clouds(2), iterations=5, penalty="jacobian", weight=0.1)
     train(given, clouds(2), iterations=5, penalty=PENALTIES["jacobian"], weight=0.1)
     assert torch.equal(named[1].weight, given[1].weight)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("kind", PENALTIES)
+def test_a_name_takes_the_route_of_few_columns_to_the_same_weights(
+    kind: str, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, steps = training.penalty_by_columns, []
+
+    def watched(*arguments: Any) -> tuple[Tensor, Tensor]:
+        steps.append(arguments[-1])
+        return usual(*arguments)
+
+    monkeypatch.setattr(training, "penalty_by_columns", watched)
+    task = clouds(classes)
+    doubled = replace(task, train_images=task.train_images.double())
+    named, given = small(classes).double(), small(classes).double()
+    by_name = train(named, doubled, iterations=12, penalty=kind, weight=0.3)
+    assert steps == [kind] * 12
+    by_function = train(given, doubled, iterations=12, penalty=PENALTIES[kind], weight=0.3)
+    assert len(steps) == 12
+    assert float(by_name.penalty.min()) > 0
+    torch.testing.assert_close(by_name.penalty, by_function.penalty)
+    for ours, theirs in zip(named.parameters(), given.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("penalty", [None, "jacobian", PENALTIES["jacobian"]])
+def test_an_image_with_a_hole_is_named_before_training(penalty: str | Penalty | None) -> None:
+    task = clouds(2)
+    task.train_images[70, 3] = torch.nan
+    with pytest.raises(InputError, match="image 70 holds NaN"):
+        train(small(), task, iterations=1, penalty=penalty)
 
 
 def test_fine_tuning_goes_on_from_the_weights_given() -> None:
