@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from regrob import properties
 from regrob.local import local_map
+from regrob.penalties import check_name
 from regrob.probability import residual_probability
 
 
@@ -42,7 +43,11 @@ def columns(kind: str, network: nn.Module, images: Tensor, z: Tensor, y: Tensor)
         images: (N, …).
         z: (N, K), the network's logits, with their graph.
         y: (N,), labels.
+
+    Raises:
+        InputError: no penalty has this name.
     """
+    check_name(kind)
     classes = z.shape[-1]
     identity = torch.eye(classes, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
     if kind == "input-gradient":
@@ -72,6 +77,9 @@ def penalty_by_columns(network: nn.Module, images: Tensor, y: Tensor, kind: str)
     """A penalty's value at each image (N,), and the logits (N, K), both with a graph.
 
     The value and its gradient in the weights are those of `penalties.PENALTIES[kind]`.
+
+    Raises:
+        InputError: no penalty has this name.
     """
     x = images.detach().requires_grad_(True)
     z = network(x)

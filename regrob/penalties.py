@@ -12,6 +12,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from regrob import properties
+from regrob.errors import InputError
 
 
 def input_gradient_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
@@ -45,3 +46,9 @@ PENALTIES: dict[str, Penalty] = {
     "cross-lipschitz": cross_lipschitz_penalty,
 }
 """Name → penalty, as the command line and the results files spell them."""
+
+
+def check_name(name: str) -> None:
+    """Raise InputError, with the names that there are, unless one of the four penalties is called so."""
+    if name not in PENALTIES:
+        raise InputError(f"no penalty is called {name!r}; there are {', '.join(PENALTIES)}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from regrob.data import Task
 from regrob.errors import InputError
+from regrob.penalties import check_name
 from regrob.presets import PAPER_WEIGHTS
 from regrob.tasks import TASKS
 from regrob.training import CaffePolicy, StepPolicy
@@ -74,6 +75,9 @@ class Shard:
         epsilon: ε of the ℓ∞ attacks.
         budget: see `Budget`; its weights are left empty here.
         digest: of the task's images and labels.
+
+    Raises:
+        InputError: no penalty has this name.
     """
 
     dataset: str
@@ -83,6 +87,10 @@ class Shard:
     epsilon: float
     budget: Budget
     digest: str
+
+    def __post_init__(self) -> None:
+        if self.penalty is not None and self.penalty != ADVERSARIAL:
+            check_name(self.penalty)
 
     @property
     def is_reference(self) -> bool:

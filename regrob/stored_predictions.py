@@ -24,6 +24,7 @@ from regrob.ensemble_training import train_ensemble
 from regrob.errors import DataError
 from regrob.gram import ORDER
 from regrob.networks import NETWORKS
+from regrob.penalties import check_name
 from regrob.predictions import measure, summary
 from regrob.shard_attacks import balanced
 from regrob.tasks import TASKS
@@ -60,12 +61,17 @@ def fine_tuned(
     weight: float,
     iterations: int,
 ) -> Iterator[tuple[dict[str, Any], list[nn.Sequential]]]:
-    """References fine-tuned here, with each of the penalties (None: without), as a sweep does it."""
+    """References fine-tuned here, with each of the penalties (None: without), as a sweep does it.
+
+    Raises:
+        InputError: no penalty has this name.
+    """
     task = TASKS[spec["dataset"]]()
     orders = [seed + 10_000 for seed in range(len(references))]
     for penalty in penalties:
         weights = torch.zeros(len(references), len(ORDER))
         if penalty is not None:
+            check_name(penalty)
             weights[:, ORDER.index(penalty)] = weight
         ensemble = Ensemble(references, weights)
         gone = [-1] * len(references)

@@ -25,7 +25,7 @@ from regrob.local import (
     local_map,
     require_piecewise_linear,
 )
-from regrob.penalties import PENALTIES, Penalty
+from regrob.penalties import PENALTIES, Penalty, check_name
 from regrob.pullback import AutogradPullback
 
 
@@ -186,7 +186,12 @@ def objective(
             which `columns` finds the fewest.
         coupled: the network has layers that act otherwise in training; the penalty then
             gets a pass of its own in eval mode, with the statistics that this batch left.
+
+    Raises:
+        InputError: no penalty has this name.
     """
+    if isinstance(penalty, str):
+        check_name(penalty)  # before BatchNorm's statistics move
     if penalty is None or coupled:
         # First, because it moves BatchNorm's statistics, on which the penalty's graph depends.
         network.train()
@@ -206,7 +211,11 @@ def objective(
 
 @dataclass
 class Descent:
-    """The state of a descent: the network, its velocities, and what was recorded."""
+    """The state of a descent: the network, its velocities, and what was recorded.
+
+    Raises:
+        InputError: no penalty has this name; None, not "none", is for no penalty.
+    """
 
     network: nn.Module
     policy: CaffePolicy
@@ -217,6 +226,8 @@ class Descent:
     penalties: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if isinstance(self.penalty, str):
+            check_name(self.penalty)
         named = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
         self.multipliers = [self.policy.bias_rate if name.endswith("bias") else 1.0 for name, _ in named]
@@ -283,14 +294,11 @@ def _penalty(penalty: str | Penalty | None, weight: float) -> str | Penalty | No
             raise InputError(f"weight is {weight} but no penalty is named; there are {', '.join(PENALTIES)}")
         return None
     if isinstance(penalty, str):
-        if penalty not in PENALTIES:
-            raise InputError(f"no penalty is called {penalty!r}; there are {', '.join(PENALTIES)}")
+        check_name(penalty)
     return penalty
 
 
-def _first_look(
-    network: nn.Module, images: Tensor, classes: int, penalty: str | Penalty | None
-) -> None:
+def _first_look(network: nn.Module, images: Tensor, classes: int, penalty: str | Penalty | None) -> None:
     """Check once, before the loop, what the loop then takes for granted."""
     network.eval()
     check_images(images)

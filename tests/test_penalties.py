@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import oracles
 import pytest
 import torch
 from cases import NAMES, case
+from small_task import small_task
+from torch import nn
 from torch.nn import functional
 
-from regrob import penalties, probability, properties
+from regrob import columns, live, networks, penalties, probability, properties, protocol, stored_predictions
 from regrob.errors import InputError
 from regrob.local import local_map
 from regrob.penalties import PENALTIES
+from regrob.training import CaffePolicy, Descent, objective, train
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(("-2", "-5"))])
@@ -106,3 +111,54 @@ def test_maps_that_do_not_fit_are_refused(penalty: str) -> None:
 
 def test_names_are_the_command_lines() -> None:
     assert list(PENALTIES) == ["input-gradient", "jacobian", "curvature", "cross-lipschitz"]
+
+
+def network_with_statistics() -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+
+
+def tuned_for_predictions(name: str) -> object:
+    spec = {"dataset": "mnist-1-7", "budget": {}}
+    return list(stored_predictions.fine_tuned(spec, [networks.lenet_300_100(2)], [name], 0.1, 1))
+
+
+def tuned_live(name: str) -> object:
+    start = live.Trained("made up", "lenet-300-100", small_task(), (0,), [networks.mlp((36, 4, 2))])
+    return live.fine_tuned(start, [(name, 0.1)], iterations=1)
+
+
+def shard(name: str) -> protocol.Shard:
+    spent = protocol.Budget(1, 1, 1, (), None, None)
+    return protocol.Shard("mnist-1-7", "lenet-300-100", name, 0.1, 0.1, spent, "a digest")
+
+
+WAYS: dict[str, Callable[[str], object]] = {
+    "train": lambda name: train(network_with_statistics(), small_task(), iterations=1, penalty=name),
+    "descent": lambda name: Descent(network_with_statistics(), CaffePolicy(), name, 0.1),
+    "columns": lambda name: columns.penalty_by_columns(
+        network_with_statistics().eval(), torch.zeros(2, 36), torch.zeros(2, dtype=torch.int64), name
+    ),
+    "shard": shard,
+    "live": tuned_live,
+    "stored predictions": tuned_for_predictions,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["cross_lipschitz", "none", "Jacobian", ""])
+def test_a_name_that_no_penalty_has_stops_before_anything_is_trained(way: str, name: str) -> None:
+    if (way, name) == ("live", "none"):
+        name = "None"  # there "none" stands for fine-tuning without a penalty
+    with pytest.raises(InputError, match=r"input-gradient, jacobian, curvature, cross-lipschitz") as error:
+        WAYS[way](name)
+    assert repr(name) in str(error.value)
+
+
+def test_an_unknown_name_leaves_the_networks_statistics_alone() -> None:
+    network = network_with_statistics()
+    images, labels = torch.rand(4, 36), torch.tensor([0, 1, 0, 1])
+    with pytest.raises(InputError, match="no penalty is called 'none'"):
+        objective(network, images, labels, "none", coupled=True)
+    assert network[2].num_batches_tracked == 0
+    objective(network, images, labels, "jacobian", coupled=True)
+    assert network[2].num_batches_tracked == 1
