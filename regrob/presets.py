@@ -1,4 +1,8 @@
-"""How much to compute: quick for a laptop, standard for a GPU, paper for the paper's protocol."""
+"""How much to compute: quick for a laptop, standard for a GPU, paper for the paper's protocol.
+
+Not on which data: a page's images come from REGROB_DATA if it is set, else they are the
+embedded digits, whatever the preset (`data.default_source`). Sweeps have a protocol of their own.
+"""
 
 from __future__ import annotations
 

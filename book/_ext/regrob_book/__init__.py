@@ -154,15 +154,25 @@ def linker(builder: Builder, page: str) -> Callable[[str], str | None]:
 
 
 def where_it_ran(env: BuildEnvironment, page: str) -> str:
-    """ "ran in 12 s, preset quick, on cpu": what this build did with the page's code."""
+    """ "ran in 12 s, preset quick, on cpu; …": what this build did with the code, and with which data."""
     data = NbMetadataCollector.get_exec_data(env, page)
     if not data or not data["runtime"]:
         return ""
     import torch
 
+    from regrob.data import default_source
+
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     preset = os.environ.get("REGROB_PRESET") or "quick"
-    return f" The code of this page ran in {max(1, round(data['runtime']))} s, preset {preset}, on {device}."
+    # The preset says how much is computed; the data are chosen apart from it.
+    images = {
+        "embedded": "the embedded digits",
+        "full": "the full data sets, in live sweeps from the embedded digits",
+    }[default_source()]
+    return (
+        f" The code of this page ran in {max(1, round(data['runtime']))} s, preset {preset}, on {device};"
+        f" what it trains learns from {images}."
+    )
 
 
 def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
