@@ -2,7 +2,9 @@
 
 One row a network and a metric. Accuracy counts all images given; a distance counts those
 that the network classifies correctly and the attack then fools, and is never reported
-without the attack's success rate. A member that diverged gets NaN everywhere.
+without the attack's success rate. Beside each of them stands the share of examples that
+saturated: at p_y = 1 in working precision many an attack stands still, and what it then
+reports is not to be trusted. A member that diverged gets NaN everywhere.
 """
 
 from __future__ import annotations
@@ -57,11 +59,17 @@ PROPERTIES = (
 )
 ROWS = (
     *(("none", metric) for metric in PROPERTIES),
-    ("fgsm", "accuracy"),
-    ("pgd", "accuracy"),
-    *((attack, metric) for attack in ("deepfool", "carlini-wagner") for metric in ("distance", "success")),
+    *((attack, metric) for attack in ("fgsm", "pgd") for metric in ("accuracy", "saturated")),
+    *(
+        (attack, metric)
+        for attack in ("deepfool", "carlini-wagner")
+        for metric in ("distance", "success", "saturated")
+    ),
 )
-"""The attacks and metrics of all rows, in their order; "none" is no attack."""
+"""The attacks and metrics of all rows, in their order; "none" is no attack.
+
+Tables from before "saturated" was kept lack its rows.
+"""
 
 
 class Alone:
@@ -133,7 +141,7 @@ def _attacked(
     at_once: int,
 ) -> list[Row]:
     M = ensemble.members
-    success, distance, correct, saturated = [], [], [], 0
+    success, distance, correct, saturated = [], [], [], []
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
         every_x, every_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
         z = ensemble.logits(x.expand(M, *x.shape))
@@ -141,14 +149,15 @@ def _attacked(
         result = attack(every_x, every_y)
         success.append(result.success.view(M, -1))
         distance.append(result.distance.view(M, -1))
-        saturated += result.saturated
+        saturated.append(result.saturated_mask.view(M, -1))
     fooled, size, right = torch.cat(success, 1), torch.cat(distance, 1), torch.cat(correct, 1)
+    flag: Row = (name, "saturated", torch.cat(saturated, 1).double().mean(dim=1).tolist())
     if name in ("fgsm", "pgd"):
-        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist())]
+        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist()), flag]
     counted = (fooled & right).double()
     mean = (size.double() * counted).nan_to_num().sum(dim=1) / counted.sum(dim=1)
     rate = counted.sum(dim=1) / right.double().sum(dim=1)
-    return [(name, "distance", mean.tolist()), (name, "success", rate.tolist())]
+    return [(name, "distance", mean.tolist()), (name, "success", rate.tolist()), flag]
 
 
 def _properties(ensemble: Ensemble | Alone, images: Tensor, labels: Tensor, at_once: int) -> list[Row]:

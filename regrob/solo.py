@@ -125,8 +125,10 @@ def run_shard(shard: Shard, out: Path, task: Task, device: str, *, every: float)
                 (rows[attack, metric],) = values
         by_member.append(rows)
         checkpoint.tidy(folder)
+    # Rows of before a metric was kept lack it; NaN would call such a member diverged.
+    kept = [key for key in ROWS if all(key in rows for rows in by_member if rows)]
     return {
-        "rows": [[*key, [rows.get(key, float("nan")) for rows in by_member]] for key in ROWS],
+        "rows": [[*key, [rows.get(key, float("nan")) for rows in by_member]] for key in kept],
         "diverged_at": diverged,
         "step_seconds": seconds / steps if steps else None,
     }

@@ -85,7 +85,7 @@ def apgd(
             noise = noise / noise.flatten(1).abs().amax(dim=1).view(-1, *(1,) * (x.ndim - 1))
             start = inside(x + epsilon * noise.to(x), box)
         _climb(way_in, x, goal, best, start, epsilon, steps, box)
-    return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
+    return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
 
 
 def checkpoints(steps: int) -> list[int]:

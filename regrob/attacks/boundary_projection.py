@@ -82,7 +82,7 @@ def boundary_projection(
             search.run(math.ceil(2 * steps / 3), order[:, rank])
     search.shorten()
     search.settle(network)
-    return conclude(network, x, search.best, goal, norm="l2", saturated=int(saturates(z, labels).sum()))
+    return conclude(network, x, search.best, goal, norm="l2", saturated=saturates(z, labels))
 
 
 def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:

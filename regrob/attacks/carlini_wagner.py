@@ -75,7 +75,7 @@ def carlini_wagner(
     if initial_const is not None and not 0 < initial_const < math.inf:
         raise InputError(f"initial_const must be positive and finite, got {initial_const}")
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    saturated = int(saturates(z, labels).sum())
+    saturated = saturates(z, labels)
     settings = _Settings(box, confidence, learning_rate, max_iterations, abort_early)
     best = x.clone()
     for index, way_in in pullback(network).blocks(x):

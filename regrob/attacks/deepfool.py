@@ -70,4 +70,4 @@ def deepfool(
         if packed is not None:
             kept, way_in = packed
             active, here, origin, total = active[kept], here[kept], origin[kept], total[kept]
-    return conclude(network, x, perturbed, goal, norm="l2", saturated=int(saturated.sum()))
+    return conclude(network, x, perturbed, goal, norm="l2", saturated=saturated)

@@ -45,5 +45,4 @@ def fgsm(
     x, goal, _ = prepare(network, images, labels, targets=targets, box=box)
     gradient, judged = ascent(pullback(network), x, goal)
     perturbed = inside(x + epsilon * gradient.sign(), box)
-    saturated = int(judged.saturated.sum())
-    return conclude(network, x, perturbed, goal, norm="linf", saturated=saturated)
+    return conclude(network, x, perturbed, goal, norm="linf", saturated=judged.saturated)

@@ -79,7 +79,7 @@ def pgd(
             noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
             start = inside(x + epsilon * noise.to(x), box)
         run.climb(way_in, start, best)
-    return conclude(network, x, best.images, goal, norm="linf", saturated=int(best.saturated.sum()))
+    return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
 
 
 def _walls(x: Tensor, epsilon: float, box: Box) -> tuple[Tensor, Tensor]:

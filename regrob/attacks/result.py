@@ -28,8 +28,8 @@ class AttackResult:
             not the label, or, in a targeted attack, is the target.
         distance: (N,), size of the perturbation in `norm`, in pixels' units, failures included.
         norm: "l2" or "linf".
-        saturated: how many examples met p_y = 1 in working precision. There the usual
-            p − e_y has lost the label's own part, and an attack that differentiates the
+        saturated_mask: (N,) bool, which examples met p_y = 1 in working precision. There the
+            usual p − e_y has lost the label's own part, and an attack that differentiates the
             cross-entropy goes astray or stands still. Ours differentiate the margin.
     """
 
@@ -37,7 +37,12 @@ class AttackResult:
     success: Tensor
     distance: Tensor
     norm: str
-    saturated: int
+    saturated_mask: Tensor
+
+    @property
+    def saturated(self) -> int:
+        """How many examples saturated; see `saturated_mask`."""
+        return int(self.saturated_mask.sum())
 
     @property
     def success_rate(self) -> float:
@@ -226,9 +231,9 @@ class Best:
 
 
 def conclude(
-    network: nn.Module, originals: Tensor, images: Tensor, goal: Goal, *, norm: str, saturated: int
+    network: nn.Module, originals: Tensor, images: Tensor, goal: Goal, *, norm: str, saturated: Tensor
 ) -> AttackResult:
-    """Judge the perturbed images by one more forward pass, and measure them."""
+    """Judge the perturbed images by one more forward pass, and measure them; `saturated` (N,) is kept."""
     with torch.no_grad():
         success = goal.reached(network(images))
     difference = (images - originals).flatten(1)
