@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from regrob.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 POINTER = "checkpoint.json"
 

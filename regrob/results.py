@@ -11,11 +11,8 @@ from pathlib import Path
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from regrob.checkpoint import write_atomically
 from regrob.errors import DataError
-from regrob.protocol import budget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +25,8 @@ PHONE = 38
 
 def provenance() -> dict[str, Any]:
     """What produced a result: versions, device, commit, date. No paths, no host names."""
+    import torch
+
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "python": platform.python_version(),
@@ -120,6 +119,8 @@ def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[st
     Raises:
         DataError: the results are of other networks.
     """
+    from regrob.protocol import budget
+
     if network not in sidecar["networks"]:
         raise DataError(f"no result of {network}; there are {', '.join(sidecar['networks'])}")
     spent = sidecar["networks"][network]

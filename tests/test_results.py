@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -72,3 +77,28 @@ def test_words_of_photographs_know_their_own_grid_and_who_saw_fewer_images():
     found = results.words(table, sidecar, "net")
     assert found["missing"] == "1e-06, 1e-05, 0.0001, 0.001, 0.1"
     assert (found["images"], found["searched-images"]) == ("the whole test set", "500 test images")
+
+
+def test_tables_are_read_and_written_without_torch(tmp_path):
+    """Who only looks at a stored table does not wait for what computes one."""
+    row = dict(zip(results.COLUMNS, ("f", "d", "net", "none", 0.0, 0, "pgd", "accuracy", 0.5), strict=True))
+    program = f"""
+import sys
+from pathlib import Path
+from regrob import results
+folder = Path(sys.argv[1])
+results.write(folder, "f", [{row!r}], {{"preset": "quick"}})
+table, sidecar = results.read(folder, "f")
+assert table["value"].item() == 0.5 and sidecar == {{"preset": "quick"}}
+results.insist_on({{"preset": "quick", "figure": "f"}})(False)
+print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch", "regrob")))
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        check=False, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["regrob", "regrob.errors", "regrob.results"]
+    assert json.loads((tmp_path / "f.json").read_text()) == {"preset": "quick"}
+    assert results.provenance()["torch"]
