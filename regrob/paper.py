@@ -94,8 +94,8 @@ STATED = (
 CARLINI_WAGNER_AT_6_4 = 2.0
 """Mean distance of Carlini and Wagner's attack after the curvature penalty at λ = 6.4, "nearly"."""
 
-NU_GAMMA_MEAN, NU_GAMMA_LARGEST = 0.001, 1.570
-"""νγ over the training points of the LeNet-300-100 references, both "roughly" (Appendix G)."""
+NU_GAMMA_MEAN = 0.001
+"""νγ over the training points of the LeNet-300-100 references, "roughly" (Appendix G)."""
 
 CRITICAL = (1.28, 2.40)
 """Where the two penalties turn, as functions of νγ (Appendix G)."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,6 @@ from regrob.shard_attacks import attack_all
 SECONDS_BETWEEN_CHECKPOINTS = 20.0
 THREADS = 1
 """Fixed, because a matrix product's last bits depend on the number of threads."""
-
-Report = Callable[[str], None]
 
 
 def sweep(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from itertools import chain
 from pathlib import Path
 
@@ -93,3 +95,35 @@ def test_the_lock_holds_versions_only_and_covers_what_is_asked_for() -> None:
 
 def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def defined(path: Path) -> list[tuple[str, str]]:
+    """(name, "" or ".") of what a module defines at its top, and of its classes' own attributes."""
+    found = []
+
+    def names(body: list[ast.stmt]) -> list[str]:
+        several = [one.targets for one in body if isinstance(one, ast.Assign)]
+        targets = [part for one in chain(*several) for part in ast.walk(one)]
+        targets += [one.target for one in body if isinstance(one, ast.AnnAssign)]
+        functions = [one.name for one in body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
+        return functions + [one.id for one in targets if isinstance(one, ast.Name)]
+
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    found += [(name, "") for name in names(body)]
+    classes = [one for one in body if isinstance(one, ast.ClassDef)]
+    found += [(name, ".") for name in chain(*(names(one.body) for one in classes))]
+    return [(name, dot) for name, dot in found if not name.startswith("__")]
+
+
+def test_nothing_is_defined_that_nothing_uses() -> None:
+    """By name alone: what shares its name with something in use is not found."""
+    texts = [path.read_text(encoding="utf-8") for path in files() if path.suffix in (".py", ".ipynb", "")]
+    words = Counter(chain(*(re.findall(r"\w+", text) for text in texts)))
+    attributes = Counter(chain(*(re.findall(r"\.(\w+)", text) for text in texts)))
+    unused = [
+        f"{path.name}: {name}"
+        for path in (ROOT / "regrob").rglob("*.py")
+        for name, dot in defined(path)
+        if (not attributes[name] if dot else words[name] < 2)
+    ]
+    assert unused == []

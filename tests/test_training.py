@@ -375,7 +375,7 @@ def test_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REGROB_PRESET", raising=False)
     assert presets.preset().name == "quick"
     monkeypatch.setenv("REGROB_PRESET", "paper")
-    assert presets.preset().seeds == 10
+    assert presets.preset().iterations == 50_000
     assert presets.preset("standard").name == "standard"
     monkeypatch.setenv("REGROB_PRESET", "papier")
     with pytest.raises(

@@ -105,10 +105,6 @@ class Goal:
         hit = z.argmax(dim=-1) == self.classes
         return hit if self.targeted else ~hit
 
-    def slope(self, z: Tensor) -> Tensor:
-        """∂score/∂z at logits (N, K), see `Judged`: (N, K)."""
-        return self.judge(z).slope
-
     def judge(self, z: Tensor) -> Judged:
         """Where logits (N, K) stand."""
         own = self.classes[:, None]
