@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def sweep(
     jobs: int = 1,
     backend: str = "loky",
     progress: bool = True,
-    when_finished: Report | None = None,
+    when_finished: Callable[[str], None] | None = None,
 ) -> Path:
     """Run what is missing of a figure and write its table; return the csv's path.
 

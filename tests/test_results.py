@@ -99,6 +99,6 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch"
         check=False, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == ["regrob", "regrob.errors", "regrob.results"]
+    assert ran.stdout.split() == ["regrob", "regrob.checkpoint", "regrob.errors", "regrob.results"]
     assert json.loads((tmp_path / "f.json").read_text()) == {"preset": "quick"}
     assert results.provenance()["torch"]
