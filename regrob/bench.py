@@ -73,7 +73,7 @@ class Row:
         except SkippedError as reason:
             return outcome | {"skipped": str(reason)}
         middle = statistics.median(found.ratios)
-        met: bool | None = None
+        met = None if found.sound else False
         if self.at_most is not None:
             met = middle <= self.at_most and found.sound
         if self.at_least is not None:

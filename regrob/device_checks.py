@@ -463,6 +463,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for outcome in run(options.device, options.only):
         print(json.dumps(outcome), flush=True)
         status |= not outcome["passed"]
+        if outcome["error"] and options.device != "cpu":
+            break  # the rest would fail for the same reason; whoever asked begins anew with them
     return status
 
 

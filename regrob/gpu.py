@@ -38,11 +38,9 @@ PACKING = 12.0
 LOG = 2**20
 """Bytes of the children's messages that are kept, the last ones."""
 
-SWEEPS = {
-    True: [("fig4", "paper", "lenet-5"), ("fig4", "paper", "lenet-300-100")],
-    False: [("fig2", "quick", "lenet-5")],
-}
-"""What is swept on CUDA, and in a rehearsal: figure, preset, network. Figure 2 is part of Figure 4."""
+ON_CUDA = [("fig4", "paper", "lenet-5"), ("fig4", "paper", "lenet-300-100")]
+REHEARSED = [("fig2", "quick", "lenet-5")]
+"""What is swept: figure, preset, network. Figure 2 is a part of Figure 4."""
 
 
 STORE = Path("book/results/paper")
@@ -138,6 +136,7 @@ def check(session: Session, seconds: float) -> None:
         return
     while names and time.monotonic() < until:
         child = session.child("-m", "regrob.device_checks", "--device", session.device, "--only", *names)
+        outcome: dict[str, Any] = {}
         for line in lines(child, until):
             outcome = json.loads(line)
             outcomes.append(outcome)
@@ -145,10 +144,11 @@ def check(session: Session, seconds: float) -> None:
             say(f"{'✓' if outcome['passed'] else '✗'} {outcome['id']} ({outcome['seconds']} s)")
             session.report["not reached"] = names
             session.save()
-        if names and time.monotonic() < until:
+        # After an error the process ends by itself, because its device may be broken for good.
+        if names and not outcome.get("error") and time.monotonic() < until:
             broken = names.pop(0)
             error = f"the process ended with status {child.returncode}; see log.txt"
-            outcomes.append({"id": broken, "passed": False, "error": error})
+            outcomes.append({"id": broken, "passed": False, "seconds": None, "error": error})
             session.save()
             say(f"✗ {broken}: {error}")
 
@@ -170,7 +170,8 @@ def sweep(session: Session, folder: Path) -> None:
     until = session.deadline - PACKING
     statuses: dict[str, Any] = {}
     packed = len(parcels.finished(folder))
-    for figure, preset, network in SWEEPS[session.on_cuda]:
+    said: list[str] = []
+    for figure, preset, network in ON_CUDA if session.on_cuda else REHEARSED:
         if time.monotonic() >= until:
             break
         words = ("sweep", figure, "--preset", preset, "--networks", network)
@@ -186,9 +187,9 @@ def sweep(session: Session, folder: Path) -> None:
             end(child)
         statuses[f"{figure} {network}"] = "time ran out" if cut else child.returncode
         if not cut and child.returncode:
-            statuses["said"] = tail(session.out / "log.txt").strip().splitlines()[-1:]
+            said.append(last_words(session))
     finished = parcels.pack(folder, session.out)
-    session.report["sweep"] = {"finished shards": finished, "statuses": statuses}
+    session.report["sweep"] = {"finished shards": finished, "statuses": statuses, "said": said}
     session.save()
 
 
@@ -198,21 +199,27 @@ def tail(path: Path, size: int = 2000) -> str:
     return content.decode(errors="replace")
 
 
+def last_words(session: Session) -> str:
+    """The last line that a child complained in."""
+    return "".join(tail(session.out / "log.txt").strip().splitlines()[-1:])
+
+
 def say(text: str) -> None:
     """One line of progress."""
     print(text, flush=True)
 
 
 def passed(report: dict[str, Any]) -> bool:
-    """Whether checks were made and all passed, every row could be measured, and the sweep did not fail."""
+    """Whether checks were made and all passed, no row missed its target, and the sweep did not fail."""
     statuses = report.get("sweep", {}).get("statuses", {})
     return (
         bool(report.get("checks"))
         and all(outcome["passed"] for outcome in report["checks"])
         and bool(report.get("bench"))
-        and report.get("bench status") in (0, 1, -signal.SIGKILL)
+        and report.get("bench status") in (0, -signal.SIGKILL)
+        and all(row["met"] is not False for row in report["bench"])
         and bool(statuses)
-        and all(status in (0, "time ran out") for name, status in statuses.items() if name != "said")
+        and all(status in (0, "time ran out") for status in statuses.values())
     )
 
 
@@ -227,7 +234,7 @@ def run(out: Path, *, device: str, minutes: float, start: Path | None, only: Seq
         only: beginnings of the ids of the checks to run; all if empty.
 
     Raises:
-        InputError: less than a minute.
+        InputError: less than a minute; a device that cannot be used here.
         DataError: the folder cannot be written.
     """
     if not minutes >= 1:
@@ -270,11 +277,12 @@ def run(out: Path, *, device: str, minutes: float, start: Path | None, only: Seq
 
 def provenance(session: Session) -> dict[str, Any]:
     """Versions, device, commit and date, as a child sees them: this process never opens the device."""
-    code = "import json; from regrob import bench, results; "
+    code = "import json; from regrob import bench, option_values, results; "
+    code += f"option_values.check_device({session.device!r}); "
     code += "print(json.dumps(results.provenance() | {'machine': bench.machine()}))"
     printed = list(lines(session.child("-c", code), session.deadline))
     if not printed:
-        raise DataError(f"torch cannot be started: {tail(session.out / 'log.txt').strip()}")
+        raise InputError(last_words(session))
     made: dict[str, Any] = json.loads(printed[-1])
     return made
 

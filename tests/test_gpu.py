@@ -94,7 +94,7 @@ def test_nothing_optional_is_needed(bare: Path, tmp_path: Path) -> None:
     assert not report["not reached"]
     assert [o["skipped"] for o in report["bench"]] == [None] * 5, log
     assert report["sweep"]["statuses"]["fig2 lenet-5"] == 2
-    assert "mlxtend, which is not installed" in report["sweep"]["statuses"]["said"][0]
+    assert "mlxtend, which is not installed" in report["sweep"]["said"][0]
     assert ran.returncode == 1
     assert not report["passed"]
 
@@ -148,6 +148,27 @@ def test_a_check_that_breaks_its_process_costs_itself_alone(
     assert "status -6" in running.report["checks"][1]["error"]
     assert json.loads((tmp_path / "report.json").read_text()) == running.report
     assert not gpu.passed(running.report)
+
+
+def test_after_an_error_the_others_run_in_a_new_process_and_nobody_else_is_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = 'print(json.dumps({"id": name, "passed": False, "seconds": 0, "error": "x"}), flush=True); break'
+    stub(monkeypatch, CRASHES.replace("os.abort()", ends))
+    running = session(tmp_path)
+    gpu.check(running, 20.0)
+    assert [(o["id"], o["passed"]) for o in running.report["checks"]] == [
+        ("first", True),
+        ("bad", False),
+        ("last", True),
+    ]
+
+
+def test_a_device_that_is_not_there_is_said_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gpu.main(["--out", str(tmp_path), "--device", "cuda:99"]) == 2
+    assert "device 'cuda:99' cannot be used" in capsys.readouterr().err
 
 
 def test_a_check_that_hangs_ends_with_its_time_and_is_named(
@@ -207,7 +228,7 @@ def test_too_little_time_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_only_a_whole_and_good_report_passes() -> None:
     good: dict[str, Any] = {
         "checks": [{"passed": True}],
-        "bench": [{}],
+        "bench": [{"met": None}],
         "bench status": 0,
         "sweep": {"statuses": {"fig4 lenet-5": "time ran out"}},
     }
@@ -215,4 +236,6 @@ def test_only_a_whole_and_good_report_passes() -> None:
     for key in good:
         assert not gpu.passed({k: v for k, v in good.items() if k != key})
     assert not gpu.passed(good | {"checks": [{"passed": True}, {"passed": False}]})
+    assert not gpu.passed(good | {"bench": [{"met": None}, {"met": False}]})
+    assert not gpu.passed(good | {"bench status": 1})
     assert not gpu.passed(good | {"sweep": {"statuses": {"fig4 lenet-5": 2}}})
