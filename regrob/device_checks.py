@@ -270,7 +270,7 @@ ATTACKS: dict[str, tuple[Callable[..., attacks.AttackResult], dict[str, Any], di
 """Each attack with its settings, and with those of its tooth."""
 
 
-class _Wrapped(nn.Module):
+class Veiled(nn.Module):
     """A network that does not show its layers, so that attacks go through autograd."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -278,6 +278,7 @@ class _Wrapped(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
+        """The network's own logits."""
         z: Tensor = self.network(images)
         return z
 
@@ -301,7 +302,7 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
             copy.to(where)
         images = x.to(where, dtype)
         if alone:
-            target: nn.Module = _Wrapped(moved[0]).eval()
+            target: nn.Module = Veiled(moved[0]).eval()
         else:
             target = StackedPullback(Ensemble(moved, torch.zeros(2, len(ORDER))))
             images = images.repeat(2, 1, 1, 1)

@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from regrob import attacks, ensemble_training, graphs
 from regrob.adversary import Adversary
-from regrob.device_checks import ATTACKS, STACKABLE, clouds, networks
+from regrob.device_checks import ATTACKS, STACKABLE, Veiled, clouds, networks
 from regrob.ensemble import Ensemble
 from regrob.ensemble_training import train_ensemble
 from regrob.evaluation import Alone, AttackSettings, evaluate
@@ -102,18 +102,6 @@ def test_a_step_that_leaves_the_device_is_caught(wrong: Callable[[Tensor], Tenso
             wrong(x)
 
 
-class Wrapped(nn.Module):
-    """Hides the layers, so that attacks go through autograd."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        z: Tensor = self.network(images)
-        return z
-
-
 @pytest.mark.parametrize("way", ["stacked", "single", "autograd"])
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("name", STACKABLE)
@@ -121,7 +109,7 @@ def test_attacks_make_their_tensors_where_the_images_are(name: str, attack: str,
     nets = networks(name, 10, 2, torch.float32)
     task = clouds(10, count=16, dtype=torch.float32)
     images, labels = task.test_images, task.test_labels
-    target: nn.Module = nets[0] if way == "single" else Wrapped(nets[0])
+    target: nn.Module = nets[0] if way == "single" else Veiled(nets[0])
     if way == "stacked":
         target = StackedPullback(Ensemble(nets, torch.zeros(2, len(ORDER))))
         images, labels = images.repeat(2, 1, 1, 1), labels.repeat(2)
