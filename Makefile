@@ -100,6 +100,8 @@ bench: $(READY) ## measure speed, with Foolbox as the peer
 
 gpu: ## check, measure and sweep on a GPU: MINUTES=9 OUT=folder (FROM=folder to go on; DEVICE=cpu rehearses)
 	@test -n "$(OUT)" || { echo "Name a folder for what comes back: make gpu OUT=folder"; exit 2; }
+	@$(GPU_PYTHON) -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))' || \
+	  { echo "$(GPU_PYTHON) has no torch. Name a Python that has: make gpu PYTHON=python3.12 OUT=$(OUT)"; exit 2; }
 	@$(GPU_PYTHON) -m regrob.gpu --out '$(OUT)' --minutes $(MINUTES) --device $(DEVICE) \
 	  $(if $(FROM),--from '$(FROM)')
 

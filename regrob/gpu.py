@@ -282,7 +282,7 @@ def provenance(session: Session) -> dict[str, Any]:
     code += "print(json.dumps(results.provenance() | {'machine': bench.machine()}))"
     printed = list(lines(session.child("-c", code), session.deadline))
     if not printed:
-        raise InputError(last_words(session))
+        raise InputError(last_words(session).removeprefix("regrob.errors.InputError: "))
     made: dict[str, Any] = json.loads(printed[-1])
     return made
 
