@@ -19,18 +19,16 @@ from regrob import costs
 from regrob.attacks import pgd
 from regrob.bench import Measurement, Row, SkippedError, by_turns, ratios, run
 from regrob.bench_steps import (
-    POLICY,
-    WEIGHT,
-    Step,
     autograd_step,
     batch,
     double_backward,
+    fused_step,
     network,
 )
 from regrob.bench_training import four_penalties
 from regrob.ensemble import Ensemble
 from regrob.gram import ORDER
-from regrob.graphs import captured, exact_float32
+from regrob.graphs import exact_float32
 from regrob.pullback import StackedPullback
 
 
@@ -83,20 +81,11 @@ def _size(full: int, device: str, quick: bool) -> int:
     return max(4, full // 16) if quick else full
 
 
-def _stacked_step(name: str, members: int, device: str) -> Step:
-    """A step of many members as a training runs it: on CUDA, a recorded graph."""
-    weights = torch.full((members, len(ORDER)), WEIGHT)
-    ensemble = Ensemble([network(name, 2, seed) for seed in range(members)], weights).to(device)
-    x, y = batch(2, members=members, device=device)
-    rate = torch.tensor(POLICY.base, device=device)
-    return captured(lambda: ensemble.step(x, y, rate), list(ensemble.state().values()))
-
-
 def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
     """Members' steps a second, stacked and recorded, over a loop's of double backward."""
     members = _size(full, device, quick)
     contenders = {
-        "stacked": _stacked_step(name, members, device),
+        "stacked": fused_step(name, 2, ORDER, members=members, device=device),
         "one by one": autograd_step(name, 2, double_backward(ORDER), device=device),
     }
     seconds = by_turns(contenders, 3 if quick else 20)
@@ -145,7 +134,7 @@ def _products(device: str, quick: bool) -> Measurement:
     size = 8192 if device.startswith("cuda") and not quick else 512
     a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
     contenders: dict[str, Callable[[], object]] = {
-        "step": _stacked_step("lenet-300-100", members, device),
+        "step": fused_step("lenet-300-100", 2, ORDER, members=members, device=device),
         "product": lambda: a @ b,
     }
     seconds = by_turns(contenders, 3 if quick else 20, time.perf_counter)

@@ -12,6 +12,7 @@ from regrob import costs, peers
 from regrob.adversary import Adversary, starts
 from regrob.ensemble import Ensemble
 from regrob.gram import ORDER
+from regrob.graphs import captured
 from regrob.local import local_map
 from regrob.networks import NETWORKS
 from regrob.penalties import PENALTIES
@@ -83,7 +84,7 @@ def fused_step(
     device: str = "cpu",
     adversary: Adversary | None = None,
 ) -> Step:
-    """A step of our ensemble."""
+    """A step of our ensemble, as a training runs it: on CUDA, a recorded graph."""
     weights = torch.tensor([[WEIGHT if kind in kinds else 0.0 for kind in ORDER]] * members)
     ensemble = Ensemble([network(name, classes, seed) for seed in range(members)], weights).to(device)
     x, y = batch(classes, members=members, device=device)
@@ -97,7 +98,7 @@ def fused_step(
             images = adversary.perturb(way_in, x.flatten(0, 1), y.flatten(), begin).view_as(x)
         ensemble.step(images, y, rate)
 
-    return step
+    return captured(step, list(ensemble.state().values()))
 
 
 def bare_products(products: list[costs.Product]) -> Step:
