@@ -9,7 +9,6 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 import torch
@@ -97,8 +96,8 @@ def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
     }
     if device.startswith("cuda"):
         facts["MiB allocated at most"] = torch.cuda.max_memory_allocated() / 2**20
-    found = [ratio * members for ratio in ratios(seconds, "one by one", "stacked")]
-    return Measurement(found, facts=facts)
+    speedups = [ratio * members for ratio in ratios(seconds, "one by one", "stacked")]
+    return Measurement(speedups, facts=facts)
 
 
 def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
@@ -121,12 +120,12 @@ def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
     apart = (stacked().view(members, -1)[: len(some)] != loop()).double().mean()
     seconds = by_turns({"stacked": stacked, "loop": loop}, 1 if quick else 5)
     share = members / len(some)
-    found = [ratio * share for ratio in ratios(seconds, "loop", "stacked")]
+    speedups = [ratio * share for ratio in ratios(seconds, "loop", "stacked")]
     facts = {
         "attacked images a second": len(every) / statistics.median(seconds["stacked"]),
         "successes that differ": float(apart),
     }
-    return Measurement(found, sound=float(apart) <= 0.05, facts=facts)
+    return Measurement(speedups, sound=float(apart) <= 0.05, facts=facts)
 
 
 def _products(device: str, quick: bool) -> Measurement:
@@ -137,12 +136,12 @@ def _products(device: str, quick: bool) -> Measurement:
         "step": fused_step("lenet-300-100", 2, ORDER, members=members, device=device),
         "product": lambda: a @ b,
     }
-    seconds = by_turns(contenders, 3 if quick else 20, time.perf_counter)
+    seconds = by_turns(contenders, 3 if quick else 20)
     of_step = 2 * costs.count(four_penalties()) * members
     of_product = 2 * size**3
-    found = [of_step / of_product / ratio for ratio in ratios(seconds, "step", "product")]
+    shares = [of_step / of_product / ratio for ratio in ratios(seconds, "step", "product")]
     facts = {"large product, Gflop/s": of_product / statistics.median(seconds["product"]) / 1e9}
-    return Measurement(found, facts=facts)
+    return Measurement(shares, facts=facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,7 +42,6 @@ ON_CUDA = [("fig4", "paper", "lenet-5"), ("fig4", "paper", "lenet-300-100")]
 REHEARSED = [("fig2", "quick", "lenet-5")]
 """What is swept: figure, preset, network. Figure 2 is a part of Figure 4."""
 
-
 STORE = Path("book/results/paper")
 """What earlier runs have finished, in the repository."""
 
@@ -169,7 +168,7 @@ def sweep(session: Session, folder: Path) -> None:
     """Go on with the sweeps until `PACKING` seconds before the deadline, then pack what there is."""
     until = session.deadline - PACKING
     statuses: dict[str, Any] = {}
-    packed = len(parcels.finished(folder))
+    packed = parcels.count(folder)
     said: list[str] = []
     for figure, preset, network in ON_CUDA if session.on_cuda else REHEARSED:
         if time.monotonic() >= until:
@@ -179,7 +178,7 @@ def sweep(session: Session, folder: Path) -> None:
         try:
             while child.poll() is None and time.monotonic() < until:
                 time.sleep(0.2)
-                if len(parcels.finished(folder)) != packed:
+                if parcels.count(folder) > packed:
                     packed = parcels.pack_results(folder, session.out)
                     say(f"· {packed} shards are finished")
         finally:
@@ -254,7 +253,7 @@ def run(out: Path, *, device: str, minutes: float, start: Path | None, only: Seq
             parcels.unpack(start, folder)
         if session.on_cuda:
             paper_runs.restore(folder, ROOT / STORE)
-        carried = len(parcels.finished(folder))
+        carried = parcels.count(folder)
         session.report |= {"device": device, "minutes": minutes, "shards carried over": carried}
         try:
             session.report["made by"] = provenance(session)

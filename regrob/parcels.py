@@ -3,7 +3,7 @@
     shards.json          what each finished shard measured
     state.json           names the parts below and their checksum
     state-DIGEST-0 …     an archive in parts: checkpoints of shards under way, and the references
-                         that unfinished shards start from, without their velocities
+                         that others start from, the finished ones without their velocities
 
 Every file is written whole or not at all, and `state.json` last: whatever instant the writer is
 killed at, what is there can be unpacked.
@@ -31,6 +31,11 @@ PARTS = 4
 
 ROWS, STATE = "shards.json", "state.json"
 VELOCITY = "_velocity"
+
+
+def count(sweep: Path) -> int:
+    """How many shards of a sweep's folder are finished, without a look inside."""
+    return sum(1 for _ in (sweep / "shards").glob("*/rows.json"))
 
 
 def finished(sweep: Path) -> dict[str, Any]:

@@ -106,6 +106,12 @@ def _run_all(todo: list[Shard], out: Path, preset: str, device: str, jobs: int, 
         )
 
 
+def _fix_arithmetic() -> None:
+    """Whatever trains or attacks here does so with one thread and in full float32."""
+    torch.set_num_threads(THREADS)
+    exact_float32()
+
+
 def train_again(reference: Shard, out: Path, preset: str, device: str) -> None:
     """Make sure that a finished reference still has its networks; its rows stay as they are.
 
@@ -113,7 +119,7 @@ def train_again(reference: Shard, out: Path, preset: str, device: str) -> None:
     before the shards that start from them: side by side, each of those would train them again
     in the same folder.
     """
-    torch.set_num_threads(THREADS)
+    _fix_arithmetic()
     task = task_of(reference.dataset, preset)
     if reference.network not in SOLO:
         trained(reference, out, task, device)
@@ -135,8 +141,7 @@ def finished(out: Path, shard: Shard) -> Path:
 
 def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
     """Train and attack one shard, from wherever an earlier run stopped; return its name."""
-    torch.set_num_threads(THREADS)
-    exact_float32()
+    _fix_arithmetic()
     folder = folder_of(out, shard)
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(shard.dataset, preset)

@@ -109,6 +109,25 @@ def test_damage_is_set_aside_and_only_that_part_is_done_again(tmp_path: Path, wh
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("call", ["run_shard", "train_again"])
+def test_nothing_is_trained_before_float32_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    order: list[str] = []
+    original = sweep.trained
+    monkeypatch.setattr(sweep, "exact_float32", lambda: order.append("exact"))
+
+    def watched(*arguments: object) -> object:
+        order.append("trained")
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sweep, "trained", watched)
+    reference = protocol.shards("tiny", "quick")[0]
+    getattr(sweep, call)(reference, tmp_path, "quick", "cpu")
+    assert order[:2] == ["exact", "trained"]
+
+
+@pytest.mark.usefixtures("tiny")
 def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
     """A kill between the new pointer and the removal of the old state leaves that state."""
     killable_sweep.whole(tmp_path)
