@@ -102,14 +102,14 @@ gpu: ## check, measure and sweep on a GPU: MINUTES=9 OUT=folder (FROM=folder to 
 	@test -n "$(OUT)" || { echo "Name a folder for what comes back: make gpu OUT=folder"; exit 2; }
 	@$(GPU_PYTHON) -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("torch"))' || \
 	  { echo "$(GPU_PYTHON) has no torch. Name a Python that has: make gpu PYTHON=python3.12 OUT=$(OUT)"; exit 2; }
-	@$(GPU_PYTHON) -m regrob.gpu --out '$(OUT)' --minutes $(MINUTES) --device $(DEVICE) \
+	@$(GPU_PYTHON) -m regrob.bench.gpu --out '$(OUT)' --minutes $(MINUTES) --device $(DEVICE) \
 	  $(if $(FROM),--from '$(FROM)')
 
 results: $(READY) ## compute and draw the experiments' results (PRESET=quick, standard or paper)
 	$(say) "Computing the results of preset $(PRESET) into $(RESULTS)"
 	@set -e; for figure in $(FIGURES); do \
 	  $(BIN)/python -m regrob sweep $$figure --preset $(PRESET) --out $(RESULTS) --jobs $(JOBS); done
-	@$(BIN)/python -m regrob.pictures $(RESULTS)
+	@$(BIN)/python -m regrob.figures.draw_all $(RESULTS)
 	@echo "Stored results live in book/results; copy the csv and json files there to put these in their place."
 
 paper: $(READY) ## store what is finished at the paper's own scale, and say how far it is (PAPER=folder)

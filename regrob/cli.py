@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -17,12 +18,11 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import regrob
 from regrob.errors import InputError, RegrobError
-from regrob.option_values import check_device, positive, shape, size
 
 # torch, sympy and the claims are imported where they are used: `regrob --help` is instant.
 if TYPE_CHECKING:
-    from regrob.claims.core import Claim
-    from regrob.claims.own import Own
+    from regrob.claims.claim import Claim
+    from regrob.claims.your_network import Own
 
 AS_EXPECTED, UNEXPECTED, NONSENSE = 0, 1, 2
 
@@ -151,19 +151,19 @@ def _notice(text: str) -> None:
 
 
 def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
-    from regrob.claims import own
-    from regrob.load import load_network
+    from regrob.claims import your_network
+    from regrob.claims.load import load_network
 
     network, images, labels = load_network(
         options.network, images=options.images, shape=options.input_shape, seed=options.seed
     )
-    prepared = own.prepare(
+    prepared = your_network.prepare(
         network.to(options.device), images, labels, jitter=options.jitter, seed=options.seed
     )
     if not options.json:
         print(_introduction(prepared))
     findings = []
-    for finding in own.examine(prepared, claims, seed=options.seed):
+    for finding in your_network.examine(prepared, claims, seed=options.seed):
         findings.append(finding)
         if not options.json:
             mark = "✗" if not finding.holds else "✓" if finding.conclusive else "?"
@@ -220,7 +220,7 @@ def _add_sweep(commands: Commands) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from regrob.sweep import sweep
+    from regrob.experiments.sweep import sweep
 
     check_device(options.device)
     table = sweep(
@@ -260,7 +260,7 @@ def _add_paper(commands: Commands) -> None:
 
 
 def _paper(options: argparse.Namespace) -> int:
-    from regrob import paper_runs, paper_status, parcels
+    from regrob.experiments import paper_runs, paper_status, parcels
 
     check_device(options.device)
     planned = paper_runs.plan()
@@ -298,12 +298,12 @@ def _add_bench(commands: Commands) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from regrob import bench
+    from regrob.bench import harness
 
     outcomes = []
-    for outcome in bench.run(options.only, quick=options.quick, threads=options.threads):
+    for outcome in harness.run(options.only, quick=options.quick, threads=options.threads):
         outcomes.append(outcome)
-        print(bench.line(outcome), file=sys.stderr if options.json else sys.stdout, flush=True)
+        print(harness.line(outcome), file=sys.stderr if options.json else sys.stdout, flush=True)
     if options.json:
         print(json.dumps(outcomes, indent=1, ensure_ascii=False))
     else:
@@ -325,9 +325,9 @@ def _add_data(commands: Commands) -> None:
 
 
 def _data_list(options: argparse.Namespace) -> int:
-    from regrob import data, download
+    from regrob.data import datasets, download
 
-    found = data.inventory()
+    found = datasets.inventory()
     for status in found:
         print(f"{status.state:<8} {status.path}")
     altered = [s for s in found if s.state == "altered"]
@@ -340,10 +340,66 @@ def _data_list(options: argparse.Namespace) -> int:
 
 
 def _data_download(options: argparse.Namespace) -> int:
-    from regrob import data, download
+    from regrob.data import datasets, download
 
-    folder = data.fetch(options.name, progress=True)
+    folder = datasets.fetch(options.name, progress=True)
     print(f"{options.name} is in {folder}, every checksum right.")
     if not os.environ.get(download.VARIABLE):
         print(f"Set {download.VARIABLE}={folder} to make it the default.")
     return AS_EXPECTED
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1.
+
+    Raises:
+        ArgumentTypeError: it is smaller.
+        ValueError: it is no whole number.
+    """
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
+
+
+def size(text: str) -> float:
+    """A finite number of at least 0.
+
+    Raises:
+        ArgumentTypeError: it is negative, infinite or NaN.
+        ValueError: it is no number.
+    """
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
+    return value
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """Positive sizes with commas between them.
+
+    Raises:
+        ArgumentTypeError: it is anything else.
+    """
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"must be positive sizes, as in 1,28,28, got {text!r}")
+    return sizes
+
+
+def check_device(name: str) -> None:
+    """Make sure that torch can use a device in float64.
+
+    Raises:
+        InputError: it cannot.
+    """
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used in float64 here: {first}") from error

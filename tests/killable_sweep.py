@@ -20,7 +20,9 @@ import torch
 from small_task import small_task
 from torch import nn
 
-from regrob import ensemble_training, networks, protocol, sweep
+from regrob import networks
+from regrob.experiments import grid, sweep
+from regrob.training import many
 
 
 def tiny(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Sequential:
@@ -39,29 +41,29 @@ def lone(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Se
 
 def shrink() -> None:
     """Swap the real protocol for one that takes a second: sweeps "tiny" and "lone"."""
-    spent = protocol.Budget(2, 40, 40, (0.1,), 8, 4, 1, 20)
-    protocol.TASKS["tiny"] = lambda source: small_task()
+    spent = grid.Budget(2, 40, 40, (0.1,), 8, 4, 1, 20)
+    grid.TASKS["tiny"] = lambda source: small_task()
     networks.NETWORKS["tiny"] = tiny
-    protocol.FIGURES["tiny"] = protocol.Figure(
+    grid.FIGURES["tiny"] = grid.Figure(
         "tiny", ("tiny",), ("curvature", "jacobian"), adversaries=(0.1, 0.2, 0.3)
     )
-    protocol.BUDGETS["quick", "tiny", "tiny"] = spent
+    grid.BUDGETS["quick", "tiny", "tiny"] = spent
     networks.NETWORKS["lone"] = lone
     networks.SOLO.add("lone")
-    protocol.FIGURES["lone"] = protocol.Figure("tiny", ("lone",), ("curvature",), adversaries=(0, 0, 0.3))
-    protocol.BUDGETS["quick", "tiny", "lone"] = replace(
+    grid.FIGURES["lone"] = grid.Figure("tiny", ("lone",), ("curvature",), adversaries=(0, 0, 0.3))
+    grid.BUDGETS["quick", "tiny", "lone"] = replace(
         spent, fine_tuning=30, policy="steps", batch=16, searched_images=6
     )
-    ensemble_training.CHUNK = 5
+    many.CHUNK = 5
     sweep.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 
 
 @contextlib.contextmanager
 def shrunk() -> Iterator[None]:
     """`shrink`, and afterwards everything as it was, for the tests that follow in this process."""
-    tables: list[Any] = [protocol.TASKS, protocol.FIGURES, protocol.BUDGETS, networks.NETWORKS]
+    tables: list[Any] = [grid.TASKS, grid.FIGURES, grid.BUDGETS, networks.NETWORKS]
     before = [dict(table) for table in tables]
-    chunk, seconds = ensemble_training.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS
+    chunk, seconds = many.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS
     shrink()
     try:
         yield
@@ -70,7 +72,7 @@ def shrunk() -> Iterator[None]:
             table.clear()
             table.update(kept)
         networks.SOLO.discard("lone")
-        ensemble_training.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS = chunk, seconds
+        many.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS = chunk, seconds
 
 
 def whole(out: Path, figure: str = "tiny") -> float:

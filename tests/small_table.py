@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from regrob import results
+from regrob.analysis import tables
 
 
 def table(rows):
     """From rows (penalty, λ, seed, attack, metric, value)."""
     full = [("f", "d", "net", *row) for row in rows]
-    return pd.DataFrame(full, columns=list(results.COLUMNS))
+    return pd.DataFrame(full, columns=list(tables.COLUMNS))

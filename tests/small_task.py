@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from regrob.data import Task
+from regrob.data.datasets import Task
 
 
 def small_task(classes: int = 2, count: int = 40) -> Task:

@@ -8,14 +8,14 @@ from small_task import small_task
 from test_ensemble import perceptron, worst
 from torch.nn import functional
 
-from regrob.adversary import Adversary, starts
-from regrob.data import Task
-from regrob.ensemble import Ensemble
-from regrob.ensemble_training import train_ensemble
+from regrob.data.datasets import Task
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
-from regrob.gram import ORDER
-from regrob.pullback import AutogradPullback
-from regrob.training import CaffePolicy, train
+from regrob.theory.gram import ORDER
+from regrob.training.adversarial import Adversary, starts
+from regrob.training.many import train_ensemble
+from regrob.training.single import CaffePolicy, train
 
 ADVERSARY = Adversary(0.08, steps=3)
 
@@ -47,7 +47,7 @@ def test_one_step_is_the_signed_gradient_from_the_start() -> None:
 
 
 def test_members_equal_solo_runs_with_and_without_penalties(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regrob.ensemble_training.CHUNK", 7)
+    monkeypatch.setattr("regrob.training.many.CHUNK", 7)
     task, policy, seeds = small_task(), CaffePolicy(base=0.05, batch=8), [5, 5, 6]
     settings = [(None, 0.0), ("curvature", 0.2), (None, 0.0)]
     weights = torch.zeros(3, 4, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_members_equal_solo_runs_with_and_without_penalties(monkeypatch: pytest.
 
 
 def test_resuming_is_bitwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regrob.ensemble_training.CHUNK", 4)
+    monkeypatch.setattr("regrob.training.many.CHUNK", 4)
     task = small_task()
 
     def fresh() -> Ensemble:

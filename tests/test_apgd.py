@@ -8,17 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import data, networks
+from regrob import networks
 from regrob.attacks import apgd, pgd
 from regrob.attacks.apgd import checkpoints
+from regrob.data import datasets
 from regrob.errors import InputError
-from regrob.probability import logit_margin, loss
-from regrob.training import train
+from regrob.theory.probability import logit_margin, loss
+from regrob.training.single import train
 
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[nn.Module, Tensor, Tensor]:
-    task = data.one_versus_seven("embedded")
+    task = datasets.one_versus_seven("embedded")
     network = networks.lenet_300_100(2, generator=torch.Generator().manual_seed(0))
     train(network, task, iterations=200)
     return network, task.test_images[:100], task.test_labels[:100]

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import data, networks, probability
+from regrob import networks
 from regrob.attacks import AttackResult, apgd, fgsm, pgd
+from regrob.data import datasets
 from regrob.errors import InputError, NotPiecewiseLinearError
-from regrob.training import train
+from regrob.theory import probability
+from regrob.training.single import train
 
 ATTACKS = [fgsm, pgd, apgd]
 Attack = Callable[..., AttackResult]
@@ -42,7 +44,7 @@ def loss(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 @pytest.fixture(scope="module")
 def digits() -> tuple[nn.Module, Tensor, Tensor]:
-    task = data.ten_classes("embedded")
+    task = datasets.ten_classes("embedded")
     network = networks.lenet_300_100(10, generator=torch.Generator().manual_seed(0))
     train(network, task, iterations=400)
     return network, task.test_images, task.test_labels

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from regrob import backends, sweep
 from regrob.errors import InputError
+from regrob.experiments import backends, sweep
 
 PACKAGES = {"dask": "distributed", "ray": "ray"}
 FIGURE, NETWORKS = "cost", ("lenet-300-100",)
@@ -33,7 +33,7 @@ def test_a_cluster_gives_the_same_table(
         pytest.skip(f"{package} is not installed: pip install 'regrob[cluster]'")
     for variable in ("DASK_SCHEDULER_ADDRESS", "RAY_ADDRESS", "REGROB_DATA"):
         monkeypatch.delenv(variable, raising=False)
-    here = Path(backends.__file__).parents[1]
+    here = Path(backends.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
     table = sweep.sweep(FIGURE, tmp_path, networks=NETWORKS, jobs=2, backend=backend, progress=False)
     assert table.read_bytes() == alone

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrob import bench, bench_steps, costs
-from regrob.bench import Measurement, Row, SkippedError, by_turns, quartiles, ratios
-from regrob.bench_profile import profile
+from regrob.bench import harness, steps
+from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, quartiles, ratios
+from regrob.bench.profile import profile
 from regrob.cli import main
+from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.gram import ORDER
+from regrob.theory.gram import ORDER
 
 STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
 
@@ -48,7 +49,7 @@ def test_a_row_that_cannot_be_measured_says_why() -> None:
         None,
         "the peer is not installed",
     )
-    assert bench.line(outcome) == "– peer: skipped: the peer is not installed"
+    assert harness.line(outcome) == "– peer: skipped: the peer is not installed"
 
 
 def test_contenders_run_by_turns_and_the_first_round_does_not_count() -> None:
@@ -61,12 +62,12 @@ def test_contenders_run_by_turns_and_the_first_round_does_not_count() -> None:
 
 def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours and the double backward end at the same weights, or the comparison means nothing."""
-    monkeypatch.setattr(bench_steps, "WEIGHT", 10.0)
+    monkeypatch.setattr(steps, "WEIGHT", 10.0)
     kinds = ("curvature",)
-    fused = bench_steps.fused_step("lenet-300-100", 10, kinds)
-    double = bench_steps.autograd_step("lenet-300-100", 10, bench_steps.double_backward(kinds))
-    plain = bench_steps.autograd_step("lenet-300-100", 10, bench_steps.plain)
-    lean = bench_steps.lean_step("lenet-300-100", 10, bench_steps.plain)
+    fused = steps.fused_step("lenet-300-100", 10, kinds)
+    double = steps.autograd_step("lenet-300-100", 10, steps.double_backward(kinds))
+    plain = steps.autograd_step("lenet-300-100", 10, steps.plain)
+    lean = steps.lean_step("lenet-300-100", 10, steps.plain)
     for step in (fused, double, plain, lean):
         step()
     ours = _captured(fused, "ensemble").layers[-1].weight[0].T  # type: ignore[attr-defined]
@@ -83,10 +84,10 @@ def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPat
 def test_the_counted_products_are_those_of_a_step(classes: int, kinds: tuple[str, ...]) -> None:
     """Every product above a size, as torch's profiler sees them in a step, against `costs`."""
     rows = classes if "jacobian" in kinds else classes - 1
-    counted = costs.penalised_step(
-        (*bench_steps.PERCEPTRON, classes), bench_steps.BATCH, rows, costs.columns(kinds, classes)
+    counted = multiplications.penalised_step(
+        (*steps.PERCEPTRON, classes), steps.BATCH, rows, multiplications.columns(kinds, classes)
     )
-    step = bench_steps.fused_step("lenet-300-100", classes, kinds)
+    step = steps.fused_step("lenet-300-100", classes, kinds)
     step()
     with torch.profiler.profile(record_shapes=True) as seen:
         step()
@@ -97,7 +98,7 @@ def test_the_counted_products_are_those_of_a_step(classes: int, kinds: tuple[str
             found.append(times * height * inner * width)
     small = 2_500_000  # the mixing of rows, example by example, is left out
     assert sorted(f for f in found if f > small) == sorted(
-        costs.count([p]) for p in counted if costs.count([p]) > small
+        multiplications.count([p]) for p in counted if multiplications.count([p]) > small
     )
 
 
@@ -123,12 +124,12 @@ def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == (1 if any(found["met"] is False for found in printed) else 0)
     assert torch.get_num_threads() == threads
     with pytest.raises(InputError, match="no row is called 'fast'"):
-        bench.select(["fast"])
+        harness.select(["fast"])
 
 
 def test_the_stored_table_has_every_row() -> None:
     stored = json.loads(STORED.read_text())
-    rows = bench.rows()
+    rows = harness.rows()
     assert [found["id"] for found in stored] == [r.id for r in rows]
     assert [found["target"] for found in stored] == [r.target for r in rows]
     assert not any(found["quick"] for found in stored)

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from regrob import bounds, probability, properties, radii
 from regrob.errors import HypothesisError, InputError
+from regrob.theory import bounds, derivatives, probability, taylor_radius
 
 CLASSES = (2, 3, 4, 5, 10)
 
@@ -28,7 +28,7 @@ def brute_force_l2(V, z, y, angles: int = 4000):
     """‖r*‖₂ for n = 2: the shortest step to the threshold over a fan of directions."""
     t = torch.linspace(0, 2 * math.pi, angles, dtype=torch.float64)
     d = torch.stack([t.cos(), t.sin()])  # (2, angles)
-    g, H = properties.input_gradient(V, z, y), properties.hessian(V, z)
+    g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     bend = torch.einsum("at,nab,bt->nt", d, H, d)
     return model_root(g @ d, bend, bounds.slack(z, y)[:, None]).nan_to_num(nan=math.inf).amin(dim=-1)
 
@@ -36,9 +36,9 @@ def brute_force_l2(V, z, y, angles: int = 4000):
 def brute_force_linf(V, z, y):
     """‖r̃*‖_∞: a convex model is largest on a box at a corner, so every corner is tried."""
     signs = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=V.shape[1])), dtype=torch.float64).T
-    g, H = properties.input_gradient(V, z, y), properties.hessian(V, z)
+    g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     bend = torch.einsum("at,nab,bt->nt", signs, H, signs)
-    return radii.root((g @ signs).abs(), bend, bounds.slack(z, y)[:, None]).amin(dim=-1)
+    return taylor_radius.root((g @ signs).abs(), bend, bounds.slack(z, y)[:, None]).amin(dim=-1)
 
 
 @pytest.mark.parametrize("classes", CLASSES)
@@ -63,8 +63,8 @@ def test_linf_bracket_holds_the_brute_force_radius(classes):
 def test_two_classes_close_both_brackets():
     V, z, y = instances(2, inputs=6, scale=10.0)
     for bracket, exact in (
-        (bounds.radius_l2_bracket(V, z, y), radii.radius_l2(V, z, y)),
-        (bounds.radius_linf_bracket(V, z, y), radii.radius_linf(V, z, y)),
+        (bounds.radius_l2_bracket(V, z, y), taylor_radius.radius_l2(V, z, y)),
+        (bounds.radius_linf_bracket(V, z, y), taylor_radius.radius_linf(V, z, y)),
     ):
         torch.testing.assert_close(bracket.lower, exact, rtol=1e-12, atol=0)
         torch.testing.assert_close(bracket.upper, exact, rtol=1e-12, atol=0)
@@ -75,7 +75,7 @@ def test_two_classes_close_both_brackets():
 def test_curvature_bracket(classes, correct):
     V, z, y = instances(classes, inputs=4)
     y = y if correct else (y + 1) % classes
-    bracket, curvature = bounds.curvature_bracket(V, z, y), properties.curvature(V, z)
+    bracket, curvature = bounds.curvature_bracket(V, z, y), derivatives.curvature(V, z)
     assert (bracket.lower <= curvature * (1 + 1e-12)).all()
     assert (curvature <= bracket.upper * (1 + 1e-12)).all()
 
@@ -84,7 +84,7 @@ def test_curvature_bracket(classes, correct):
 def test_the_gap_is_the_gradient_over_q(classes):
     V, z, y = instances(classes, inputs=4)
     gap = bounds.rival_gap(V, z, y) * probability.rival_probability(z, y)[:, None]
-    torch.testing.assert_close(gap, properties.input_gradient(V, z, y), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(gap, derivatives.input_gradient(V, z, y), rtol=1e-12, atol=1e-15)
 
 
 def test_extreme_margins_stay_finite():

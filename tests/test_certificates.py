@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob import certificates, networks, polytopes, radii
+from regrob import networks
+from regrob.affine import polytopes
+from regrob.affine.local_map import local_map
 from regrob.attacks import deepfool
+from regrob.certificates import polytope
 from regrob.errors import HypothesisError, InputError
-from regrob.local import local_map
+from regrob.theory import taylor_radius
 
 
 def network(*widths: int, seed: int = 0) -> nn.Sequential:
@@ -55,14 +58,14 @@ def convolution(*, pool_first: bool = False) -> nn.Sequential:
 def test_the_edge_of_a_perceptron_is_the_nearest_half_space(chunk: int) -> None:
     made, images = network(4, 9, 7, 3), points(5, 4)
     one_by_one = torch.stack([polytopes.distance_to_edge(made, image) for image in images])
-    batched = certificates.edge_distance(made, images, chunk=chunk)
+    batched = polytope.edge_distance(made, images, chunk=chunk)
     torch.testing.assert_close(batched, one_by_one, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("pool_first", [False, True])
 def test_the_map_is_affine_up_to_the_edge_and_bends_beyond(pool_first: bool) -> None:
     made, images = convolution(pool_first=pool_first), points(6, 1, 6, 6)
-    edge = certificates.edge_distance(made, images)
+    edge = polytope.edge_distance(made, images)
     V, z = local_map(made, images)
     directions = torch.randn(400, 1, 36, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     directions = directions / directions.norm(dim=-1, keepdim=True)
@@ -78,10 +81,10 @@ def test_the_edge_is_no_further_than_where_the_slopes_change() -> None:
     """Walking towards the nearest face of a network with pools, V changes just beyond the edge."""
     made, images = convolution(), points(3, 1, 6, 6)
     for image in images:
-        edge = float(certificates.edge_distance(made, image[None]))
+        edge = float(polytope.edge_distance(made, image[None]))
         V = local_map(made, image[None]).V
         x = image.clone().requires_grad_(True)
-        heights = certificates._heights(made, x[None]).flatten()
+        heights = polytope._heights(made, x[None]).flatten()
         slopes = [torch.autograd.grad(h, x, retain_graph=True)[0] for h in heights]
         sizes = torch.stack([slope.norm() for slope in slopes])
         reach = torch.where(sizes > 0, heights.abs() / sizes, torch.inf)
@@ -97,17 +100,17 @@ def test_a_kink_has_no_distance_and_a_linear_network_no_edge() -> None:
     made = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2)).double()
     made[0].weight.data = torch.eye(2, dtype=torch.float64)
     images = torch.tensor([[0.0, 1.0], [0.3, 0.4]], dtype=torch.float64)
-    assert certificates.edge_distance(made, images).tolist() == pytest.approx([0.0, 0.3])
-    assert certificates.edge_distance(nn.Linear(2, 2).double(), images).tolist() == [math.inf, math.inf]
+    assert polytope.edge_distance(made, images).tolist() == pytest.approx([0.0, 0.3])
+    assert polytope.edge_distance(nn.Linear(2, 2).double(), images).tolist() == [math.inf, math.inf]
 
 
 def test_units_that_nothing_moves_and_modules_in_place() -> None:
     made = network(4, 6, 5, 2)
     made[1].weight.data[0] = 0.0  # a constant first unit
-    usual = certificates.edge_distance(made, points(3, 4))
+    usual = polytope.edge_distance(made, points(3, 4))
     assert bool(torch.isfinite(usual).all())
     in_place = nn.Sequential(*(nn.ReLU(inplace=True) if isinstance(m, nn.ReLU) else m for m in made))
-    torch.testing.assert_close(certificates.edge_distance(in_place, points(3, 4)), usual)
+    torch.testing.assert_close(polytope.edge_distance(in_place, points(3, 4)), usual)
 
 
 def test_kinks_outside_modules_are_refused() -> None:
@@ -124,10 +127,10 @@ def test_kinks_outside_modules_are_refused() -> None:
         nn.Sequential(nn.Linear(4, 5), nn.Hardtanh(), nn.ReLU(), nn.Linear(5, 2)).double(),
     ):
         with pytest.raises(InputError, match="bends at"):
-            certificates.edge_distance(made, points(2, 4))
+            polytope.edge_distance(made, points(2, 4))
     dilated = nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.Flatten(), nn.Linear(4, 2))
     with pytest.raises(InputError, match="dilation"):
-        certificates.edge_distance(dilated.double(), points(2, 1, 6, 6))
+        polytope.edge_distance(dilated.double(), points(2, 1, 6, 6))
 
 
 # --- certificates ----------------------------------------------------------------------
@@ -135,14 +138,14 @@ def test_kinks_outside_modules_are_refused() -> None:
 
 def test_all_affine_certificates_meet_in_two_classes_and_order_in_many() -> None:
     V, z = torch.tensor([[2.0, -1.0], [0.0, 0.0]]).double(), torch.tensor([2.0, -1.0]).double()
-    bounds = certificates.affine(V, z, torch.tensor(0))
+    bounds = polytope.affine(V, z, torch.tensor(0))
     assert [float(b) for b in bounds[:4]] == pytest.approx([1.0] * 4)
     assert 0 < float(bounds.smooth) < 1
 
     made, images = network(5, 8, 4), points(40, 5)
     V, z = (4 * part for part in local_map(made, images))  # surer, so that some p_y exceed 1/2
     y = z.argmax(dim=1)
-    bounds = certificates.affine(V, z, y)
+    bounds = polytope.affine(V, z, y)
     for higher, lower in itertools.pairwise(bounds[:4]):
         assert bool((higher >= lower - 1e-12).all())
     assert bool((bounds.margin >= bounds.smooth).all())
@@ -151,7 +154,7 @@ def test_all_affine_certificates_meet_in_two_classes_and_order_in_many() -> None
     assert bool((bounds.pairs[unsure] == 0).all()) and bool((bounds.smooth[unsure] == 0).all())
     assert bool((bounds.pairs[~unsure] > 0).all())
     with pytest.raises(HypothesisError, match="not classified correctly"):
-        certificates.affine(V, z, (y + 1) % 4)
+        polytope.affine(V, z, (y + 1) % 4)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -161,7 +164,7 @@ def test_the_networks_certificate_never_exceeds_the_exact_distance(classes: int)
         made = network(2, 7, 6, classes, seed=seed)
         images = points(4, 2, seed=seed)
         y = made(images).argmax(dim=1)
-        certified = certificates.network(made, images, y)
+        certified = polytope.network(made, images, y)
         for image, label, bound in zip(images, y, certified, strict=True):
             exact = polytopes.distance_to_mistake(made, image, int(label), low=-40, high=40)
             assert float(bound) <= float(exact) * (1 + 1e-9)
@@ -173,7 +176,7 @@ def test_no_attack_beats_the_certificate_and_mistakes_have_none() -> None:
     made, images = network(6, 12, 8, 3), points(40, 6)
     y = made(images).argmax(dim=1)
     y[0] = (y[0] + 1) % 3
-    certified = certificates.network(made, images, y)
+    certified = polytope.network(made, images, y)
     found = deepfool(made, images, y, box=None)
     assert float(certified[0]) == 0
     assert bool((certified[1:] > 0).all())
@@ -203,7 +206,7 @@ def test_the_nearest_mistake_of_a_line_and_its_limits() -> None:
     assert float(polytopes.distance_to_mistake(made, image, 0)) == pytest.approx(0.4)
     assert float(polytopes.distance_to_mistake(made, image, 1)) == 0.0
     V, z = local_map(made, image[None])
-    assert float(radii.margin_l2(V, z, torch.tensor([0]))) == pytest.approx(0.4)
+    assert float(taylor_radius.margin_l2(V, z, torch.tensor([0]))) == pytest.approx(0.4)
     with pytest.raises(InputError, match="widen"):
         polytopes.distance_to_mistake(made, image, 0, low=-1.0, high=0.5)
     with pytest.raises(InputError, match="outside the square"):

@@ -15,14 +15,23 @@ import torch
 from torch import Tensor
 
 import regrob.claims
-from regrob.claims import draw as drawing
+from regrob.affine.local_map import kinks
+from regrob.claims import instances as drawing
 from regrob.claims import ledger
-from regrob.claims.autograd import derivatives
-from regrob.claims.core import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict, judge
-from regrob.claims.draw import Draw
+from regrob.claims.claim import (
+    Check,
+    Claim,
+    Counterexample,
+    Derivation,
+    Evidence,
+    Text,
+    Verdict,
+    judge,
+)
+from regrob.claims.instances import Draw
 from regrob.claims.ledger import CLAIMS
+from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import HypothesisError, InputError, ProofError, RegrobError
-from regrob.local import kinks
 
 # --- the real claims ----------------------------------------------------------------------
 
@@ -304,7 +313,7 @@ def test_autograd_oracle_differentiates_x_squared() -> None:
             return torch.stack([x.square().sum(dim=1), 0 * x[:, 0]], dim=1)
 
     x = torch.tensor([[0.3, -0.2]], dtype=torch.float64)
-    found = derivatives(Square(), x, torch.tensor([0]))
+    found = autograd_derivatives(Square(), x, torch.tensor([0]))
     q = float(torch.sigmoid(-x.square().sum()))
     two_x = 2 * x[0]
     torch.testing.assert_close(found.jacobian[0, :, 0], two_x)

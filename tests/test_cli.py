@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import cli, data, download, networks
-from regrob.claims import draw, ledger, own
-from regrob.claims.core import Check, Claim
+from regrob import cli, networks
+from regrob.claims import instances, ledger, your_network
+from regrob.claims.claim import Check, Claim
+from regrob.data import datasets, download
 from regrob.errors import InputError
 
 FEW = ["lemma-3.2-gradient", "eq-8"]
@@ -254,8 +255,8 @@ def test_claims_without_a_network_in_them(here: Path, capsys: pytest.CaptureFixt
     assert "none of these claims has a check that looks at a network" in capsys.readouterr().err
 
 
-def findings(network: nn.Module, images: Tensor, *ids: str) -> list[own.Finding]:
-    return list(own.examine(own.prepare(network, images), ledger.select(ids)))
+def findings(network: nn.Module, images: Tensor, *ids: str) -> list[your_network.Finding]:
+    return list(your_network.examine(your_network.prepare(network, images), ledger.select(ids)))
 
 
 def test_a_wrong_formula_is_caught_on_ones_own_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,8 +265,10 @@ def test_a_wrong_formula_is_caught_on_ones_own_network(monkeypatch: pytest.Monke
     assert all(
         f.holds and f.conclusive for f in findings(network, images, *ledger.CLAIMS) if "3.2" in f.claim.id
     )
-    honest = own.local_map
-    monkeypatch.setattr(own, "local_map", lambda *a, **k: honest(*a, **k)._replace(V=-honest(*a, **k).V))
+    honest = your_network.local_map
+    monkeypatch.setattr(
+        your_network, "local_map", lambda *a, **k: honest(*a, **k)._replace(V=-honest(*a, **k).V)
+    )
     assert not any(f.holds for f in findings(network, images, "lemma-3.2-gradient", "lemma-3.2-jacobian"))
 
 
@@ -281,10 +284,10 @@ def test_a_check_that_cannot_tell_is_marked(capsys: pytest.CaptureFixture[str]) 
 
 def test_many_inputs_are_sampled_and_seen_exactly() -> None:
     network = networks.mlp((300, 8, 3), generator=torch.Generator().manual_seed(0))
-    prepared = own.prepare(network, torch.rand(2, 300, generator=torch.Generator().manual_seed(1)))
-    assert len(prepared.coordinates) == own.DENSE < prepared.inputs == 300
+    prepared = your_network.prepare(network, torch.rand(2, 300, generator=torch.Generator().manual_seed(1)))
+    assert len(prepared.coordinates) == your_network.DENSE < prepared.inputs == 300
     (first, _) = prepared.samples(2)
-    whole = draw.local_map(prepared.network, prepared.images[:1])
+    whole = instances.local_map(prepared.network, prepared.images[:1])
     torch.testing.assert_close(first.map.V, whole.V[:, prepared.coordinates, :2])
     torch.testing.assert_close(first.map.z, whole.z[:, :2])
     assert prepared.samples(4) == ()
@@ -296,17 +299,17 @@ def test_images_on_a_kink_or_next_to_one_are_left_out() -> None:
         network[0].weight.copy_(torch.eye(2))
         network[0].bias.fill_(-0.5)
     images = torch.tensor([[0.5, 0.2], [0.5 + 1e-8, 0.2], [0.7, 0.2], [0.9, 0.8]], dtype=torch.float64)
-    prepared = own.prepare(network, images)
+    prepared = your_network.prepare(network, images)
     assert prepared.left_out == 2
     assert torch.equal(prepared.images, images[2:])
     with pytest.raises(InputError, match="each of the 2 images sits on a kink"):
-        own.prepare(network, images[:2])
-    assert own.prepare(network, images[:2], jitter=0.1).left_out == 0
+        your_network.prepare(network, images[:2])
+    assert your_network.prepare(network, images[:2], jitter=0.1).left_out == 0
 
 
 def test_the_readers_network_is_left_as_it_was() -> None:
     network = networks.mlp((6, 9, 3)).train()
-    own.prepare(network, torch.rand(2, 6))
+    your_network.prepare(network, torch.rand(2, 6))
     assert network.training
     assert next(network.parameters()).dtype == torch.float32
 
@@ -329,7 +332,7 @@ def test_data_list_says_what_is_present_absent_or_altered(
     assert lines[0].startswith("present  ")
     assert lines[0].endswith("mnist_5k.csv.gz")
     assert len([line for line in lines if line.startswith("absent   ")]) == 10
-    file = data.MNIST["test labels"]
+    file = datasets.MNIST["test labels"]
     (cache / "mnist").mkdir()
     (cache / file.name).write_bytes(b"not what it should be")
     assert run("data", "list") == 1
@@ -341,7 +344,7 @@ def test_data_list_says_what_is_present_absent_or_altered(
 def test_data_download_reports_and_fails_in_one_line(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(data, "fetch", lambda name, progress: cache)
+    monkeypatch.setattr(datasets, "fetch", lambda name, progress: cache)
     assert run("data", "download", "mnist") == 0
     assert f"Set REGROB_DATA={cache} to make it the default." in capsys.readouterr().out
     monkeypatch.undo()

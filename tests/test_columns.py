@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import columns, networks
-from regrob.local import local_map
-from regrob.penalties import PENALTIES
-from regrob.training import objective
+from regrob import networks
+from regrob.affine.local_map import local_map
+from regrob.theory import columns
+from regrob.theory.penalties import PENALTIES
+from regrob.training.single import objective
 
 
 def pieces(kind: str, classes: int) -> tuple[nn.Module, Tensor, Tensor]:

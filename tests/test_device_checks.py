@@ -8,9 +8,9 @@ import math
 import pytest
 import torch
 
-from regrob import device_checks
-from regrob.device_checks import Check, Difference
-from regrob.graphs import exact_float32
+from regrob.bench import device_checks
+from regrob.bench.device_checks import Check, Difference
+from regrob.ensembles.graphs import exact_float32
 
 CHECKS = device_checks.checks()
 

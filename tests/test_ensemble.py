@@ -7,17 +7,19 @@ import torch
 from small_task import small_task
 from torch import Tensor, nn
 
-from regrob import costs, ensemble_training, networks
-from regrob.block import Step
-from regrob.ensemble import Ensemble
-from regrob.ensemble_training import train_ensemble
+from regrob import networks
+from regrob.affine.local_map import local_map
+from regrob.ensembles import multiplications
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.kernels import convolve, convolve_transposed, max_pool, symmetric_product
+from regrob.ensembles.network_view import AutogradPullback, StackedPullback, pullback
+from regrob.ensembles.step import Step
 from regrob.errors import InputError
-from regrob.gram import ORDER, dominant_eigenvector, gram_penalty
-from regrob.kernels import convolve, convolve_transposed, max_pool, symmetric_product
-from regrob.local import local_map
-from regrob.penalties import PENALTIES
-from regrob.pullback import AutogradPullback, StackedPullback, pullback
-from regrob.training import CaffePolicy, train
+from regrob.theory.gram import ORDER, dominant_eigenvector, gram_penalty
+from regrob.theory.penalties import PENALTIES
+from regrob.training import many
+from regrob.training.many import train_ensemble
+from regrob.training.single import CaffePolicy, train
 
 KINDS = {kind: [0.1 if k == kind else 0.0 for k in ORDER] for kind in ORDER}
 KINDS |= {"none": [0.0] * 4, "all": [0.1, 0.02, 0.1, 0.03], "one row": [0.1, 0.0, 0.1, 0.03]}
@@ -77,7 +79,7 @@ def test_both_ways_through_the_first_layer_equal_double_backward(
     solo = perceptron(5, 0)
     by_double_backward(solo, x[0], y[0], weights[0], steps=3)
     for square in (True, False):
-        monkeypatch.setattr("regrob.costs.square_pays", lambda *_, square=square: square)
+        monkeypatch.setattr("regrob.ensembles.multiplications.square_pays", lambda *_, square=square: square)
         ensemble = Ensemble([perceptron(5, 0)], weights)
         for _ in range(3):
             ensemble.step(x, y, rate)
@@ -86,10 +88,10 @@ def test_both_ways_through_the_first_layer_equal_double_backward(
 
 def test_multiplications_are_counted_and_the_fewer_chosen() -> None:
     """A LeNet-300-100: one row goes to the image, nine do not."""
-    assert not costs.square_pays(784, 300, 64, 1, 1)
-    assert costs.square_pays(784, 300, 64, 9, 1)
-    assert costs.square_pays(784, 300, 64, 10, 10)
-    assert costs.count(costs.plain_step((7, 5, 2), 3)) == 3 * (35 + 10 + 10 + 35 + 10)
+    assert not multiplications.square_pays(784, 300, 64, 1, 1)
+    assert multiplications.square_pays(784, 300, 64, 9, 1)
+    assert multiplications.square_pays(784, 300, 64, 10, 10)
+    assert multiplications.count(multiplications.plain_step((7, 5, 2), 3)) == 3 * (35 + 10 + 10 + 35 + 10)
 
 
 @pytest.mark.parametrize("architecture", BUILDERS)
@@ -156,7 +158,7 @@ def by_double_backward(network: nn.Module, x: Tensor, y: Tensor, weights: Tensor
 
 
 def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regrob.ensemble_training.CHUNK", 7)
+    monkeypatch.setattr("regrob.training.many.CHUNK", 7)
     task = small_task()
     settings = [("input-gradient", 0.1), ("jacobian", 0.02), ("curvature", 0.2), (None, 0.0)]
     weights = torch.zeros(4, 4, dtype=torch.float64)
@@ -176,7 +178,7 @@ def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch
 
 
 def test_resuming_is_bitwise_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regrob.ensemble_training.CHUNK", 4)
+    monkeypatch.setattr("regrob.training.many.CHUNK", 4)
     task = small_task()
 
     def fresh() -> Ensemble:
@@ -203,7 +205,7 @@ def test_a_diverging_member_is_marked_and_frozen_and_leaves_the_others_alone(
     size: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = small_task()
-    monkeypatch.setattr(ensemble_training, "CHUNK", 5)
+    monkeypatch.setattr(many, "CHUNK", 5)
 
     def run(weight: float, iterations: int = 60) -> tuple[Ensemble, Tensor]:
         weights = torch.tensor([[0.0, 0.1, 0.0, 0.0], [0.0, weight, 0.0, 0.0]])
@@ -237,7 +239,7 @@ def test_damage_by_the_last_step_of_a_chunk_is_seen_and_undone(monkeypatch: pyte
         return seen
 
     monkeypatch.setattr(ensemble, "step", step)
-    monkeypatch.setattr(ensemble_training, "CHUNK", 5)
+    monkeypatch.setattr(many, "CHUNK", 5)
     run = train_ensemble(ensemble, small_task(), [0, 1], iterations=20)
     assert next(run).diverged_at.tolist() == [-1, -1]
     kept = weight[1].clone()

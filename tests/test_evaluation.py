@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from regrob import attacks, checkpoint, networks, protocol, results, solo, sweep
-from regrob.ensemble import Ensemble
-from regrob.evaluation import ROWS, Alone, AttackSettings, evaluate
+from regrob import attacks, networks
+from regrob.analysis import tables
+from regrob.attacks.evaluate import ROWS, Alone, AttackSettings, evaluate
+from regrob.ensembles.ensemble import Ensemble
+from regrob.experiments import checkpoint, grid, solo, sweep
 
 ATTACKS = ("fgsm", "pgd", "deepfool", "carlini-wagner")
 SETTINGS = AttackSettings(carlini_wagner={"binary_search_steps": 1, "max_iterations": 5}, at_once=3)
@@ -104,14 +106,14 @@ def tiny():
 @pytest.mark.parametrize("figure", ["tiny", "lone"])
 def test_shards_that_were_begun_before_the_share_was_kept_still_finish(tmp_path: Path, figure: str) -> None:
     killable_sweep.whole(tmp_path, figure)
-    table, sidecar = results.read(tmp_path, figure)
+    table, sidecar = tables.read(tmp_path, figure)
     assert set(table[table["metric"] == "saturated"]["attack"]) == set(ATTACKS)
     for path in tmp_path.rglob("rows-*.json"):
         forget(path)
     for path in tmp_path.rglob("rows.json"):
         path.unlink()
     killable_sweep.whole(tmp_path, figure)
-    again, facts = results.read(tmp_path, figure)
+    again, facts = tables.read(tmp_path, figure)
     pd.testing.assert_frame_equal(again, without_flags(table), check_exact=True)
     assert facts["diverged"] == sidecar["diverged"] == {}
 
@@ -120,13 +122,13 @@ def test_shards_that_were_begun_before_the_share_was_kept_still_finish(tmp_path:
 def test_a_share_that_one_member_lacks_does_not_make_it_a_diverged_one(tmp_path: Path) -> None:
     """One attack on one network of a shard was done before, the rest is done now."""
     killable_sweep.whole(tmp_path, "lone")
-    table, _ = results.read(tmp_path, "lone")
-    shard = next(s for s in protocol.shards("lone", "quick") if s.penalty == "curvature")
+    table, _ = tables.read(tmp_path, "lone")
+    shard = next(s for s in grid.shards("lone", "quick") if s.penalty == "curvature")
     folder = sweep.folder_of(tmp_path, shard)
     forget(solo.member_folder(folder, 0) / "rows-pgd.json")
     (folder / "rows.json").unlink()
     killable_sweep.whole(tmp_path, "lone")
-    again, _ = results.read(tmp_path, "lone")
+    again, _ = tables.read(tmp_path, "lone")
     gone = (table["penalty"] == "curvature") & (table["attack"] == "pgd") & (table["metric"] == "saturated")
     assert gone.sum() == 2
     assert again[again["metric"] == "saturated"]["value"].notna().all()

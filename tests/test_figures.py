@@ -14,8 +14,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob import figures, penalties
 from regrob.errors import InputError
+from regrob.figures import theme
+from regrob.theory import penalties
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def test_importing_the_module_does_not_load_matplotlib():
 
 def test_style_is_undone():
     before = mpl.rcParams.copy()
-    with figures.style():
+    with theme.style():
         assert mpl.rcParams["svg.hashsalt"] == "regrob"
         assert mpl.rcParams["figure.facecolor"] == "white"
     assert mpl.rcParams == before
@@ -40,22 +41,22 @@ def test_style_is_undone():
 def test_style_keeps_a_notebook_interactive():
     # The inline backend turns this on at the first figure; were it undone, no later one would show.
     with mpl.rc_context():
-        with figures.style():
+        with theme.style():
             mpl.interactive(True)
         assert mpl.is_interactive()
 
 
 def test_every_penalty_has_its_own_colour_dashes_and_marker():
-    assert set(figures.PENALTY_STYLE) == {"none", *penalties.PENALTIES}
+    assert set(theme.PENALTY_STYLE) == {"none", *penalties.PENALTIES}
     for part in ("label", "colour", "linestyle", "marker"):
-        values = [getattr(look, part) for look in figures.PENALTY_STYLE.values()]
+        values = [getattr(look, part) for look in theme.PENALTY_STYLE.values()]
         assert len(set(values)) == len(values), part
 
 
 @pytest.mark.parametrize("nu", [0.5, 1.0, 2**0.5])
 def test_figure_1_right_panel_is_the_closed_form(nu):
-    with figures.style():
-        right = figures.figure_1(nu).axes[1]
+    with theme.style():
+        right = theme.figure_1(nu).axes[1]
     bold = [line for line in right.lines if line.get_label() == f"ν = {nu:.3g}"]
     p, radius = (torch.as_tensor(values) for values in bold[0].get_data())
     assert radius[0] == 0
@@ -67,8 +68,8 @@ def test_figure_1_right_panel_is_the_closed_form(nu):
 
 
 def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
-    with figures.style():
-        left = figures.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
+    with theme.style():
+        left = theme.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
     dots = [line for line in left.lines if line.get_marker() == "o"]
     assert len(dots) == 2
     for p, dot in zip((0.6, 0.9), dots, strict=True):
@@ -84,14 +85,14 @@ def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
 )
 def test_figure_1_refuses_what_has_no_radius(bad):
     with pytest.raises(InputError):
-        figures.figure_1(**bad)
+        theme.figure_1(**bad)
 
 
 def test_the_same_figure_is_the_same_svg():
     def drawn() -> bytes:
         out = io.BytesIO()
-        with figures.style():
-            figures.figure_1().savefig(out, format="svg", metadata={"Date": None})
+        with theme.style():
+            theme.figure_1().savefig(out, format="svg", metadata={"Date": None})
         return out.getvalue()
 
     assert drawn() == drawn()
@@ -100,7 +101,7 @@ def test_the_same_figure_is_the_same_svg():
 def test_digits_takes_both_shapes_and_titles():
     images = torch.rand(3, 1, 28, 28)
     for given in (images, images[:, 0]):
-        figure = figures.digits(given, ["a", "b", "c"])
+        figure = theme.digits(given, ["a", "b", "c"])
         shown = [torch.as_tensor(axes.images[0].get_array().data) for axes in figure.axes]
         assert torch.equal(torch.stack(shown), images[:, 0])
         assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c"]
@@ -108,6 +109,6 @@ def test_digits_takes_both_shapes_and_titles():
 
 def test_digits_names_what_is_wrong():
     with pytest.raises(InputError, match="shape"):
-        figures.digits(torch.rand(2, 3, 28, 28))
+        theme.digits(torch.rand(2, 3, 28, 28))
     with pytest.raises(InputError, match="titles"):
-        figures.digits(torch.rand(2, 28, 28), ["one"])
+        theme.digits(torch.rand(2, 28, 28), ["one"])

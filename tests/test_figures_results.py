@@ -13,10 +13,12 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob import figures, figures_results, penalties, pictures, results, results_in_words
-from regrob.comparisons import Finish
+from regrob.analysis import tables, words
+from regrob.analysis.comparisons import Finish
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
-from regrob.statistics import Interval, mean_interval, paired_difference
+from regrob.figures import draw_all, results, theme
+from regrob.theory import penalties
 
 GRID = (0.01, 0.1, 1.6)
 SEEDS = 4
@@ -48,7 +50,7 @@ def table():
                     value = random.uniform(0.2, 0.6) + n * (metric == "distance")
                     value = math.nan if gone else value
                     rows.append(("f", "d", network, penalty, weight, seed, attack, metric, value))
-    return pd.DataFrame(rows, columns=list(results.COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.COLUMNS))
 
 
 def panels(figure):
@@ -83,12 +85,12 @@ PLACES = {
 
 
 def test_every_point_is_the_mean_of_its_seeds(table):
-    found = panels(figures_results.figure_4(table))
+    found = panels(results.figure_4(table))
     for (number, title), axes in found.items():
         network = ("lenet-300-100", "lenet-5")[number]
         attack, metric, factor = PLACES[title]
         for penalty in ("jacobian", "curvature"):
-            x, y = line_of(axes, figures_results.LOOKS[penalty].label)
+            x, y = line_of(axes, results.LOOKS[penalty].label)
             assert tuple(x) == GRID
             seeds = [cell(table, network, penalty, w, attack, metric) for w in GRID]
             expected = [factor * np.nanmean(one) for one in seeds if not np.isnan(one).all()]
@@ -100,7 +102,7 @@ def test_every_point_is_the_mean_of_its_seeds(table):
 
 
 def test_bands_are_the_intervals(table):
-    axes = panels(figures_results.figure_4(table))[0, "PGD"]
+    axes = panels(results.figure_4(table))[0, "PGD"]
     values = cell(table, "lenet-300-100", "curvature", 0.1, "pgd", "accuracy") * 100
     one = mean_interval(values)
     corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
@@ -110,7 +112,7 @@ def test_bands_are_the_intervals(table):
 
 
 def test_axes_are_shared_within_an_attack_and_between_networks(table):
-    found = panels(figures_results.figure_5(table))
+    found = panels(results.figure_5(table))
     for names in (("FGSM", "PGD"), ("DeepFool", "Carlini–Wagner"), ("no attack",)):
         limits = {found[number, name].get_ylim() for number in (0, 1) for name in names}
         assert len(limits) == 1, names
@@ -125,16 +127,16 @@ def test_axes_are_shared_within_an_attack_and_between_networks(table):
 
 
 def test_a_diverged_setting_is_a_cross_and_no_number(table):
-    found = panels(figures_results.figure_4(table))
+    found = panels(results.figure_4(table))
     for number in (0, 1):
         x, _ = line_of(found[number, "PGD"], "_diverged")
         assert list(x) == [1.6]
     _, y = line_of(found[1, "PGD"], "Jacobian")
     assert np.isnan(y[-1])
-    legend = next(axes for axes in figures_results.figure_4(table).subfigs[0].axes if not axes.axison)
+    legend = next(axes for axes in results.figure_4(table).subfigs[0].axes if not axes.axison)
     assert "a seed diverged" in [text.get_text() for text in legend.get_legend().get_texts()]
     whole = table[(table["penalty"] != "jacobian")]
-    axes = panels(figures_results.figure_4(whole))[0, "PGD"]
+    axes = panels(results.figure_4(whole))[0, "PGD"]
     assert "_diverged" not in [line.get_label() for line in axes.lines]
 
 
@@ -142,30 +144,30 @@ def test_figure_2_draws_two_penalties_and_one_network_may_be_chosen(table):
     both = table.copy()
     twin = table[table["penalty"] == "jacobian"].assign(penalty="cross-lipschitz")
     both = pd.concat([both, twin])
-    figure = figures_results.figure_2(both, ["lenet-5"])
+    figure = results.figure_2(both, ["lenet-5"])
     assert len(figure.subfigs) == 1
     assert figure.subfigs[0].get_suptitle() == "LeNet-5, 4 seeds"
     labels = {line.get_label() for line in figure.subfigs[0].axes[0].lines}
     assert {"Jacobian", "cross-Lipschitz"} <= labels
     assert "curvature" not in labels
     with pytest.raises(InputError, match="no penalty 'cross-lipschitz'"):
-        figures_results.figure_2(table)
+        results.figure_2(table)
     with pytest.raises(InputError, match="no network 'vgg'"):
-        figures_results.figure_6(table, ["vgg"])
+        results.figure_6(table, ["vgg"])
 
 
 def test_the_figure_fits_a_phone(table):
     # 390 CSS pixels for 6.4 inches: 12-point letters are ten pixels high.
-    figure = figures_results.figure_7(table)
+    figure = results.figure_7(table)
     width = figure.get_size_inches()[0]
     sizes = [text.get_fontsize() for block in figure.subfigs for text in block.findobj(mpl.text.Text)
              if text.get_text()]  # fmt: skip
-    with figures.style():
+    with theme.style():
         assert min(sizes) / 72 * 390 / width >= 8
 
 
 def test_the_difference_is_paired(table):
-    figure = figures_results.difference_figure(table, "jacobian", "curvature", "lenet-300-100")
+    figure = results.difference_figure(table, "jacobian", "curvature", "lenet-300-100")
     first = next(axes for axes in figure.axes if axes.get_title() == "PGD")
     points = next(line for line in first.lines if line.get_marker() == "s")
     pair = [cell(table, "lenet-300-100", p, 0.01, "pgd", "accuracy") for p in ("jacobian", "curvature")]
@@ -176,10 +178,8 @@ def test_the_difference_is_paired(table):
 
 
 def test_exchange_leaves_out_what_diverged(table):
-    measures = (figures_results.PGD, figures_results.DEEPFOOL)
-    figure = figures_results.exchange(
-        table, "lenet-300-100", figures_results.CONFIDENCE, measures, ["jacobian"]
-    )
+    measures = (results.PGD, results.DEEPFOOL)
+    figure = results.exchange(table, "lenet-300-100", results.CONFIDENCE, measures, ["jacobian"])
     x, y = line_of(figure.axes[0], "Jacobian")
     assert len(x) == 3  # none, and two of three weights
     assert x[0] == pytest.approx(cell(table, "lenet-300-100", "none", 0.0, "none", "probability").mean())
@@ -189,7 +189,7 @@ def test_exchange_leaves_out_what_diverged(table):
 
 
 def test_the_description_is_computed(table):
-    text = results_in_words.describe(table)
+    text = words.describe(table)
     best = max(
         (cell(table, "lenet-5", p, w, "pgd", "accuracy").mean() * 100, p, w)
         for p in ("jacobian", "curvature") for w in GRID
@@ -198,13 +198,13 @@ def test_the_description_is_computed(table):
     part = text.split("LeNet-5")[1]
     block = part.split("  PGD, %")[1].split("highest ")[1]
     assert block.startswith(f"{best[0]:.1f} [")
-    assert block.splitlines()[1] == f"      {figures_results.LOOKS[best[1]].label}, λ = {best[2]:g}"
+    assert block.splitlines()[1] == f"      {results.LOOKS[best[1]].label}, λ = {best[2]:g}"
     assert "  Jacobian, λ = 1.6\n    1 of its seeds diverged" in text.split("LeNet-5")[0]
     assert "  Jacobian, λ = 1.6\n    4 of its seeds diverged" in part
 
 
 def test_every_penalty_and_reference_has_a_look_of_its_own():
-    looks = figures_results.LOOKS
+    looks = results.LOOKS
     assert set(looks) == {"none", "reference", "adversarial-training", *penalties.PENALTIES}
     for part in ("label", "colour", "linestyle", "marker"):
         values = [str(getattr(look, part)) for look in looks.values()]
@@ -232,7 +232,7 @@ def test_the_scoreboard_shows_each_verdict_in_its_place():
     ]
     found = pd.DataFrame(rows, columns=names)
     found.loc[3, "verdict"] = "lower"
-    lines = results_in_words.scoreboard(found, "curvature").splitlines()
+    lines = words.scoreboard(found, "curvature").splitlines()
     assert lines[3].split() == ["λ", "PGD", "DeepFool"]
     assert lines[4].split() == ["0.1", "+", "+"]
     assert lines[5].split() == ["1.6", "·", "−"]
@@ -248,7 +248,7 @@ def test_finishes_are_told_in_the_measures_unit():
         Finish(0.005, pgd, "jacobian", score, weights, lead),
         Finish(math.inf, ("deepfool", "distance"), "curvature", score, weights, none),
     ]
-    lines = results_in_words.finishes(found).splitlines()
+    lines = words.finishes(found).splitlines()
     assert lines == [
         "PGD, accuracy, %, for 0.5 points of accuracy",
         "  curvature        90.00 [80.00, 100.00]",
@@ -263,15 +263,15 @@ def test_finishes_are_told_in_the_measures_unit():
 
 
 def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys):
-    results.write(tmp_path, "fig4", table.to_dict("records"), {"preset": "quick"})
-    (path,) = pictures.draw_all(tmp_path)
+    tables.write(tmp_path, "fig4", table.to_dict("records"), {"preset": "quick"})
+    (path,) = draw_all.draw_all(tmp_path)
     assert path == tmp_path / "fig4.svg"
     drawn = path.read_text(encoding="utf-8")
     assert drawn.lstrip().startswith("<?xml") and len(drawn) > 20_000
-    assert results_in_words.describe(table) in capsys.readouterr().out
+    assert words.describe(table) in capsys.readouterr().out
     assert not plt.get_fignums()
 
 
 def test_a_folder_without_results_says_so(tmp_path):
     with pytest.raises(DataError, match="fig4"):
-        pictures.draw_all(tmp_path)
+        draw_all.draw_all(tmp_path)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from regrob import gpu
+from regrob.bench import gpu
 
 ROOT = Path(__file__).resolve().parent.parent
 BESIDE_TORCH = (
@@ -84,7 +84,7 @@ def test_the_bare_python_hides_what_is_optional(bare: Path) -> None:
 
 def test_nothing_optional_is_needed(bare: Path, tmp_path: Path) -> None:
     """Checks, rows and the parcel; the sweep itself only lacks its images here, and says so."""
-    words = ["-m", "regrob.gpu", "--out", str(tmp_path), "--device", "cpu", "--minutes", "4"]
+    words = ["-m", "regrob.bench.gpu", "--out", str(tmp_path), "--device", "cpu", "--minutes", "4"]
     wanted = ["step lenet-300-100 K=2", "divergence", "kill", "deepfool lenet-300-100 K=2"]
     ran = python(bare, *words, "--checks", *wanted, XDG_CACHE_HOME=str(tmp_path / "cache"))
     report = json.loads((tmp_path / "report.json").read_text())
@@ -199,7 +199,9 @@ def test_whatever_ends_it_what_is_written_is_whole(tmp_path: Path, how: signal.S
         "--checks",
         "step lenet-300-100 K=2",
     ]
-    running = subprocess.Popen([sys.executable, "-m", "regrob.gpu", *words], cwd=ROOT, stdout=subprocess.PIPE)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "regrob.bench.gpu", *words], cwd=ROOT, stdout=subprocess.PIPE
+    )
     report = tmp_path / "report.json"
     until = time.monotonic() + 100
     while time.monotonic() < until:

@@ -16,15 +16,17 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from regrob import attacks, ensemble_training, graphs
-from regrob.adversary import Adversary
-from regrob.device_checks import ATTACKS, STACKABLE, Veiled, clouds, networks
-from regrob.ensemble import Ensemble
-from regrob.ensemble_training import train_ensemble
-from regrob.evaluation import Alone, AttackSettings, evaluate
-from regrob.gram import ORDER
-from regrob.pullback import StackedPullback
-from regrob.stacked import WeightedLayer
+from regrob import attacks
+from regrob.attacks.evaluate import Alone, AttackSettings, evaluate
+from regrob.bench.device_checks import ATTACKS, STACKABLE, Veiled, clouds, networks
+from regrob.ensembles import graphs
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.layers import WeightedLayer
+from regrob.ensembles.network_view import StackedPullback
+from regrob.theory.gram import ORDER
+from regrob.training import many
+from regrob.training.adversarial import Adversary
+from regrob.training.many import train_ensemble
 
 ELSEWHERE = "lazy"
 """A device type that has no kernels: only its shapes are followed. Code that asks takes it for no CPU."""
@@ -58,12 +60,12 @@ def step_elsewhere(ensemble: Ensemble, adversary: Adversary | None) -> Callable[
     ensemble = elsewhere(ensemble)
     images = torch.empty(100, 1, 28, 28, device=ELSEWHERE)
     labels = torch.empty(100, dtype=torch.int64, device=ELSEWHERE)
-    buffers = ensemble_training._Buffers.empty(ensemble, 3, 64)
+    buffers = many._Buffers.empty(ensemble, 3, 64)
     if adversary is not None:
         buffers.starts = images.new_zeros(3, 64, 1, 28, 28)
     members = torch.zeros(3, dtype=torch.int64, device=ELSEWHERE)
     ensemble.block_size(images.new_zeros(3, 64, 1, 28, 28))  # as the warm-up does
-    return ensemble_training._one_step(ensemble, images, labels, members, buffers, adversary)
+    return many._one_step(ensemble, images, labels, members, buffers, adversary)
 
 
 @pytest.mark.parametrize("adversary", [None, Adversary(0.1, steps=2)], ids=["plain", "adversarial"])

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
-from regrob import live, protocol, results, sweep
+from regrob.analysis import tables
 from regrob.errors import InputError
+from regrob.experiments import grid, in_memory, sweep
 
 FAST = {"binary_search_steps": 1, "max_iterations": 20, "learning_rate": 0.05}
 
@@ -20,9 +21,9 @@ FAST = {"binary_search_steps": 1, "max_iterations": 20, "learning_rate": 0.05}
 def tiny():
     """The tiny protocol of the sweep's tests."""
     with killable_sweep.shrunk():
-        quick = protocol.BUDGETS["quick", "tiny", "lone"]
+        quick = grid.BUDGETS["quick", "tiny", "lone"]
         plain = replace(quick, policy="caffe", batch=64, searched_images=0)
-        protocol.BUDGETS["quick", "tiny", "lone"] = plain
+        grid.BUDGETS["quick", "tiny", "lone"] = plain
         yield
 
 
@@ -31,22 +32,22 @@ def run(settings, network="tiny", **changes):
         "seeds": 2, "reference": 40, "fine_tuning": 40, "images": 8, "distance_images": 4,
         "carlini_wagner": FAST,
     }  # fmt: skip
-    return live.experiment("tiny", network, settings, **{**given, **changes})
+    return in_memory.experiment("tiny", network, settings, **{**given, **changes})
 
 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize(("network", "fine_tuning"), [("tiny", 40), ("lone", 30)])
 def test_live_equals_the_sweep(tmp_path, network, fine_tuning):
-    grid = protocol.FIGURES[network]
-    adversaries = grid.adversaries[2:3]  # what the quick preset takes
-    settings = [(name, 0.1) for name in grid.penalties]
+    figure = grid.FIGURES[network]
+    adversaries = figure.adversaries[2:3]  # what the quick preset takes
+    settings = [(name, 0.1) for name in figure.penalties]
     settings += [("adversarial-training", epsilon) for epsilon in adversaries]
     sweep.sweep(network, tmp_path, progress=False)
-    stored, _ = results.read(tmp_path, network)
+    stored, _ = tables.read(tmp_path, network)
     found = run(settings, network, fine_tuning=fine_tuning)
     assert found["value"].nunique() > len(settings)
-    assert list(found.columns) == list(results.COLUMNS)
-    keys = list(results.COLUMNS[1:-1])
+    assert list(found.columns) == list(tables.COLUMNS)
+    keys = list(tables.COLUMNS[1:-1])
     pd.testing.assert_frame_equal(
         found[[*keys, "value"]].sort_values(keys, ignore_index=True),
         stored[[*keys, "value"]].sort_values(keys, ignore_index=True),
@@ -57,17 +58,17 @@ def test_live_equals_the_sweep(tmp_path, network, fine_tuning):
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("network", ["tiny", "lone"])
 def test_references_are_left_alone_and_copies_differ(network):
-    start = live.references("tiny", network, seeds=2, iterations=20)
+    start = in_memory.references("tiny", network, seeds=2, iterations=20)
     before = [value.clone() for one in start.references for value in one.state_dict().values()]
     settings = (("none", 0.0), ("jacobian", 0.1), ("jacobian", 1.0))
-    tuned = live.fine_tuned(start, settings, iterations=20)
+    tuned = in_memory.fine_tuned(start, settings, iterations=20)
     after = [value for one in start.references for value in one.state_dict().values()]
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     groups = [(group.settings, group.seeds, group.ensemble.members) for group in tuned.tuned]
     stacked = [(settings[:1], (0, 1), 2), (settings[1:], (0, 1), 4)]
     alone = [((setting,), (seed,), 1) for setting in settings for seed in (0, 1)]
     assert groups == {"tiny": stacked, "lone": alone}[network]
-    table = live.attacked(tuned, images=8, attacks=())
+    table = in_memory.attacked(tuned, images=8, attacks=())
     slopes = table[table["metric"] == "jacobian"].groupby(["penalty", "lambda"])["value"].mean()
     assert slopes["jacobian", 1.0] < slopes["jacobian", 0.1] < slopes["none", 0.0]
 
@@ -102,9 +103,9 @@ def test_other_mistakes_are_named():
     with pytest.raises(InputError, match="no attack is called 'cw'"):
         run([("curvature", 0.1)], attacks=("cw",))
     with pytest.raises(InputError, match="no network is called"):
-        live.references("tiny", "resnet", seeds=1, iterations=1)
+        in_memory.references("tiny", "resnet", seeds=1, iterations=1)
     with pytest.raises(InputError, match="at least one seed"):
         run([("curvature", 0.1)], seeds=0)
-    start = live.references("tiny", "tiny", seeds=1, iterations=1)
+    start = in_memory.references("tiny", "tiny", seeds=1, iterations=1)
     with pytest.raises(InputError, match="setting"):
-        live.fine_tuned(start, [], iterations=1)
+        in_memory.fine_tuned(start, [], iterations=1)

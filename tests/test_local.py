@@ -9,8 +9,9 @@ from cases import NAMES, case
 from torch import Tensor, nn
 
 from regrob import networks
+from regrob.affine.local_map import kinks, local_map, masked_product
+from regrob.checks import check_labels
 from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
-from regrob.local import check_labels, kinks, local_map, masked_product
 
 
 def relative_error(found: Tensor, exact: Tensor) -> float:

@@ -4,11 +4,12 @@ import pytest
 import sympy as sp
 import torch
 
-from regrob import bounds, properties, radii
-from regrob.claims import eq_16, lemma_4_1, many, prop_4_1
-from regrob.claims.draw import Draw
+from regrob.claims import many
+from regrob.claims.instances import Draw
+from regrob.claims.statements import eq_16, lemma_4_1, prop_4_1
 from regrob.errors import ProofError
 from regrob.symbols import sum_over
+from regrob.theory import bounds, derivatives, taylor_radius
 
 
 def fan(case, radius, angles=20000):
@@ -51,7 +52,7 @@ def test_readings_of_nu_squared(classes):
         (V[..., i] - V[..., j]).square().sum(dim=-1) for i in range(classes) for j in range(classes)
     )
     torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), ordered / classes**2)
-    torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), properties.cross_lipschitz_squared(V))
+    torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), derivatives.cross_lipschitz_squared(V))
     torch.testing.assert_close(prop_4_1.nu_squared(V, "unordered"), ordered / (2 * classes**2))
     torch.testing.assert_close(prop_4_1.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
 
@@ -64,7 +65,9 @@ def test_equation_16_fails_for_unordered_pairs(classes):
 def test_the_ordered_counterexample_is_the_exact_radius():
     found = eq_16.counterexample_ordered()
     V, z = torch.tensor([[0.5, -0.5]]).double(), torch.tensor([9.0, 1.0]).double().log()
-    assert float(found.left) == pytest.approx(float(radii.radius_l2(V, z, torch.tensor(0))), rel=1e-12)
+    assert float(found.left) == pytest.approx(
+        float(taylor_radius.radius_l2(V, z, torch.tensor(0))), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("matrix", ["outer", "scalar"])

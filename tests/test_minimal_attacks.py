@@ -10,15 +10,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import data, networks
+from regrob import networks
+from regrob.affine.local_map import local_map
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool
 from regrob.attacks.boundary_projection import project
-from regrob.ensemble import Ensemble
+from regrob.data import datasets
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
-from regrob.local import local_map
-from regrob.pullback import StackedPullback
-from regrob.radii import margin_l2
-from regrob.training import train
+from regrob.theory.taylor_radius import margin_l2
+from regrob.training.single import train
 
 Attack = Callable[..., AttackResult]
 
@@ -59,7 +60,7 @@ def predicted(network: nn.Module, images: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def digits() -> tuple[nn.Module, Tensor, Tensor]:
     """A trained network and digits that it gets right."""
-    task = data.ten_classes("embedded")
+    task = datasets.ten_classes("embedded")
     network = networks.lenet_300_100(10, generator=torch.Generator().manual_seed(0))
     train(network, task, iterations=400)
     x, y = task.test_images[::10], task.test_labels[::10]

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import networks, tasks
-from regrob.local import local_map, require_piecewise_linear
-from regrob.training import CaffePolicy, Descent, accuracy
+from regrob import networks
+from regrob.affine.local_map import local_map, require_piecewise_linear
+from regrob.data import tasks
+from regrob.training.single import CaffePolicy, Descent, accuracy
 
 DEEP = sorted(networks.SOLO)
 

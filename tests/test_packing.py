@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import networks, pullback
+from regrob import networks
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool, pgd
-from regrob.ensemble import Ensemble
-from regrob.nearest import Boundary
-from regrob.pullback import AutogradPullback, Pullback, StackedPullback
+from regrob.ensembles import network_view
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.network_view import AutogradPullback, Pullback, StackedPullback
+from regrob.theory.nearest import Boundary
 
 Attack = Callable[..., AttackResult]
 ALWAYS, NEVER = 0.0, 2.0  # as values of WORTHWHILE
@@ -67,7 +68,7 @@ def test_what_is_kept_answers_as_before() -> None:
         kept, narrower = packed
         assert set(going.nonzero().squeeze(1).tolist()) <= set(kept.tolist())
         assert len(set(kept.tolist())) == len(kept) < 0.8 * len(x)
-        assert len(kept) <= int(going.sum()) / pullback.ALIKE
+        assert len(kept) <= int(going.sum()) / network_view.ALIKE
         for before, after in zip(answers(way_in, x, y), answers(narrower, x[kept], y[kept]), strict=True):
             torch.testing.assert_close(after, before[kept], atol=1e-12, rtol=0)
         wrong = answers(narrower, x[kept.flip(0)], y[kept.flip(0)])[0]  # another member's weights
@@ -93,7 +94,7 @@ def test_nearest_boundary_equals_the_local_maps(count: int) -> None:
         distance = distance.scatter(1, y[:, None], torch.inf)
         least, rival = distance.min(dim=1)
         normal = nn.functional.normalize(toward.take_along_dim(rival[:, None, None], dim=2).squeeze(2), dim=1)
-        for way_in in (oracle, pullback.pullback(network)):
+        for way_in in (oracle, network_view.pullback(network)):
             found: Boundary = way_in.nearest(x, y)
             torch.testing.assert_close(found.distance, least, atol=1e-12, rtol=1e-11)
             torch.testing.assert_close(found.normal.flatten(1), normal, atol=1e-11, rtol=0)
@@ -126,8 +127,8 @@ def test_attacks_do_not_feel_the_packing(name: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Ensemble, "logits", counted)
     found, work = {}, {}
-    for worthwhile in (ALWAYS, pullback.WORTHWHILE, NEVER):
-        monkeypatch.setattr(pullback, "WORTHWHILE", worthwhile)
+    for worthwhile in (ALWAYS, network_view.WORTHWHILE, NEVER):
+        monkeypatch.setattr(network_view, "WORTHWHILE", worthwhile)
         sizes.clear()
         found[worthwhile] = attack(stacked(), x, y, **settings)
         work[worthwhile] = sum(sizes)

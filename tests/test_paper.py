@@ -10,15 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrob import data, hypotheses, paper, results
+from regrob.analysis import paper_numbers, tables
+from regrob.analysis.intervals import Interval
+from regrob.analysis.paper_numbers import STATED, Stated, readings, verdict
 from regrob.attacks import fgsm
-from regrob.ensemble import Ensemble
+from regrob.data import datasets
+from regrob.ensembles.ensemble import Ensemble
 from regrob.errors import DataError, InputError
-from regrob.gram import ORDER
+from regrob.experiments import reproduction
+from regrob.experiments.grid import FIGURES
 from regrob.networks import mlp
-from regrob.paper import STATED, Stated, readings, verdict
-from regrob.protocol import FIGURES
-from regrob.statistics import Interval
+from regrob.theory.gram import ORDER
 
 THEIRS = Stated("here", "accuracy", "mnist-1-7", "lenet-5", "none", "accuracy", 50.0, 1.0)
 
@@ -73,10 +75,10 @@ def small(seeds: int = 2) -> Ensemble:
 
 
 def test_accuracy_under_attack_is_each_members_own() -> None:
-    task = data.one_versus_seven("embedded")
+    task = datasets.one_versus_seven("embedded")
     x, y = task.test_images[:40], task.test_labels[:40]
     ensemble = small()
-    found = hypotheses.under_attack(ensemble, lambda f, a, b: fgsm(f, a, b, epsilon=0.02), x, y)
+    found = reproduction.under_attack(ensemble, lambda f, a, b: fgsm(f, a, b, epsilon=0.02), x, y)
     for member, accuracy in enumerate(found):
         alone = ensemble.member(member, mlp((784, 8, 2)))
         assert accuracy == pytest.approx(1 - fgsm(alone, x, y, epsilon=0.02).success_rate)
@@ -84,13 +86,13 @@ def test_accuracy_under_attack_is_each_members_own() -> None:
 
 
 def test_without_biases_nu_gamma_is_the_margin() -> None:
-    task = data.one_versus_seven("embedded")
+    task = datasets.one_versus_seven("embedded")
     x, y = task.train_images[:50], task.train_labels[:50]
     built = [mlp((784, 8, 2), bias=False, generator=torch.Generator().manual_seed(0))]
     ensemble = Ensemble(built, torch.zeros(1, len(ORDER)))
     z = built[0](x).detach().double()
     margin = (z[:, 0] - z[:, 1]).abs()
-    found = hypotheses.confidence(ensemble, x, y)
+    found = reproduction.confidence(ensemble, x, y)
     assert found["νγ, mean"][0] == pytest.approx(float(margin.mean()), rel=1e-5)
     assert found["νγ, largest"][0] == pytest.approx(float(margin.max()), rel=1e-5)
     assert found["νγ below 1.28"][0] == pytest.approx(float((margin <= 1.2784645).double().mean()))
@@ -100,17 +102,17 @@ def test_without_biases_nu_gamma_is_the_margin() -> None:
 
 def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REGROB_DATA", raising=False)
-    monkeypatch.setattr(hypotheses, "ATTACKED", 20)
+    monkeypatch.setattr(reproduction, "ATTACKED", 20)
     runs = {
-        "training": hypotheses.training(seeds=1, milestones=(0, 250)),
-        "undecayed": hypotheses.undecayed(seeds=1, milestones=(0, 250)),
-        "protocol": hypotheses.protocol(seeds=1, iterations=3),
-        "convolutions": hypotheses.convolutions(seeds=1, iterations=2),
-        "curvature": hypotheses.curvature(seeds=1, reference=20, iterations=3),
-        "large": hypotheses.large(weights=(1.6, 1e9), reference=3, iterations=6),
-        "large-lenet-5": hypotheses.large_lenet_5(weights=(1e9,), reference=1, iterations=4),
+        "training": reproduction.training(seeds=1, milestones=(0, 250)),
+        "undecayed": reproduction.undecayed(seeds=1, milestones=(0, 250)),
+        "protocol": reproduction.protocol(seeds=1, iterations=3),
+        "convolutions": reproduction.convolutions(seeds=1, iterations=2),
+        "curvature": reproduction.curvature(seeds=1, reference=20, iterations=3),
+        "large": reproduction.large(weights=(1.6, 1e9), reference=3, iterations=6),
+        "large-lenet-5": reproduction.large_lenet_5(weights=(1e9,), reference=1, iterations=4),
     }
-    assert set(runs) == set(hypotheses.TESTS)
+    assert set(runs) == set(reproduction.TESTS)
     found = {name: list(rows) for name, rows in runs.items()}
     for rows in found.values():
         assert all(len(row) == 7 for row in rows)
@@ -130,10 +132,10 @@ def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
     row = ("mnist-1-7", "lenet-5", "as trained", 0, 0, "accuracy", 0.5)
-    paper.store(tmp_path, "one", [row], 1.0)
-    paper.store(tmp_path, "two", [row], 2.0)
-    paper.store(tmp_path, "one", [(*row[:6], 0.75)], 3.0)
-    table, facts = paper.read(tmp_path)
+    paper_numbers.store(tmp_path, "one", [row], 1.0)
+    paper_numbers.store(tmp_path, "two", [row], 2.0)
+    paper_numbers.store(tmp_path, "one", [(*row[:6], 0.75)], 3.0)
+    table, facts = paper_numbers.read(tmp_path)
     assert table.set_index("test")["value"].to_dict() == {"one": 0.75, "two": 0.5}
     assert facts["one"]["seconds"] == 3.0
     assert facts["two"]["made_by"]["torch"]
@@ -141,18 +143,18 @@ def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
 
 def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
     binary, ten = ("mnist-1-7", "lenet-300-100", "pgd"), ("mnist-10", "lenet-5", "none")
-    assert set(paper.ours(tmp_path)) == {stated.key for stated in STATED}
-    assert not any(paper.ours(tmp_path).values())
-    row = dict.fromkeys(results.COLUMNS, "")
+    assert set(paper_numbers.ours(tmp_path)) == {stated.key for stated in STATED}
+    assert not any(paper_numbers.ours(tmp_path).values())
+    row = dict.fromkeys(tables.COLUMNS, "")
     row |= {"dataset": "mnist-10", "network": "lenet-5", "penalty": "reference", "lambda": 0.0}
     row |= {"figure": "references-10", "attack": "none", "metric": "accuracy"}
     rows = [row | {"seed": seed, "value": 0.98 + 0.01 * seed} for seed in range(3)]
     tuned = [one | {"penalty": "jacobian", "lambda": 0.1, "value": 0.1} for one in rows]
     facts = {"networks": {"lenet-5": {"reference": 50_000}}}
-    results.write(tmp_path, "references-10", rows + tuned, facts)
+    tables.write(tmp_path, "references-10", rows + tuned, facts)
     tests = [(*binary[:2], "as trained", n, s, "pgd", n / 1e5) for n in (250, 5_000, 50_000) for s in (0, 1)]
-    paper.store(tmp_path, "training", tests, 1.0)
-    found = paper.ours(tmp_path)
+    paper_numbers.store(tmp_path, "training", tests, 1.0)
+    found = paper_numbers.ours(tmp_path)
     assert [(one.iterations, one.source) for one in found[ten]] == [(50_000, "references-10")]
     assert found[ten][0].value.mean == pytest.approx(99.0)
     assert found[ten][0].value.count == 3
@@ -162,7 +164,7 @@ def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"paper\.csv and paper\.json not found"):
-        paper.read(tmp_path)
+        paper_numbers.read(tmp_path)
     monkeypatch.setattr(sys, "argv", ["paper", "nonsense", "--out", str(tmp_path)])
     with pytest.raises(InputError, match="no test is called 'nonsense'"):
-        paper.main()
+        paper_numbers.main()

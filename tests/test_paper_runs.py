@@ -12,17 +12,20 @@ from typing import Any
 import killable_sweep
 import pytest
 
-from regrob import checkpoint, cli, download, paper_runs, paper_status, parcels, protocol, results, sweep
+from regrob import cli
+from regrob.analysis import tables
+from regrob.data import download
 from regrob.errors import DataError
-from regrob.paper_runs import Planned, Run
+from regrob.experiments import checkpoint, grid, paper_runs, paper_status, parcels, sweep
+from regrob.experiments.paper_runs import Planned, Run
 
 
 @pytest.fixture
 def queue(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Planned]]:
     """A queue of three tiny sweeps that share shards, as the paper's do: 1, 2 and 2 shards of their own."""
     with killable_sweep.shrunk():
-        protocol.FIGURES["references"] = protocol.Figure("tiny", ("tiny",), (), fine_tuned=False)
-        protocol.FIGURES["few"] = protocol.Figure("tiny", ("tiny",), ("jacobian",))
+        grid.FIGURES["references"] = grid.Figure("tiny", ("tiny",), (), fine_tuned=False)
+        grid.FIGURES["few"] = grid.Figure("tiny", ("tiny",), ("jacobian",))
         monkeypatch.setattr(paper_runs, "PRESET", "quick")
         queue = (Run("references", "tiny"), Run("few", "tiny"), Run("tiny", "tiny"))
         monkeypatch.setattr(paper_runs, "QUEUE", queue)
@@ -77,8 +80,8 @@ def rows_of(out: Path, queue: list[Planned], kind: str) -> Path:
 
 
 def test_every_shard_is_one_runs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    embedded = protocol.task_of
-    monkeypatch.setattr(protocol, "task_of", lambda dataset, preset: embedded(dataset, "quick"))
+    embedded = grid.task_of
+    monkeypatch.setattr(grid, "task_of", lambda dataset, preset: embedded(dataset, "quick"))
     planned = paper_runs.plan()
     counts = {each.run.name: (len(each.own), len(each.shards)) for each in planned}
     assert counts == {
@@ -153,7 +156,7 @@ def test_killed_lost_restored_and_gone_on_it_gives_the_same_tables(
     paper_runs.go_on(tmp_path / "last", stored, queue)
     assert (stored / "tiny-tiny.csv").read_bytes() == usual
     assert {path.name for path in stored.glob("*.csv")} == {f"{each.run.name}.csv" for each in queue}
-    table, sidecar = results.read(stored, "few-tiny")
+    table, sidecar = tables.read(stored, "few-tiny")
     assert set(table["penalty"]) == {"reference", "none", "jacobian"}
     assert sidecar["shards"] == 3
     assert sidecar["made_by"][0]["torch"]

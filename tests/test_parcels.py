@@ -11,8 +11,8 @@ import killable_sweep
 import pytest
 import torch
 
-from regrob import checkpoint, parcels, protocol, sweep
 from regrob.errors import DataError
+from regrob.experiments import checkpoint, grid, parcels, sweep
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def tiny() -> Iterator[None]:
 def cut(tmp_path: Path, tiny: None) -> Path:
     """A sweep of which the references and one shard are finished, and one is half trained."""
     out = tmp_path / "cut"
-    todo = protocol.shards("tiny", "quick")
+    todo = grid.shards("tiny", "quick")
     for shard in todo[:2]:
         sweep.run_shard(shard, out, "quick", "cpu")
     half = todo[2]
@@ -72,7 +72,7 @@ def test_a_carried_sweep_ends_with_the_same_table(
     monkeypatch.setattr(sweep, "train_ensemble", watched)
     carried = table(tmp_path / "far away")
     assert 20 in begun or 15 in begun, "the half-trained shard began again from nothing"
-    assert begun.count(0) == len(protocol.shards("tiny", "quick")) - 3
+    assert begun.count(0) == len(grid.shards("tiny", "quick")) - 3
     assert carried == table(tmp_path / "undisturbed")
 
 
@@ -80,7 +80,7 @@ def test_a_finished_reference_travels_without_velocities_and_an_unfinished_shard
     tmp_path: Path, cut: Path
 ) -> None:
     parcels.unpack(parcel_of(cut, tmp_path), tmp_path / "far away")
-    reference, _, half = protocol.shards("tiny", "quick")[:3]
+    reference, _, half = grid.shards("tiny", "quick")[:3]
     for shard, whole in ((reference, False), (half, True)):
         before = checkpoint.load(sweep.folder_of(cut, shard))
         after = checkpoint.load(sweep.folder_of(tmp_path / "far away", shard))

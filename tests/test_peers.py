@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import networks, properties
+from regrob import networks
+from regrob.affine.local_map import local_map
+from regrob.bench.peers import cure, projected_jacobian
 from regrob.errors import InputError
-from regrob.local import local_map
-from regrob.peers import cure, projected_jacobian
+from regrob.theory import derivatives
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_projections_converge_to_the_squared_lipschitz_constant(
     case: tuple[nn.Module, Tensor, Tensor],
 ) -> None:
     network, x, _ = case
-    exact = properties.lipschitz_squared(local_map(network, x).V)
+    exact = derivatives.lipschitz_squared(local_map(network, x).V)
     errors = []
     for count in (10, 1000):
         generator = torch.Generator().manual_seed(2)
@@ -45,15 +46,15 @@ def test_one_projection_is_exact_for_equal_singular_values() -> None:
 def test_cure_tends_to_the_hessian_along_the_sign_direction(case: tuple[nn.Module, Tensor, Tensor]) -> None:
     network, x, y = case
     local = local_map(network, x)
-    g = properties.input_gradient(local.V, local.z, y)
+    g = derivatives.input_gradient(local.V, local.z, y)
     u = torch.nn.functional.normalize(g.sign(), dim=1)
-    along = (properties.hessian(local.V, local.z) @ u[:, :, None]).squeeze(2).norm(dim=1)
+    along = (derivatives.hessian(local.V, local.z) @ u[:, :, None]).squeeze(2).norm(dim=1)
     for h, tolerance in ((1e-4, 1e-3), (1e-6, 1e-5)):
         torch.testing.assert_close(
             cure(network, x, y, h=h, create_graph=False) / h, along, rtol=tolerance, atol=1e-8
         )
-    assert bool((along <= properties.curvature(local.V, local.z) + 1e-12).all())  # never more than ‖H‖₂
-    assert not torch.allclose(along, properties.curvature(local.V, local.z), rtol=0.05)
+    assert bool((along <= derivatives.curvature(local.V, local.z) + 1e-12).all())  # never more than ‖H‖₂
+    assert not torch.allclose(along, derivatives.curvature(local.V, local.z), rtol=0.05)
     assert not torch.allclose(cure(network, x, y, h=3.0) / 3, along, rtol=0.05)  # kinks in between
 
 

@@ -12,11 +12,13 @@ from small_task import small_task
 from torch import nn
 from torch.nn import functional
 
-from regrob import columns, live, networks, penalties, probability, properties, protocol, stored_predictions
+from regrob import networks
+from regrob.affine.local_map import local_map
 from regrob.errors import InputError
-from regrob.local import local_map
-from regrob.penalties import PENALTIES
-from regrob.training import CaffePolicy, Descent, objective, train
+from regrob.experiments import grid, in_memory, stored_predictions
+from regrob.theory import columns, derivatives, penalties, probability
+from regrob.theory.penalties import PENALTIES
+from regrob.training.single import CaffePolicy, Descent, objective, train
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(("-2", "-5"))])
@@ -98,7 +100,7 @@ def test_a_gradient_of_the_mean_loss_hides_a_factor() -> None:
     V, z = local_map(c.network, c.images)
     x = c.images.clone().requires_grad_(True)
     (mean,) = torch.autograd.grad(functional.cross_entropy(c.network(x), c.y), x)
-    ours = properties.input_gradient(V, z, c.y)
+    ours = derivatives.input_gradient(V, z, c.y)
     torch.testing.assert_close(3 * mean, ours)
     torch.testing.assert_close(9 * mean.square().sum(dim=1), penalties.input_gradient_penalty(V, z, c.y))
 
@@ -123,13 +125,13 @@ def tuned_for_predictions(name: str) -> object:
 
 
 def tuned_live(name: str) -> object:
-    start = live.Trained("made up", "lenet-300-100", small_task(), (0,), [networks.mlp((36, 4, 2))])
-    return live.fine_tuned(start, [(name, 0.1)], iterations=1)
+    start = in_memory.Trained("made up", "lenet-300-100", small_task(), (0,), [networks.mlp((36, 4, 2))])
+    return in_memory.fine_tuned(start, [(name, 0.1)], iterations=1)
 
 
-def shard(name: str) -> protocol.Shard:
-    spent = protocol.Budget(1, 1, 1, (), None, None)
-    return protocol.Shard("mnist-1-7", "lenet-300-100", name, 0.1, 0.1, spent, "a digest")
+def shard(name: str) -> grid.Shard:
+    spent = grid.Budget(1, 1, 1, (), None, None)
+    return grid.Shard("mnist-1-7", "lenet-300-100", name, 0.1, 0.1, spent, "a digest")
 
 
 WAYS: dict[str, Callable[[str], object]] = {

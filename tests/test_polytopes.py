@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import polytopes
+from regrob.affine import polytopes
+from regrob.affine.local_map import local_map, masked_product
 from regrob.errors import HypothesisError, InputError
-from regrob.local import local_map, masked_product
 from regrob.networks import lenet_5, mlp
 
 

@@ -10,14 +10,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob import checkpoint, data, networks, predictions, radii, stored_predictions
-from regrob.ensemble import Ensemble
+from regrob import networks
+from regrob.affine.local_map import local_map
+from regrob.data import datasets
+from regrob.ensembles.ensemble import Ensemble
 from regrob.errors import DataError, InputError
-from regrob.gram import ORDER
-from regrob.local import local_map
+from regrob.experiments import checkpoint, predictions, stored_predictions
+from regrob.experiments.grid import Budget, Shard
 from regrob.networks import mlp
-from regrob.protocol import Budget, Shard
-from regrob.training import train
+from regrob.theory import taylor_radius
+from regrob.theory.gram import ORDER
+from regrob.training.single import train
 
 
 def labelled(network: nn.Module, images: Tensor) -> Tensor:
@@ -41,14 +44,14 @@ def test_an_affine_network_is_predicted_exactly(classes: int) -> None:
     assert (table["free"] / table["margin"]).between(1 - 1e-4, 1 + 1e-3).all()
     if classes == 2:
         V, z = local_map(network.double(), images.double())
-        assert torch.allclose(torch.tensor(table["radius"]), radii.radius_l2(V, z, labels), rtol=1e-9)
+        assert torch.allclose(torch.tensor(table["radius"]), taylor_radius.radius_l2(V, z, labels), rtol=1e-9)
         # Along r* the boundary is met at d itself.
         assert (table["along"] / table["margin"]).between(1 - 1e-4, 1 + 1e-3).all()
         assert (table["radius"] > table["margin"]).all()
 
 
 def test_a_trained_network_lies_between_certificate_and_attack() -> None:
-    task = data.one_versus_seven("embedded")
+    task = datasets.one_versus_seven("embedded")
     network = mlp((784, 30, 20, 2), generator=torch.Generator().manual_seed(0))
     train(network, task, iterations=100)
     images, labels = task.test_images[:30], task.test_labels[:30]
@@ -115,7 +118,7 @@ def a_shard(folder: Path, penalty: str | None, weight: float, *, tuned: bool, di
 
 def test_shards_are_measured_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REGROB_DATA", raising=False)
-    digest = data.one_versus_seven("embedded").digest
+    digest = datasets.one_versus_seven("embedded").digest
     a_shard(tmp_path / "shards", None, 0.0, tuned=False, digest=digest)
     a_shard(tmp_path / "shards", "jacobian", 0.1, tuned=True, digest=digest)
     a_shard(tmp_path / "shards", "jacobian", 0.2, tuned=True, digest=digest)
@@ -138,7 +141,7 @@ def test_references_are_fine_tuned_where_the_sweep_has_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REGROB_DATA", raising=False)
-    digest = data.one_versus_seven("embedded").digest
+    digest = datasets.one_versus_seven("embedded").digest
     a_shard(tmp_path, None, 0.0, tuned=False, digest=digest)
     a_shard(tmp_path, "input-gradient", 0.4, tuned=True, digest=digest)
     a_shard(tmp_path, "curvature", 0.1, tuned=True, digest=digest)  # another λ

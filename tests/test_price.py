@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrob import price, results, statistics
+from regrob.analysis import equal_robustness, intervals, tables
 from regrob.errors import InputError
 
 PGD, BENIGN = ("pgd", "accuracy"), ("none", "accuracy")
@@ -22,7 +22,7 @@ def table(lines, seeds=4, figure="f"):
         for seed in reversed(range(seeds)):  # not in order: the functions must not rely on it
             for (attack, metric), value in zip((PGD, BENIGN), line(seed), strict=True):
                 rows.append((figure, "d", "net", method, strength, seed, attack, metric, value))
-    return pd.DataFrame(rows, columns=list(results.COLUMNS))
+    return pd.DataFrame(rows, columns=list(tables.COLUMNS))
 
 
 START = {("reference", 0.0): lambda s: (0.3, 0.99), ("none", 0.0): lambda s: (0.4, 0.99 + s / 1000)}
@@ -39,17 +39,19 @@ BOTH = table(START | HARDENED | PENALISED)
 
 
 def test_the_price_is_read_from_each_seeds_line():
-    paid = price.price(BOTH, "net", HARDENING, PGD, BENIGN, 0.85)
+    paid = equal_robustness.price(BOTH, "net", HARDENING, PGD, BENIGN, 0.85)
     assert paid == pytest.approx([0.04] * 4)  # half way from 0.97 to 0.93, against 0.99
-    assert price.price(BOTH, "net", PENALTY, PGD, BENIGN, 0.5) == pytest.approx([0.005] * 4)
+    assert equal_robustness.price(BOTH, "net", PENALTY, PGD, BENIGN, 0.5) == pytest.approx([0.005] * 4)
     # A line may pass the target again on its way down: the smallest strength counts.
-    assert price.price(BOTH, "net", PENALTY, PGD, BENIGN, 0.75) == pytest.approx([0.07] * 4)
+    assert equal_robustness.price(BOTH, "net", PENALTY, PGD, BENIGN, 0.75) == pytest.approx([0.07] * 4)
 
 
 def test_equal_strength_would_say_the_opposite():
     # At strength 0.1 the penalty costs less; at equal robustness it costs more.
-    at_strength = [statistics.values(BOTH, "net", m, 0.1, *BENIGN).mean() for m in (PENALTY, HARDENING)]
-    at_target = [price.price(BOTH, "net", m, PGD, BENIGN, 0.7).mean() for m in (PENALTY, HARDENING)]
+    at_strength = [intervals.values(BOTH, "net", m, 0.1, *BENIGN).mean() for m in (PENALTY, HARDENING)]
+    at_target = [
+        equal_robustness.price(BOTH, "net", m, PGD, BENIGN, 0.7).mean() for m in (PENALTY, HARDENING)
+    ]
     assert at_strength[0] > at_strength[1]
     assert at_target[0] > at_target[1]
 
@@ -57,11 +59,11 @@ def test_equal_strength_would_say_the_opposite():
 def test_a_target_that_needs_no_method_is_refused():
     for target in (0.4, 0.2, math.nan):
         with pytest.raises(InputError, match=r"up to 0\.4"):
-            price.price(BOTH, "net", PENALTY, PGD, BENIGN, target)
+            equal_robustness.price(BOTH, "net", PENALTY, PGD, BENIGN, target)
 
 
 def test_prices_say_who_does_not_reach_the_target():
-    found = price.prices(BOTH, "net", (PENALTY, HARDENING), PGD, BENIGN, (0.6, 0.85)).set_index(
+    found = equal_robustness.prices(BOTH, "net", (PENALTY, HARDENING), PGD, BENIGN, (0.6, 0.85)).set_index(
         ["method", "target"]
     )
     assert found.loc[(HARDENING, 0.6), "mean"] == pytest.approx(0.01)
@@ -73,21 +75,21 @@ def test_lucky_seeds_alone_are_no_mean():
     # Two seeds reach 0.7, and just these pay nothing.
     lucky = {(PENALTY, 0.1): lambda s: (0.75 if s < 2 else 0.6, 0.99 + s / 1000)}
     here = table(START | HARDENED | lucky)
-    paid = price.price(here, "net", PENALTY, PGD, BENIGN, 0.7)
+    paid = equal_robustness.price(here, "net", PENALTY, PGD, BENIGN, 0.7)
     assert np.isfinite(paid).sum() == 2 and np.nanmax(paid) < 1e-9
-    row = price.prices(here, "net", (PENALTY,), PGD, BENIGN, (0.7,)).iloc[0]
+    row = equal_robustness.prices(here, "net", (PENALTY,), PGD, BENIGN, (0.7,)).iloc[0]
     assert (row["reached"], row["seeds"]) == (2, 4) and np.isnan(row["mean"])
-    race = price.races(here, "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.7,)).iloc[0]
+    race = equal_robustness.races(here, "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.7,)).iloc[0]
     assert race["verdict"] == "not reached" and np.isnan(race["mean"])
     # The wrong variant: the mean over who is left would name a winner.
-    theirs = price.price(here, "net", HARDENING, PGD, BENIGN, 0.7)
-    assert statistics.paired_difference(theirs, paid + 1e-6 * np.arange(4)).above()
+    theirs = equal_robustness.price(here, "net", HARDENING, PGD, BENIGN, 0.7)
+    assert intervals.paired_difference(theirs, paid + 1e-6 * np.arange(4)).above()
 
 
 def test_a_seed_that_diverged_on_the_way_has_no_reading():
     gone = {(PENALTY, 0.1): lambda s: (math.nan, math.nan) if s == 1 else (0.6, 0.98)}
     later = {(PENALTY, 1.0): lambda s: (0.95, 0.9), (PENALTY, 10.0): lambda s: (0.5, 0.1)}
-    paid = price.price(table(START | gone | later), "net", PENALTY, PGD, BENIGN, 0.8)
+    paid = equal_robustness.price(table(START | gone | later), "net", PENALTY, PGD, BENIGN, 0.8)
     # Seed 1's line falls through the target where the strength is far too large: no crossing upwards.
     assert np.isnan(paid[1]) and np.isfinite(paid[[0, 2, 3]]).all()
 
@@ -101,12 +103,16 @@ def test_races_are_paired_and_have_the_sign_of_the_aim():
         (PENALTY, 1.0): lambda s: (0.9, 0.8 + luck[s] + noise[s]),
         (HARDENING, 1.0): lambda s: (0.9, 0.77 + luck[s]),
     }
-    one = price.races(table(lines, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)).iloc[0]
+    one = equal_robustness.races(table(lines, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)).iloc[
+        0
+    ]
     assert one["mean"] == pytest.approx(0.03, abs=0.002)
     assert one["verdict"] == "higher" and one["count"] == 10
     # Torn apart, the pairs show nothing.
     torn = lines | {(HARDENING, 1.0): lambda s: (0.9, 0.77 + luck[9 - s])}
-    two = price.races(table(torn, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)).iloc[0]
+    two = equal_robustness.races(table(torn, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)).iloc[
+        0
+    ]
     assert two["verdict"] == "open"
 
 
@@ -120,53 +126,53 @@ def test_races_hold_together():
         for name, own in zip(names, noise, strict=True)
     }
     here = table(lines, 6)
-    found = price.races(here, "net", HARDENING, names[:3], PGD, (BENIGN,), (0.8, 0.9))
+    found = equal_robustness.races(here, "net", HARDENING, names[:3], PGD, (BENIGN,), (0.8, 0.9))
     assert list(found["verdict"][3:]) == ["not reached"] * 3
     for row, own in zip(found.to_dict("records")[:3], noise[:3], strict=True):
         strict, loose = (
-            statistics.paired_difference(0.01 * own, 0.01 * noise[3], level) for level in (1 - 0.05 / 6, 0.95)
+            intervals.paired_difference(0.01 * own, 0.01 * noise[3], level) for level in (1 - 0.05 / 6, 0.95)
         )
         assert [row["mean"], row["low"], row["high"]] == pytest.approx([strict.mean, strict.low, strict.high])
         assert row["high"] - row["low"] > 1.5 * (loose.high - loose.low)  # intervals that hold one by one
 
 
 def test_one_seed_is_no_race():
-    one = price.races(
+    one = equal_robustness.races(
         table(START | HARDENED | PENALISED, 1), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.7,)
     ).iloc[0]
     assert one["verdict"] == "open" and one["mean"] < 0 and np.isnan(one["low"])
     with pytest.raises(InputError, match="at least"):
-        price.races(BOTH, "net", HARDENING, (), PGD, (BENIGN,), (0.7,))
+        equal_robustness.races(BOTH, "net", HARDENING, (), PGD, (BENIGN,), (0.7,))
 
 
 def test_two_figures_of_one_protocol_become_one_table():
     first, second = table(START | PENALISED, figure="fig4"), table(START | HARDENED, figure="cost")
-    both = price.joined(first, second)
+    both = equal_robustness.joined(first, second)
     assert len(both) == len(BOTH)
     for target in (0.5, 0.75):
         for method in (PENALTY, HARDENING):
             args = ("net", method, PGD, BENIGN, target)
-            assert price.price(both, *args) == pytest.approx(price.price(BOTH, *args))
+            assert equal_robustness.price(both, *args) == pytest.approx(equal_robustness.price(BOTH, *args))
 
 
 def test_tables_of_other_networks_are_not_paired():
     first = table(START | PENALISED)
     others = table({**START, ("none", 0.0): lambda s: (0.4, 0.98)} | HARDENED)
     with pytest.raises(InputError, match="none accuracy of net, none, seed"):
-        price.joined(first, others)
+        equal_robustness.joined(first, others)
     with pytest.raises(InputError, match="share no references of net"):
-        price.joined(first, table(HARDENED))
+        equal_robustness.joined(first, table(HARDENED))
     elsewhere = table(START | HARDENED).assign(network="another")
     with pytest.raises(InputError, match="of another"):
-        price.joined(first, elsewhere)
+        equal_robustness.joined(first, elsewhere)
 
 
 def test_thinning_keeps_the_largest_strength():
     grid = (0.1, 0.2, 0.4, 0.8, 1.6)
     lines = {(PENALTY, w): lambda s: (0.5, 0.5) for w in grid} | HARDENED
-    here = price.thinned(table(START | lines), "net", (PENALTY,))
-    assert statistics.weights_of(here, "net", PENALTY) == [0.1, 0.4, 1.6]
-    assert statistics.weights_of(here, "net", HARDENING) == [0.1, 0.2]
-    both = price.thinned(here, "net", (PENALTY, HARDENING))
-    assert statistics.weights_of(both, "net", PENALTY) == [0.1, 1.6]
-    assert statistics.weights_of(both, "net", HARDENING) == [0.2]
+    here = equal_robustness.thinned(table(START | lines), "net", (PENALTY,))
+    assert intervals.weights_of(here, "net", PENALTY) == [0.1, 0.4, 1.6]
+    assert intervals.weights_of(here, "net", HARDENING) == [0.1, 0.2]
+    both = equal_robustness.thinned(here, "net", (PENALTY, HARDENING))
+    assert intervals.weights_of(both, "net", PENALTY) == [0.1, 1.6]
+    assert intervals.weights_of(both, "net", HARDENING) == [0.2]

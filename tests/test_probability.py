@@ -11,8 +11,8 @@ import torch
 from oracles import Exact
 from torch import Tensor
 
-from regrob import probability
 from regrob.errors import InputError
+from regrob.theory import probability
 
 MARGINS = (1e-8, 1e-6, 1e-3, 0.1, 0.6931, 1.0, 3.0, 10.0, 36.0, 37.5, 40.0, 100.0, 400.0, 700.0)
 BLANK = torch.zeros(1, 2, dtype=torch.float64)

@@ -12,10 +12,10 @@ from cases import NAMES, case
 from oracles import Exact
 from torch import Tensor
 
-from regrob import probability, properties
+from regrob.affine.local_map import local_map
 from regrob.errors import InputError
-from regrob.local import local_map
-from regrob.penalties import PENALTIES
+from regrob.theory import derivatives, probability
+from regrob.theory.penalties import PENALTIES
 
 MARGINS = (1e-8, 1e-3, 0.5, 3.0, 12.0, 40.0, 120.0, 400.0, 700.0)
 
@@ -33,8 +33,8 @@ def confident(m: float, classes: int) -> Tensor:
 def test_gradient_hessian_and_curvature_are_autograds(name: str) -> None:
     c = case(name)
     V, z = local_map(c.network, c.images)
-    gradient, hessian = properties.input_gradient(V, z, c.y), properties.hessian(V, z)
-    curvature = properties.curvature(V, z)
+    gradient, hessian = derivatives.input_gradient(V, z, c.y), derivatives.hessian(V, z)
+    curvature = derivatives.curvature(V, z)
     noise = 1 / probability.rival_probability(z, z.argmax(dim=-1))  # of autograd's softmax
     for i, (image, label) in enumerate(zip(c.images, c.y, strict=True)):
         tolerance = 1e-14 * float(noise[i])
@@ -52,13 +52,13 @@ def test_gradient_hessian_and_curvature_are_autograds(name: str) -> None:
 def test_closed_forms_to_1e_12_at_any_confidence(m: float, classes: int, y: int) -> None:
     V, z, label = random_map(classes), confident(m, classes), torch.tensor(y)
     truth = Exact(V, z, y)
-    gradient = properties.input_gradient(V, z, label)
+    gradient = derivatives.input_gradient(V, z, label)
     exact_gradient = truth.gradient()
     size = mpmath.sqrt(sum(g * g for g in exact_gradient))
     assert all(abs(float(gradient[a]) - g) <= 1e-12 * size for a, g in enumerate(exact_gradient))
     curvature = truth.curvature()
-    assert oracles.relative_error(properties.curvature(V, z), curvature) < 1e-12
-    hessian, exact_hessian = properties.hessian(V, z), truth.hessian()
+    assert oracles.relative_error(derivatives.curvature(V, z), curvature) < 1e-12
+    hessian, exact_hessian = derivatives.hessian(V, z), truth.hessian()
     assert all(
         abs(float(hessian[a, b]) - exact_hessian[a, b]) <= 1e-12 * curvature
         for a in range(2)
@@ -69,45 +69,47 @@ def test_closed_forms_to_1e_12_at_any_confidence(m: float, classes: int, y: int)
 @pytest.mark.parametrize("classes", [2, 3, 5, 10])
 def test_lipschitz_constants_are_the_sums_written_out(classes: int) -> None:
     V = random_map(classes, n=4, seed=classes)
-    assert float(properties.lipschitz_squared(V)) == pytest.approx(oracles.frobenius_squared(V), rel=1e-13)
-    assert float(properties.lipschitz(V)) == pytest.approx(math.sqrt(oracles.frobenius_squared(V)), rel=1e-13)
-    assert float(properties.cross_lipschitz_squared(V)) == pytest.approx(
+    assert float(derivatives.lipschitz_squared(V)) == pytest.approx(oracles.frobenius_squared(V), rel=1e-13)
+    assert float(derivatives.lipschitz(V)) == pytest.approx(
+        math.sqrt(oracles.frobenius_squared(V)), rel=1e-13
+    )
+    assert float(derivatives.cross_lipschitz_squared(V)) == pytest.approx(
         oracles.cross_lipschitz_sum(V), rel=1e-13
     )
 
 
 def test_binary_cross_lipschitz_constant_by_hand() -> None:
     V = torch.tensor([[1.0, -2.0], [0.0, 4.0]], dtype=torch.float64)  # v₊ − v₋ = (3, −4)
-    assert float(properties.cross_lipschitz(V)) == 5.0
-    assert float(properties.cross_lipschitz_squared(V)) == 12.5
-    assert float(properties.lipschitz(V)) == pytest.approx(math.sqrt(21), rel=1e-15)
+    assert float(derivatives.cross_lipschitz(V)) == 5.0
+    assert float(derivatives.cross_lipschitz_squared(V)) == 12.5
+    assert float(derivatives.lipschitz(V)) == pytest.approx(math.sqrt(21), rel=1e-15)
 
 
 def test_binary_curvature_by_hand() -> None:
     V = torch.tensor([[1.0, -2.0], [0.0, 4.0]], dtype=torch.float64)
     z = torch.tensor([math.log(4.0), 0.0], dtype=torch.float64)  # p = 4/5
-    assert float(properties.curvature(V, z)) == pytest.approx(4.0, rel=1e-14)
+    assert float(derivatives.curvature(V, z)) == pytest.approx(4.0, rel=1e-14)
     torch.testing.assert_close(
-        properties.hessian(V, z), torch.tensor([[1.44, -1.92], [-1.92, 2.56]], dtype=torch.float64)
+        derivatives.hessian(V, z), torch.tensor([[1.44, -1.92], [-1.92, 2.56]], dtype=torch.float64)
     )
     expected = -0.2 * torch.tensor([3.0, -4.0], dtype=torch.float64)
-    torch.testing.assert_close(properties.input_gradient(V, z, torch.tensor(0)), expected)
+    torch.testing.assert_close(derivatives.input_gradient(V, z, torch.tensor(0)), expected)
 
 
 def test_the_binary_shortcut_equals_the_general_route() -> None:
     V, z = random_map(2, n=6), confident(1.3, 2)
     padded = torch.cat([V, V[:, :1]], dim=-1)  # a third class that is never predicted
     far = torch.cat([z, torch.tensor([-800.0], dtype=torch.float64)])
-    assert float(properties.curvature(padded, far)) == pytest.approx(
-        float(properties.curvature(V, z)), rel=1e-13
+    assert float(derivatives.curvature(padded, far)) == pytest.approx(
+        float(derivatives.curvature(V, z)), rel=1e-13
     )
 
 
 def test_hessian_factor_is_a_factor_with_a_null_vector() -> None:
     V, z = random_map(5, n=7), confident(0.7, 5)
-    A = properties.hessian_factor(V, z)
+    A = derivatives.hessian_factor(V, z)
     assert A.shape == (7, 5)
-    torch.testing.assert_close(A @ A.T, properties.hessian(V, z))
+    torch.testing.assert_close(A @ A.T, derivatives.hessian(V, z))
     root_p = torch.softmax(z, dim=-1).sqrt()
     assert float((A @ root_p).norm()) < 1e-14 * float(A.norm())
 
@@ -117,16 +119,16 @@ def test_a_vector_common_to_all_gradients_costs_no_digits(classes: int) -> None:
     V, z = (64 * random_map(classes)).round() / 64, confident(2.0, classes)
     moved, label = V + 2.0**36, torch.tensor(0)  # still exact
     for function in (
-        lambda v: properties.curvature(v, z),
-        lambda v: properties.hessian(v, z),
-        lambda v: properties.input_gradient(v, z, label),
+        lambda v: derivatives.curvature(v, z),
+        lambda v: derivatives.hessian(v, z),
+        lambda v: derivatives.input_gradient(v, z, label),
     ):
         assert float((function(moved) - function(V)).abs().max() / function(V).abs().max()) < 1e-13
 
 
 def test_column_picks_each_examples_own() -> None:
     V = torch.arange(24.0).reshape(2, 3, 4)
-    picked = properties.column(V, torch.tensor([1, 3]))
+    picked = derivatives.column(V, torch.tensor([1, 3]))
     assert picked.shape == (2, 3, 1)
     assert torch.equal(picked[0, :, 0], V[0, :, 1])
     assert torch.equal(picked[1, :, 0], V[1, :, 3])
@@ -138,11 +140,11 @@ def test_leading_axes_are_kept() -> None:
     z = torch.randn(2, 3, 5, generator=generator, dtype=torch.float64)
     y = torch.arange(6).reshape(2, 3) % 5
     for function, trailing in [
-        (properties.input_gradient, (4,)),
-        (lambda v, s, k: properties.hessian(v, s), (4, 4)),
-        (lambda v, s, k: properties.curvature(v, s), ()),
-        (lambda v, s, k: properties.lipschitz(v), ()),
-        (lambda v, s, k: properties.cross_lipschitz_squared(v), ()),
+        (derivatives.input_gradient, (4,)),
+        (lambda v, s, k: derivatives.hessian(v, s), (4, 4)),
+        (lambda v, s, k: derivatives.curvature(v, s), ()),
+        (lambda v, s, k: derivatives.lipschitz(v), ()),
+        (lambda v, s, k: derivatives.cross_lipschitz_squared(v), ()),
     ]:
         whole = function(V, z, y)
         assert whole.shape == (2, 3, *trailing)
@@ -194,10 +196,10 @@ def test_float32_to_margin_80_stays_finite_with_finite_gradients(classes: int, p
 def test_maps_that_do_not_fit_are_refused(V: Tensor, z: Tensor, message: str) -> None:
     y = torch.zeros(2, dtype=torch.int64)
     for function in (
-        lambda: properties.input_gradient(V, z, y),
-        lambda: properties.hessian_factor(V, z),
-        lambda: properties.hessian(V, z),
-        lambda: properties.curvature(V, z),
+        lambda: derivatives.input_gradient(V, z, y),
+        lambda: derivatives.hessian_factor(V, z),
+        lambda: derivatives.hessian(V, z),
+        lambda: derivatives.curvature(V, z),
     ):
         with pytest.raises(InputError, match=message):
             function()
@@ -208,9 +210,9 @@ def test_maps_that_do_not_fit_are_refused(V: Tensor, z: Tensor, message: str) ->
 def test_a_diverging_example_leaves_its_neighbours_curvature_alone(classes: int, bad: float) -> None:
     V = torch.randn(3, 4, classes, generator=torch.Generator().manual_seed(0))
     z = torch.zeros(3, classes)
-    alone = properties.curvature(V[[0, 2]], z[[0, 2]])
+    alone = derivatives.curvature(V[[0, 2]], z[[0, 2]])
     V[1, 0, 0] = bad
-    found = properties.curvature(V, z)
+    found = derivatives.curvature(V, z)
     assert not math.isfinite(float(found[1]))
     torch.testing.assert_close(found[[0, 2]], alone, rtol=1e-6, atol=0)
 
@@ -218,9 +220,9 @@ def test_a_diverging_example_leaves_its_neighbours_curvature_alone(classes: int,
 @pytest.mark.parametrize("classes", [3, 10])
 def test_the_binary_constant_refuses_other_class_counts(classes: int) -> None:
     with pytest.raises(InputError, match=f"K = 2 classes only, got K = {classes}"):
-        properties.cross_lipschitz(torch.zeros(1, 4, classes))
+        derivatives.cross_lipschitz(torch.zeros(1, 4, classes))
 
 
 def test_bad_labels_are_refused() -> None:
     with pytest.raises(InputError, match="outside 0 … 2"):
-        properties.input_gradient(torch.zeros(1, 4, 3), torch.zeros(1, 3), torch.tensor([3]))
+        derivatives.input_gradient(torch.zeros(1, 4, 3), torch.zeros(1, 3), torch.tensor([3]))

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from oracles import Exact
 from torch import Tensor
 
-from regrob import probability, properties, radii
-from regrob.penalties import PENALTIES
+from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory.penalties import PENALTIES
 
 ROUNDING = 1e-12
 
@@ -55,20 +55,20 @@ def everything(one: Map) -> dict[str, Tensor]:
         "p": probability.label_probability(z, y),
         "q": probability.rival_probability(z, y),
         "loss": probability.loss(z, y),
-        "gradient": properties.input_gradient(V, z, y),
-        "hessian": properties.hessian(V, z),
-        "curvature": properties.curvature(V, z),
-        "mu": properties.lipschitz(V),
-        "cross": properties.cross_lipschitz_squared(V),
+        "gradient": derivatives.input_gradient(V, z, y),
+        "hessian": derivatives.hessian(V, z),
+        "curvature": derivatives.curvature(V, z),
+        "mu": derivatives.lipschitz(V),
+        "cross": derivatives.cross_lipschitz_squared(V),
     }
     if bool(probability.correctly_classified(z, y)):
-        found["margin"] = radii.margin_l2(V, z, y)
+        found["margin"] = taylor_radius.margin_l2(V, z, y)
     if V.shape[-1] == 2:
-        found["nu"] = properties.cross_lipschitz(V)
-        found["eta"] = radii.worst_case_loss(V, z, y, 0.25)
-        if bool(radii.valid(V, z, y)):
-            found["l2"] = radii.radius_l2(V, z, y)
-            found["linf"] = radii.radius_linf(V, z, y)
+        found["nu"] = derivatives.cross_lipschitz(V)
+        found["eta"] = taylor_radius.worst_case_loss(V, z, y, 0.25)
+        if bool(taylor_radius.valid(V, z, y)):
+            found["l2"] = taylor_radius.radius_l2(V, z, y)
+            found["linf"] = taylor_radius.radius_linf(V, z, y)
     return found
 
 
@@ -191,7 +191,7 @@ def test_inequalities_where_the_label_is_predicted(one: Map) -> None:
     K = one.V.shape[-1]
     found = everything(one)
     at_most(found["gradient"].square().sum() / (K - 1), found["curvature"])
-    distances = (one.V - properties.column(one.V, one.y)).norm(dim=0)
+    distances = (one.V - derivatives.column(one.V, one.y)).norm(dim=0)
     at_most(found["m"] / distances.max(), found["margin"])  # the margin m pools the rivals
 
 
@@ -213,10 +213,10 @@ def test_the_radii_bracket_one_another(one: Map) -> None:
     at_most(found["linf"], found["l2"])
     at_most(found["l2"], math.sqrt(n) * found["linf"])
     # Propositions 3.2 and 3.3 meet: a budget of exactly the radius brings the model to log 2.
-    reached = radii.worst_case_loss(V, z, y, float(found["linf"]))
+    reached = taylor_radius.worst_case_loss(V, z, y, float(found["linf"]))
     assert abs(float(reached) / math.log(2) - 1) < 1e-11
     at_most(found["loss"], found["eta"])
-    half = radii.worst_case_loss(V, z, y, 0.5 * float(found["linf"]))
+    half = taylor_radius.worst_case_loss(V, z, y, 0.5 * float(found["linf"]))
     assert float(half) < math.log(2)
 
 
@@ -238,7 +238,7 @@ def test_the_papers_binary_forms_are_the_general_ones(one: Map) -> None:
 def test_the_taylor_margin_exceeds_grows_and_bends_upwards(a: float, b: float) -> None:
     low, high = sorted((a, b))
     middle = (low + high) / 2
-    tau = radii.taylor_margin(torch.tensor([low, middle, high], dtype=torch.float64)).tolist()
+    tau = taylor_radius.taylor_margin(torch.tensor([low, middle, high], dtype=torch.float64)).tolist()
     assert tau[0] >= low * (1 - ROUNDING)
     assert tau[0] <= tau[1] * (1 + ROUNDING)
     assert tau[1] <= tau[2] * (1 + ROUNDING)
@@ -261,7 +261,7 @@ def test_twelve_digits_wherever_the_logits_are(one: Map, stretch: int) -> None:
     assert abs(float(probability.logit_margin(z, y)) - truth.m) <= noise * abs(truth.m) + 1e-15
     assert oracles.relative_error(probability.rival_probability(z, y), truth.q) < 1e-12
     size = mpmath.sqrt(sum(g * g for g in truth.gradient()))
-    gradient = properties.input_gradient(one.V, z, y)
+    gradient = derivatives.input_gradient(one.V, z, y)
     largest = float(truth.q) * float((one.V - one.V[:, y : y + 1]).abs().max())
     assert all(
         abs(float(found) - g) <= 1e-12 * max(size, largest)
@@ -269,4 +269,4 @@ def test_twelve_digits_wherever_the_logits_are(one: Map, stretch: int) -> None:
     )
     if len(z) == 2 and float(truth.m) > 1e-8:
         nu = mpmath.sqrt(sum(a * a for a in truth.difference()))
-        assert oracles.relative_error(radii.radius_l2(one.V, z, y), truth.taylor_radius(nu)) < 1e-12
+        assert oracles.relative_error(taylor_radius.radius_l2(one.V, z, y), truth.taylor_radius(nu)) < 1e-12

@@ -11,8 +11,8 @@ import torch
 from oracles import Exact
 from torch import Tensor
 
-from regrob import probability, properties, radii
 from regrob.errors import HypothesisError, InputError
+from regrob.theory import derivatives, probability, taylor_radius
 
 MARGINS = (1e-8, 1e-6, 1e-4, 0.01, 0.3, 1.0, 5.0, 20.0, 36.7, 40.0, 90.0, 300.0, 700.0)
 RAYS = oracles.directions(20_000)
@@ -33,38 +33,40 @@ def test_closed_forms_to_1e_12_at_any_confidence(m: float, y: int) -> None:
     truth = Exact(V, z, y)
     s = truth.difference()
     nu, dual = mpmath.sqrt(sum(a * a for a in s)), sum(abs(a) for a in s)
-    assert oracles.relative_error(radii.radius_l2(V, z, label), truth.taylor_radius(nu)) < 1e-12
-    assert oracles.relative_error(radii.radius_linf(V, z, label), truth.taylor_radius(dual)) < 1e-12
-    assert oracles.relative_error(radii.margin_l2(V, z, label), truth.m / nu) < 1e-12
+    assert oracles.relative_error(taylor_radius.radius_l2(V, z, label), truth.taylor_radius(nu)) < 1e-12
+    assert oracles.relative_error(taylor_radius.radius_linf(V, z, label), truth.taylor_radius(dual)) < 1e-12
+    assert oracles.relative_error(taylor_radius.margin_l2(V, z, label), truth.m / nu) < 1e-12
     assert (
         oracles.relative_error(
-            radii.taylor_margin(torch.tensor(m, dtype=torch.float64)), nu * truth.taylor_radius(nu)
+            taylor_radius.taylor_margin(torch.tensor(m, dtype=torch.float64)), nu * truth.taylor_radius(nu)
         )
         < 1e-12
     )
     for epsilon in (0.0, 1e-6, 0.1, 3.0):
         reach = epsilon * dual
         worst = truth.loss + truth.q * reach + truth.p_y * truth.q * reach**2 / 2
-        assert oracles.relative_error(radii.worst_case_loss(V, z, label, epsilon), worst) < 1e-12
+        assert oracles.relative_error(taylor_radius.worst_case_loss(V, z, label, epsilon), worst) < 1e-12
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("m", [0.05, 1.5, 4.0])
 def test_radii_are_the_first_reach_in_any_direction(seed: int, m: float) -> None:
     V, z, y = pair(m, seed)
-    g, H = properties.input_gradient(V, z, y), properties.hessian(V, z)
+    g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     xi = float(probability.slack(z, y))
     # The rays miss the best direction by at most π/20000: the minimum is flat, hence 1e-7.
-    found = float(radii.radius_l2(V, z, y))
+    found = float(taylor_radius.radius_l2(V, z, y))
     brute = oracles.first_reach(g, H, xi, RAYS)
     assert brute == pytest.approx(found, rel=1e-7)
     assert brute >= found * (1 - 1e-12)
     corners = oracles.sign_vectors(2)
     assert oracles.first_reach(g, H, xi, corners) == pytest.approx(
-        float(radii.radius_linf(V, z, y)), rel=1e-12
+        float(taylor_radius.radius_linf(V, z, y)), rel=1e-12
     )
     everywhere = RAYS / RAYS.abs().amax(dim=1, keepdim=True)
-    assert oracles.first_reach(g, H, xi, everywhere) >= float(radii.radius_linf(V, z, y)) * (1 - 1e-12)
+    assert oracles.first_reach(g, H, xi, everywhere) >= float(taylor_radius.radius_linf(V, z, y)) * (
+        1 - 1e-12
+    )
 
 
 @pytest.mark.parametrize("n", [1, 3, 6])
@@ -74,9 +76,9 @@ def test_worst_case_loss_is_the_worst_corner(n: int, m: float, epsilon: float) -
     generator = torch.Generator().manual_seed(n)
     V = torch.randn(n, 2, generator=generator, dtype=torch.float64)
     z, y = torch.tensor([0.0, m], dtype=torch.float64), torch.tensor(1)
-    g, H = properties.input_gradient(V, z, y), properties.hessian(V, z)
+    g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     brute = oracles.worst_corner(float(probability.loss(z, y)), g, H, epsilon)
-    assert float(radii.worst_case_loss(V, z, y, epsilon)) == pytest.approx(brute, rel=1e-12)
+    assert float(taylor_radius.worst_case_loss(V, z, y, epsilon)) == pytest.approx(brute, rel=1e-12)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5, 10])
@@ -86,7 +88,7 @@ def test_margin_is_the_nearest_mistake_in_any_direction(classes: int, seed: int)
     V = torch.randn(2, classes, generator=generator, dtype=torch.float64)
     z = torch.randn(classes, generator=generator, dtype=torch.float64)
     y = z.argmax()
-    found = float(radii.margin_l2(V, z, y))
+    found = float(taylor_radius.margin_l2(V, z, y))
     brute = oracles.nearest_mistake(V, z, int(y), RAYS)
     assert brute == pytest.approx(found, rel=1e-6)
     assert brute >= found * (1 - 1e-12)
@@ -97,9 +99,9 @@ def test_the_radius_by_hand() -> None:
     V = torch.tensor([[1.0, -2.0], [0.0, 4.0]], dtype=torch.float64)
     z, y = torch.tensor([math.log(4.0), 0.0], dtype=torch.float64), torch.tensor(0)
     expected = (math.sqrt(1 + 8 * math.log(1.6)) - 1) / 4
-    assert float(radii.radius_l2(V, z, y)) == pytest.approx(expected, rel=1e-14)
-    assert float(radii.radius_linf(V, z, y)) == pytest.approx(expected * 5 / 7, rel=1e-14)
-    assert float(radii.margin_l2(V, z, y)) == pytest.approx(math.log(4) / 5, rel=1e-14)
+    assert float(taylor_radius.radius_l2(V, z, y)) == pytest.approx(expected, rel=1e-14)
+    assert float(taylor_radius.radius_linf(V, z, y)) == pytest.approx(expected * 5 / 7, rel=1e-14)
+    assert float(taylor_radius.margin_l2(V, z, y)) == pytest.approx(math.log(4) / 5, rel=1e-14)
 
 
 @pytest.mark.parametrize("m", [-30.0, -1.0, 0.0, 2.0, 40.0, 700.0])
@@ -108,13 +110,13 @@ def test_reach_is_the_schoolbook_factor_for_any_margin_and_slack(m: float, xi: f
     truth = Exact(torch.zeros(1, 2), torch.tensor([m, 0.0], dtype=torch.float64), 0)
     p, q = truth.p_y, truth.q
     factor = (oracles.mp.sqrt(1 + 2 * p * oracles.mp.mpf(xi) / q) - 1) / p
-    found = radii.reach(torch.tensor(m, dtype=torch.float64), torch.tensor(xi, dtype=torch.float64))
+    found = taylor_radius.reach(torch.tensor(m, dtype=torch.float64), torch.tensor(xi, dtype=torch.float64))
     assert oracles.relative_error(found, factor) < 1e-12
 
 
 def test_root_is_the_positive_root_down_to_a_vanishing_curvature() -> None:
     b = torch.tensor([0.0, 1e-300, 1e-12, 1.0, 1e12], dtype=torch.float64)
-    t = radii.root(torch.full_like(b, 2.0), b, torch.full_like(b, 3.0))
+    t = taylor_radius.root(torch.full_like(b, 2.0), b, torch.full_like(b, 3.0))
     torch.testing.assert_close(2 * t + b * t * t / 2, torch.full_like(b, 3.0), rtol=1e-14, atol=0)
     assert float(t[0]) == 1.5
 
@@ -125,11 +127,11 @@ def test_leading_axes_are_kept() -> None:
     z = torch.randn(2, 3, 2, generator=generator, dtype=torch.float64)
     y = z.argmax(dim=-1)
     for function in (
-        radii.radius_l2,
-        radii.radius_linf,
-        radii.margin_l2,
-        radii.valid,
-        lambda *a: radii.worst_case_loss(*a, 0.1),
+        taylor_radius.radius_l2,
+        taylor_radius.radius_linf,
+        taylor_radius.margin_l2,
+        taylor_radius.valid,
+        lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         whole = function(V, z, y)
         assert whole.shape == (2, 3)
@@ -142,8 +144,8 @@ def test_leading_axes_are_kept() -> None:
 def test_a_radius_of_a_mistake_is_refused() -> None:
     V, z = torch.eye(2).expand(3, 2, 2), torch.tensor([[2.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
     y = torch.zeros(3, dtype=torch.int64)
-    assert radii.valid(V, z, y).tolist() == [True, False, False]
-    for radius in (radii.radius_l2, radii.radius_linf):
+    assert taylor_radius.valid(V, z, y).tolist() == [True, False, False]
+    for radius in (taylor_radius.radius_l2, taylor_radius.radius_linf):
         with pytest.raises(
             HypothesisError, match=r"example 1: it is not classified correctly \(margin -1;.*radii.valid"
         ):
@@ -155,16 +157,16 @@ def test_a_radius_of_a_mistake_is_refused() -> None:
         with pytest.raises(HypothesisError, match="example 0, 1: it is not"):
             radius(V[None], z[None], y[None])
     with pytest.raises(HypothesisError, match=r"example 1 is not classified correctly.*correctly_classified"):
-        radii.margin_l2(V, z, y)
+        taylor_radius.margin_l2(V, z, y)
 
 
 def test_a_constant_classifier_is_refused() -> None:
     V = torch.ones(1, 3, 2)
     z, y = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
-    assert radii.valid(V, z, y).tolist() == [False]
+    assert taylor_radius.valid(V, z, y).tolist() == [False]
     with pytest.raises(HypothesisError, match=r"example 0: ν = 0: the two logits move together"):
-        radii.radius_l2(V, z, y)
-    assert radii.margin_l2(V, z, y).tolist() == [math.inf]
+        taylor_radius.radius_l2(V, z, y)
+    assert taylor_radius.margin_l2(V, z, y).tolist() == [math.inf]
 
 
 @pytest.mark.parametrize(
@@ -176,13 +178,13 @@ def test_p_equal_to_one_is_computed_while_the_rival_can_be_seen(
     V, y = torch.eye(2, dtype=dtype), torch.tensor(0)
     z = torch.tensor([inside, 0.0], dtype=dtype)
     assert float(probability.label_probability(z, y)) == 1.0
-    assert bool(radii.valid(V, z, y))
-    assert math.isfinite(float(radii.radius_l2(V, z, y)))
+    assert bool(taylor_radius.valid(V, z, y))
+    assert math.isfinite(float(taylor_radius.radius_l2(V, z, y)))
     for m in (outside, math.inf):
         beyond = torch.tensor([m, 0.0], dtype=dtype)
-        assert not bool(radii.valid(V, beyond, y))
+        assert not bool(taylor_radius.valid(V, beyond, y))
         with pytest.raises(HypothesisError, match=r"p_y equals 1 to working precision.*overflows"):
-            radii.radius_l2(V, beyond, y)
+            taylor_radius.radius_l2(V, beyond, y)
 
 
 def test_float32_to_margin_80_is_right_to_five_digits() -> None:
@@ -190,12 +192,12 @@ def test_float32_to_margin_80_is_right_to_five_digits() -> None:
     z = torch.stack([m, torch.zeros_like(m)], dim=-1)
     V = torch.randn(len(m), 5, 2, generator=torch.Generator().manual_seed(0))
     y = torch.zeros(len(m), dtype=torch.int64)
-    assert bool(radii.valid(V, z, y).all())
+    assert bool(taylor_radius.valid(V, z, y).all())
     for function in (
-        radii.radius_l2,
-        radii.radius_linf,
-        radii.margin_l2,
-        lambda *a: radii.worst_case_loss(*a, 0.1),
+        taylor_radius.radius_l2,
+        taylor_radius.radius_linf,
+        taylor_radius.margin_l2,
+        lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         found = function(V, z, y)
         assert found.dtype == torch.float32
@@ -206,24 +208,24 @@ def test_float32_to_margin_80_is_right_to_five_digits() -> None:
 def test_nan_and_infinity_in_the_map_are_named(bad: float) -> None:
     V, z, y = torch.eye(2)[None].clone(), torch.tensor([[2.0, 0.0]]), torch.tensor([0])
     V[0, 0, 0] = bad
-    assert radii.valid(V, z, y).tolist() == [False]
+    assert taylor_radius.valid(V, z, y).tolist() == [False]
     with pytest.raises(HypothesisError, match="example 0: V or z holds NaN or infinity"):
-        radii.radius_l2(V, z, y)
+        taylor_radius.radius_l2(V, z, y)
     with pytest.raises(InputError, match="V of example 0 holds NaN or infinity"):
-        radii.margin_l2(V, z, y)
+        taylor_radius.margin_l2(V, z, y)
     with pytest.raises(HypothesisError, match="V or z holds NaN or infinity"):
-        radii.radius_linf(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
+        taylor_radius.radius_linf(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
     with pytest.raises(HypothesisError, match="not classified correctly"):
-        radii.margin_l2(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
+        taylor_radius.margin_l2(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
 
 
 def test_binary_forms_refuse_three_classes() -> None:
     V, z, y = torch.zeros(1, 4, 3), torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0])
     for function in (
-        radii.valid,
-        radii.radius_l2,
-        radii.radius_linf,
-        lambda *a: radii.worst_case_loss(*a, 0.1),
+        taylor_radius.valid,
+        taylor_radius.radius_l2,
+        taylor_radius.radius_linf,
+        lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         with pytest.raises(InputError, match="K = 2 classes only, got K = 3"):
             function(V, z, y)
@@ -233,16 +235,16 @@ def test_binary_forms_refuse_three_classes() -> None:
 def test_worst_case_loss_refuses_a_bad_epsilon(epsilon: float) -> None:
     V, z, y = pair(1.0, seed=0)
     with pytest.raises(InputError, match="epsilon must be finite and at least 0"):
-        radii.worst_case_loss(V, z, y, epsilon)
+        taylor_radius.worst_case_loss(V, z, y, epsilon)
 
 
 def test_maps_that_do_not_fit_are_refused() -> None:
     y = torch.tensor([0])
     for function in (
-        radii.valid,
-        radii.radius_l2,
-        radii.margin_l2,
-        lambda *a: radii.worst_case_loss(*a, 0.1),
+        taylor_radius.valid,
+        taylor_radius.radius_l2,
+        taylor_radius.margin_l2,
+        lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         with pytest.raises(InputError, match="V must have shape"):
             function(torch.zeros(1, 4, 2), torch.zeros(1, 3), y)
@@ -253,4 +255,4 @@ def test_maps_that_do_not_fit_are_refused() -> None:
 def test_a_rival_out_of_reach_does_not_count() -> None:
     V = torch.tensor([[1.0, 1.0, 0.0]], dtype=torch.float64)
     z = torch.tensor([2.0, 1.9, 0.0], dtype=torch.float64)
-    assert float(radii.margin_l2(V, z, torch.tensor(0))) == 2.0
+    assert float(taylor_radius.margin_l2(V, z, torch.tensor(0))) == 2.0

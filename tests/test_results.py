@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from regrob import results
+from regrob.analysis import tables
 from regrob.errors import DataError
 
 SIDECAR = {
@@ -37,16 +37,16 @@ SIDECAR = {
 
 def test_a_page_insists_on_what_its_text_says():
     stored, quick = ({"figure": "fig4", "preset": preset} for preset in ("standard", "quick"))
-    results.insist_on(stored)(True)
+    tables.insist_on(stored)(True)
     with pytest.raises(DataError, match="result of fig4 and fig4 does not show"):
-        results.insist_on(stored, stored)(False)
-    results.insist_on(quick)(False)
-    results.insist_on(stored, quick)(False)
+        tables.insist_on(stored, stored)(False)
+    tables.insist_on(quick)(False)
+    tables.insist_on(stored, quick)(False)
 
 
 def test_words_of_a_sidecar():
     table = pd.DataFrame({"network": ["net", "net", "net", "other"], "lambda": [0.0, 6.4, 0.1, 9.0]})
-    found = results.words(table, SIDECAR, "net")
+    found = tables.words(table, SIDECAR, "net")
     assert found == {
         "preset": "standard",
         "seeds": "10",
@@ -63,34 +63,34 @@ def test_words_of_a_sidecar():
         "commit": "abc",
         "hours": "1.5",
     }
-    listed = results.protocol(table, SIDECAR, "net").splitlines()
+    listed = tables.protocol(table, SIDECAR, "net").splitlines()
     assert listed[:3] == ["  10 seed(s), batches of 64", "  steps: 5 000, then 3 000 more", "  λ: 0.1, 6.4"]
     assert listed[-1] == "  Carlini–Wagner: 200 test images"
     with pytest.raises(DataError, match="no result of lenet-5"):
-        results.words(table, SIDECAR, "lenet-5")
+        tables.words(table, SIDECAR, "lenet-5")
 
 
 def test_words_of_photographs_know_their_own_grid_and_who_saw_fewer_images():
     table = pd.DataFrame({"network": ["net", "net"], "lambda": [0.0, 1e-2]})
     spent = {**SIDECAR["networks"]["net"], "searched_images": 500}
     sidecar = {**SIDECAR, "dataset": "cifar10-airplane-automobile", "networks": {"net": spent}}
-    found = results.words(table, sidecar, "net")
+    found = tables.words(table, sidecar, "net")
     assert found["missing"] == "1e-06, 1e-05, 0.0001, 0.001, 0.1"
     assert (found["images"], found["searched-images"]) == ("the whole test set", "500 test images")
 
 
 def test_tables_are_read_and_written_without_torch(tmp_path):
     """Who only looks at a stored table does not wait for what computes one."""
-    row = dict(zip(results.COLUMNS, ("f", "d", "net", "none", 0.0, 0, "pgd", "accuracy", 0.5), strict=True))
+    row = dict(zip(tables.COLUMNS, ("f", "d", "net", "none", 0.0, 0, "pgd", "accuracy", 0.5), strict=True))
     program = f"""
 import sys
 from pathlib import Path
-from regrob import results
+from regrob.analysis import tables
 folder = Path(sys.argv[1])
-results.write(folder, "f", [{row!r}], {{"preset": "quick"}})
-table, sidecar = results.read(folder, "f")
+tables.write(folder, "f", [{row!r}], {{"preset": "quick"}})
+table, sidecar = tables.read(folder, "f")
 assert table["value"].item() == 0.5 and sidecar == {{"preset": "quick"}}
-results.insist_on({{"preset": "quick", "figure": "f"}})(False)
+tables.insist_on({{"preset": "quick", "figure": "f"}})(False)
 print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch", "regrob")))
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -99,6 +99,6 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch"
         check=False, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == ["regrob", "regrob.checkpoint", "regrob.errors", "regrob.results"]
+    assert ran.stdout.split() == ["regrob", "regrob.analysis", "regrob.analysis.tables", "regrob.errors"]
     assert json.loads((tmp_path / "f.json").read_text()) == {"preset": "quick"}
-    assert results.provenance()["torch"]
+    assert tables.provenance()["torch"]

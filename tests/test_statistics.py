@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_table import table
 
-from regrob import statistics
+from regrob.analysis import intervals
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import InputError
-from regrob.statistics import Interval, mean_interval, paired_difference
 
 DRAWS = 4000
 
@@ -120,25 +120,25 @@ def two_penalties():
 
 
 def test_values_come_in_the_order_of_seeds(two_penalties):
-    found = statistics.values(two_penalties, "net", "jacobian", 0.1, "pgd", "accuracy")
+    found = intervals.values(two_penalties, "net", "jacobian", 0.1, "pgd", "accuracy")
     assert found == pytest.approx([0.5, 0.6, 0.7])
     with pytest.raises(InputError, match=r"jacobian, λ = 0\.2"):
-        statistics.values(two_penalties, "net", "jacobian", 0.2, "pgd", "accuracy")
+        intervals.values(two_penalties, "net", "jacobian", 0.2, "pgd", "accuracy")
     twice = pd.concat([two_penalties, two_penalties])
     with pytest.raises(InputError, match="one value a seed"):
-        statistics.values(twice, "net", "jacobian", 0.1, "pgd", "accuracy")
+        intervals.values(twice, "net", "jacobian", 0.1, "pgd", "accuracy")
 
 
 def test_differences_are_paired_and_only_where_both_were_run(two_penalties):
-    found = statistics.differences(two_penalties, "jacobian", "curvature", [("pgd", "accuracy")])
+    found = intervals.differences(two_penalties, "jacobian", "curvature", [("pgd", "accuracy")])
     assert list(found["lambda"]) == [0.1]
     assert found["mean"][0] == pytest.approx(0.1)
     assert found["high"][0] - found["low"][0] == pytest.approx(0, abs=1e-12)
-    assert statistics.weights_of(two_penalties, "net", "curvature") == [0.1, 6.4]
+    assert intervals.weights_of(two_penalties, "net", "curvature") == [0.1, 6.4]
 
 
 def test_summary_has_one_line_a_setting(two_penalties):
-    found = statistics.summary(two_penalties).set_index(["penalty", "lambda"])
+    found = intervals.summary(two_penalties).set_index(["penalty", "lambda"])
     assert len(found) == 3
     assert found.loc[("jacobian", 0.1), "mean"] == pytest.approx(0.6)
     one = mean_interval([0.5, 0.6, 0.7])

@@ -5,24 +5,25 @@ from __future__ import annotations
 import pytest
 import torch
 
-from regrob import bench_steps, costs, step_cost
+from regrob.bench import step_cost, steps
+from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.protocol import ADVERSARIAL, PENALTY_NAMES
+from regrob.experiments.grid import ADVERSARIAL, PENALTY_NAMES
 
 NET = "lenet-300-100"
 MIB = 2**20
 
 
 def widths(classes: int) -> tuple[int, ...]:
-    return (*bench_steps.PERCEPTRON, classes)
+    return (*steps.PERCEPTRON, classes)
 
 
 def test_adversarial_training_is_counted_by_hand() -> None:
     # PGD-10: ten times there and back, 784·300 + 300·100 + 100·2 numbers each way.
     weights = 235_200 + 30_000 + 200
     expected = 64 * (10 * 2 * weights + 3 * weights - 235_200)
-    assert costs.count(costs.adversarial_step(widths(2), 64, 10)) == expected
-    assert costs.adversarial_step(widths(2), 64, 0) == costs.plain_step(widths(2), 64)
+    assert multiplications.count(multiplications.adversarial_step(widths(2), 64, 10)) == expected
+    assert multiplications.adversarial_step(widths(2), 64, 0) == multiplications.plain_step(widths(2), 64)
 
 
 @pytest.mark.parametrize("method", ["none", ADVERSARIAL])
@@ -37,15 +38,15 @@ def test_the_counted_products_are_those_of_a_step(method: str) -> None:
         if event.name in ("aten::bmm", "aten::baddbmm", "aten::baddbmm_"):
             (times, height, inner), (_, _, width) = event.input_shapes["baddbmm" in event.name :][:2]
             found += times * height * inner * width
-    base = costs.count(costs.plain_step(widths(2), bench_steps.BATCH))
-    assert found / base == pytest.approx(step_cost.multiplications(method, widths(2), 64), rel=1e-3)
+    base = multiplications.count(multiplications.plain_step(widths(2), steps.BATCH))
+    assert found / base == pytest.approx(step_cost.relative_multiplications(method, widths(2), 64), rel=1e-3)
 
 
 def test_penalties_are_counted_in_plain_steps() -> None:
-    assert step_cost.multiplications("none", widths(2), 64) == 1
-    few = [step_cost.multiplications(penalty, widths(2), 64) for penalty in PENALTY_NAMES]
-    many = [step_cost.multiplications(penalty, widths(10), 64) for penalty in PENALTY_NAMES]
-    hardening = [step_cost.multiplications(ADVERSARIAL, widths(k), 64) for k in (2, 10)]
+    assert step_cost.relative_multiplications("none", widths(2), 64) == 1
+    few = [step_cost.relative_multiplications(penalty, widths(2), 64) for penalty in PENALTY_NAMES]
+    many = [step_cost.relative_multiplications(penalty, widths(10), 64) for penalty in PENALTY_NAMES]
+    hardening = [step_cost.relative_multiplications(ADVERSARIAL, widths(k), 64) for k in (2, 10)]
     assert max(few) < min(many)  # a penalty pays for classes, PGD for its steps
     assert hardening[0] == pytest.approx(hardening[1], rel=0.01)
 
@@ -55,7 +56,7 @@ def test_an_unknown_method_is_named(call) -> None:
     with pytest.raises(InputError, match=r"'dropout'.*adversarial-training"):
         call("dropout", NET, 2)
     with pytest.raises(InputError, match="'dropout'"):
-        step_cost.multiplications("dropout", widths(2), 64)
+        step_cost.relative_multiplications("dropout", widths(2), 64)
     with pytest.raises(InputError, match="'dropout'"):
         step_cost.image_bytes("dropout", widths(2), 64)
 
@@ -70,7 +71,7 @@ def test_both_sides_take_the_step_of_the_same_method(method: str, monkeypatch: p
     (ours, options), theirs = calls
     if method == ADVERSARIAL:
         assert ours[2] == () and options["adversary"].steps == step_cost.STEPS
-        assert theirs[2] is bench_steps.under_attack
+        assert theirs[2] is steps.under_attack
     else:
         assert ours[2] == (method,) and not options
         assert theirs[2].__qualname__.startswith("double_backward")

@@ -15,18 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from regrob import (
-    checkpoint,
-    cli,
-    evaluation,
-    protocol,
-    results,
-    shard_attacks,
-    solo,
-    sweep,
-    training,
-)
+from regrob import cli
+from regrob.analysis import tables
+from regrob.attacks import evaluate
 from regrob.errors import DataError, InputError
+from regrob.experiments import checkpoint, grid, shard_attacks, solo, sweep
+from regrob.training import single
 
 
 @pytest.fixture
@@ -39,8 +33,8 @@ def tiny() -> Iterator[None]:
 @pytest.fixture
 def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every preset on the embedded digits, for tests that only look at a list of shards."""
-    quick = protocol.task_of
-    monkeypatch.setattr(protocol, "task_of", lambda dataset, preset: quick(dataset, "quick"))
+    quick = grid.task_of
+    monkeypatch.setattr(grid, "task_of", lambda dataset, preset: quick(dataset, "quick"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -75,7 +69,7 @@ def test_nothing_finished_is_computed_twice(
         raise AssertionError("computed again")
 
     monkeypatch.setattr(sweep, "train_ensemble", never)
-    monkeypatch.setattr(training.Descent, "step", never)
+    monkeypatch.setattr(single.Descent, "step", never)
     monkeypatch.setattr(shard_attacks, "evaluate", never)
     killable_sweep.whole(tmp_path, figure)
 
@@ -122,7 +116,7 @@ def test_nothing_is_trained_before_float32_is_full(
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sweep, "trained", watched)
-    reference = protocol.shards("tiny", "quick")[0]
+    reference = grid.shards("tiny", "quick")[0]
     getattr(sweep, call)(reference, tmp_path, "quick", "cpu")
     assert order[:2] == ["exact", "trained"]
 
@@ -142,13 +136,13 @@ def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tiny")
 def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path) -> None:
     killable_sweep.whole(tmp_path)
-    table, sidecar = results.read(tmp_path, "tiny")
-    assert tuple(table.columns) == results.COLUMNS
+    table, sidecar = tables.read(tmp_path, "tiny")
+    assert tuple(table.columns) == tables.COLUMNS
     penalties = {"reference", "none", "curvature", "jacobian", "adversarial-training"}
     assert set(table["penalty"]) == penalties
     assert set(table[table["penalty"] == "adversarial-training"]["lambda"]) == {0.3}
     assert set(table["attack"]) == {"none", "fgsm", "pgd", "deepfool", "carlini-wagner"}
-    assert not table.duplicated(list(results.COLUMNS[:-1])).any()
+    assert not table.duplicated(list(tables.COLUMNS[:-1])).any()
     accuracy = table[(table["metric"] == "accuracy")]["value"]
     assert accuracy.between(0, 1).all()
     assert sidecar["preset"] == "quick"
@@ -239,7 +233,7 @@ def test_no_room_for_the_table_is_said_and_mended(tmp_path: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(results, "write_atomically", full)
+        patch.setattr(tables, "write_atomically", full)
         with pytest.raises(DataError, match=r"cannot write .*tiny\.csv: No space left on device"):
             killable_sweep.whole(tmp_path)
         assert not list(tmp_path.glob("*tiny*")), "a half-written table is left"
@@ -274,23 +268,23 @@ def test_unknown_names_are_told_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there are fig2, fig4, fig5"):
         sweep.sweep("fig9", tmp_path)
     with pytest.raises(InputError, match="quick, standard, paper"):
-        protocol.budget("slow", "mnist-10", "lenet-5")
+        grid.budget("slow", "mnist-10", "lenet-5")
     with pytest.raises(InputError, match="it has lenet-300-100, lenet-5"):
-        protocol.shards("fig2", "quick", ("vgg",))
+        grid.shards("fig2", "quick", ("vgg",))
     with pytest.raises(InputError, match="references-10"):
         sweep.sweep("references", tmp_path)
     with pytest.raises(InputError, match="jobs must be at least 1"):
         sweep.sweep("fig2", tmp_path, jobs=0)
     with pytest.raises(DataError, match=r"fig2\.csv and fig2\.json not found"):
-        results.read(tmp_path, "fig2")
+        tables.read(tmp_path, "fig2")
 
 
 def test_the_papers_grid_is_complete() -> None:
-    spent = protocol.budget("paper", "mnist-1-7", "lenet-5")
+    spent = grid.budget("paper", "mnist-1-7", "lenet-5")
     assert spent.seeds == 10
     assert spent.weights == (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
     assert spent.reference == 50_000
-    quick = protocol.shards("fig4", "quick", ("lenet-300-100",))
+    quick = grid.shards("fig4", "quick", ("lenet-300-100",))
     assert len({shard.name for shard in quick}) == len(quick) == 2 + 2 * 4
     assert quick[0].is_reference
     assert all(shard.reference == quick[0] for shard in quick)
@@ -298,8 +292,8 @@ def test_the_papers_grid_is_complete() -> None:
 
 def test_a_shards_name_does_not_change_when_budgets_gain_fields() -> None:
     """Results of earlier runs are found by these names."""
-    spent = protocol.Budget(10, 5_000, 5_000, (), None, 200)
-    shard = protocol.Shard("mnist-1-7", "lenet-300-100", "curvature", 0.1, 0.1, spent, "a digest")
+    spent = grid.Budget(10, 5_000, 5_000, (), None, 200)
+    shard = grid.Shard("mnist-1-7", "lenet-300-100", "curvature", 0.1, 0.1, spent, "a digest")
     assert shard.name == "mnist-1-7-lenet-300-100-curvature-0.1-db714d2af4"
     assert shard.reference.name == "mnist-1-7-lenet-300-100-reference-b5f36d6c31"
     others = [
@@ -313,29 +307,29 @@ def test_a_shards_name_does_not_change_when_budgets_gain_fields() -> None:
 
 @pytest.mark.usefixtures("small_data")
 def test_references_alone_are_the_references_of_the_figures() -> None:
-    alone = protocol.shards("references-1-7", "paper", ("lenet-300-100",))
-    assert alone == [protocol.shards("fig4", "paper", ("lenet-300-100",))[0]]
+    alone = grid.shards("references-1-7", "paper", ("lenet-300-100",))
+    assert alone == [grid.shards("fig4", "paper", ("lenet-300-100",))[0]]
     assert alone[0].is_reference
     assert alone[0].budget.reference == 50_000
-    assert [s.network for s in protocol.shards("references-10", "quick")] == ["lenet-300-100", "lenet-5"]
+    assert [s.network for s in grid.shards("references-10", "quick")] == ["lenet-300-100", "lenet-5"]
 
 
 @pytest.mark.usefixtures("small_data")
 def test_shards_of_the_paper_have_one_name_whatever_made_them() -> None:
     """A table may hold shards from a processor and from a GPU; these names are on disks already."""
-    (shard,) = protocol.shards("references-1-7", "paper", ("lenet-300-100",))
+    (shard,) = grid.shards("references-1-7", "paper", ("lenet-300-100",))
     assert shard.budget.distance_images == 200
     assert replace(shard, digest="x").name == "mnist-1-7-lenet-300-100-reference-98e5186a5e"
 
 
 @pytest.mark.usefixtures("small_data")
 def test_what_robustness_costs_is_measured_on_the_references_of_figure_4() -> None:
-    cost, fig4 = (protocol.shards(figure, "standard") for figure in ("cost", "fig4"))
+    cost, fig4 = (grid.shards(figure, "standard") for figure in ("cost", "fig4"))
     assert {s.name for s in cost if s.penalty is None} <= {s.name for s in fig4}
     adversaries = [s for s in cost if s.penalty is not None]
-    assert {s.penalty for s in adversaries} == {protocol.ADVERSARIAL}
+    assert {s.penalty for s in adversaries} == {grid.ADVERSARIAL}
     assert [s.weight for s in adversaries] == [0.025, 0.05, 0.1, 0.2] * 2
-    assert [s.weight for s in protocol.shards("cost", "quick") if s.weight] == [0.1, 0.1]
+    assert [s.weight for s in grid.shards("cost", "quick") if s.weight] == [0.1, 0.1]
 
 
 # --- networks that train one after the other --------------------------------------------
@@ -345,23 +339,23 @@ def test_what_robustness_costs_is_measured_on_the_references_of_figure_4() -> No
 def test_a_member_trained_alone_is_what_plain_training_gives(tmp_path: Path) -> None:
     """Reference with one seed's order, then fine-tuning with another, under the stepwise policy."""
     killable_sweep.whole(tmp_path, "lone")
-    task = protocol.TASKS["tiny"](None)
+    task = grid.TASKS["tiny"](None)
     network = killable_sweep.lone(2, generator=torch.Generator().manual_seed(1))
-    first = training.StepPolicy(batch=16, milestones=(24, 32))
-    second = training.StepPolicy(batch=16, milestones=(18, 24))
-    training.train(network, task, iterations=40, seed=1, policy=first)
-    training.train(network, task, iterations=30, seed=10_001, policy=second, penalty="curvature", weight=0.1)
-    shard = next(s for s in protocol.shards("lone", "quick") if s.penalty == "curvature")
+    first = single.StepPolicy(batch=16, milestones=(24, 32))
+    second = single.StepPolicy(batch=16, milestones=(18, 24))
+    single.train(network, task, iterations=40, seed=1, policy=first)
+    single.train(network, task, iterations=30, seed=10_001, policy=second, penalty="curvature", weight=0.1)
+    shard = next(s for s in grid.shards("lone", "quick") if s.penalty == "curvature")
     saved = checkpoint.load(solo.member_folder(tmp_path / "shards" / shard.name, 1))
     assert saved is not None
     for name, value in network.state_dict().items():
         torch.testing.assert_close(saved[0][f"network.{name}"], value, rtol=1e-4, atol=1e-6)
     assert saved[0]["network.2.num_batches_tracked"] == 70
-    table, sidecar = results.read(tmp_path, "lone")
+    table, sidecar = tables.read(tmp_path, "lone")
     rows = table[(table["penalty"] == "curvature") & (table["seed"] == 1) & (table["metric"] == "accuracy")]
-    benign = training.accuracy(network, task.test_images[:8], task.test_labels[:8])
+    benign = single.accuracy(network, task.test_images[:8], task.test_labels[:8])
     assert rows[rows["attack"] == "none"]["value"].item() == pytest.approx(benign)
-    assert set(zip(table["attack"], table["metric"], strict=True)) == set(evaluation.ROWS)
+    assert set(zip(table["attack"], table["metric"], strict=True)) == set(evaluate.ROWS)
     assert set(table["penalty"]) == {"reference", "none", "curvature", "adversarial-training"}
     assert all(0 < seconds < 1 for seconds in sidecar["step_seconds"].values())
 
@@ -370,39 +364,39 @@ def test_a_member_trained_alone_is_what_plain_training_gives(tmp_path: Path) -> 
 def test_a_lone_member_that_diverges_is_marked_and_its_neighbour_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual = training.Descent.step
+    usual = single.Descent.step
 
-    def explode(run: training.Descent, images: Tensor, labels: Tensor, rate: float) -> bool:
+    def explode(run: single.Descent, images: Tensor, labels: Tensor, rate: float) -> bool:
         if run.penalty is not None and run.network[1].weight[0, 0] == doomed and len(run.losses) == 0:  # type: ignore[index, union-attr]
             run.weight = float("inf")
         return usual(run, images, labels, rate)
 
-    shard = next(s for s in protocol.shards("lone", "quick") if s.penalty == "curvature")
+    shard = next(s for s in grid.shards("lone", "quick") if s.penalty == "curvature")
     reference, _ = solo.train_member(
-        shard.reference, 0, tmp_path / "shards", protocol.TASKS["tiny"](None), "cpu", every=9.0
+        shard.reference, 0, tmp_path / "shards", grid.TASKS["tiny"](None), "cpu", every=9.0
     )
     doomed = float(reference[1].weight.detach()[0, 0])  # type: ignore[index, union-attr]
-    monkeypatch.setattr(training.Descent, "step", explode)
+    monkeypatch.setattr(single.Descent, "step", explode)
     killable_sweep.whole(tmp_path, "lone")
-    table, sidecar = results.read(tmp_path, "lone")
+    table, sidecar = tables.read(tmp_path, "lone")
     assert sidecar["diverged"] == {shard.name: [0, -1]}
     curved = table[table["penalty"] == "curvature"]
     assert curved[curved["seed"] == 0]["value"].isna().all()
-    assert len(curved[curved["seed"] == 0]) == len(evaluation.ROWS)
+    assert len(curved[curved["seed"] == 0]) == len(evaluate.ROWS)
     assert curved[(curved["seed"] == 1) & (curved["metric"] == "accuracy")]["value"].notna().all()
 
 
 def test_the_stepwise_policy_falls_at_60_and_80_percent() -> None:
-    paper = protocol.budget("paper", "cifar10", "vgg")
+    paper = grid.budget("paper", "cifar10", "vgg")
     policy = paper.solver(paper.reference)
     rates = [policy.learning_rate(t) for t in (0, 59_999, 60_000, 79_999, 80_000)]
     assert rates == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
     assert paper.weights == (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
-    assert isinstance(protocol.budget("paper", "mnist-10", "lenet-5").solver(9), training.CaffePolicy)
-    assert not isinstance(protocol.budget("paper", "mnist-10", "lenet-5").solver(9), training.StepPolicy)
+    assert isinstance(grid.budget("paper", "mnist-10", "lenet-5").solver(9), single.CaffePolicy)
+    assert not isinstance(grid.budget("paper", "mnist-10", "lenet-5").solver(9), single.StepPolicy)
 
 
 def test_photographs_have_an_honest_stand_in() -> None:
-    assert {s.dataset for s in protocol.shards("fig6", "quick")} == {"colour-digits-1-7"}
-    assert {s.dataset for s in protocol.shards("fig7", "quick")} == {"colour-digits-10"}
-    assert {s.epsilon for s in protocol.shards("fig6", "quick")} == {0.05}
+    assert {s.dataset for s in grid.shards("fig6", "quick")} == {"colour-digits-1-7"}
+    assert {s.dataset for s in grid.shards("fig7", "quick")} == {"colour-digits-10"}
+    assert {s.epsilon for s in grid.shards("fig6", "quick")} == {0.05}

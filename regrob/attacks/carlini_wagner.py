@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regrob.attacks.result import (
+from regrob.attacks._common import (
     AttackResult,
     Box,
     Goal,
@@ -20,8 +20,8 @@ from regrob.attacks.result import (
     prepare,
     saturates,
 )
+from regrob.ensembles.network_view import Pullback, pullback
 from regrob.errors import InputError
-from regrob.pullback import Pullback, pullback
 
 CHECKS = 10
 """How often, within one search step, an example is asked whether it still makes progress."""

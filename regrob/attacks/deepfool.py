@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regrob.attacks.result import (
+from regrob.attacks._common import (
     AttackResult,
     Box,
     check_count,
@@ -15,7 +15,7 @@ from regrob.attacks.result import (
     prepare,
     saturates,
 )
-from regrob.pullback import pullback
+from regrob.ensembles.network_view import pullback
 
 SMALLEST_STEP = 1e-4
 """Added to every distance, so that a point on a boundary still moves across it."""

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regrob.attacks.result import (
-    AttackResult,
-    Box,
-    ascent,
-    check_size,
-    conclude,
-    inside,
-    prepare,
-)
-from regrob.pullback import pullback
+from regrob.attacks._common import AttackResult, Box, ascent, check_size, conclude, inside, prepare
+from regrob.ensembles.network_view import pullback
 
 
 def fgsm(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from regrob.attacks.result import (
+from regrob.attacks._common import (
     AttackResult,
     Best,
     Box,
@@ -19,8 +19,8 @@ from regrob.attacks.result import (
     inside,
     prepare,
 )
+from regrob.ensembles.network_view import Pullback, pullback
 from regrob.errors import InputError
-from regrob.pullback import Pullback, pullback
 
 
 def pgd(

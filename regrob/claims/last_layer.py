@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob import penalties
-from regrob.claims.draw import Draw, Sample
+from regrob.affine.local_map import local_map
+from regrob.claims.instances import Draw, Sample
 from regrob.errors import ProofError, UnsuitableNetworkError
-from regrob.local import local_map
+from regrob.theory import penalties
 
 
 class Problem(NamedTuple):

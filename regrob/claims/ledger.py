@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from regrob.claims import (
+from regrob.claims.claim import Claim, Evidence, Result, judge
+from regrob.claims.statements import (
     affine,
     appendix_d,
     binary,
@@ -38,7 +39,6 @@ from regrob.claims import (
     trained,
     worst_case,
 )
-from regrob.claims.core import Claim, Evidence, Result, judge
 from regrob.errors import InputError, RegrobError
 
 _CHAPTERS = (

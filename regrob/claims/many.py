@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from regrob import bounds, probability, properties
-from regrob.claims.core import Check
-from regrob.claims.draw import Draw, autograd_noise
+from regrob.claims.claim import Check
+from regrob.claims.instances import Draw, autograd_noise
+from regrob.theory import bounds, derivatives, probability
 
 CLASSES = (2, 3, 4, 5, 10)
 OFF_KINKS = "x off the kinks (the interior of Q(x))"
@@ -74,7 +74,7 @@ def random_case(
 ) -> Case:
     """Bare instances; ∇ and H in closed form. ξ stays clear of 0, where log K − L cancels."""
     V, z, y = draw.instances(classes, correct=correct, inputs=inputs, low=0.3, high=high)
-    g, H = properties.input_gradient(V, z, y), properties.hessian(V, z)
+    g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     return Case(V, z, y, g, H, torch.ones_like(z[:, 0]))
 
 
@@ -157,8 +157,8 @@ def at(V: list[list[float]], z: list[float], y: int = 0) -> Case:
         V_,
         z_,
         y_,
-        properties.input_gradient(V_, z_, y_),
-        properties.hessian(V_, z_),
+        derivatives.input_gradient(V_, z_, y_),
+        derivatives.hessian(V_, z_),
         torch.ones_like(z_[:, 0]),
     )
 
@@ -175,7 +175,7 @@ def violation(left: Tensor, right: Tensor) -> Tensor:
 
 def frobenius(V: Tensor) -> Tensor:
     """μ = ‖V‖_F: (…)."""
-    return properties.lipschitz(V)
+    return derivatives.lipschitz(V)
 
 
 def distances(V: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from regrob import probability, properties, radii
-from regrob.claims.draw import Draw, autograd_noise
+from regrob.claims.instances import Draw, autograd_noise
+from regrob.theory import derivatives, probability, taylor_radius
 
 
 class Quadratic(NamedTuple):
@@ -59,7 +59,7 @@ def classifier_models(draw: Draw) -> Quadratic:
     for K in (3, 5):
         V, z, y = draw.instances(K, inputs=4, high=20.0)
         xi = probability.slack(z, y, threshold=math.log(K))
-        parts.append(Quadratic(properties.input_gradient(V, z, y), properties.hessian(V, z), xi))
+        parts.append(Quadratic(derivatives.input_gradient(V, z, y), derivatives.hessian(V, z), xi))
     return Quadratic(*(torch.cat(field) for field in zip(*parts, strict=True)))
 
 
@@ -85,8 +85,8 @@ def bounds(model: Quadratic) -> tuple[Tensor, Tensor, Tensor]:
     size, u = values.abs().amax(dim=-1), vectors[..., -1]
     along = (model.g * u).sum(dim=-1)
     u = u * torch.where(along < 0, -1.0, 1.0)[:, None]
-    lower = radii.root(model.g.norm(dim=-1), size, model.xi)
-    return lower, radii.root(along.abs(), size, model.xi), u
+    lower = taylor_radius.root(model.g.norm(dim=-1), size, model.xi)
+    return lower, taylor_radius.root(along.abs(), size, model.xi), u
 
 
 def bent_down(model: Quadratic) -> Quadratic:

@@ -160,7 +160,7 @@ def where_it_ran(env: BuildEnvironment, page: str) -> str:
         return ""
     import torch
 
-    from regrob.data import default_source
+    from regrob.data.datasets import default_source
 
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     preset = os.environ.get("REGROB_PRESET") or "quick"

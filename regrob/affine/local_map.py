@@ -1,0 +1,245 @@
+"""The local linear map: network, x → (V, z).
+
+Around almost every x a ReLU network is affine (Eqs. 5 and 14): z(x') = Vᵀx' + c for all x'
+in the polytope Q(x). This module is the only one that looks inside a network; everything
+above it is a function of V, z and the label y.
+
+Shapes. N examples, n input coordinates (an image is flattened), K classes:
+V is (N, n, K), so that V[i, :, k] is the paper's column v_k at example i; z is (N, K).
+
+At a kink (a pre-activation of exactly zero, a tie in a max-pool) several linear maps meet.
+V is then the map of autograd's fixed choice: slope 0 (or the leaky slope) at zero, and the
+first of the tied positions in row-major order. `kinks` tells which examples are affected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regrob.checks import check_images, check_logits
+from regrob.errors import InputError, NotPiecewiseLinearError
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU)
+
+
+class LocalMap(NamedTuple):
+    """The affine map that the network is around each example.
+
+    Attributes:
+        V: (N, n, K), input axis then class axis: V[i, :, k] is the gradient of logit k.
+        z: (N, K), the logits.
+    """
+
+    V: Tensor
+    z: Tensor
+
+
+def local_map(
+    network: nn.Module, images: Tensor, *, create_graph: bool = False, check: bool = True
+) -> LocalMap:
+    """V and z of a piecewise-linear network at each image (Eqs. 5, 14; J = V in Eqs. 7, 15).
+
+    Args:
+        network: maps (N, …) to logits (N, K), K ≥ 2, each example by itself.
+        images: (N, …), floating point, finite.
+        create_graph: keep the graph, so that functions of V can be differentiated with
+            respect to the weights (a training step with a penalty).
+        check: test that the network is piecewise linear (one extra double backward).
+            Training loops test once and then pass False.
+
+    Raises:
+        InputError: empty batch, wrong shape or dtype, NaN or infinity, logits not of shape
+            (N, K) or without a gradient.
+        NotPiecewiseLinearError: softmax attention, GELU, normalisation over the batch, ….
+    """
+    check_images(images)
+    require_frozen_statistics(network)
+    if check:
+        require_piecewise_linear(network, images)
+    with torch.enable_grad():
+        x = images.detach().requires_grad_(True)
+        z = _logits(network, x)
+        if not z.requires_grad:
+            raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
+        rows = [
+            # A sum, never a mean: example i's row must not shrink with the batch.
+            torch.autograd.grad(
+                z[:, k].sum(), x, create_graph=create_graph, retain_graph=True, materialize_grads=True
+            )[0]
+            for k in range(z.shape[1])
+        ]
+        V = torch.stack([row.flatten(1) for row in rows], dim=2)  # (N, n, K)
+    return LocalMap(V, z) if create_graph else LocalMap(V.detach(), z.detach())
+
+
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    """network(images), with a typed error where the two do not fit."""
+    try:
+        z: Tensor = network(images)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"the network cannot read images of shape {tuple(images.shape)}, {images.dtype}: {error}"
+        ) from error
+    check_logits(z, images)
+    return z
+
+
+def require_frozen_statistics(network: nn.Module) -> None:
+    """Raise unless each example is mapped by itself: no batch statistics, no dropout noise."""
+    for name, module in network.named_modules():
+        batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if batch_norm and (module.training or module.running_mean is None):
+            raise NotPiecewiseLinearError(
+                f"{type(module).__name__} {name!r} normalises over the batch, so the examples have "
+                "no linear map of their own: call network.eval(), with track_running_stats=True"
+            )
+        dropout = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        if module.training and (dropout or isinstance(module, nn.RReLU)):
+            raise NotPiecewiseLinearError(
+                f"{type(module).__name__} {name!r} is random in training mode: call network.eval()"
+            )
+
+
+def require_piecewise_linear(network: nn.Module, images: Tensor) -> None:
+    """Raise unless the logits' second derivative vanishes at and near the images.
+
+    Autograd differentiates a piecewise-linear network to a Hessian of exact zeros; attention,
+    GELU, tanh and layer normalisation leave something else. Two random directions, two points
+    for every image (itself and a jittered one, since tanh'' vanishes at zero).
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
+
+    for near in (images, images + 0.1 * noise(images.shape)):
+        bend = _second_derivative(network, near.detach(), noise)
+        if bool((bend != 0).any()):
+            curved = sorted({type(m).__name__ for m in network.modules() if _may_bend(m)})
+            hint = f" (look at {', '.join(curved)})" if curved else ""
+            raise NotPiecewiseLinearError(
+                "the network is not piecewise linear: its logits have a second derivative of "
+                f"{float(bend.abs().max()):.1e}{hint}; ReLU, leaky ReLU, max-pooling, convolutions, "
+                "skip connections and BatchNorm in eval mode are"
+            )
+
+
+def _second_derivative(network: nn.Module, images: Tensor, noise: Callable[[torch.Size], Tensor]) -> Tensor:
+    """Of a random combination of logits, along a random direction: like `images`."""
+    with torch.enable_grad():
+        x = images.requires_grad_(True)
+        z = _logits(network, x)
+        if not bool(torch.isfinite(z).all()):
+            raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
+        combination = (z * noise(z.shape)).sum()
+        if not combination.requires_grad:
+            return torch.zeros_like(images)
+        (slope,) = torch.autograd.grad(combination, x, create_graph=True, materialize_grads=True)
+        if not slope.requires_grad:
+            return torch.zeros_like(images)
+        (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, materialize_grads=True)
+    return bend
+
+
+def _may_bend(module: nn.Module) -> bool:
+    known = (
+        nn.Linear,
+        nn.modules.conv._ConvNd,
+        nn.modules.batchnorm._BatchNorm,
+        nn.modules.pooling._MaxPoolNd,
+        nn.modules.pooling._AvgPoolNd,
+        nn.Flatten,
+        nn.Identity,
+        nn.modules.dropout._DropoutNd,
+        *ACTIVATIONS,
+    )
+    return not any(module.children()) and not isinstance(module, known)
+
+
+def kinks(network: nn.Module, images: Tensor) -> Tensor:
+    """Which examples sit on a kink, where several linear maps meet: (N,) bool.
+
+    A pre-activation of exactly zero, or a max-pool window whose largest value stands twice
+    (unless it is the zero of the ReLU just before, where either choice gives the same map).
+    Sees the modules ReLU, LeakyReLU, PReLU and MaxPool2d, and no bare functions.
+    """
+    check_images(images)
+    found = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
+    rectified: Tensor | None = None  # what the last ReLU returned
+
+    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal found
+        (h,) = inputs
+        if isinstance(module, ACTIVATIONS):
+            found |= (h == 0).flatten(1).any(dim=1)
+        elif isinstance(module, nn.MaxPool2d):
+            found |= _tied_windows(module, h, zeros_matter=h is not rectified).flatten(1).any(dim=1)
+
+    def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal rectified
+        if isinstance(module, nn.ReLU):
+            rectified = output
+
+    hooks = [m.register_forward_pre_hook(before) for m in network.modules()]
+    hooks += [m.register_forward_hook(after) for m in network.modules()]
+    try:
+        with torch.no_grad():
+            _logits(network, images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _tied_windows(pool: nn.MaxPool2d, h: Tensor, *, zeros_matter: bool) -> Tensor:
+    """(N, C, L) bool: windows in which the maximum is reached more than once and it matters."""
+    (pad_h, pad_w), (stride_h, stride_w) = _pair(pool.padding), _pair(pool.stride)
+    extra_h, extra_w = (stride_h - 1, stride_w - 1) if pool.ceil_mode else (0, 0)
+    padding = (pad_w, pad_w + extra_w, pad_h, pad_h + extra_h)
+    padded = functional.pad(h, padding, value=-math.inf)
+    windows = functional.unfold(
+        padded.flatten(0, 1)[:, None], pool.kernel_size, dilation=pool.dilation, stride=pool.stride
+    )  # (N·C, window, L)
+    largest = windows.amax(dim=1)
+    tied = (windows == largest[:, None]).sum(dim=1) > 1
+    tied &= largest > (-math.inf if zeros_matter else 0.0)
+    by_image: Tensor = tied.unflatten(0, h.shape[:2])
+    return by_image
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def masked_product(network: nn.Sequential, image: Tensor) -> Tensor:
+    """V = W_1 D_1(x) ⋯ W_{d-1} D_{d-1}(x) W_d, multiplied out as below Eq. (5): (n, K).
+
+    The paper's own formula for an `mlp`, kept beside autograd's answer so that the book can
+    hold one against the other. D_j has entries in {slope, 1}: Eq. (4) prints the case slope 0.
+
+    Args:
+        network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
+        image: one image, any shape with n entries.
+    """
+    activation = image.detach().flatten()
+    V = torch.eye(activation.numel(), dtype=image.dtype, device=image.device)
+    for module in network:
+        if isinstance(module, nn.Linear):
+            activation = module(activation).detach()
+            V = V @ module.weight.detach().T
+        elif isinstance(module, nn.ReLU | nn.LeakyReLU):
+            slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
+            diagonal = torch.where(activation > 0, activation.new_ones(()), slope)
+            activation = diagonal * activation
+            V = V * diagonal
+        elif not isinstance(module, nn.Flatten):
+            raise InputError(f"masked_product reads Linear, ReLU and LeakyReLU, got {type(module).__name__}")
+    return V

@@ -1,0 +1,197 @@
+"""Tidy tables with their provenance: what a figure is drawn from."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from textwrap import TextWrapper
+from typing import TYPE_CHECKING, Any
+
+from regrob.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = ("figure", "dataset", "network", "penalty", "lambda", "seed", "attack", "metric", "value")
+
+PHONE = 38
+"""Characters of a printed line that fit on a phone."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write to a neighbour, flush it to the disk, then rename: the file is old or new, never half.
+
+    Raises:
+        DataError: the disk is full or the folder cannot be written; what was there stays.
+    """
+    neighbour = path.with_name(f".{path.name}.part")  # a killed writer's leftover is overwritten
+    try:
+        with neighbour.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        neighbour.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            neighbour.unlink(missing_ok=True)
+        raise DataError(
+            f"cannot write {path}: {error.strerror or error}; what was finished before is whole, "
+            "mend that and run again to go on"
+        ) from error
+
+
+def provenance() -> dict[str, Any]:
+    """What produced a result: versions, device, commit, date. No paths, no host names."""
+    import torch
+
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": cuda or f"{platform.machine()} CPU",
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with a + where files differ from it; None outside a checkout."""
+    here = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", ".")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def write(folder: Path, figure: str, rows: Iterable[dict[str, Any]], sidecar: dict[str, Any]) -> Path:
+    """Write FIGURE.csv and FIGURE.json; the csv's rows are sorted, so equal results are equal files.
+
+    Raises:
+        DataError: a file cannot be written; what was there stays, and neither is ever half.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS)).sort_values(list(COLUMNS[:-1]))
+    path = folder / f"{figure}.csv"
+    write_atomically(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode())
+    text = json.dumps(sidecar, indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomically(folder / f"{figure}.json", (text + "\n").encode())
+    return path
+
+
+def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """A figure's table and its provenance.
+
+    Raises:
+        DataError: one of the two files is missing, or the table lacks a column.
+    """
+    import pandas as pd
+
+    csv, sidecar = folder / f"{figure}.csv", folder / f"{figure}.json"
+    missing = [path.name for path in (csv, sidecar) if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{' and '.join(missing)} not found in {folder}; "
+            f"make them with: regrob sweep {figure} --out {folder}"
+        )
+    table = pd.read_csv(csv, keep_default_na=False, na_values=["nan", ""])
+    if tuple(table.columns) != COLUMNS:
+        raise DataError(
+            f"{csv.name} must have the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}"
+        )
+    return table, json.loads(sidecar.read_text(encoding="utf-8"))
+
+
+def insist_on(*sidecars: dict[str, Any]) -> Callable[[bool], None]:
+    """What stops a page whose text takes for granted a fact that its tables do not show.
+
+    Args:
+        sidecars: the tables' provenance. Where one is quick, it is too small to show anything,
+            and no fact is insisted on.
+
+    Returns:
+        A function of one fact, true or false, that raises DataError for a false one.
+    """
+    small = any(one["preset"] == "quick" for one in sidecars)
+    figures = " and ".join(one["figure"] for one in sidecars)
+
+    def insist(fact: bool) -> None:
+        if not fact and not small:
+            raise DataError(f"the result of {figures} does not show what the text here says; mend the text")
+
+    return insist
+
+
+def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[str, str]:
+    """Where a network's numbers come from, each fact as a short text for the prose of a page.
+
+    Raises:
+        DataError: the results are of other networks.
+    """
+    from regrob.experiments.grid import budget
+
+    if network not in sidecar["networks"]:
+        raise DataError(f"no result of {network}; there are {', '.join(sidecar['networks'])}")
+    spent = sidecar["networks"][network]
+    made = sidecar["made_by"]
+
+    def listed(key: str) -> str:
+        found = [str(one[key]) for one in made if one.get(key)]
+        return ", ".join(dict.fromkeys(sorted(found))) or "not recorded"
+
+    def count(images: int | None) -> str:
+        return "the whole test set" if images is None else f"{images} test images"
+
+    tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
+    grid = budget("paper", sidecar["dataset"], network).weights
+    absent = [weight for weight in grid if weight not in tried]
+    return {
+        "preset": str(sidecar["preset"]),
+        "seeds": str(spent["seeds"]),
+        "reference": f"{spent['reference']:,}".replace(",", " "),
+        "fine-tuning": f"{spent['fine_tuning']:,}".replace(",", " "),
+        "weights": ", ".join(f"{weight:g}" for weight in tried),
+        "missing": ", ".join(f"{weight:g}" for weight in absent) or "none",
+        "batch": str(spent["batch"]),
+        "images": count(spent["images"]),
+        "searched-images": count(spent["searched_images"] or spent["images"]),
+        "distance-images": count(spent["distance_images"]),
+        "device": listed("device"),
+        "date": listed("date"),
+        "commit": listed("commit"),
+        "hours": f"{sidecar['seconds'] / 3600:.1f}",
+    }
+
+
+def protocol(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> str:
+    """What `words` says of a network's training and attacks, as short lines for printing below a figure.
+
+    Raises:
+        DataError: the results are of other networks.
+    """
+    said = words(table, sidecar, network)
+    lines = (
+        f"{said['seeds']} seed(s), batches of {said['batch']}",
+        f"steps: {said['reference']}, then {said['fine-tuning']} more",
+        f"λ: {said['weights']}",
+        f"the paper's, not here: {said['missing']}",
+        f"FGSM: {said['images']}",
+        f"PGD, DeepFool: {said['searched-images']}",
+        f"Carlini–Wagner: {said['distance-images']}",
+    )
+    folds = TextWrapper(PHONE, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(folds.fill(line) for line in lines)

@@ -1,0 +1,182 @@
+"""What a set of networks is worth: accuracy and distortion under the four attacks, and their V.
+
+One row a network and a metric. Accuracy counts all images given; a distance counts those
+that the network classifies correctly and the attack then fools, and is never reported
+without the attack's success rate. Beside each of them stands the share of examples that
+saturated: at p_y = 1 in working precision many an attack stands still, and what it then
+reports is not to be trusted. A member that diverged gets NaN everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.local_map import LocalMap, local_map
+from regrob.attacks import AttackResult, carlini_wagner, deepfool, fgsm, pgd
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.network_view import StackedPullback
+from regrob.theory import derivatives, probability
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """How hard the attacks try.
+
+    Attributes:
+        epsilon: ε of FGSM and PGD, in pixels' units.
+        images: how many held-out images FGSM, PGD and DeepFool see; None for all.
+        searched_images: how many PGD and DeepFool see, if not 0.
+        distance_images: how many Carlini and Wagner's attack sees; None for all.
+        carlini_wagner: its settings, by the names of its arguments.
+        at_once: images of one member in memory at a time.
+    """
+
+    epsilon: float = 0.1
+    images: int | None = None
+    distance_images: int | None = 200
+    carlini_wagner: dict[str, Any] = field(default_factory=dict)
+    at_once: int = 250
+    searched_images: int = 0
+
+
+Row = tuple[str, str, list[float]]
+"""Attack, metric, and one value a member."""
+
+PROPERTIES = (
+    "accuracy",
+    "loss",
+    "probability",
+    "logit-margin",
+    "input-gradient",
+    "jacobian",
+    "curvature",
+    "cross-lipschitz",
+)
+ROWS = (
+    *(("none", metric) for metric in PROPERTIES),
+    *((attack, metric) for attack in ("fgsm", "pgd") for metric in ("accuracy", "saturated")),
+    *(
+        (attack, metric)
+        for attack in ("deepfool", "carlini-wagner")
+        for metric in ("distance", "success", "saturated")
+    ),
+)
+"""The attacks and metrics of all rows, in their order; "none" is no attack.
+
+Tables from before "saturated" was kept lack its rows.
+"""
+
+
+class Alone:
+    """One network, of any kind, posing as an ensemble of one.
+
+    Args:
+        network: in eval mode, on the images' device.
+    """
+
+    members = 1
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.weights = next(network.parameters())
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """(1, N, …) → (1, N, K)."""
+        z: Tensor = self.network(images[0])
+        return z[None]
+
+    def local_maps(self, images: Tensor) -> LocalMap:
+        """V (1, N, n, K) and z (1, N, K)."""
+        V, z = local_map(self.network, images[0], check=False)
+        return LocalMap(V[None], z[None])
+
+
+def evaluate(
+    ensemble: Ensemble | Alone,
+    images: Tensor,
+    labels: Tensor,
+    settings: AttackSettings,
+    *,
+    skip: frozenset[str] = frozenset(),
+) -> Iterator[tuple[str, list[Row]]]:
+    """Attack every member with the same images; yield each attack's rows as they are ready.
+
+    Args:
+        ensemble: M networks, or one alone.
+        images: (N, …), held-out images.
+        labels: (N,), int64.
+        settings: of the attacks.
+        skip: names of attacks whose rows are known already.
+    """
+    members = ensemble.network if isinstance(ensemble, Alone) else StackedPullback(ensemble)
+    some = slice(settings.images)
+    searched = slice(settings.searched_images or settings.images)
+    few = slice(settings.distance_images)
+    epsilon = settings.epsilon
+    if "none" not in skip:
+        yield "none", _properties(ensemble, images[some], labels[some], settings.at_once)
+    attacks: dict[str, tuple[slice, Callable[[Tensor, Tensor], AttackResult]]] = {
+        "fgsm": (some, lambda x, y: fgsm(members, x, y, epsilon=epsilon)),
+        "pgd": (searched, lambda x, y: pgd(members, x, y, epsilon=epsilon, stop_at_success=True)),
+        "deepfool": (searched, lambda x, y: deepfool(members, x, y)),
+        "carlini-wagner": (few, lambda x, y: carlini_wagner(members, x, y, **settings.carlini_wagner)),
+    }
+    for name, (part, attack) in attacks.items():
+        if name not in skip:
+            yield name, _attacked(ensemble, images[part], labels[part], name, attack, settings.at_once)
+
+
+def _attacked(
+    ensemble: Ensemble | Alone,
+    images: Tensor,
+    labels: Tensor,
+    name: str,
+    attack: Callable[[Tensor, Tensor], AttackResult],
+    at_once: int,
+) -> list[Row]:
+    M = ensemble.members
+    success, distance, correct, saturated = [], [], [], []
+    for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
+        every_x, every_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
+        z = ensemble.logits(x.expand(M, *x.shape))
+        correct.append(z.argmax(dim=-1) == y)
+        result = attack(every_x, every_y)
+        success.append(result.success.view(M, -1))
+        distance.append(result.distance.view(M, -1))
+        saturated.append(result.saturated_mask.view(M, -1))
+    fooled, size, right = torch.cat(success, 1), torch.cat(distance, 1), torch.cat(correct, 1)
+    flag: Row = (name, "saturated", torch.cat(saturated, 1).double().mean(dim=1).tolist())
+    if name in ("fgsm", "pgd"):
+        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist()), flag]
+    counted = (fooled & right).double()
+    mean = (size.double() * counted).nan_to_num().sum(dim=1) / counted.sum(dim=1)
+    rate = counted.sum(dim=1) / right.double().sum(dim=1)
+    return [(name, "distance", mean.tolist()), (name, "success", rate.tolist()), flag]
+
+
+def _properties(ensemble: Ensemble | Alone, images: Tensor, labels: Tensor, at_once: int) -> list[Row]:
+    """Accuracy, mean loss and p_y, and the means of the four penalties and of the margin."""
+    sums: dict[str, Tensor] = {}
+    for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
+        V, z = ensemble.local_maps(x.expand(ensemble.members, *x.shape))
+        labels_here = y.expand(z.shape[:-1])
+        gradient = derivatives.input_gradient(V, z, labels_here)
+        values = {
+            "accuracy": (z.argmax(dim=-1) == y).to(z),
+            "loss": probability.loss(z, labels_here),
+            "probability": probability.label_probability(z, labels_here),
+            "logit-margin": probability.logit_margin(z, labels_here),
+            "input-gradient": gradient.square().sum(dim=-1),
+            "jacobian": derivatives.lipschitz_squared(V),
+            "curvature": derivatives.curvature(V, z),
+            "cross-lipschitz": derivatives.cross_lipschitz_squared(V),
+        }
+        for metric, value in values.items():
+            sums[metric] = sums.get(metric, torch.zeros((), device="cpu")) + value.double().sum(dim=1).cpu()
+    return [("none", metric, (value / len(labels)).tolist()) for metric, value in sums.items()]

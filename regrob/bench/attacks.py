@@ -1,0 +1,274 @@
+"""Rows of the benchmark about attacks, with Foolbox as the peer."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import statistics
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool, pgd
+from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, median_ratio, seconds_of
+from regrob.data import datasets
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.network_view import StackedPullback
+from regrob.networks import NETWORKS
+from regrob.theory.gram import ORDER
+from regrob.training.many import train_ensemble
+
+Ours = Callable[[nn.Module, Tensor, Tensor], AttackResult]
+Peer = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]
+"""Images, labels, and whether the weights ask for no gradient → images and successes."""
+
+FROZEN = "on frozen weights"
+COUNTED = "multiplications, ours / Foolbox's"
+
+TUNING_STEP, TUNING_START, TUNING_COUNT = 13, 7, 60
+"""The test digits 7, 20, 33, …, on which `boundary_projection` was tuned besides 0, 20, 40, …."""
+
+
+def rows() -> list[Row]:
+    """Identical settings first; then our fastest attack against their best-tuned one."""
+    same = "ours / Foolbox, identical settings, K=10"
+    least = "our smallest-ℓ2 attack / Foolbox's C&W well tuned, K=10"
+    mlp, lenet5 = "lenet-300-100", "lenet-5"
+    return [
+        Row("pgd-mlp", f"PGD-40, LeNet-300-100: {same}", lambda q: _pgd(mlp, q), 0.6),
+        Row("pgd-lenet5", f"PGD-40, LeNet-5: {same}", lambda q: _pgd(lenet5, q), 0.6),
+        Row("deepfool-mlp", f"DeepFool, LeNet-300-100: {same}", lambda q: _deepfool(mlp, q), 0.3),
+        Row("deepfool-lenet5", f"DeepFool, LeNet-5: {same}", lambda q: _deepfool(lenet5, q), 0.3),
+        Row("cw", f"C&W 9×1000, LeNet-300-100: {same}", _carlini_wagner, 0.5),
+        Row("cw-32", "C&W over 32 LeNet-300-100 at once / Foolbox's loop over them", _carlini_wagner_32, 0.2),
+        Row("least-mlp", f"{least}, LeNet-300-100", lambda q: _least(mlp, q), 0.2),
+        Row("least-lenet5", f"{least}, LeNet-5", lambda q: _least(lenet5, q), 0.2),
+    ]
+
+
+def _foolbox() -> Any:
+    try:
+        import foolbox
+    except ImportError:
+        raise SkippedError("the peer is not installed: pip install 'regrob[bench]'") from None
+    return foolbox
+
+
+@functools.cache
+def _trained(name: str, members: int = 1, iterations: int = 0) -> tuple[nn.Sequential, ...]:
+    """Networks trained on the embedded digits, each from its own seed."""
+    iterations = iterations or {"lenet-300-100": 1500, "lenet-5": 500}[name]
+    networks = [NETWORKS[name](10, generator=torch.Generator().manual_seed(m)) for m in range(members)]
+    ensemble = Ensemble(networks, torch.zeros(members, len(ORDER)))
+    for _ in train_ensemble(
+        ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations
+    ):
+        pass
+    for m, network in enumerate(networks):
+        ensemble.member(m, network).eval()
+        for p in network.parameters():
+            p.requires_grad_(False)
+    return tuple(networks)
+
+
+def _digits(network: nn.Module, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of the test digits that the network gets right."""
+    task = datasets.ten_classes("embedded")
+    x, y = task.test_images[index], task.test_labels[index]
+    right = network(x).argmax(dim=1) == y
+    return x[right].clone(), y[right].clone()
+
+
+def held_out() -> Tensor:
+    """The test digits 3, 13, 23, …, without any on which an attack was tuned."""
+    tuned = {TUNING_START + TUNING_STEP * k for k in range(TUNING_COUNT)}
+    return torch.tensor([i for i in range(3, 1000, 10) if i not in tuned])
+
+
+class _Duel:
+    """Ours and Foolbox's on the same digits by turns; keeps ratios, successes and distances.
+
+    Foolbox meets the network as its users hand it over, in eval mode. Its backward pass then
+    differentiates the weights too; on a network whose weights ask for no gradient it does not.
+    """
+
+    def __init__(self) -> None:
+        self.ratios: list[float] = []
+        self.frozen: list[float] = []
+        self.counts: dict[str, int] = {}
+        self.ours: list[AttackResult] = []
+        self.success: list[Tensor] = []
+        self.distance: list[Tensor] = []
+
+    def fight(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
+        """One round."""
+        found: list[Any] = []
+        mine = seconds_of(lambda: found.append(ours(network, x, y)))
+        theirs = seconds_of(lambda: found.append(peer(x, y, False)))
+        self.ratios.append(mine / theirs)
+        self.frozen.append(mine / seconds_of(lambda: peer(x, y, True)))
+        result, (images, success) = found
+        self.ours.append(result)
+        self.success.append(success)
+        order = torch.inf if result.norm == "linf" else 2
+        self.distance.append(torch.linalg.vector_norm((images - x).flatten(1), ord=order, dim=1))
+
+    def count(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
+        """Count the multiplications of each on these digits, in products and convolutions."""
+        self.counts = {
+            "ours": multiplications(lambda: ours(network, x, y)),
+            "theirs": multiplications(lambda: peer(x, y, False)),
+            "frozen": multiplications(lambda: peer(x, y, True)),
+        }
+
+    def measured(self, *, compare: bool = True) -> Measurement:
+        """The ratios; sound if success is as frequent and the mean distance no larger."""
+        mine = torch.cat([r.success for r in self.ours]).double().mean()
+        theirs = torch.cat(self.success).double().mean()
+        facts = {"our success rate": float(mine), "Foolbox's": float(theirs)}
+        sound = bool(mine >= theirs - 0.005)
+        if compare:
+            ratio = float(self.paired.mean())
+            facts["mean distance, ours / Foolbox's"] = ratio
+            sound = sound and ratio <= 1.005
+        facts[f"ours / Foolbox {FROZEN}"] = statistics.median(self.frozen)
+        if self.counts:
+            facts[COUNTED] = self.counts["ours"] / self.counts["theirs"]
+            facts[f"{COUNTED} {FROZEN}"] = self.counts["ours"] / self.counts["frozen"]
+        return Measurement(self.ratios, sound, facts)
+
+    @property
+    def paired(self) -> Tensor:
+        """Our distances over the mean of theirs, where both succeeded; its mean is the ratio of means."""
+        mine, theirs, both = self.both()
+        return mine[both].double() / theirs[both].double().mean()
+
+    def both(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Our distances, theirs, and where both succeeded."""
+        mine = torch.cat([r.distance for r in self.ours])
+        success = torch.cat([r.success for r in self.ours]) & torch.cat(self.success)
+        return mine, torch.cat(self.distance), success
+
+
+def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = None) -> Peer:
+    """Foolbox's attack on one network after the other; returns images and successes of all."""
+    model = _foolbox().PyTorchModel
+    ordinary = [copy.deepcopy(network).requires_grad_(True) for network in networks]
+
+    def fight(x: Tensor, y: Tensor, frozen: bool) -> tuple[Tensor, Tensor]:
+        chosen = networks if frozen else ordinary
+        parts = zip(chosen, x.chunk(len(chosen)), y.chunk(len(chosen)), strict=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = [
+                attack(model(network, bounds=(0, 1), device="cpu"), here, labels, epsilons=epsilon)
+                for network, here, labels in parts
+            ]
+        images, success = torch.cat([f[1] for f in found]), torch.cat([f[2] for f in found])
+        # Foolbox's C&W returns a black image, and success, where it found nothing.
+        return images, success & images.flatten(1).any(dim=1)
+
+    return fight
+
+
+def multiplications(run: Callable[[], object]) -> int:
+    """What one call does in matrix products and convolutions, as torch counts it."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return int(counter.get_total_flops()) // 2
+
+
+def _rounds(network: nn.Module, index: Tensor, rounds: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for part in index.chunk(rounds):
+        yield _digits(network, part)
+
+
+def _pgd(name: str, quick: bool) -> Measurement:
+    attack = _foolbox().attacks.LinfPGD(abs_stepsize=0.01, steps=40, random_start=True)
+    (network,) = _trained(name)
+    duel, ours, peer = _Duel(), functools.partial(pgd, epsilon=0.1), _peer([network], attack, 0.1)
+    for x, y in _rounds(network, torch.arange(20 if quick else 448), 1 if quick else 7):
+        duel.fight(ours, peer, network, x, y)
+    if name == "lenet-300-100":  # of convolutions by Fourier transforms torch keeps no count
+        duel.count(ours, peer, network, x, y)
+    measured = duel.measured(compare=False)
+    soonest = functools.partial(ours, stop_at_success=True)
+    seconds = by_turns({"ours": lambda: ours(network, x, y), "soonest": lambda: soonest(network, x, y)}, 3)
+    measured.facts["ours, for success rates only / ours"] = median_ratio(seconds, "soonest", "ours")
+    return measured
+
+
+def _deepfool(name: str, quick: bool) -> Measurement:
+    attack = _foolbox().attacks.L2DeepFoolAttack(steps=50, overshoot=0.02, candidates=None, loss="logits")
+    (network,) = _trained(name)
+    duel, peer = _Duel(), _peer([network], attack)
+    for x, y in _rounds(network, torch.arange(20 if quick else 320), 1 if quick else 5):
+        duel.fight(deepfool, peer, network, x, y)
+    return duel.measured()
+
+
+def _weak(foolbox: Any, searches: int, steps: int, rate: float, const: float) -> tuple[Ours, Any]:
+    """C&W with the same settings, ours and Foolbox's."""
+    ours = functools.partial(
+        carlini_wagner,
+        binary_search_steps=searches,
+        max_iterations=steps,
+        learning_rate=rate,
+        initial_const=const,
+    )
+    peer = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=searches, steps=steps, stepsize=rate, initial_const=const
+    )
+    return ours, peer
+
+
+def _carlini_wagner(quick: bool) -> Measurement:
+    searches, steps = (2, 50) if quick else (9, 1000)
+    ours, attack = _weak(_foolbox(), searches, steps, 0.01, 1e-2 if not quick else 10.0)
+    (network,) = _trained("lenet-300-100")
+    duel, peer = _Duel(), _peer([network], attack)
+    for x, y in _rounds(network, held_out()[: 4 if quick else 30], 1 if quick else 3):
+        duel.fight(ours, peer, network, x, y)
+    return duel.measured()
+
+
+def _carlini_wagner_32(quick: bool) -> Measurement:
+    foolbox = _foolbox()
+    members, digits = (2, 3) if quick else (32, 10)
+    ours, attack = _weak(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
+    networks = _trained("lenet-300-100", members, 100 if quick else 500)
+    stacked, two = (
+        StackedPullback(Ensemble(networks[:count], torch.zeros(count, len(ORDER)))) for count in (members, 2)
+    )
+    task, duel, peer = datasets.ten_classes("embedded"), _Duel(), _peer(networks, attack)
+    for part in held_out()[: digits * (1 if quick else 3)].split(digits):
+        x, y = task.test_images[part], task.test_labels[part]
+        duel.fight(ours, peer, stacked, x.repeat(members, 1, 1, 1), y.repeat(members))
+    # Counting is slow, and all members do the same.
+    duel.count(ours, _peer(networks[:2], attack), two, x.repeat(2, 1, 1, 1), y.repeat(2))
+    return duel.measured()
+
+
+def _least(name: str, quick: bool) -> Measurement:
+    """Paired digit by digit, on digits that neither was tuned on."""
+    foolbox = _foolbox()
+    steps = 50 if quick else 200
+    attack = foolbox.attacks.L2CarliniWagnerAttack(
+        binary_search_steps=5, steps=steps, stepsize=0.05, initial_const=1.0
+    )
+    (network,) = _trained(name)
+    duel, peer = _Duel(), _peer([network], attack)
+    for x, y in _rounds(network, held_out()[: 4 if quick else None], 1 if quick else 3):
+        duel.fight(boundary_projection, peer, network, x, y)
+    measured = duel.measured()
+    mine, theirs, both = duel.both()
+    each = mine[both] / theirs[both]
+    measured.facts["share of digits within 1 %"] = within = float((each <= 1.01).double().mean())
+    measured.facts["worst digit, ours / Foolbox's"] = float(each.max())
+    measured.facts["digits"] = float(len(each))
+    smaller = measured.facts["mean distance, ours / Foolbox's"] <= 1.0
+    return Measurement(measured.ratios, measured.sound and smaller and within >= 0.99, measured.facts)

@@ -1,0 +1,153 @@
+"""Rows of the benchmark for one device: many networks at once against one by one, and against the card.
+
+On CUDA the rows have their full size. On any other device they are small, to see that they run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from regrob.attacks import pgd
+from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios, run
+from regrob.bench.steps import autograd_step, batch, double_backward, fused_step, network
+from regrob.bench.training import four_penalties
+from regrob.ensembles import multiplications
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.graphs import exact_float32
+from regrob.ensembles.network_view import StackedPullback
+from regrob.theory.gram import ORDER
+
+
+def rows(device: str) -> list[Row]:
+    """The rows for a device, spelt as torch spells it."""
+    return [
+        Row(
+            "at-once-mlp",
+            "model-steps a second, 320 LeNet-300-100 at once / one by one, four penalties, K=2",
+            lambda quick: at_once("lenet-300-100", 320, device, quick),
+            None,
+            50.0 if device.startswith("cuda") else None,
+        ),
+        Row(
+            "at-once-lenet5",
+            "model-steps a second, 80 LeNet-5 at once / one by one, four penalties, K=2",
+            lambda quick: at_once("lenet-5", 80, device, quick),
+        ),
+        Row(
+            "attack-mlp",
+            "PGD-40 over 320 LeNet-300-100, 64 images each: one by one / all at once",
+            lambda quick: _attack("lenet-300-100", 320, device, quick),
+        ),
+        Row(
+            "attack-lenet5",
+            "PGD-40 over 80 LeNet-5, 64 images each: one by one / all at once",
+            lambda quick: _attack("lenet-5", 80, device, quick),
+        ),
+        Row(
+            "products",
+            "rate of the products in a step of 320 LeNet-300-100 / rate of one large product, float32",
+            lambda quick: _products(device, quick),
+        ),
+    ]
+
+
+def on_cuda() -> Row:
+    """The processor's table has one row about a GPU, skipped where there is none."""
+    title = "model-steps a second, 320 LeNet-300-100 at once / one by one, CUDA"
+    return Row("cuda", title, lambda quick: at_once("lenet-300-100", 320, "cuda", quick), None, 50.0)
+
+
+def _size(full: int, device: str, quick: bool) -> int:
+    """How many members: all of them on CUDA, a few elsewhere."""
+    if not device.startswith("cuda"):
+        return 4
+    if not torch.cuda.is_available():
+        raise SkippedError("no CUDA device here")
+    exact_float32()
+    return max(4, full // 16) if quick else full
+
+
+def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
+    """Members' steps a second, stacked and recorded, over a loop's of double backward."""
+    members = _size(full, device, quick)
+    contenders = {
+        "stacked": fused_step(name, 2, ORDER, members=members, device=device),
+        "one by one": autograd_step(name, 2, double_backward(ORDER), device=device),
+    }
+    seconds = by_turns(contenders, 3 if quick else 20)
+    each = statistics.median(seconds["stacked"]) / members
+    facts = {
+        "model-steps a second": 1 / each,
+        "one by one, model-steps a second": 1 / statistics.median(seconds["one by one"]),
+        "members": members,
+    }
+    if device.startswith("cuda"):
+        facts["MiB allocated at most"] = torch.cuda.max_memory_allocated() / 2**20
+    speedups = [ratio * members for ratio in ratios(seconds, "one by one", "stacked")]
+    return Measurement(speedups, facts=facts)
+
+
+def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
+    members = _size(full, device, quick)
+    nets = [network(name, 2, seed).to(device).eval() for seed in range(members)]
+    together = StackedPullback(Ensemble(nets, torch.zeros(members, len(ORDER))))
+    x, _ = (value[0] for value in batch(2, device=device))
+    x = x if device.startswith("cuda") else x[:2]
+    every = x.repeat(members, 1, 1, 1)
+    with torch.no_grad():
+        labels = together(every).argmax(dim=1).view(members, -1)
+    some = range(min(members, 8))
+
+    def stacked() -> Tensor:
+        return pgd(together, every, labels.flatten(), epsilon=0.1).success
+
+    def loop() -> Tensor:
+        return torch.stack([pgd(nets[m], x, labels[m], epsilon=0.1).success for m in some])
+
+    apart = (stacked().view(members, -1)[: len(some)] != loop()).double().mean()
+    seconds = by_turns({"stacked": stacked, "loop": loop}, 1 if quick else 5)
+    share = members / len(some)
+    speedups = [ratio * share for ratio in ratios(seconds, "loop", "stacked")]
+    facts = {
+        "attacked images a second": len(every) / statistics.median(seconds["stacked"]),
+        "successes that differ": float(apart),
+    }
+    return Measurement(speedups, sound=float(apart) <= 0.05, facts=facts)
+
+
+def _products(device: str, quick: bool) -> Measurement:
+    members = _size(320, device, quick)
+    size = 8192 if device.startswith("cuda") and not quick else 512
+    a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
+    contenders: dict[str, Callable[[], object]] = {
+        "step": fused_step("lenet-300-100", 2, ORDER, members=members, device=device),
+        "product": lambda: a @ b,
+    }
+    seconds = by_turns(contenders, 3 if quick else 20)
+    of_step = 2 * multiplications.count(four_penalties()) * members
+    of_product = 2 * size**3
+    shares = [of_step / of_product / ratio for ratio in ratios(seconds, "step", "product")]
+    facts = {"large product, Gflop/s": of_product / statistics.median(seconds["product"]) / 1e9}
+    return Measurement(shares, facts=facts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure the rows, one line of JSON each. Whether a target is met is said there."""
+    parser = argparse.ArgumentParser(prog="regrob.bench.device", description=__doc__)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args(arguments)
+    for outcome in run(quick=options.quick, device=options.device):
+        print(json.dumps(outcome), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

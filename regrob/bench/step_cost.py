@@ -1,0 +1,177 @@
+"""What one training step costs: multiplications, time and memory of each method.
+
+A method is no penalty, one of the four, or training on PGD's images. Each is taken as this
+package trains (`ensemble`) and as one writes it with autograd (`bench_steps`).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from regrob.bench.harness import by_turns
+from regrob.bench.steps import (
+    EPSILON,
+    Objective,
+    Step,
+    double_backward,
+    fused_step,
+    lean_step,
+    plain,
+    repeat,
+    under_attack,
+)
+from regrob.ensembles import multiplications
+from regrob.errors import InputError
+from regrob.experiments.grid import ADVERSARIAL, PENALTY_NAMES
+from regrob.training.adversarial import Adversary
+
+METHODS = ("none", *PENALTY_NAMES, ADVERSARIAL)
+STEPS = 10
+"""Of PGD, in one training step."""
+
+IN_A_ROW = 4
+"""Steps that are timed as one, so that caches are as warm as in training."""
+
+
+def relative_multiplications(method: str, widths: Sequence[int], examples: int) -> float:
+    """Multiplications of numbers in our step of a multilayer perceptron, over a plain step's.
+
+    Args:
+        method: one of `METHODS`.
+        widths: n, the hidden widths, K.
+        examples: N.
+
+    Raises:
+        InputError: an unknown method.
+    """
+    _check(method)
+    base = multiplications.plain_step(widths, examples)
+    if method == ADVERSARIAL:
+        products = multiplications.adversarial_step(widths, examples, STEPS)
+    elif method == "none":
+        products = base
+    else:
+        products = multiplications.penalised_step(widths, examples, *_rows_and_columns(method, widths[-1]))
+    return multiplications.count(products) / multiplications.count(base)
+
+
+def our_step(method: str, network: str, classes: int) -> Step:
+    """A step of `Ensemble` with one member, on a batch of random pictures.
+
+    Raises:
+        InputError: an unknown method.
+    """
+    _check(method)
+    if method == ADVERSARIAL:
+        return fused_step(network, classes, (), adversary=Adversary(EPSILON, STEPS))
+    return fused_step(network, classes, () if method == "none" else (method,))
+
+
+def their_step(method: str, network: str, classes: int) -> Step:
+    """The same step by autograd, differentiated twice where there is a penalty; as lean as can be.
+
+    Raises:
+        InputError: an unknown method.
+    """
+    _check(method)
+    special: dict[str, Objective] = {"none": plain, ADVERSARIAL: under_attack}
+    return lean_step(network, classes, special.get(method) or double_backward((method,)))
+
+
+SIDES: dict[str, Callable[[str, str, int], Step]] = {"ours": our_step, "autograd": their_step}
+
+
+def times(network: str, classes: int, rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Processor's seconds of a step, side → method → one number a round.
+
+    All take turns in one process, `IN_A_ROW` steps a turn: the quotient of two of them, round
+    by round, suffers little from a busy neighbour.
+
+    Args:
+        network: a key of `networks.NETWORKS`.
+        classes: K.
+        rounds: how often each method has its turn, after one round that does not count.
+    """
+    contenders = {
+        f"{side} {method}": repeat(build(method, network, classes), IN_A_ROW)
+        for side, build in SIDES.items()
+        for method in METHODS
+    }
+    seconds = by_turns(contenders, rounds, time.process_time)
+    return {
+        side: {method: [taken / IN_A_ROW for taken in seconds[f"{side} {method}"]] for method in METHODS}
+        for side in SIDES
+    }
+
+
+def peak_bytes(step: Step) -> int:
+    """The most bytes that a step holds at once, beyond what was there before it.
+
+    Counted is all that torch's allocator hands out on the CPU, temporaries inside of its
+    operations and gradients included. Parameters, momenta and the batch were there before;
+    buffers of the libraries that multiply matrices are not torch's.
+
+    Args:
+        step: fresh, not run before: only then is every block's birth seen with its death.
+    """
+    # The profiler says on the error stream that it starts and stops, unless told otherwise.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    collecting = gc.isenabled()
+    gc.disable()  # what others left behind must not be freed meanwhile
+    try:
+        with torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+        ) as seen:
+            step()
+            step()
+    finally:
+        if collecting:
+            gc.enable()
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = highest = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        highest = max(highest, held)
+    return highest
+
+
+def image_bytes(method: str, widths: Sequence[int], examples: int) -> int:
+    """Bytes of the arrays as large as images that our step must hold at once: a floor of `peak_bytes`.
+
+    A penalty whose r rows travel to the image holds these rows, which are V or span it, the
+    tangents that its gradient sends forward, and what the first layer's gradient is made of:
+    3·N·r·n numbers. PGD holds its image, two bounds, the gradient and the gradient's sign:
+    5·N·n, whatever K is and however many steps it takes. Where WᵀW is cheaper (`costs`) the
+    rows stop above the first layer of a multilayer perceptron: 0, as for a plain step.
+
+    Args:
+        method: one of `METHODS`.
+        widths: n, the hidden widths, K.
+        examples: N.
+
+    Raises:
+        InputError: an unknown method.
+    """
+    _check(method)
+    n, h, classes = widths[0], widths[1], widths[-1]
+    image = examples * n * torch.finfo(torch.float32).bits // 8
+    if method == ADVERSARIAL:
+        return 5 * image
+    rows, f = _rows_and_columns(method, classes)
+    if method == "none" or multiplications.square_pays(n, h, examples, rows, f):
+        return 0
+    return 3 * rows * image
+
+
+def _rows_and_columns(method: str, classes: int) -> tuple[int, int]:
+    return multiplications.pulled_back((method,), classes), multiplications.columns((method,), classes)
+
+
+def _check(method: str) -> None:
+    if method not in METHODS:
+        raise InputError(f"no method is called {method!r}; there are {', '.join(METHODS)}")

@@ -1,0 +1,237 @@
+"""What certifies: lower bounds on the distance to the nearest mistake, with no Taylor model in them.
+
+Inside the polytope the network is an affine classifier, whose nearest mistake is known
+exactly. Beyond the polytope's edge nothing is known from V and z alone, so a certificate
+for the network stops there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from regrob.affine.local_map import ACTIVATIONS, local_map
+from regrob.checks import check_images, check_labels
+from regrob.errors import InputError
+from regrob.theory import bounds, derivatives, probability, taylor_radius
+
+# fmt: off
+KINKED = frozenset([
+    "relu", "relu_", "leaky_relu", "leaky_relu_", "_prelu_kernel", "rrelu", "hardtanh", "hardtanh_",
+    "threshold", "threshold_", "clamp", "clamp_", "clamp_min", "clamp_min_", "clamp_max",
+    "clamp_max_", "max_pool2d", "max_pool2d_with_indices", "max_pool3d_with_indices",
+    "adaptive_max_pool2d", "fractional_max_pool2d", "max", "amax", "min", "amin", "maximum",
+    "minimum", "abs", "abs_", "sgn", "sign", "where", "sort", "topk", "hardshrink", "softshrink",
+    "hardswish", "hardsigmoid",
+])
+# fmt: on
+"""Tensor operations that bring kinks; those of hooked modules are the only ones allowed."""
+
+
+class AffineCertificates(NamedTuple):
+    """Lower bounds on the distance to the nearest mistake of the affine classifier, each (…).
+
+    margin ≥ pairs ≥ spectral ≥ cross_lipschitz, all equal at K = 2; margin ≥ smooth.
+
+    Attributes:
+        margin: d = min_j (z_y − z_j)/‖v_y − v_j‖₂, which is that distance itself.
+        pairs: m / max_j ‖v_y − v_j‖₂.
+        spectral: m / (√2 ‖V C‖₂).
+        cross_lipschitz: m / (√K ν), ν² over ordered pairs.
+        smooth: 2ξ/(‖∇‖ + √(‖∇‖² + ‖V C‖₂² ξ)), from ‖H‖₂ ≤ ‖V C‖₂²/2 everywhere, β = log 2.
+    """
+
+    margin: Tensor
+    pairs: Tensor
+    spectral: Tensor
+    cross_lipschitz: Tensor
+    smooth: Tensor
+
+
+def affine(V: Tensor, z: Tensor, y: Tensor) -> AffineCertificates:
+    """The certificates within Q(x). All but the margin are zero where p_y ≤ ½: they need m > 0.
+
+    Args:
+        V: (…, n, K), input axis then class axis.
+        z: (…, K), logits.
+        y: (…), labels.
+
+    Raises:
+        HypothesisError: an example is not classified correctly.
+        InputError: wrong shapes, NaN or infinity.
+
+    >>> V, z = torch.tensor([[1.0, -1.0]]), torch.tensor([1.5, -1.5])  # K = 2: m = 3, ν = 2
+    >>> [round(float(bound), 4) for bound in affine(V, z, torch.tensor(0))[:4]]
+    [1.5, 1.5, 1.5, 1.5]
+    """
+    margin = taylor_radius.margin_l2(V, z, y)
+    m = probability.logit_margin(z, y)
+    farthest = torch.linalg.vector_norm(V - derivatives.column(V, y), dim=-2).amax(dim=-1)
+    spectral = bounds.centred_norm(V)
+    nu = derivatives.cross_lipschitz_squared(V).sqrt()
+    slope = torch.linalg.vector_norm(derivatives.input_gradient(V, z, y), dim=-1)
+    xi = probability.slack(z, y).clamp_min(0.0)
+    chain = (m / size for size in (farthest, math.sqrt(2) * spectral, math.sqrt(z.shape[-1]) * nu))
+    smooth = taylor_radius.root(slope, spectral.square() / 2, xi)
+    zero = torch.zeros_like(m)
+    return AffineCertificates(margin, *(torch.where(m > 0, bound, zero) for bound in (*chain, smooth)))
+
+
+def network(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """min(d, dist(x, ∂Q(x))): no perturbation shorter than this fools the network. Shape (N,).
+
+    Zero where the example is misclassified or sits on a kink. Both distances are Euclidean
+    and ignore the box of pixels, which can only move the nearest mistake further away.
+
+    Args:
+        model: a piecewise-linear network of modules, in eval mode.
+        images: (N, …), floating point.
+        labels: (N,), int64.
+
+    Raises:
+        InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
+    """
+    V, z = local_map(model, images)
+    check_labels(labels, z)
+    right = probability.correctly_classified(z, labels)
+    certified = torch.zeros_like(z[:, 0])
+    if bool(right.any()):
+        margin = taylor_radius.margin_l2(V[right], z[right], labels[right])
+        certified[right] = torch.minimum(margin, edge_distance(model, images[right]))
+    return certified
+
+
+def edge_distance(model: nn.Module, images: Tensor, *, chunk: int = 64) -> Tensor:
+    """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the units h of the network, the same for pools: (N,).
+
+    A max-pool switches where an element of a window overtakes the largest. A unit that no
+    input moves within the polytope never switches. Zero on a kink. Costs min(M, n)/chunk passes
+    over `chunk` copies of the batch, M the number of units.
+
+    Args:
+        model: a network of modules, in eval mode: ReLU, LeakyReLU, PReLU and MaxPool2d are
+            the only kinks it may have, and each as a module.
+        images: (N, …), floating point.
+        chunk: units, or pixels, a pass.
+
+    Raises:
+        InputError: a kink that is not such a module, or one module called more than once.
+    """
+    check_images(images)
+    count = _require_modules(model, images[:1])
+    infinite = torch.full_like(images.flatten(1)[:, 0], math.inf)
+    if count == 0:
+        return infinite
+    with torch.enable_grad():
+        x = images.detach().requires_grad_(True)
+        height = _heights(model, x)  # (N, M)
+        square = _squared_slopes(height, x, chunk)
+    height = height.detach()
+    distance = torch.where(square > 0, height.abs() / square.sqrt(), torch.inf)
+    return torch.minimum(distance.amin(dim=1), infinite)
+
+
+def _squared_slopes(height: Tensor, x: Tensor, chunk: int) -> Tensor:
+    """‖∂h/∂x‖₂² of each unit, (N, M): unit by unit, or pixel by pixel if there are fewer pixels."""
+
+    def batched(count: int, shape: torch.Size) -> Iterator[tuple[slice, Tensor]]:
+        for first in range(0, count, chunk):
+            part = slice(first, min(first + chunk, count))
+            axes = torch.zeros(part.stop - first, count, dtype=x.dtype, device=x.device)
+            axes[:, part] = torch.eye(part.stop - first).to(axes)
+            yield part, axes.reshape(-1, 1, *shape[1:]).expand(-1, *shape)
+
+    square = torch.zeros_like(height.detach())
+    if height.shape[1] <= x[0].numel():
+        for part, units in batched(height.shape[1], height.shape):
+            (slopes,) = torch.autograd.grad(height, x, units, retain_graph=True, is_grads_batched=True)
+            square[:, part] = slopes.flatten(2).square().sum(dim=2).T
+        return square.detach()
+    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
+    u = torch.zeros_like(height).requires_grad_(True)
+    (pulled,) = torch.autograd.grad(height, x, u, create_graph=True)
+    for _, pixels in batched(x[0].numel(), x.shape):
+        (along,) = torch.autograd.grad(pulled, u, pixels, retain_graph=True, is_grads_batched=True)
+        square += along.square().sum(dim=0)
+    return square.detach()
+
+
+def _heights(model: nn.Module, images: Tensor) -> Tensor:
+    """What must keep its sign inside Q(x): pre-activations, and gaps within pool windows: (N, M)."""
+    found: list[Tensor] = []
+
+    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        (h,) = inputs
+        if isinstance(module, nn.MaxPool2d):
+            found.append(_window_gaps(module, h).flatten(1))
+        else:
+            found.append(h.clone().flatten(1))  # a copy: the module may work in place
+
+    hooks = [module.register_forward_pre_hook(before) for module in _hooked(model)]
+    try:
+        model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.cat(found, dim=1)
+
+
+def _hooked(model: nn.Module) -> list[nn.Module]:
+    return [module for module in model.modules() if isinstance(module, (*ACTIVATIONS, nn.MaxPool2d))]
+
+
+def _window_gaps(pool: nn.MaxPool2d, h: Tensor) -> Tensor:
+    """Largest element less each element, window by window: (N, C, window, L)."""
+    if pool.ceil_mode or pool.dilation not in (1, (1, 1)):
+        raise InputError("edge_distance reads MaxPool2d without ceil_mode and dilation")
+    size, stride, pad = (
+        (v, v) if isinstance(v, int) else tuple(v) for v in (pool.kernel_size, pool.stride, pool.padding)
+    )
+    padded = functional.pad(h, (pad[1], pad[1], pad[0], pad[0]), value=-math.inf)
+    windows = padded.unfold(2, size[0], stride[0]).unfold(3, size[1], stride[1]).flatten(4)
+    largest = windows.gather(4, windows.argmax(dim=4, keepdim=True))
+    return largest - windows
+
+
+def _require_modules(model: nn.Module, image: Tensor) -> int:
+    """Raise unless every kinked operation belongs to a module that `_heights` sees; their number."""
+    calls = 0
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal calls
+        calls += 1
+
+    hooks = [module.register_forward_pre_hook(count) for module in _hooked(model)]
+    try:
+        with torch.no_grad(), _Kinks() as seen:
+            model(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(seen.names) != calls:
+        raise InputError(
+            f"the network bends at {len(seen.names)} operations ({', '.join(sorted(set(seen.names)))}), "
+            f"but only {calls} belong to ReLU, LeakyReLU, PReLU or MaxPool2d modules; build it of modules, "
+            "so that no edge of its polytope is missed"
+        )
+    return calls
+
+
+class _Kinks(TorchDispatchMode):
+    """Notes every kinked tensor operation that runs inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in KINKED:
+            self.names.append(name)
+        return func(*args, **(kwargs or {}))

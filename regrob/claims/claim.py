@@ -1,0 +1,292 @@
+"""What a claim is: a statement, the checks that judge it, and the verdict they lead to.
+
+Three axes are kept apart. *Text*: does the ledger judge the statement as printed, a
+corrected one, or one of ours? *Evidence*: on what grounds? *Verdict*: what came out? Only
+the first is written down; the other two are computed each time the ledger runs.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from regrob.claims.instances import Draw
+from regrob.errors import InputError, ProofError, RegrobError
+
+if TYPE_CHECKING:
+    import sympy as sp
+
+
+class Text(StrEnum):
+    """Whose words the claim's checks test."""
+
+    AS_PRINTED = "as printed"
+    CORRECTED = "corrected"
+    RESTATED = "restated"
+    NEW = "new"
+
+
+class Evidence(StrEnum):
+    """On what grounds the verdict stands, strongest first."""
+
+    GENERAL = "general derivation"
+    FINITE = "finite-K derivation"
+    NUMERIC = "numeric"
+    EXPERIMENT = "experiment"
+
+
+class Verdict(StrEnum):
+    """What came out. BROKEN means that the ledger itself is at fault: a check or tooth failed."""
+
+    HOLDS = "holds"
+    FAILS = "fails as printed"
+    PARTLY = "partly"
+    OPEN = "open"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A numerical test with its tooth.
+
+    Attributes:
+        name: what is compared with what.
+        excess: draws instances and returns, per instance, by how much the statement is
+            violated, scaled so that rounding stays below `tolerance`. An identity returns a
+            relative residual, an inequality its relative violation (negative when slack).
+        tooth: the same for a deliberately wrong variant, which must exceed the tolerance.
+        wrong: what the wrong variant gets wrong, in words.
+        tolerance: largest excess that passes, above zero.
+    """
+
+    name: str
+    excess: Callable[[Draw], Tensor]
+    tooth: Callable[[Draw], Tensor]
+    wrong: str
+    tolerance: float = 1e-10
+
+    def __post_init__(self) -> None:
+        if not 0 < self.tolerance < math.inf:
+            raise InputError(f"{self.name}: the tolerance must be positive, got {self.tolerance}")
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A symbolic proof: runs, raises ProofError if it fails, and says how general it is.
+
+    Attributes:
+        prove: runs the proof.
+        evidence: Evidence.GENERAL (all n and K) or Evidence.FINITE.
+        tooth: the same proof of a wrong statement, which must raise ProofError.
+        wrong: what the wrong statement gets wrong, in words.
+    """
+
+    prove: Callable[[], object]
+    tooth: Callable[[], object]
+    wrong: str
+    evidence: Evidence = Evidence.GENERAL
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """Exact numbers at which the printed statement `left relation right` is false.
+
+    Attributes:
+        instance: the numbers, in LaTeX, small enough to check by hand.
+        left, right: both sides, as exact SymPy numbers (no floats, no free symbols).
+        relation: what the paper prints between them: "=", "<=" or ">=".
+    """
+
+    instance: str
+    left: sp.Expr
+    relation: str
+    right: sp.Expr
+
+    def refutes(self) -> bool:
+        """Evaluate the relation in exact arithmetic; True if the printed statement is false.
+
+        Raises:
+            ProofError: a float got in, the relation is none of the three, or the sign of
+                left − right cannot be decided.
+        """
+        import sympy as sp
+
+        if self.relation not in ("=", "<=", ">="):
+            raise ProofError(f"the relation must be '=', '<=' or '>=', got {self.relation!r}")
+        for side in (self.left, self.right):
+            if not isinstance(side, sp.Expr) or side.has(sp.Float):
+                raise ProofError(f"a counterexample must be exact SymPy numbers, got {side!r}")
+        difference = self.left - self.right
+        # evalf raises its own precision until the leading digits are certain; a zero has none.
+        value = difference.evalf(30)
+        if not value.is_comparable or value.is_zero:
+            if difference.equals(0):  # a slow search for a proof, so only where it can succeed
+                return False
+            raise ProofError(f"cannot decide the sign of {difference}")
+        return bool({"=": value != 0, "<=": value > 0, ">=": value < 0}[self.relation])
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper, or one new theorem of this book.
+
+    Attributes:
+        id: stable name, "lemma-3.2-gradient".
+        where: its place in the paper, "Section 3.1, Eq. (7)", or "new".
+        title: a few words.
+        printed: the statement as printed, in LaTeX; ours, if the text is new.
+        text: whose words the checks test.
+        hypotheses: every one, explicit.
+        corrected: the statement that the checks test, where it differs from the printed one.
+        transcription: True if the fault may be the text recovery's and not the authors'.
+        depends: ids of the claims that its proof uses.
+        derivation, checks, counterexample: what judges it.
+        partly: a counterexample refutes only a part of it.
+        expected: the verdict that the ledger must reach.
+        chapter: document name of the page that treats it, "book/lemma_3_2".
+    """
+
+    id: str
+    where: str
+    title: str
+    printed: str
+    chapter: str
+    text: Text = Text.AS_PRINTED
+    hypotheses: tuple[str, ...] = ()
+    corrected: str | None = None
+    transcription: bool = False
+    depends: tuple[str, ...] = ()
+    derivation: Derivation | None = None
+    checks: tuple[Check, ...] = ()
+    counterexample: Callable[[], Counterexample] | None = None
+    partly: bool = False
+    expected: Verdict = Verdict.HOLDS
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim's verdict and what it rests on.
+
+    Attributes:
+        claim: what was judged.
+        verdict, evidence: computed.
+        trials: instances tried, over all checks.
+        worst: the largest excess of the check that comes closest to its tolerance; NaN
+            without checks, infinite where a check could not be evaluated.
+        tolerance: that check's tolerance.
+        counterexample: the exact instance, if the printed statement fails.
+        failures: what went wrong, if the verdict is BROKEN; empty otherwise.
+        seconds: wall time.
+    """
+
+    claim: Claim
+    verdict: Verdict
+    evidence: tuple[Evidence, ...]
+    trials: int
+    worst: float
+    tolerance: float
+    counterexample: Counterexample | None
+    failures: tuple[str, ...]
+    seconds: float
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the one the ledger expects, with every tooth biting."""
+        return self.verdict == self.claim.expected and not self.failures
+
+
+@dataclass
+class _Run:
+    """What piles up while a claim is judged."""
+
+    failures: list[str] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    trials: int = 0
+    worst: float = float("nan")
+    tolerance: float = float("nan")
+
+
+def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
+    """Run a claim's derivation, checks, teeth and counterexample; compute the verdict."""
+    started = time.perf_counter()
+    run = _Run()
+    if claim.derivation is not None:
+        _derive(claim.derivation, run)
+    for check in claim.checks:
+        # A check's instances depend on its own name only, not on what ran before it.
+        own_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
+        _measure(check, run, trials=trials, seed=own_seed, device=device)
+    found = claim.counterexample() if claim.counterexample is not None else None
+    if found is not None:
+        _refute(found, run)
+    return Result(
+        claim,
+        _verdict(claim, run),
+        tuple(run.evidence),
+        run.trials,
+        run.worst,
+        run.tolerance,
+        found,
+        tuple(run.failures),
+        time.perf_counter() - started,
+    )
+
+
+def _verdict(claim: Claim, run: _Run) -> Verdict:
+    if run.failures:
+        return Verdict.BROKEN
+    if claim.counterexample is not None:
+        return Verdict.PARTLY if claim.partly else Verdict.FAILS
+    return Verdict.HOLDS if run.evidence else Verdict.OPEN
+
+
+def _derive(derivation: Derivation, run: _Run) -> None:
+    try:
+        derivation.prove()
+        run.evidence.append(derivation.evidence)
+    except ProofError as error:
+        run.failures.append(f"the derivation fails: {error}")
+    try:
+        derivation.tooth()
+    except ProofError:
+        return
+    run.failures.append(f"the derivation proves a wrong statement too: {derivation.wrong}")
+
+
+def _refute(found: Counterexample, run: _Run) -> None:
+    try:
+        if not found.refutes():
+            run.failures.append(f"the counterexample does not refute: {found.instance}")
+    except ProofError as error:
+        run.failures.append(f"the counterexample proves nothing: {error}")
+
+
+def _measure(check: Check, run: _Run, *, trials: int, seed: int, device: str) -> None:
+    def largest(excess: Callable[[Draw], Tensor]) -> tuple[float, int]:
+        """The largest excess, NaN if there is none or it is one; and how many there are."""
+        values = excess(Draw(trials, seed, device))
+        return (float(values.max()) if values.numel() else math.nan), values.numel()
+
+    try:
+        worst, count = largest(check.excess)
+        bite, _ = largest(check.tooth)
+    except RegrobError as error:
+        run.failures.append(f"{check.name}: {error}")
+        return
+    run.trials += count
+    if not worst <= check.tolerance:  # true of NaN too
+        run.failures.append(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
+        worst = math.inf if math.isnan(worst) else worst
+    elif Evidence.NUMERIC not in run.evidence:
+        run.evidence.append(Evidence.NUMERIC)
+    if not run.worst / run.tolerance > worst / check.tolerance:  # NaN on the first check
+        run.worst, run.tolerance = worst, check.tolerance
+    if not bite > check.tolerance:
+        run.failures.append(f"{check.name}: the tooth does not bite ({check.wrong})")

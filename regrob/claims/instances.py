@@ -1,0 +1,185 @@
+"""Random instances for the ledger: bare (V, z, y), and real networks with autograd's answers."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regrob import networks
+from regrob.affine.local_map import LocalMap, local_map
+from regrob.claims.oracle import Derivatives, autograd_derivatives
+from regrob.theory import probability
+
+
+class Instance(NamedTuple):
+    """T local linear maps with labels: V (T, n, K), z (T, K), y (T,), all float64."""
+
+    V: Tensor
+    z: Tensor
+    y: Tensor
+
+
+class Sample(NamedTuple):
+    """A real network at N off-kink images: the local map, the labels, autograd's answers."""
+
+    name: str
+    network: nn.Module
+    images: Tensor
+    map: LocalMap
+    y: Tensor
+    autograd: Derivatives
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A source of instances; the same trials and seed give the same instances.
+
+    Attributes:
+        trials: how many bare instances a call returns.
+        seed: of the generator behind every call.
+        device: where the instances live.
+    """
+
+    trials: int
+    seed: int
+    device: str = "cpu"
+
+    def instances(
+        self, classes: int, *, inputs: int = 5, correct: bool = True, low: float = 1e-2, high: float = 30.0
+    ) -> Instance:
+        """Bare instances over many regimes: every scale, and degenerate geometry.
+
+        Args:
+            classes: K.
+            inputs: n.
+            correct: label each instance with its argmax; otherwise with a random class.
+            low, high: range of the logits' scale (log-uniform); 30 gives q down to e^-60.
+        """
+        generator = torch.Generator().manual_seed(self.seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(self.trials, *shape, generator=generator, dtype=torch.float64)
+
+        def scale(smallest: float, largest: float) -> Tensor:
+            """Log-uniform."""
+            share = torch.rand(self.trials, 1, generator=generator, dtype=torch.float64)
+            return smallest * torch.exp(share * math.log(largest / smallest))
+
+        V = normal(inputs, classes) * scale(1e-3, 1e3)[..., None]
+        z = normal(classes) * scale(low, high)
+        kind = torch.randint(8, (self.trials,), generator=generator)
+        V[kind == 0] = V[kind == 0][:, :1, :]  # all gradients parallel
+        V[kind == 1, :, -1] = V[kind == 1, :, 0]  # two classes move together
+        V[kind == 2] -= V[kind == 2].mean(dim=-1, keepdim=True)  # zero-sum columns
+        if classes == 2:
+            same = kind == 1  # two classes moving together leave ν = 0: keep a difference
+            V[same, 0, -1] += 1.0
+        if correct:
+            y = z.argmax(dim=-1)
+        else:
+            y = torch.randint(classes, (self.trials,), generator=generator)
+        return Instance(V.to(self.device), z.to(self.device), y.to(self.device))
+
+    def samples(self, classes: int) -> tuple[Sample, ...]:
+        """Random and trained networks of several architectures, with autograd's answers."""
+        return samples(classes, self.seed % 4, self.device)
+
+    def over_samples(self, classes: int, excess: Callable[[Sample], Tensor]) -> Tensor:
+        """An excess of every sample, one after the other, as one flat tensor."""
+        return torch.cat([excess(sample).flatten() for sample in self.samples(classes)])
+
+
+def autograd_noise(sample: Sample) -> Tensor:
+    """How much rounding autograd's own softmax leaves: grows as 1/q. Shape (N,), at least 1."""
+    return 1.0 / probability.rival_probability(sample.map.z, sample.map.z.argmax(dim=-1))
+
+
+def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
+    """‖difference‖ / ‖reference‖ over the last axes, one number an instance."""
+    last = tuple(range(-axes, 0))
+    size = reference.square().sum(dim=last).sqrt()
+    return difference.square().sum(dim=last).sqrt() / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def signed(y: Tensor) -> Tensor:
+    """The paper's label: +1 for class 0 (the column v₊), −1 for class 1."""
+    return (1 - 2 * y).to(torch.float64)
+
+
+@functools.lru_cache(maxsize=32)
+def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
+    """Build the samples once for each (classes, seed, device)."""
+    generator = torch.Generator().manual_seed(1000 + seed)
+    made = []
+    for name, network, shape in _architectures(classes, generator):
+        network = network.double().eval().to(device)
+        images = torch.rand(6, *shape, generator=generator, dtype=torch.float64).to(device)
+        local = local_map(network, images)
+        y = local.z.argmax(dim=-1)
+        y[-1] = (y[-1] + 1) % classes  # one of six is misclassified
+        made.append(Sample(name, network, images, local, y, autograd_derivatives(network, images, y)))
+    return tuple(made)
+
+
+def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    def mlp(*, bias: bool, slope: float) -> nn.Module:
+        network = networks.mlp((8, 16, 12, classes), bias=bias, slope=slope, generator=generator)
+        return _scatter(network, generator)
+
+    skip = nn.Sequential(
+        networks.mlp((8, 12), generator=generator),
+        networks.Residual(networks.mlp((12, 10, 12), generator=generator)),
+        nn.ReLU(),
+        nn.Linear(12, classes),
+    )
+    convolution = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 6, 3),
+        nn.LeakyReLU(0.1),
+        nn.Flatten(),
+        nn.Linear(6, classes),
+    )
+    trained = _train(networks.mlp((8, 16, 12, classes), generator=generator), classes, generator)
+    return [
+        ("trained MLP", trained, (8,)),
+        ("MLP with biases", mlp(bias=True, slope=0.0), (8,)),
+        ("MLP without biases", mlp(bias=False, slope=0.0), (8,)),
+        ("leaky MLP", mlp(bias=True, slope=0.2), (8,)),
+        ("skip connection", _scatter(skip, generator), (8,)),
+        ("convolution, BatchNorm, max-pool", _scatter(convolution, generator), (1, 6, 6)),
+    ]
+
+
+def _train(network: nn.Module, classes: int, generator: torch.Generator) -> nn.Module:
+    """Fit Gaussian clouds around K random centres in the unit cube, to some 95 % accuracy."""
+    centres = torch.rand(classes, 8, generator=generator)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9)
+    with torch.enable_grad():
+        for _ in range(150):
+            y = torch.randint(classes, (64,), generator=generator)
+            images = centres[y] + 0.15 * torch.randn(64, 8, generator=generator)
+            optimiser.zero_grad()
+            functional.cross_entropy(network(images), y).backward()
+            optimiser.step()
+    return network
+
+
+def _scatter(network: nn.Module, generator: torch.Generator) -> nn.Module:
+    """Random weights, biases and running statistics, so that nothing sits at a special value."""
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                fan = max(1, value[0].numel()) if value.ndim > 1 else 4
+                noise = torch.randn(value.shape, generator=generator) * (2.0 / fan) ** 0.5
+                value.copy_(noise.abs() + 0.5 if name.endswith("running_var") else noise)
+    return network

@@ -1,0 +1,1 @@
+"""The statements, one file for each page of the book that proves them."""

@@ -1,0 +1,323 @@
+"""Section 3: Proposition 3.1's Taylor radius at two classes, and the true margin beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.instances import Draw, Instance, signed
+from regrob.claims.statements.affine import BINARY, OFF_KINKS
+from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.theory import derivatives, probability, taylor_radius
+
+RADIUS = "book/proposition_3_1"
+CORRECT = "x classified correctly: p_y > 1/2"
+
+# --- Proposition 3.1 -------------------------------------------------------------------
+
+
+def prove_radius(outside: int = 1) -> None:
+    """(√(1 + 2pξ/q) − 1)/(pν) solves ‖∇‖ρ + ‖H‖ρ²/2 = ξ; `outside=0` moves the −1 inside.
+
+    And no shorter step will do: with t = ∇ᵀr the model is t + (p/2q)t², which reaches ξ only
+    at t ≥ t₊ or t ≤ t₋, and |t| ≤ ‖∇‖‖r‖. So ‖r‖ ≥ t₊/‖∇‖, as −t₋ > t₊.
+    """
+    p, nu, xi = sp.symbols("p nu xi", positive=True)
+    q = sp.symbols("q", positive=True)  # stands for 1 − p
+    t = sp.symbols("t", real=True)
+    up = q / p * (sp.sqrt(1 + 2 * p * xi / q) - 1)
+    down = -q / p * (sp.sqrt(1 + 2 * p * xi / q) + 1)
+    prove_zero(p / (2 * q) * (t - up) * (t - down) - (t + p * t**2 / (2 * q) - xi), because="the roots")
+    prove_sign(-down - up, "positive", certificate=2 * q / p)
+    a, length = sp.symbols("a length", positive=True)  # ‖∇‖ and ‖r‖
+    dot = sp.symbols("dot", real=True)
+    square = length**2 * a**2 - 2 * length * a * dot + a**2 * length**2  # ‖ ‖r‖∇ − ‖∇‖r ‖²
+    prove_zero(a * length - dot - square / (2 * a * length), because="Cauchy-Schwarz, any n")
+    inner = 1 + 2 * p * xi / q
+    rho = (sp.sqrt(inner) - 1 if outside else sp.sqrt(inner - 1)) / (p * nu)
+    prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
+
+
+def _radius_excess(radius: Callable[[Instance], Tensor]) -> Callable[[Draw], Tensor]:
+    """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
+
+    def excess(draw: Draw) -> Tensor:
+        instance = draw.instances(2)
+        g = derivatives.input_gradient(*instance)
+        H = derivatives.hessian(instance.V, instance.z)
+        direction = g / torch.linalg.vector_norm(g, dim=-1, keepdim=True)
+        r = radius(instance).unsqueeze(-1) * direction
+        linear = (g * r).sum(dim=-1)
+        model = linear + 0.5 * (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
+        xi = probability.slack(instance.z, instance.y)
+        residual: Tensor = (model - xi).abs() / xi
+        return residual
+
+    return excess
+
+
+def printed_radius(instance: Instance) -> Tensor:
+    """Eq. (8) as printed, with the −1 under the root."""
+    p = probability.label_probability(instance.z, instance.y)
+    q = probability.rival_probability(instance.z, instance.y)
+    xi = probability.slack(instance.z, instance.y)
+    return torch.sqrt(2 * p * xi / q) / (p * derivatives.cross_lipschitz(instance.V))
+
+
+def _minimal_excess(shrink: float) -> Callable[[Draw], Tensor]:
+    """No shorter step in any direction reaches log 2: the model at `shrink`·‖r*‖ stays below."""
+
+    def excess(draw: Draw) -> Tensor:
+        instance = draw.instances(2)
+        generator = torch.Generator().manual_seed(draw.seed + 1)
+        r = torch.randn(instance.V.shape[:-1], generator=generator, dtype=torch.float64).to(instance.V)
+        g = derivatives.input_gradient(*instance)
+        # A mixture that leans towards ±∇, the only directions in which the model moves.
+        r = r / r.norm(dim=-1, keepdim=True) + 9 * r[:, :1].sign() * g / g.norm(dim=-1, keepdim=True)
+        r = r / r.norm(dim=-1, keepdim=True) * shrink * taylor_radius.radius_l2(*instance).unsqueeze(-1)
+        H = derivatives.hessian(instance.V, instance.z)
+        model = (g * r).sum(dim=-1) + 0.5 * (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
+        xi = probability.slack(instance.z, instance.y)
+        beyond: Tensor = (model - xi) / xi
+        return beyond
+
+    return excess
+
+
+PROP_3_1 = Claim(
+    id="prop-3.1",
+    where="Proposition 3.1, in the form of Eq. (20)'s last line",
+    title="the Taylor radius in closed form",
+    printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
+    hypotheses=(
+        BINARY,
+        OFF_KINKS,
+        CORRECT,
+        "ν > 0",
+        "β = log 2",
+        "the loss replaced by its quadratic model",
+    ),
+    depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
+    chapter=RADIUS,
+    derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
+    checks=(
+        Check(
+            "a step of ‖r*‖ along ∇ reaches the threshold",
+            _radius_excess(lambda i: taylor_radius.radius_l2(*i)),
+            _radius_excess(printed_radius),
+            "Eq. (8) as printed",
+        ),
+        Check(
+            "no shorter step does",
+            _minimal_excess(1.0),
+            _minimal_excess(1.3),
+            "steps 1.3 times as long, some of which do",
+        ),
+    ),
+)
+
+
+def counterexample_eq_8() -> Counterexample:
+    """p = 4/5, ν = 1: put the printed radius into the quadratic model."""
+    p, xi = sp.Rational(4, 5), sp.log(sp.Rational(8, 5))
+    rho = sp.sqrt(2 * p * xi / (1 - p)) / p
+    model = (1 - p) * rho + p * (1 - p) * rho**2 / 2
+    return Counterexample(
+        r"p_y = \tfrac45,\ \nu = 1,\ \xi = \log\tfrac85: \text{ model at the printed radius against } \xi",
+        model,
+        "=",
+        xi,
+    )
+
+
+EQ_8 = Claim(
+    id="eq-8",
+    where="Proposition 3.1, Eq. (8)",
+    title="Eq. (8) with the −1 under the root",
+    printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}-1}\right)",
+    corrected=PROP_3_1.printed,
+    text=Text.CORRECTED,
+    hypotheses=PROP_3_1.hypotheses,
+    transcription=True,
+    depends=("prop-3.1",),
+    chapter=RADIUS,
+    checks=PROP_3_1.checks[:1],
+    counterexample=counterexample_eq_8,
+    expected=Verdict.FAILS,
+)
+
+
+def prove_monotone(claim_sign: int = 1) -> None:
+    """d‖r*‖/dp > 0 at fixed ν, by the implicit derivative of q τ + pq τ²/2 = log 2p.
+
+    With p = (1 + s)/2 and 0 < s < 1 every factor shows its sign. The two limits are SymPy's.
+    """
+    p, tau, s, rest = sp.symbols("p tau s rest", positive=True)  # rest = 1 − s
+    equation = (1 - p) * tau + p * (1 - p) * tau**2 / 2 - sp.log(2 * p)
+    rate = -sp.diff(equation, p) / sp.diff(equation, tau)
+    claimed = (tau + (2 * p - 1) * tau**2 / 2 + 1 / p) / ((1 - p) * (1 + p * tau))
+    prove_equal(rate, claimed, because="implicit derivative")
+    in_s = (tau + s * tau**2 / 2 + 2 / (1 + s)) / (rest / 2 * (1 + (1 + s) / 2 * tau))
+    prove_zero(in_s.subs(rest, 1 - s) - claimed.subs(p, (1 + s) / 2), because="p = (1 + s)/2")
+    prove_sign(claim_sign * in_s, "positive")
+    closed = (sp.sqrt(1 + 2 * p * sp.log(2 * p) / (1 - p)) - 1) / p
+    prove_zero(sp.limit(closed, p, sp.Rational(1, 2), "+"), because="the limit at 1/2")
+    prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
+
+
+def _monotone_excess(radius: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:
+    """A larger p never gives a smaller radius: first differences over sorted margins."""
+
+    def excess(draw: Draw) -> Tensor:
+        generator = torch.Generator().manual_seed(draw.seed)
+        m = torch.rand(draw.trials + 1, generator=generator, dtype=torch.float64)
+        m = (1e-6 * (7e8) ** m).sort().values.to(draw.device)
+        tau = radius(m)
+        return -(tau.diff() / tau[1:])
+
+    return excess
+
+
+MONOTONE = Claim(
+    id="remark-radius-monotone",
+    where="Section 3.1, Figure 1 and the text below Eq. (8)",
+    title="the radius grows with the predicted probability",
+    printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases on } (0.5, 1.0] \text{ at fixed } \nu",
+    corrected=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases strictly on } (\tfrac12, 1) \text{ at fixed } \nu;\ \to 0 \text{ at } \tfrac12,\ \to \infty \text{ at } 1",
+    text=Text.RESTATED,
+    hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
+    depends=("prop-3.1",),
+    chapter=RADIUS,
+    derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
+    checks=(
+        Check(
+            "first differences over margins from 1e-6 to 700",
+            _monotone_excess(taylor_radius.taylor_margin),
+            _monotone_excess(lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1),
+            "a radius that shrinks like q^0.55",
+        ),
+    ),
+)
+
+# --- New: the Taylor radius against the true margin ------------------------------------
+
+
+def prove_overshoot(factor: int = 1) -> None:
+    """τ'(m) − 1 = p(2p − 1)τ²/(2(1 + pτ)) > 0 for p > ½, and τ(0) = 0: so τ(m) > m for m > 0."""
+    p, tau = sp.symbols("p tau", positive=True)
+    equation_p = -tau + (1 - 2 * p) * tau**2 / 2 - 1 / p  # ∂/∂p of qτ + pqτ²/2 − log 2p
+    equation_tau = (1 - p) + p * (1 - p) * tau
+    rate = -equation_p / equation_tau * p * (1 - p)  # dp/dm = pq
+    claimed = 1 + factor * p * (2 * p - 1) * tau**2 / (2 * (1 + p * tau))
+    prove_equal(rate, claimed, because="τ'(m)")
+    s = sp.symbols("s", positive=True)  # p = (1 + s)/2
+    prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
+
+
+def _overshoot_excess(ratio: Callable[[Instance], Tensor]) -> Callable[[Draw], Tensor]:
+    return lambda draw: 1.0 - ratio(draw.instances(2, low=0.3))
+
+
+def _true_margin_excess(shift: float) -> Callable[[Draw], Tensor]:
+    """The margin d really is the distance: a step d along −s lands where both logits tie."""
+
+    def excess(draw: Draw) -> Tensor:
+        V, z, y = draw.instances(2)
+        away = -signed(y).unsqueeze(-1) * (V[..., 0] - V[..., 1])
+        r = (
+            away
+            / away.norm(dim=-1, keepdim=True)
+            * taylor_radius.margin_l2(V, z, y).unsqueeze(-1)
+            * (1 + shift)
+        )
+        moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
+        gap: Tensor = (moved[:, 0] - moved[:, 1]).abs() / z.abs().amax(dim=-1)
+        return gap
+
+    return excess
+
+
+OVERSHOOT = Claim(
+    id="thm-taylor-overshoots",
+    where="new",
+    title="the Taylor radius always exceeds the true margin",
+    printed=r"\|\mathbf r^*\|_2 > d = \frac{m}{\nu} \text{ whenever } m = \log\frac{p_y}{1-p_y} > 0",
+    text=Text.NEW,
+    hypotheses=(BINARY, CORRECT, "ν > 0", "d is the distance to the boundary of the local affine classifier"),
+    depends=("prop-3.1",),
+    chapter=RADIUS,
+    derivation=Derivation(prove_overshoot, lambda: prove_overshoot(2), "twice the excess slope"),
+    checks=(
+        Check(
+            "‖r*‖/d stays above one",
+            _overshoot_excess(lambda i: taylor_radius.radius_l2(*i) / taylor_radius.margin_l2(*i)),
+            _overshoot_excess(lambda i: taylor_radius.margin_l2(*i) / taylor_radius.radius_l2(*i)),
+            "the two exchanged",
+            tolerance=1e-12,
+        ),
+        Check(
+            "a step of d ends on the boundary",
+            _true_margin_excess(0.0),
+            _true_margin_excess(1e-3),
+            "a step one per mille longer",
+        ),
+    ),
+)
+
+
+def prove_convex(sign: int = 1) -> None:
+    """d²τ/dp² > 0 on (½, 1), from dτ/dm = 1 + p(2p − 1)τ²/(2(1 + pτ)) and m = log(p/(1 − p)).
+
+    With p = ½ + ½u/(1 + u), u > 0, the second derivative is a ratio of polynomials in u and τ
+    whose coefficients are all positive.
+    """
+    p, tau, u = sp.symbols("p tau u", positive=True)
+    rate = 1 + p * (2 * p - 1) * tau**2 / (2 * (1 + p * tau))
+    m = sp.log(p) - sp.log(1 - p)
+    bend = sp.diff(rate, tau) * rate + sp.diff(rate, p) * p * (1 - p)  # d²τ/dm², as dp/dm = p(1 − p)
+    second = bend * sp.diff(m, p) ** 2 + sign * rate * sp.diff(m, p, 2)
+    prove_sign(second.subs(p, (1 + u / (1 + u)) / 2), "positive")
+
+
+def _convex_excess(radius: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:
+    """The radius halfway between two probabilities against the mean of the two radii."""
+
+    def excess(draw: Draw) -> Tensor:
+        generator = torch.Generator().manual_seed(draw.seed)
+        p = 0.5 + 0.499 * torch.rand(draw.trials, 2, generator=generator, dtype=torch.float64)
+
+        def at(p: Tensor) -> Tensor:
+            return radius(torch.log(p / (1 - p)))
+
+        mean = at(p).mean(dim=1)
+        over: Tensor = (at(p.mean(dim=1)) - mean) / mean
+        return over
+
+    return excess
+
+
+CONVEX = Claim(
+    id="thm-radius-convex",
+    where="new, on Figure 1",
+    title="the radius is convex in the predicted probability",
+    printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ is strictly convex on } (\tfrac12, 1) \text{ at fixed } \nu",
+    text=Text.NEW,
+    hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
+    depends=("thm-taylor-overshoots",),
+    chapter=RADIUS,
+    derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
+    checks=(
+        Check(
+            "midpoints of random pairs of probabilities",
+            _convex_excess(taylor_radius.taylor_margin),
+            _convex_excess(lambda m: taylor_radius.taylor_margin(m).sqrt()),
+            "the radius's square root",
+        ),
+    ),
+)
+
+CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT, CONVEX)

@@ -1,0 +1,236 @@
+"""The ledger's checks on somebody else's network: closed forms against its own derivatives.
+
+A claim's check asks a `Draw` for sample networks. Here it is handed the reader's network
+instead, in float64. Checks that never look at a network say nothing about it and are left
+out; so are those that ask for more classes than it has.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.local_map import kinks, local_map, require_frozen_statistics
+from regrob.checks import check_images, check_labels
+from regrob.claims.claim import Check, Claim
+from regrob.claims.instances import Draw, Instance, Sample
+from regrob.claims.oracle import autograd_derivatives
+from regrob.errors import InputError, UnsuitableNetworkError
+
+DENSE = 100
+"""Above this many inputs, derivatives are taken in a random choice of so many coordinates."""
+
+LARGEST = 32
+"""No more images than this: every one costs a dense Hessian."""
+
+
+class Part(nn.Module):
+    """A network seen through some coordinates of one image, and some of its logits.
+
+    u ↦ the first `classes` logits at the image with the coordinates `index` set to u. A
+    piecewise-linear network stays one: V keeps some rows and columns, H some of both.
+    """
+
+    index: Tensor
+    base: Tensor
+
+    def __init__(self, network: nn.Module, base: Tensor, index: Tensor, classes: int) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+        self.register_buffer("index", index)
+        self.register_buffer("base", base)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """(N, coordinates) → (N, classes)."""
+        flat = self.base.flatten().expand(len(u), -1)
+        whole = flat.index_copy(1, self.index, u).unflatten(1, self.base.shape)
+        z: Tensor = self.network(whole)[:, : self.classes]
+        return z
+
+
+@dataclass
+class Own:
+    """A network at some images, ready to be asked for samples.
+
+    Attributes:
+        network: a copy in float64 and eval mode.
+        images: (N, …) float64, off the kinks.
+        labels: (N,).
+        left_out: how many of the images used were on or next to a kink.
+        coordinates: which inputs are differentiated, as positions in the flattened image.
+    """
+
+    network: nn.Module
+    images: Tensor
+    labels: Tensor
+    left_out: int
+    coordinates: Tensor
+    _made: dict[int, tuple[Sample, ...]] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> int:
+        """n, before any choice of coordinates."""
+        return self.images[0].numel()
+
+    def samples(self, classes: int) -> tuple[Sample, ...]:
+        """One sample an image, seen through the first `classes` logits; none if there are fewer."""
+        if classes not in self._made:
+            with torch.no_grad():
+                enough = self.network(self.images[:1]).shape[1] >= classes
+            self._made[classes] = tuple(self._sample(i, classes) for i in range(len(self.images) * enough))
+        return self._made[classes]
+
+    def _sample(self, i: int, classes: int) -> Sample:
+        part = Part(self.network, self.images[i], self.coordinates, classes).eval()
+        u = self.images[i].flatten()[self.coordinates][None]
+        local = local_map(part, u, check=False)
+        y = self.labels[i : i + 1].remainder(classes)
+        return Sample("your network", part, u, local, y, autograd_derivatives(part, u, y))
+
+
+def prepare(
+    network: nn.Module, images: Tensor, labels: Tensor | None = None, *, jitter: float = 0.0, seed: int = 0
+) -> Own:
+    """Copy a network to float64, check it, and drop the images on or next to a kink.
+
+    Args:
+        images: (N, …), floating point; the first 32 are used.
+        labels: (N,), int64; the predicted classes if None, all but one of them.
+        jitter: size of uniform noise added to every pixel. Digits on a black ground sit on
+            a max-pool's ties; 0.05 moves most of them off.
+
+    Raises:
+        InputError: bad shapes, labels or pixels, or no image off the kinks.
+        NotPiecewiseLinearError: the network bends.
+    """
+    network = copy.deepcopy(network).double().eval()
+    require_frozen_statistics(network)
+    check_images(images)
+    generator = torch.Generator().manual_seed(seed)
+    first = next(network.parameters(), None)
+    images = images[:LARGEST].double().to(None if first is None else first.device)
+    given = len(images)
+    noise = 2 * torch.rand(images.shape, generator=generator, dtype=torch.float64) - 1
+    images = images + jitter * noise.to(images)
+    z = local_map(network, images).z  # the one call that checks
+    if labels is None:
+        labels = z.argmax(dim=1)
+        labels[-1] = (labels[-1] + 1) % z.shape[1]
+    else:
+        labels = labels[:LARGEST].to(images.device)
+        check_labels(labels, z)
+    keep = ~kinks(network, images) & ~_at_an_edge(network, images, generator)
+    if not bool(keep.any()):
+        raise InputError(
+            f"each of the {given} images sits on a kink (a zero pre-activation, a tie in a max-pool) or "
+            "within 1e-6 of one, where no derivative exists; move them off by --jitter 0.05"
+        )
+    n = images[0].numel()
+    coordinates = torch.randperm(n, generator=generator)[:DENSE].sort().values.to(images.device)
+    return Own(network, images[keep], labels[keep], given - int(keep.sum()), coordinates)
+
+
+def _at_an_edge(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Whether V changes within some 1e-6, so that a check's small step would leave Q(x): (N,) bool."""
+    V = local_map(network, images, check=False).V
+    found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    for _ in range(4):
+        noise = torch.randn(images.shape, generator=generator, dtype=torch.float64).to(images)
+        change = local_map(network, images + 3e-7 * noise, check=False).V - V
+        found |= change.abs().amax(dim=(1, 2)) > 1e-9 * V.abs().amax(dim=(1, 2))
+    return found
+
+
+class _AboutBareInstancesError(Exception):
+    """A check asked for instances without a network."""
+
+
+@dataclass(frozen=True)
+class OwnDraw(Draw):
+    """A draw whose every sample is the reader's network."""
+
+    own: Own | None = None
+    served: list[int] = field(default_factory=list)
+
+    def instances(
+        self, classes: int, *, inputs: int = 5, correct: bool = True, low: float = 1e-2, high: float = 30.0
+    ) -> Instance:
+        """Bare instances say nothing about a network: the check is left out."""
+        raise _AboutBareInstancesError
+
+    def samples(self, classes: int) -> tuple[Sample, ...]:
+        """The reader's network, once an image, and a note of how many samples that made."""
+        assert self.own is not None
+        found = self.own.samples(classes)
+        self.served.append(len(found))
+        return found
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check says about the network.
+
+    Attributes:
+        claim, check: what was tested.
+        count: numbers compared.
+        worst: the largest excess, NaN where a derivative was.
+        conclusive: the check's wrong variant is caught on this network.
+    """
+
+    claim: Claim
+    check: Check
+    count: int
+    worst: float
+    conclusive: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the closed form agrees with autograd to the check's tolerance."""
+        return self.worst <= self.check.tolerance
+
+    def as_record(self) -> dict[str, object]:
+        """One JSON object."""
+        return {
+            "id": self.claim.id,
+            "check": self.check.name,
+            "holds": self.holds,
+            "conclusive": self.conclusive,
+            "count": self.count,
+            "worst": self.worst if self.worst == self.worst else None,
+            "tolerance": self.check.tolerance,
+        }
+
+
+def examine(own: Own, claims: Iterable[Claim], *, seed: int = 0) -> Iterator[Finding]:
+    """Run every check of the claims that looks at a network, on this one."""
+    seen: set[int] = set()
+    for claim in claims:
+        for check in claim.checks:
+            if id(check) in seen:  # claims share some checks
+                continue
+            seen.add(id(check))
+            values = _values(check.excess, own, seed)
+            if values is None:
+                continue
+            bite = _values(check.tooth, own, seed)
+            conclusive = bite is not None and float(bite.max()) > check.tolerance
+            yield Finding(claim, check, values.numel(), float(values.max()), conclusive)
+
+
+def _values(excess: Callable[[Draw], Tensor], own: Own, seed: int) -> Tensor | None:
+    """The excess on the network, or None if it is not about a network like this one."""
+    draw = OwnDraw(1, seed, str(own.images.device), own)
+    try:
+        values = excess(draw)
+    except (_AboutBareInstancesError, UnsuitableNetworkError):
+        return None
+    except (RuntimeError, TypeError, ValueError) as error:
+        # Nothing to concatenate: no sample had the classes, or the shape, that the check is about.
+        if not any(draw.served) or "non-empty" in str(error):
+            return None
+        raise
+    return values if any(draw.served) and values.numel() else None

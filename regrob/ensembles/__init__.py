@@ -1,0 +1,1 @@
+"""Many small networks trained and attacked as one."""

@@ -1,0 +1,194 @@
+"""Many small networks trained as one, with any weights on the four penalties.
+
+The members' parameters lie side by side in stacked layers. A step (`block`) treats as many
+members at once as fit the memory, block after block.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.local_map import LocalMap
+from regrob.ensembles.layers import Layer, WeightedLayer, stack
+from regrob.ensembles.step import Block, Step
+from regrob.errors import InputError
+from regrob.theory.gram import ORDER
+
+CPU_MEMORY = 64 * 2**20
+"""Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
+
+
+class Ensemble:
+    """M networks of one architecture, each with its own weights, data and penalty weights.
+
+    Args:
+        networks: M `nn.Sequential`s of Linear, Conv2d, ReLU, LeakyReLU, MaxPool2d, Flatten.
+            Their parameters are copied; `member` writes one back into a network.
+        penalty_weights: (M, 4), λ for each penalty in the order of `gram.ORDER`.
+        momentum, weight_decay: Caffe's.
+        memory: bytes that a step may use beside the parameters; by default half of what is
+            free on a CUDA device, and on the CPU `CPU_MEMORY`.
+
+    Raises:
+        InputError: architectures differ or cannot be stacked; weights negative or misshapen.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Sequential],
+        penalty_weights: Tensor,
+        *,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        memory: int | None = None,
+    ) -> None:
+        self.layers: list[Layer] = stack(networks)
+        self.members = len(networks)
+        if penalty_weights.shape != (self.members, len(ORDER)) or bool((penalty_weights < 0).any()):
+            raise InputError(
+                f"penalty_weights must be nonnegative of shape ({self.members}, {len(ORDER)}), "
+                f"got shape {tuple(penalty_weights.shape)}, smallest {float(penalty_weights.min()):g}"
+            )
+        reference = next(networks[0].parameters())
+        self.weights = penalty_weights.to(reference)
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.memory = memory
+        self._sizes: dict[tuple[int, ...], int] = {}
+        self.kinds = tuple(kind for i, kind in enumerate(ORDER) if bool((self.weights[:, i] > 0).any()))
+        last = next(layer for layer in reversed(self.layers) if isinstance(layer, WeightedLayer))
+        self.classes = int(last.weight.shape[-1])
+        self._choose_directions(reference)
+
+    def _choose_directions(self, like: Tensor) -> None:
+        """Which combinations of logits are pulled back: (r, K), orthonormal rows.
+
+        Only the Jacobian penalty needs all K. The others, and the loss, see differences of
+        logits alone, and K − 1 rows that are orthogonal to (1, …, 1) span those.
+        """
+        identity = torch.eye(self.classes, dtype=torch.float64, device=like.device)
+        if "jacobian" in self.kinds:
+            self.directions = identity.to(like)
+        else:
+            counts = torch.arange(self.classes, device=like.device)
+            helmert = torch.tril(torch.ones_like(identity), -1) - torch.diag(counts)
+            self.directions = torch.nn.functional.normalize(helmert[1:], dim=1).to(like)
+
+    def to(self, device: torch.device | str) -> Ensemble:
+        """Move to a device, in place."""
+        device = torch.device(device)
+        for layer in self.layers:
+            if isinstance(layer, WeightedLayer):
+                layer.move(device)
+        self.weights, self.directions = self.weights.to(device), self.directions.to(device)
+        return self
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """(M, N, channels, height, width) or (M, N, n) → (M, N, K)."""
+        h = images
+        for layer in self.layers:
+            h = layer.forward(h)
+        return h
+
+    @torch.no_grad()
+    def pull(self, rows: Tensor) -> Tensor:
+        """V·row for rows (M, N, r, K), at the images that `logits` saw last: (M, N, r, …)."""
+        u = rows
+        for layer in reversed(self.layers):
+            u = layer.pull(u)
+        return u
+
+    def local_maps(self, images: Tensor) -> LocalMap:
+        """V (M, N, n, K) and z (M, N, K) of every member at its own images."""
+        z = self.logits(images)
+        identity = torch.eye(self.classes, dtype=z.dtype, device=z.device)
+        rows = self.pull(identity.expand(*z.shape[:2], -1, -1))
+        return LocalMap(rows.flatten(3).mT, z)
+
+    @torch.no_grad()
+    def step(self, images: Tensor, y: Tensor, rate: Tensor) -> Step:
+        """One step of Caffe's SGD on mean cross-entropy plus weighted mean penalties.
+
+        Args:
+            images: (M, N, …), each member's own batch.
+            y: (M, N), labels.
+            rate: the learning rate, a 0-d tensor (biases move twice as fast).
+        """
+        size = self.block_size(images)
+        if size >= self.members:
+            return self._block(self.layers, self.weights).step(images, y, rate)
+        seen: list[Step] = []
+        for start in range(0, self.members, size):
+            some = slice(start, start + size)
+            block = self._block([layer.part(some) for layer in self.layers], self.weights[some])
+            seen.append(block.step(images[some], y[some], rate))
+        return Step(torch.cat([s.loss for s in seen]), torch.cat([s.penalty for s in seen]))
+
+    def _block(self, layers: list[Layer], weights: Tensor) -> Block:
+        return Block(layers, weights, self.kinds, self.directions, self.momentum, self.weight_decay)
+
+    def block_size(self, images: Tensor) -> int:
+        """How many members a step treats at once: blocks of nearly equal size that fit the memory.
+
+        Args:
+            images: (M, N, …), the batch.
+        """
+        largest = max(1, self._memory() // self.bytes_per_member(images))
+        return math.ceil(self.members / math.ceil(self.members / largest))
+
+    def _memory(self) -> int:
+        if self.memory is None:
+            device = self.weights.device
+            on_cuda = device.type == "cuda"
+            self.memory = int(0.5 * torch.cuda.mem_get_info(device)[0]) if on_cuda else CPU_MEMORY
+        return self.memory
+
+    def bytes_per_member(self, images: Tensor) -> int:
+        """About what a step needs for one member beside its parameters.
+
+        Every layer holds an activation, a tangent, and r rows of signals, and makes as many
+        again on its way.
+        """
+        shape = tuple(images.shape[2:])
+        if shape not in self._sizes:
+            h = images.new_zeros(1, 1, *shape)
+            self._sizes[shape] = h.numel()
+            for layer in self.layers:
+                h = layer.part(slice(0, 1)).forward(h)
+                self._sizes[shape] += h.numel()
+        numbers = images.shape[1] * self._sizes[shape] * (2 + 2 * len(self.directions))
+        return numbers * self.weights.element_size()
+
+    @torch.no_grad()
+    def member(self, index: int, network: nn.Sequential) -> nn.Sequential:
+        """Write member `index` into a network of the same architecture and return it."""
+        for layer, module in zip(self.layers, network, strict=True):
+            if isinstance(layer, WeightedLayer):
+                layer.write(index, module)
+        return network
+
+    @torch.no_grad()
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Copy what `state` returned back in.
+
+        Raises:
+            InputError: other names or shapes than this ensemble's.
+        """
+        own = self.state()
+        if {k: v.shape for k, v in own.items()} != {k: v.shape for k, v in tensors.items()}:
+            raise InputError("the saved state belongs to another ensemble: names or shapes differ")
+        for name, value in own.items():
+            value.copy_(tensors[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """All tensors of the ensemble, by name: weights and velocities."""
+        return {
+            f"{i}.{name}": value
+            for i, layer in enumerate(self.layers)
+            if isinstance(layer, WeightedLayer)
+            for name, value in layer.tensors().items()
+        }

@@ -1,0 +1,343 @@
+"""Layers of M networks of one architecture, held and run as one.
+
+Each layer knows four moves; a training step with penalties needs nothing else:
+`forward` an activation, `pull` a signal back towards the input (the transposed layer),
+`push` a direction forward again (the linear layer without its bias), and, for layers with
+weights, `accumulate` a product of the two into the momentum.
+
+Axes: member M, example N, row r, then the layer's own. A row is one direction in the
+space of logits, or one in the space of inputs, that travels with its example.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from regrob.ensembles.kernels import (
+    FEW_CHANNELS,
+    channels_innermost,
+    convolution_backward,
+    convolve,
+    convolve_transposed,
+    max_pool,
+    split,
+    symmetric_product,
+)
+from regrob.errors import InputError
+
+
+class Layer(ABC):
+    """What the ensemble asks of a layer."""
+
+    @abstractmethod
+    def forward(self, h: Tensor) -> Tensor:
+        """(M, N, …) → (M, N, …), remembering masks and indices."""
+
+    @abstractmethod
+    def pull(self, u: Tensor) -> Tensor:
+        """(M, N, r, outputs…) → (M, N, r, inputs…), the transposed linear map."""
+
+    @abstractmethod
+    def push(self, t: Tensor) -> Tensor:
+        """(M, N, r, inputs…) → (M, N, r, outputs…), the linear map."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The layer's state, by name, member by member."""
+        return {}
+
+    def part(self, members: slice) -> Layer:
+        """These members alone, with views of this layer's state."""
+        some = copy.copy(self)
+        for name, value in self.tensors().items():
+            setattr(some, name, value[members])
+        return some
+
+
+class WeightedLayer(Layer):
+    """A layer with weights, biases and their momentum.
+
+    Attributes:
+        weight, bias: (M, …) stacked parameters; bias is None where there is none.
+        weight_velocity, bias_velocity: Caffe's velocity, which includes the learning rate.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
+        self.weight = torch.stack([w.detach() for w in weights]).contiguous()
+        kept = [b.detach() for b in biases if b is not None]
+        self.bias = torch.stack(kept).contiguous() if kept else None
+        self.weight_velocity = torch.zeros_like(self.weight)
+        self.bias_velocity = torch.zeros_like(self.bias) if self.bias is not None else None
+
+    @abstractmethod
+    def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
+        """v ← momentum · v + Σ inputs ⊗ signals, the gradient times the learning rate.
+
+        Args:
+            momentum: Caffe's 0.9.
+            inputs: (M, N, r, inputs…).
+            signals: (M, N, r, outputs…).
+            bias_signals: (M, N, outputs…), what reaches the biases, to be summed over N.
+        """
+
+    @abstractmethod
+    def write(self, member: int, module: nn.Module) -> None:
+        """Copy one member's parameters into a module."""
+
+    @override
+    def tensors(self) -> dict[str, Tensor]:
+        state = {"weight": self.weight, "weight_velocity": self.weight_velocity}
+        if self.bias is not None and self.bias_velocity is not None:
+            state |= {"bias": self.bias, "bias_velocity": self.bias_velocity}
+        return state
+
+    def move(self, device: torch.device) -> None:
+        """Move the state to a device."""
+        for name, value in self.tensors().items():
+            setattr(self, name, value.to(device))
+
+    def descend(self, decay: Tensor) -> None:
+        """w ← w − v, with v ← v + decay · w first (weight decay times learning rate)."""
+        for value, velocity, factor in (
+            (self.weight, self.weight_velocity, 1),
+            (self.bias, self.bias_velocity, 2),  # Caffe's lr_mult of biases
+        ):
+            if value is not None and velocity is not None:
+                velocity.addcmul_(value, decay, value=factor)
+                value.sub_(velocity)
+
+
+class StackedLinear(WeightedLayer):
+    """M linear layers; weight (M, inputs, outputs), bias (M, 1, outputs)."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        biases = [None if layer.bias is None else layer.bias[None] for layer in layers]
+        super().__init__([layer.weight.T for layer in layers], biases)
+
+    @override
+    def forward(self, h: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.bmm(h, self.weight)
+        return torch.baddbmm(self.bias, h, self.weight)
+
+    @override
+    def pull(self, u: Tensor) -> Tensor:
+        return split(torch.bmm(u.flatten(1, 2), self.weight.mT), 1, u.shape[1:3])
+
+    @override
+    def push(self, t: Tensor) -> Tensor:
+        return split(torch.bmm(t.flatten(1, 2), self.weight), 1, t.shape[1:3])
+
+    @override
+    def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
+        self.weight_velocity.baddbmm_(inputs.flatten(1, 2).mT, signals.flatten(1, 2), beta=momentum)
+        if self.bias_velocity is not None:
+            self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=2)
+
+    def round_trip(self, u: Tensor) -> Tensor:
+        """push(pull(u)) by way of WᵀW: (M, N, r, outputs). Times u, it gives lengths of pulled rows."""
+        square = symmetric_product(self.weight)
+        return split(torch.bmm(u.flatten(1, 2), square), 1, u.shape[1:3])
+
+    @override
+    def write(self, member: int, module: nn.Module) -> None:
+        _copy(module, self.weight[member].T, None if self.bias is None else self.bias[member, 0])
+
+
+class StackedConvolution(WeightedLayer):
+    """M convolutions of stride 1 without padding; weight (M, outputs, inputs, k, k).
+
+    On the CPU the members run one after the other: a grouped convolution is slower there.
+    On CUDA they run as one grouped convolution.
+    """
+
+    def __init__(self, layers: Sequence[nn.Conv2d]) -> None:
+        first = layers[0]
+        if first.stride != (1, 1) or first.padding != (0, 0) or first.dilation != (1, 1) or first.groups != 1:
+            raise InputError(f"only convolutions of stride 1 without padding can be stacked, got {first}")
+        super().__init__([layer.weight for layer in layers], [layer.bias for layer in layers])
+        if self.bias is not None:
+            self.bias = self.bias[:, None, :, None, None]  # (M, 1, outputs, 1, 1)
+            self.bias_velocity = torch.zeros_like(self.bias)
+
+    def _by_member(self, x: Tensor, operator: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
+        """Apply operator(x, weight, groups) to each member's (B, C, H, W), or to all at once."""
+        if x.device.type == "cpu":
+            found = [operator(x[m], self.weight[m], 1) for m in range(len(x))]
+            return torch.stack(found) if len(x) > 1 else found[0].unsqueeze(0)
+        wide = x.transpose(0, 1).flatten(1, 2)  # (B, M·C, H, W)
+        out = operator(wide, self.weight.flatten(0, 1), len(x))
+        return split(out, 1, (len(x), -1)).transpose(0, 1)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        return x if self.weight.shape[2] < FEW_CHANNELS else channels_innermost(x)
+
+    def _linear(self, x: Tensor) -> Tensor:
+        """(M, B, C, H, W) → (M, B, C', H', W'), without the bias."""
+        return self._by_member(x, convolve)
+
+    @override
+    def forward(self, h: Tensor) -> Tensor:
+        self.inside = h.shape[-3:]
+        z = self._linear(h)
+        return z if self.bias is None else z + self.bias
+
+    @override
+    def pull(self, u: Tensor) -> Tensor:
+        return split(self._by_member(u.flatten(1, 2), self._transposed), 1, u.shape[1:3])
+
+    def _transposed(self, u: Tensor, weight: Tensor, groups: int) -> Tensor:
+        return convolve_transposed(u, weight, self.inside, groups)
+
+    @override
+    def push(self, t: Tensor) -> Tensor:
+        return split(self._linear(t.flatten(1, 2)), 1, t.shape[1:3])
+
+    @override
+    def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
+        x, u = inputs.flatten(1, 2), signals.flatten(1, 2)
+        self.weight_velocity.mul_(momentum)
+        if x.device.type == "cpu":
+            x, u = self._laid_out(x), self._laid_out(u)
+            for m in range(len(x)):
+                self.weight_velocity[m] += convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
+        else:
+            wide_x, wide_u = x.transpose(0, 1).flatten(1, 2), u.transpose(0, 1).flatten(1, 2)
+            gradient = convolution_backward(wide_u, wide_x, self.weight.flatten(0, 1), len(x), wanted=1)
+            self.weight_velocity += gradient.view_as(self.weight)
+        if self.bias_velocity is not None:
+            total = bias_signals.sum(dim=(1, 3, 4))[:, None, :, None, None]
+            self.bias_velocity.mul_(momentum).add_(total, alpha=2)
+
+    @override
+    def write(self, member: int, module: nn.Module) -> None:
+        _copy(module, self.weight[member], None if self.bias is None else self.bias[member].flatten())
+
+
+def _copy(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
+    module.get_parameter("weight").copy_(weight)
+    if bias is not None:
+        module.get_parameter("bias").copy_(bias)
+
+
+class StackedRectifier(Layer):
+    """ReLU or leaky ReLU: pulls and pushes with the slopes of what `forward` saw."""
+
+    def __init__(self, slope: float) -> None:
+        self.slope = slope
+
+    @override
+    def forward(self, h: Tensor) -> Tensor:
+        self.before = h  # (M, N, …)
+        return functional.relu(h) if self.slope == 0 else functional.leaky_relu(h, self.slope)
+
+    @override
+    def pull(self, u: Tensor) -> Tensor:
+        before = self.before.unsqueeze(2)
+        masked: Tensor
+        if self.slope == 0:
+            masked = torch.ops.aten.threshold_backward(u, before, 0.0)
+        else:
+            masked = torch.ops.aten.leaky_relu_backward(u, before, self.slope, False)
+        return masked
+
+    @override
+    def push(self, t: Tensor) -> Tensor:
+        return self.pull(t)  # a diagonal matrix is its own transpose
+
+
+class StackedMaxPool(Layer):
+    """Max-pooling: picks the positions that `forward` remembers, the first of tied ones."""
+
+    def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int]) -> None:
+        self.kernel, self.stride = kernel, stride
+
+    @override
+    def forward(self, h: Tensor) -> Tensor:
+        self.inside = h.shape[-2:]
+        pooled, index = max_pool(h.flatten(0, 1), self.kernel, self.stride)
+        self.outside = pooled.shape[-2:]
+        self.index = split(index.flatten(-2), 0, h.shape[:2])  # (M, N, C, positions)
+        return split(pooled, 0, h.shape[:2])
+
+    def _index(self, rows: int) -> Tensor:
+        return self.index.unsqueeze(2).expand(-1, -1, rows, -1, -1)
+
+    @override
+    def pull(self, u: Tensor) -> Tensor:
+        spread = u.new_zeros(*u.shape[:-2], self.inside.numel())
+        spread.scatter_add_(-1, self._index(u.shape[2]), u.flatten(-2))
+        return split(spread, -1, self.inside)
+
+    @override
+    def push(self, t: Tensor) -> Tensor:
+        return split(t.flatten(-2).gather(-1, self._index(t.shape[2])), -1, self.outside)
+
+
+class StackedFlatten(Layer):
+    """(M, N, C, H, W) ↔ (M, N, C·H·W)."""
+
+    @override
+    def forward(self, h: Tensor) -> Tensor:
+        self.shape = h.shape[2:]
+        return h.flatten(2)
+
+    @override
+    def pull(self, u: Tensor) -> Tensor:
+        return split(u, -1, self.shape)
+
+    @override
+    def push(self, t: Tensor) -> Tensor:
+        return t.flatten(3)
+
+
+def stack(networks: Sequence[nn.Sequential]) -> list[Layer]:
+    """Stack M networks of one architecture, layer by layer.
+
+    Raises:
+        InputError: no networks, a module that has no stacked form, or architectures that differ.
+    """
+    if not networks:
+        raise InputError("an ensemble needs at least one network, got none")
+    shapes = [[p.shape for p in network.parameters()] for network in networks]
+    if any(shape != shapes[0] for shape in shapes):
+        raise InputError("the members of an ensemble must have one architecture; parameter shapes differ")
+    layers: list[Layer] = []
+    for modules in zip(*networks, strict=True):
+        first = modules[0]
+        if isinstance(first, nn.Linear):
+            layers.append(StackedLinear(modules))
+        elif isinstance(first, nn.Conv2d):
+            layers.append(StackedConvolution(modules))
+        elif isinstance(first, nn.ReLU):
+            layers.append(StackedRectifier(0.0))
+        elif isinstance(first, nn.LeakyReLU):
+            layers.append(StackedRectifier(first.negative_slope))
+        elif isinstance(first, nn.MaxPool2d) and first.padding == 0 and first.dilation == 1:
+            layers.append(StackedMaxPool(first.kernel_size, first.stride))
+        elif isinstance(first, nn.Flatten):
+            layers.append(StackedFlatten())
+        else:
+            name = type(first).__name__
+            raise InputError(f"{name} has no stacked form; train it alone, with regrob.training.train")
+    return _pool_first(layers)
+
+
+def _pool_first(layers: list[Layer]) -> list[Layer]:
+    """Swap each rectifier with a max-pool after it: max(σ(h)) = σ(max(h)) for a rising σ.
+
+    It then handles the pooled quarter. Nothing changes in z or V: where every entry of a
+    window is rectified to zero, so is the entry that the pool now picks.
+    """
+    swapped = list(layers)
+    for i, (first, second) in enumerate(itertools.pairwise(layers)):
+        if isinstance(first, StackedRectifier) and first.slope >= 0 and isinstance(second, StackedMaxPool):
+            swapped[i], swapped[i + 1] = second, first
+    return swapped

@@ -1,0 +1,334 @@
+"""Logits, and the gradient of any combination of them, at a batch of images.
+
+Attacks ask one thing of a network: z(x), then combinations V·c for coefficients c that
+depend on z. A network of stackable layers answers without autograd, and so does a whole
+ensemble, which poses as one network with M·N examples. Anything else goes through autograd.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from regrob.affine.local_map import LocalMap, local_map
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.kernels import split, symmetric_product
+from regrob.ensembles.layers import Layer, StackedFlatten, StackedLinear, WeightedLayer
+from regrob.errors import InputError
+from regrob.theory.gram import ORDER
+from regrob.theory.nearest import Boundary, differences, nearest
+
+ALIKE = 0.75
+"""Members run side by side if the least busy one has at least this share of the busiest one's examples."""
+
+CACHED = 4_500_000
+"""Bytes of weights that a processor's cache holds through all steps of an attack."""
+
+WORTHWHILE = 1 / 8
+"""Dropping examples copies images and weights: not for less than this share of them."""
+
+REPAYING_STEPS = 3
+"""How many steps an attack with `nearest` is expected to take at least."""
+
+Coefficients = Callable[[Tensor], Tensor]
+
+
+class Packed(NamedTuple):
+    """What is left after `pack`.
+
+    Attributes:
+        kept: (A,), positions in the batch before. In an ensemble some of them may be done:
+            members that run side by side hold equally many.
+        way_in: for these examples, in this order.
+    """
+
+    kept: Tensor
+    way_in: Pullback
+
+
+class Pullback(ABC):
+    """What an attack may ask of a network; N examples, member by member for an ensemble."""
+
+    @abstractmethod
+    def logits(self, images: Tensor) -> Tensor:
+        """(N, …) → (N, K)."""
+
+    @abstractmethod
+    def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
+        """Σ_k c_k ∇z_k with c = coefficients(z), and z: (N, …) and (N, K)."""
+
+    @abstractmethod
+    def local_map(self, images: Tensor) -> LocalMap:
+        """V (N, n, K) and z (N, K)."""
+
+    @abstractmethod
+    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
+        """The boundary of the labels' class that is nearest in each image's own affine map."""
+
+    def pack(self, going: Tensor) -> Packed | None:
+        """Drop the examples that are done, or None if there are too few of them.
+
+        Args:
+            going: (N,) bool, at least one. All of these are kept.
+        """
+        if not _worthwhile(int(going.sum()), going):
+            return None
+        return Packed(going.nonzero().squeeze(1), self)
+
+    def blocks(self, images: Tensor) -> list[Packed]:
+        """The examples, images (N, …), in blocks that an attack may go through one after the other."""
+        return [Packed(torch.arange(len(images), device=images.device), self)]
+
+
+class AutogradPullback(Pullback):
+    """Any network, through autograd."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    @override
+    def logits(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            z: Tensor = self.network(images)
+        return z
+
+    @override
+    def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            x = images.detach().requires_grad_(True)
+            z = self.network(x)
+            (gradient,) = torch.autograd.grad(z, x, coefficients(z.detach()))
+        return gradient, z.detach()
+
+    @override
+    def local_map(self, images: Tensor) -> LocalMap:
+        return local_map(self.network, images, check=False)
+
+    @override
+    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
+        V, z = self.local_map(images)
+        rows = (differences(labels, z) @ V.mT).view(len(z), -1, *images.shape[1:])
+        return nearest(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
+
+
+class StackedPullback(nn.Module, Pullback):
+    """M stacked networks posing as one: example m·N + i is image i of member m.
+
+    Args:
+        ensemble: the members; a batch must hold the same number of images for each.
+    """
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        super().__init__()
+        self.ensemble = ensemble
+        self.gram: Tensor | None = None  # (M, h, h) of the first layer, once `nearest` wants it
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As `logits`."""
+        return self.logits(images)
+
+    @override
+    def logits(self, images: Tensor) -> Tensor:
+        return self.ensemble.logits(self._by_member(images)).flatten(0, 1)
+
+    @override
+    def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
+        z = self.logits(images)
+        return self.pull(coefficients(z)), z
+
+    def pull(self, coefficients: Tensor) -> Tensor:
+        """V·c for c (N, K) at the images that `logits` saw last: (N, …)."""
+        rows = self._by_member(coefficients).unsqueeze(2)
+        return self.ensemble.pull(rows).squeeze(2).flatten(0, 1)
+
+    @override
+    def local_map(self, images: Tensor) -> LocalMap:
+        V, z = self.ensemble.local_maps(self._by_member(images))
+        return LocalMap(V.flatten(0, 1), z.flatten(0, 1))
+
+    @override
+    @torch.no_grad()
+    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
+        z = self.logits(images)
+        rows = self._by_member(differences(labels, z))  # (M, N, K − 1, K)
+        layers = self.ensemble.layers
+        start = next(i for i, layer in enumerate(layers) if not isinstance(layer, StackedFlatten))
+        first = layers[start]
+        if not isinstance(first, StackedLinear) or not self._gram_pays(first, rows.shape[1] * rows.shape[2]):
+            rows = _pull(rows, layers).flatten(0, 1)
+            return nearest(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
+        # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
+        # only the row that is chosen goes through it.
+        if self.gram is None:
+            self.gram = symmetric_product(first.weight)
+        rows = _pull(rows, layers[start + 1 :]).flatten(1, 2)  # (M, N·(K − 1), h)
+        squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
+        by_example = (len(z), z.shape[1] - 1)
+        chosen = nearest(rows.view(*by_example, -1), squared.clamp_min(0).sqrt().view(by_example), labels, z)
+        normal = first.pull(self._by_member(chosen.normal).unsqueeze(2)).view(images.shape)
+        return chosen._replace(normal=normal)
+
+    def _gram_pays(self, first: StackedLinear, rows: int) -> bool:
+        """Whether it is there, or a few steps of so many rows a member repay its multiplications."""
+        _, inputs, outputs = first.weight.shape
+        return self.gram is not None or REPAYING_STEPS * rows * (inputs - outputs) >= inputs * outputs
+
+    @override
+    def pack(self, going: Tensor) -> Packed | None:
+        if self.ensemble.members == 1 or not _worthwhile(int(going.sum()), going):
+            return super().pack(going)
+        return _packed(going, self.pieces(going))
+
+    @override
+    def blocks(self, images: Tensor) -> list[Packed]:
+        """On the CPU, as many members at once as the cache holds: one more would have all fetched anew."""
+        weights = [w.weight for w in self.ensemble.layers if isinstance(w, WeightedLayer)]
+        M = self.ensemble.members
+        each = sum(w[0].numel() * w.element_size() for w in weights)
+        together = M if weights[0].device.type != "cpu" else max(1, CACHED // each)
+        starts = range(0, M, together)
+        groups = [list(range(start, min(start + together, M))) for start in starts]
+        kept = torch.arange(len(images), device=images.device).view(M, -1)
+        return [Packed(kept[group].flatten(), self.some(group)) for group in groups]
+
+    def pieces(self, going: Tensor) -> list[_Piece]:
+        """The busy members in groups, each with as many examples a member as its busiest one needs."""
+        by_member = self._by_member(going)
+        first = by_member.int().argsort(dim=1, descending=True, stable=True)  # those that go on
+        first += by_member.shape[1] * torch.arange(len(first), device=first.device)[:, None]
+        count: list[int] = by_member.sum(dim=1).tolist()
+        groups = _alike(count)
+        return [_Piece(first[g, : max(count[m] for m in g)].flatten(), self, g) for g in groups]
+
+    def some(self, group: list[int]) -> StackedPullback:
+        """These members alone, for logits and pulls; never to be trained."""
+        if len(group) == self.ensemble.members:
+            return self
+        part = copy.copy(self.ensemble)
+        part.members = len(group)
+        part.layers = [copy.copy(layer) for layer in self.ensemble.layers]
+        for layer in part.layers:
+            if isinstance(layer, WeightedLayer):
+                layer.weight = layer.weight[group]
+                layer.bias = None if layer.bias is None else layer.bias[group]
+        way_in = StackedPullback(part)
+        way_in.gram = None if self.gram is None else self.gram[group]
+        return way_in
+
+    def _by_member(self, examples: Tensor) -> Tensor:
+        members = self.ensemble.members
+        if examples.shape[0] % members:
+            raise InputError(f"{examples.shape[0]} images do not divide among {members} members")
+        return split(examples, 0, (members, -1))
+
+
+class _Piece(NamedTuple):
+    """Examples that go on together: their positions, and the members `group` of `owner` they belong to."""
+
+    kept: Tensor
+    owner: StackedPullback
+    group: list[int]
+
+
+class Parts(Pullback):
+    """Several ensembles that share a batch, one part after the other.
+
+    Args:
+        parts: the ensembles.
+        sizes: how many examples each has.
+    """
+
+    def __init__(self, parts: Sequence[StackedPullback], sizes: Sequence[int]) -> None:
+        self.parts, self.sizes = list(parts), list(sizes)
+
+    @override
+    def logits(self, images: Tensor) -> Tensor:
+        return torch.cat([part.logits(x) for part, x in self._split(images)])
+
+    @override
+    def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
+        z = self.logits(images)
+        pulled = [part.pull(c) for part, c in self._split(coefficients(z))]
+        return torch.cat(pulled), z
+
+    @override
+    def local_map(self, images: Tensor) -> LocalMap:
+        maps = [part.local_map(x) for part, x in self._split(images)]
+        return LocalMap(torch.cat([m.V for m in maps]), torch.cat([m.z for m in maps]))
+
+    @override
+    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
+        split_labels = labels.split(self.sizes)
+        found = [part.nearest(x, y) for (part, x), y in zip(self._split(images), split_labels, strict=True)]
+        distance, normal, z = (torch.cat([getattr(b, f) for b in found]) for f in Boundary._fields)
+        return Boundary(distance, normal, z)
+
+    @override
+    def pack(self, going: Tensor) -> Packed | None:
+        if not _worthwhile(int(going.sum()), going):
+            return None
+        pieces: list[_Piece] = []
+        offset = 0
+        for part, here in self._split(going):
+            pieces += [piece._replace(kept=piece.kept + offset) for piece in part.pieces(here)]
+            offset += len(here)
+        return _packed(going, pieces)
+
+    def _split(self, examples: Tensor) -> Iterator[tuple[StackedPullback, Tensor]]:
+        return zip(self.parts, examples.split(self.sizes), strict=True)
+
+
+def pullback(network: nn.Module) -> Pullback:
+    """The fastest way into a network: stacked layers if it has only those, autograd otherwise.
+
+    What it keeps of the weights holds until they change: ask for a new one for each attack.
+    """
+    if isinstance(network, StackedPullback):
+        return StackedPullback(network.ensemble)
+    if isinstance(network, nn.Sequential):
+        try:
+            return StackedPullback(Ensemble([network], torch.zeros(1, len(ORDER), device="cpu")))
+        except InputError:
+            pass
+    return AutogradPullback(network)
+
+
+def _pull(rows: Tensor, layers: Sequence[Layer]) -> Tensor:
+    """Rows at the output of these layers, carried back to their input."""
+    for layer in reversed(layers):
+        rows = layer.pull(rows)
+    return rows
+
+
+def _packed(going: Tensor, pieces: list[_Piece]) -> Packed | None:
+    sizes = [len(piece.kept) for piece in pieces]
+    if not _worthwhile(sum(sizes), going):
+        return None
+    parts = [piece.owner.some(piece.group) for piece in pieces]
+    kept = torch.cat([piece.kept for piece in pieces])
+    return Packed(kept, parts[0] if len(parts) == 1 else Parts(parts, sizes))
+
+
+def _worthwhile(left: int, going: Tensor) -> bool:
+    return left <= (1 - WORTHWHILE) * len(going)
+
+
+def _alike(count: Sequence[int]) -> list[list[int]]:
+    """Members in groups of similar counts, without those that count zero.
+
+    >>> _alike([90, 0, 20, 100, 19])
+    [[0, 3], [2, 4]]
+    """
+    groups: list[list[int]] = []
+    for member in sorted(range(len(count)), key=lambda m: -count[m]):
+        if groups and count[member] >= ALIKE * count[groups[-1][0]]:
+            groups[-1].append(member)
+        elif count[member]:
+            groups.append([member])
+    return [sorted(group) for group in groups]

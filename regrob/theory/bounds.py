@@ -1,0 +1,129 @@
+"""Two-sided bounds for any number of classes, in place of Proposition 4.1 and Eq. (40).
+
+Each bound is a function of V (…, n, K), z (…, K) and y (…), like everything above
+`local`. Write p = p_y, q = 1 − p_y, W = ‖V C‖₂ with C = I − 11ᵀ/K, and u for the rivals'
+average Σ_{j≠y} p_j v_j / q. With two classes both ends of every bracket meet.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from regrob.checks import check_labels
+from regrob.errors import HypothesisError
+from regrob.theory import derivatives, probability, taylor_radius
+
+
+class Bracket(NamedTuple):
+    """lower ≤ the quantity ≤ upper, each of shape (…)."""
+
+    lower: Tensor
+    upper: Tensor
+
+
+def centred_norm(V: Tensor) -> Tensor:
+    """W = ‖V C‖₂, the largest singular value of V with its columns' mean taken away: (…).
+
+    No difference of two logits changes faster than √2 W; and W ≤ ‖V‖₂ ≤ ‖V‖_F.
+    """
+    centred = V - V.mean(dim=-1, keepdim=True)
+    largest: Tensor = torch.linalg.matrix_norm(centred, ord=2)
+    return largest
+
+
+def rival_gap(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """u − v_y, so that ∇ = q (u − v_y): (…, n). Keeps its accuracy when q underflows."""
+    derivatives.check_map(V, z)
+    check_labels(y, z)
+    label = functional.one_hot(y, z.shape[-1]).bool()
+    weights = torch.softmax(z.masked_fill(label, -math.inf), dim=-1)
+    return ((V - derivatives.column(V, y)) @ weights.unsqueeze(-1)).squeeze(-1)
+
+
+def slack(z: Tensor, y: Tensor) -> Tensor:
+    """ξ = log K − L = log(K p_y), the slack of Section 4, at least 0 where y is the argmax: (…)."""
+    return probability.slack(z, y, threshold=math.log(z.shape[-1]))
+
+
+def valid(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """Where the radius has a bracket: (…) bool.
+
+    Correctly classified, u ≠ v_y (the loss has a slope), and a √q that has not underflowed.
+    """
+    m = probability.logit_margin(z, y)
+    root_q = (0.5 * functional.logsigmoid(-m)).exp()
+    sloped = (rival_gap(V, z, y) != 0).any(dim=-1)
+    return probability.correctly_classified(z, y) & sloped & (root_q > torch.finfo(z.dtype).tiny)
+
+
+def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
+    """Raise HypothesisError, naming the first offender, unless every example is `valid`."""
+    bad = ~valid(V, z, y)
+    if not bool(bad.any()):
+        return
+    where = tuple(int(i) for i in bad.nonzero()[0])
+    if not bool(probability.correctly_classified(z, y)[where]):
+        reason = "it is not classified correctly (y must be the one largest logit)"
+    elif not bool((rival_gap(V, z, y)[where] != 0).any()):
+        reason = "∇ = 0: to first order no direction raises the loss"
+    else:
+        reason = "p_y equals 1 to working precision: the radius overflows"
+    raise HypothesisError(
+        f"example {where if len(where) != 1 else where[0]}: {reason}; "
+        "select the examples where bounds.valid(V, z, y) holds"
+    )
+
+
+def curvature_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
+    """(p/q)‖∇‖² ≤ ‖H‖₂ ≤ min(p·min(1, 2q), ½) W²: each end (…).
+
+    Any y: where y is not the argmax, ‖H‖₂ ≤ W²/2 still holds and is what is returned.
+    """
+    p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
+    lower = p * q * rival_gap(V, z, y).square().sum(dim=-1)
+    factor = torch.where(
+        probability.correctly_classified(z, y),
+        p * (2 * q).clamp_max(1.0),
+        torch.full_like(p, 0.5),
+    )
+    return Bracket(lower, factor.clamp_max(0.5) * centred_norm(V).square())
+
+
+def radius_l2_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
+    """max(√½, √q)·B/(pW) ≤ ‖r*‖₂ ≤ B/(p‖v_y − u‖₂), B = √(1 + 2pξ/q) − 1: each end (…).
+
+    Here r* is the paper's: the smallest step at which the loss's quadratic model reaches
+    log K. At K = 2 both ends are Eq. (8). The lower end is never below Eq. (17), nor below
+    Eq. (16) where that holds.
+
+    Raises:
+        HypothesisError: an example outside `valid`.
+    """
+    require_valid(V, z, y)
+    reach = taylor_radius.reach(probability.logit_margin(z, y), slack(z, y))
+    factor = probability.rival_probability(z, y).clamp_min(0.5).sqrt()
+    return Bracket(
+        factor * reach / centred_norm(V), reach / torch.linalg.vector_norm(rival_gap(V, z, y), dim=-1)
+    )
+
+
+def radius_linf_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
+    """2ξ/(‖∇‖₁ + √(‖∇‖₁² + 2hξ)) ≤ ‖r̃*‖_∞ ≤ B/(p‖v_y − u‖₁), h = Σ_{kl}|H_{kl}|: each end (…).
+
+    Eq. (40) with n‖H‖₁ replaced by the sum h of all entries, which is never larger; at K = 2
+    both ends are Eq. (9). Forms the n×n Hessian.
+
+    Raises:
+        HypothesisError: an example outside `valid`.
+    """
+    require_valid(V, z, y)
+    slope = rival_gap(V, z, y).abs().sum(dim=-1)
+    q, xi = probability.rival_probability(z, y), slack(z, y)
+    entries = derivatives.hessian(V, z).abs().sum(dim=(-2, -1))
+    reach = taylor_radius.reach(probability.logit_margin(z, y), xi)
+    return Bracket(taylor_radius.root(q * slope, entries, xi), reach / slope)

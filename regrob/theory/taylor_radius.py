@@ -1,0 +1,173 @@
+"""How far is the decision boundary? The paper's Taylor radii beside the exact margin.
+
+The Taylor radius ‖r*‖ is the size of the smallest r with L + ∇ᵀr + rᵀHr/2 ≥ β: the boundary
+of the loss's quadratic model. The margin is the exact distance to the boundary of the
+affine classifier that the network is around x. Both look only inside the current polytope.
+
+V is (…, n, K), z is (…, K), y is (…); lengths are in the units of x.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from regrob.errors import HypothesisError, InputError
+from regrob.theory import derivatives, probability
+
+
+def valid(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """Where the binary radii are defined: (…) bool.
+
+    Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
+    in float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
+    """
+    derivatives.check_map(V, z)
+    m, nu = probability.logit_margin(z, y), derivatives.cross_lipschitz(V)
+    return (m > 0) & (nu > 0) & (nu < math.inf) & (_root_q(m) > torch.finfo(z.dtype).tiny)
+
+
+def _root_q(m: Tensor) -> Tensor:
+    """√q, through the logarithm: √ of an underflowed q would lose half of its range."""
+    return (0.5 * functional.logsigmoid(-m)).exp()
+
+
+def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
+    """Raise HypothesisError, naming the first offender, unless every example is `valid`."""
+    bad = ~valid(V, z, y)
+    if not bool(bad.any()):
+        return
+    where = _first(bad)
+    m = float(probability.logit_margin(z, y)[where]) + 0.0  # and −0 becomes 0
+    nu = float(derivatives.cross_lipschitz(V)[where])
+    if math.isnan(m) or not math.isfinite(nu):
+        reason = f"V or z holds NaN or infinity (margin {m:.3g}, ν {nu:.3g})"
+    elif m <= 0:
+        reason = f"it is not classified correctly (margin {m:.3g}; p_y must exceed 1/2)"
+    elif nu == 0:
+        reason = "ν = 0: the two logits move together, no perturbation reaches a boundary"
+    else:
+        reason = f"p_y equals 1 to working precision (margin {m:.3g}): the radius overflows"
+    raise HypothesisError(f"{_name(where)}: {reason}; select the examples where radii.valid(V, z, y) holds")
+
+
+def _first(bad: Tensor) -> tuple[int, ...]:
+    """Index of the first True; () if there is only one example and no axis."""
+    return tuple(int(i) for i in bad.nonzero()[0])
+
+
+def _name(where: tuple[int, ...]) -> str:
+    return "the example" if not where else f"example {', '.join(map(str, where))}"
+
+
+def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
+    """The positive root of a t + b t²/2 = ξ, as 2ξ / (a + √(a² + 2bξ)) (Eq. 40's form).
+
+    The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0; this one does not.
+
+    Args:
+        a, b, xi: nonnegative, a + b·ξ > 0.
+
+    >>> root(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(6.0))  # a line: ξ/a
+    tensor(2.)
+    >>> root(torch.tensor(0.0), torch.tensor(2.0), torch.tensor(9.0))  # a parabola: √(2ξ/b)
+    tensor(3.)
+    """
+    return 2 * xi / (a + torch.sqrt(a.square() + 2 * b * xi))
+
+
+def reach(m: Tensor, xi: Tensor) -> Tensor:
+    """(√(1 + 2pξ/q) − 1) / p from the logit margin m = log(p/q), any sign, and ξ ≥ 0: (…).
+
+    The factor that Props. 3.1, 3.2 and their many-class forms share: the root t of
+    q t + pq t²/2 = ξ, with √q taken out so that no product underflows.
+
+    >>> reach(torch.tensor(4.0).log(), torch.tensor(1.25))  # p = 4/5: (√11 − 1) / (4/5)
+    tensor(2.8958)
+    """
+    root_q = _root_q(m)
+    return root(root_q, torch.sigmoid(m), xi) / root_q
+
+
+def taylor_margin(m: Tensor) -> Tensor:
+    """τ(m) = ν‖r*‖₂, a function of the logit margin m ≥ 0 alone (Prop. 3.1 times ν): (…).
+
+    The exact distance in the same units is m itself; τ(m) > m for every m > 0.
+
+    >>> taylor_margin(torch.tensor(4.0).log())  # p = 4/5: (√(1 + 8 log(8/5)) − 1) / (4/5)
+    tensor(1.4772)
+    """
+    return reach(m, probability.binary_slack(m))
+
+
+def radius_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """‖r*‖₂ = (√(1 + 2p_yξ/(1 − p_y)) − 1) / (p_y ν), Prop. 3.1 with Eq. (8) mended: (…).
+
+    Raises:
+        HypothesisError: an example outside `valid`.
+        InputError: K ≠ 2, or wrong shapes.
+    """
+    require_valid(V, z, y)
+    return taylor_margin(probability.logit_margin(z, y)) / derivatives.cross_lipschitz(V)
+
+
+def radius_linf(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """‖r̃*‖_∞, the same with ‖v₊ − v₋‖₁, the dual norm, in place of ν (Prop. 3.2, Eq. 9): (…).
+
+    Raises:
+        HypothesisError, InputError: as `radius_l2`.
+    """
+    require_valid(V, z, y)
+    dual = (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
+    return taylor_margin(probability.logit_margin(z, y)) / dual
+
+
+def worst_case_loss(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
+    """η* = max over ‖r‖_∞ ≤ ε of L + ∇ᵀr + rᵀHr/2 at K = 2 (Prop. 3.3, Eq. 10), in nats: (…).
+
+    The maximum of the quadratic model, which is not a bound on the true loss. Any y.
+
+    Raises:
+        InputError: K ≠ 2, wrong shapes, or a negative ε.
+    """
+    derivatives.check_map(V, z)
+    derivatives.require_binary(V)
+    if not 0 <= epsilon < math.inf:
+        raise InputError(f"epsilon must be finite and at least 0, got {epsilon}")
+    p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
+    reach = epsilon * (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
+    return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
+
+
+def margin_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """d = min_j (z_y − z_j) / ‖v_y − v_j‖₂: exact distance to the local classifier's boundary: (…).
+
+    Any K. Infinite where no rival can be reached (all v_j = v_y). Within the polytope no
+    smaller perturbation changes the class; beyond it the network may differ.
+
+    Raises:
+        HypothesisError: an example is not classified correctly.
+        InputError: wrong shapes, or NaN or infinity in V.
+
+    >>> V, z = torch.tensor([[3.0, 0.0, 3.0], [0.0, 4.0, 2.0]]), torch.tensor([5.0, 0.0, 3.0])
+    >>> margin_l2(V, z, torch.tensor(0))  # rivals at 5/5 and 2/2
+    tensor(1.)
+    """
+    derivatives.check_map(V, z)
+    wrong = ~probability.correctly_classified(z, y)
+    if bool(wrong.any()):
+        raise HypothesisError(
+            f"{_name(_first(wrong))} is not classified correctly, so it has no margin; "
+            "select the examples where probability.correctly_classified(z, y) holds"
+        )
+    broken = ~torch.isfinite(V).flatten(-2).all(dim=-1)
+    if bool(broken.any()):
+        raise InputError(f"V of {_name(_first(broken))} holds NaN or infinity")
+    gap = z.gather(-1, y.unsqueeze(-1)) - z  # (…, K), zero at y
+    distance = torch.linalg.vector_norm(V - derivatives.column(V, y), dim=-2)  # (…, K)
+    label = functional.one_hot(y, z.shape[-1]).bool()
+    reached: Tensor = gap / distance  # ∞ for a rival at distance zero
+    return reached.masked_fill(label, math.inf).amin(dim=-1)

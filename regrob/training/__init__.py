@@ -1,0 +1,5 @@
+"""Training with a penalty or against an adversary: one network, or an ensemble of them."""
+
+from regrob.training.single import CaffePolicy, StepPolicy, accuracy, best_device, train
+
+__all__ = ["CaffePolicy", "StepPolicy", "accuracy", "best_device", "train"]

@@ -1,0 +1,184 @@
+"""The training loop of an ensemble: batches, learning rate, divergence, CUDA graphs, resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from regrob.data.datasets import Task
+from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.graphs import captured
+from regrob.ensembles.network_view import StackedPullback
+from regrob.errors import InputError
+from regrob.training.adversarial import Adversary, check_box, starts
+from regrob.training.single import CaffePolicy, batches
+
+CAFFE = CaffePolicy()
+
+CHUNK = 250
+"""Iterations between two looks at the losses; a checkpoint can be written after each."""
+
+
+@dataclass
+class Progress:
+    """Where an ensemble's training stands.
+
+    Attributes:
+        iteration: how many steps are done.
+        diverged_at: (M,) int64, the first iteration with a loss or penalty that is not
+            finite, −1 where there is none. Such a member is frozen: it keeps the weights
+            from the last chunk that it began and ended well.
+        loss, penalty: (M,), means over the last chunk.
+    """
+
+    iteration: int
+    diverged_at: Tensor
+    loss: Tensor
+    penalty: Tensor
+
+
+def train_ensemble(
+    ensemble: Ensemble,
+    task: Task,
+    seeds: Sequence[int],
+    *,
+    iterations: int,
+    policy: CaffePolicy = CAFFE,
+    start: Progress | None = None,
+    adversary: Adversary | None = None,
+    graphs: bool = True,
+) -> Iterator[Progress]:
+    """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
+
+    Member m sees the batches that `training.train` would show it with seeds[m], so that it
+    ends where a solo run ends. Stop consuming at any yield and go on later with `start` and
+    the ensemble's `state`: the result is the same.
+
+    Args:
+        ensemble: changed in place; runs on the device it is on.
+        task: supplies the training images.
+        seeds: M seeds of the data order; equal seeds share their batches.
+        iterations: total, counted from zero, including those of `start`.
+        start: where an earlier run stopped.
+        adversary: perturbs each batch before the step; penalties then act at the perturbed
+            images. Its random starts depend on a member's seed and the iteration.
+        graphs: on CUDA, record the step once and replay it; False launches each kernel anew.
+
+    Raises:
+        InputError: not one seed a member; with an adversary, pixels outside [0, 1].
+    """
+    if len(seeds) != ensemble.members:
+        raise InputError(f"{ensemble.members} members need as many seeds, got {len(seeds)}")
+    device = ensemble.weights.device
+    images = task.train_images.to(ensemble.weights)
+    labels = task.train_labels.to(device)
+    distinct = sorted(set(seeds))
+    row_of_member = torch.tensor([distinct.index(seed) for seed in seeds], device=device)
+    orders = [batches(len(labels), policy.batch, seed=seed) for seed in distinct]
+    progress = start or _at_zero(ensemble)
+    for _ in range(progress.iteration):  # fast-forward: the order is cheap to replay
+        for order in orders:
+            next(order)
+    buffers = _Buffers.empty(ensemble, len(distinct), policy.batch)
+    if adversary is not None:
+        check_box(images)
+        shape = (len(distinct), policy.batch, *images.shape[1:])
+        buffers.starts = images.new_zeros(shape)
+    done = progress.iteration
+    run_one: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
+    if graphs and done < iterations:
+        written = [*ensemble.state().values(), buffers.loss, buffers.penalty, buffers.cursor]
+        run_one = captured(run_one, written)
+    while done < iterations:
+        count = min(CHUNK, iterations - done)
+        index = torch.stack([torch.stack([next(order) for _ in range(count)]) for order in orders], dim=1)
+        buffers.index[:count] = index.to(device)
+        rates = [policy.learning_rate(t) for t in range(done, done + count)]
+        buffers.rates[:count] = torch.tensor(rates, dtype=torch.float64, device="cpu").to(buffers.rates)
+        buffers.cursor.zero_()
+        before = {name: value.clone() for name, value in ensemble.state().items()}
+        for iteration in range(done, done + count):
+            for row, seed in zip(buffers.starts, distinct, strict=False):  # none without an adversary
+                row.copy_(starts(seed, iteration, row.shape))
+            run_one()
+        done += count
+        progress = _summarise(progress, ensemble, buffers, done, count)
+        gone = (progress.diverged_at >= 0).to(device)
+        for name, value in ensemble.state().items():
+            value[gone] = before[name][gone]
+        yield progress
+
+
+def _at_zero(ensemble: Ensemble) -> Progress:
+    nothing = torch.full((ensemble.members,), float("nan"), device="cpu")
+    return Progress(0, torch.full((ensemble.members,), -1, device="cpu"), nothing, nothing)
+
+
+def _summarise(before: Progress, ensemble: Ensemble, buffers: _Buffers, done: int, count: int) -> Progress:
+    finite = torch.isfinite(buffers.loss[:count]) & torch.isfinite(buffers.penalty[:count])  # (T, M)
+    # The last step's damage would show in the next step's loss.
+    values = ensemble.state().values()
+    whole = torch.stack([torch.isfinite(value.flatten(1)).all(dim=1) for value in values]).all(dim=0)
+    finite = torch.cat([finite, whole[None]]).cpu()
+    first = (~finite).to(torch.int64).argmax(dim=0) + (done - count)
+    newly = (before.diverged_at < 0) & ~finite.all(dim=0)
+    return Progress(
+        done,
+        torch.where(newly, first, before.diverged_at),
+        buffers.loss[:count].mean(dim=0).cpu(),
+        buffers.penalty[:count].mean(dim=0).cpu(),
+    )
+
+
+@dataclass
+class _Buffers:
+    """What a step reads and writes at fixed addresses, so that it can be replayed as a graph."""
+
+    index: Tensor  # (CHUNK, distinct seeds, batch)
+    rates: Tensor  # (CHUNK,)
+    cursor: Tensor  # (1,), the row that the next step reads
+    loss: Tensor  # (CHUNK, M)
+    penalty: Tensor  # (CHUNK, M)
+    starts: Tensor  # (distinct seeds, batch, …), where the adversary begins; empty without one
+
+    @classmethod
+    def empty(cls, ensemble: Ensemble, rows: int, batch: int) -> _Buffers:
+        like = ensemble.weights
+        return cls(
+            torch.zeros(CHUNK, rows, batch, dtype=torch.int64, device=like.device),
+            torch.zeros(CHUNK, dtype=like.dtype, device=like.device),
+            torch.zeros(1, dtype=torch.int64, device=like.device),
+            torch.zeros(CHUNK, ensemble.members, dtype=like.dtype, device=like.device),
+            torch.zeros(CHUNK, ensemble.members, dtype=like.dtype, device=like.device),
+            torch.empty(0, dtype=like.dtype, device=like.device),
+        )
+
+
+def _one_step(
+    ensemble: Ensemble,
+    images: Tensor,
+    labels: Tensor,
+    row_of_member: Tensor,
+    buffers: _Buffers,
+    adversary: Adversary | None,
+) -> Callable[[], None]:
+    """A function that takes the next step. It stays on the device, so that a graph can record it."""
+    way_in = StackedPullback(ensemble)
+
+    def step() -> None:
+        index = buffers.index.index_select(0, buffers.cursor)[0].index_select(0, row_of_member)  # (M, N)
+        rate = buffers.rates.index_select(0, buffers.cursor)[0]
+        x, y = images[index], labels[index]
+        if adversary is not None:
+            begin = buffers.starts.index_select(0, row_of_member)
+            moved = adversary.perturb(way_in, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
+            x = moved.view_as(x)
+        seen = ensemble.step(x, y, rate)
+        buffers.loss.index_copy_(0, buffers.cursor, seen.loss[None])
+        buffers.penalty.index_copy_(0, buffers.cursor, seen.penalty[None])
+        buffers.cursor.add_(1)
+
+    return step
