@@ -53,3 +53,13 @@ def check_labels(y: Tensor, z: Tensor) -> None:
     if bool(outside.any()):
         first = int(y[outside][0])
         raise InputError(f"label {first} is outside 0 … {classes - 1}: the network has {classes} classes")
+
+
+def first_offender(bad: Tensor) -> tuple[int, ...]:
+    """Index of the first True; () if there is only one example and no axis."""
+    return tuple(int(i) for i in bad.nonzero()[0])
+
+
+def name_of_example(where: tuple[int, ...]) -> str:
+    """How an error names the example at this index."""
+    return "the example" if not where else f"example {', '.join(map(str, where))}"

@@ -12,7 +12,7 @@ from regrob.data.datasets import Task
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary, starts
 from regrob.training.many import train_ensemble
 from regrob.training.single import CaffePolicy, train
@@ -51,7 +51,7 @@ def test_members_equal_solo_runs_with_and_without_penalties(monkeypatch: pytest.
     task, policy, seeds = small_task(), CaffePolicy(base=0.05, batch=8), [5, 5, 6]
     settings = [(None, 0.0), ("curvature", 0.2), (None, 0.0)]
     weights = torch.zeros(3, 4, dtype=torch.float64)
-    weights[1, ORDER.index("curvature")] = 0.2
+    weights[1, PENALTY_NAMES.index("curvature")] = 0.2
     ensemble = Ensemble([perceptron(2, m) for m in range(3)], weights)
     *_, last = train_ensemble(ensemble, task, seeds, iterations=17, policy=policy, adversary=ADVERSARY)
     for m, (kind, weight) in enumerate(settings):

@@ -14,7 +14,7 @@ from regrob.bench.profile import profile
 from regrob.cli import main
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 
 STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
 
@@ -80,7 +80,7 @@ def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("classes", [2, 10])
-@pytest.mark.parametrize("kinds", [("curvature",), ("jacobian",), ORDER])
+@pytest.mark.parametrize("kinds", [("curvature",), ("jacobian",), PENALTY_NAMES])
 def test_the_counted_products_are_those_of_a_step(classes: int, kinds: tuple[str, ...]) -> None:
     """Every product above a size, as torch's profiler sees them in a step, against `costs`."""
     rows = classes if "jacobian" in kinds else classes - 1

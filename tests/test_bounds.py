@@ -120,7 +120,7 @@ def test_leading_axes_are_kept():
 def test_outside_the_hypotheses(V, z, reason):
     V, z = torch.tensor([V], dtype=torch.float64), torch.tensor([z], dtype=torch.float64)
     y = torch.tensor([0])
-    assert not bounds.valid(V, z, y)
+    assert not bounds.has_bracket(V, z, y)
     with pytest.raises(HypothesisError, match=reason):
         bounds.radius_l2_bracket(V, z, y)
 

@@ -14,9 +14,9 @@ from regrob import networks
 from regrob.affine import polytopes
 from regrob.affine.local_map import local_map
 from regrob.attacks import deepfool
-from regrob.certificates import polytope
+from regrob.certificates import affine_certificates, certified_radius, polytope
 from regrob.errors import HypothesisError, InputError
-from regrob.theory import taylor_radius
+from regrob.theory.margin import margin_l2
 
 
 def network(*widths: int, seed: int = 0) -> nn.Sequential:
@@ -138,14 +138,14 @@ def test_kinks_outside_modules_are_refused() -> None:
 
 def test_all_affine_certificates_meet_in_two_classes_and_order_in_many() -> None:
     V, z = torch.tensor([[2.0, -1.0], [0.0, 0.0]]).double(), torch.tensor([2.0, -1.0]).double()
-    bounds = polytope.affine(V, z, torch.tensor(0))
+    bounds = affine_certificates(V, z, torch.tensor(0))
     assert [float(b) for b in bounds[:4]] == pytest.approx([1.0] * 4)
     assert 0 < float(bounds.smooth) < 1
 
     made, images = network(5, 8, 4), points(40, 5)
     V, z = (4 * part for part in local_map(made, images))  # surer, so that some p_y exceed 1/2
     y = z.argmax(dim=1)
-    bounds = polytope.affine(V, z, y)
+    bounds = affine_certificates(V, z, y)
     for higher, lower in itertools.pairwise(bounds[:4]):
         assert bool((higher >= lower - 1e-12).all())
     assert bool((bounds.margin >= bounds.smooth).all())
@@ -154,7 +154,7 @@ def test_all_affine_certificates_meet_in_two_classes_and_order_in_many() -> None
     assert bool((bounds.pairs[unsure] == 0).all()) and bool((bounds.smooth[unsure] == 0).all())
     assert bool((bounds.pairs[~unsure] > 0).all())
     with pytest.raises(HypothesisError, match="not classified correctly"):
-        polytope.affine(V, z, (y + 1) % 4)
+        affine_certificates(V, z, (y + 1) % 4)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -164,7 +164,7 @@ def test_the_networks_certificate_never_exceeds_the_exact_distance(classes: int)
         made = network(2, 7, 6, classes, seed=seed)
         images = points(4, 2, seed=seed)
         y = made(images).argmax(dim=1)
-        certified = polytope.network(made, images, y)
+        certified = certified_radius(made, images, y)
         for image, label, bound in zip(images, y, certified, strict=True):
             exact = polytopes.distance_to_mistake(made, image, int(label), low=-40, high=40)
             assert float(bound) <= float(exact) * (1 + 1e-9)
@@ -176,7 +176,7 @@ def test_no_attack_beats_the_certificate_and_mistakes_have_none() -> None:
     made, images = network(6, 12, 8, 3), points(40, 6)
     y = made(images).argmax(dim=1)
     y[0] = (y[0] + 1) % 3
-    certified = polytope.network(made, images, y)
+    certified = certified_radius(made, images, y)
     found = deepfool(made, images, y, box=None)
     assert float(certified[0]) == 0
     assert bool((certified[1:] > 0).all())
@@ -206,7 +206,7 @@ def test_the_nearest_mistake_of_a_line_and_its_limits() -> None:
     assert float(polytopes.distance_to_mistake(made, image, 0)) == pytest.approx(0.4)
     assert float(polytopes.distance_to_mistake(made, image, 1)) == 0.0
     V, z = local_map(made, image[None])
-    assert float(taylor_radius.margin_l2(V, z, torch.tensor([0]))) == pytest.approx(0.4)
+    assert float(margin_l2(V, z, torch.tensor([0]))) == pytest.approx(0.4)
     with pytest.raises(InputError, match="widen"):
         polytopes.distance_to_mistake(made, image, 0, low=-1.0, high=0.5)
     with pytest.raises(InputError, match="outside the square"):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import regrob.claims
-from regrob.affine.local_map import kinks
+from regrob.affine.kinks import kinks
 from regrob.claims import instances as drawing
 from regrob.claims import ledger
 from regrob.claims.claim import (

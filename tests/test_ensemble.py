@@ -15,13 +15,12 @@ from regrob.ensembles.kernels import convolve, convolve_transposed, max_pool, sy
 from regrob.ensembles.network_view import AutogradPullback, StackedPullback, pullback
 from regrob.ensembles.step import Step
 from regrob.errors import InputError
-from regrob.theory.gram import ORDER, dominant_eigenvector, gram_penalty
-from regrob.theory.penalties import PENALTIES
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES, dominant_eigenvector, gram_penalty
 from regrob.training import many
 from regrob.training.many import train_ensemble
 from regrob.training.single import CaffePolicy, train
 
-KINDS = {kind: [0.1 if k == kind else 0.0 for k in ORDER] for kind in ORDER}
+KINDS = {kind: [0.1 if k == kind else 0.0 for k in PENALTY_NAMES] for kind in PENALTY_NAMES}
 KINDS |= {"none": [0.0] * 4, "all": [0.1, 0.02, 0.1, 0.03], "one row": [0.1, 0.0, 0.1, 0.03]}
 
 
@@ -145,7 +144,7 @@ def by_double_backward(network: nn.Module, x: Tensor, y: Tensor, weights: Tensor
     for _ in range(steps):
         local = local_map(network, x, create_graph=True, check=False)
         loss = nn.functional.cross_entropy(local.z, y)
-        for weight, kind in zip(weights, ORDER, strict=True):
+        for weight, kind in zip(weights, PENALTY_NAMES, strict=True):
             loss = loss + weight * PENALTIES[kind](local.V, local.z, y).mean()
         named = list(network.named_parameters())
         gradients = torch.autograd.grad(loss, [p for _, p in named], allow_unused=True)
@@ -164,7 +163,7 @@ def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch
     weights = torch.zeros(4, 4, dtype=torch.float64)
     for m, (kind, weight) in enumerate(settings):
         if kind:
-            weights[m, ORDER.index(kind)] = weight
+            weights[m, PENALTY_NAMES.index(kind)] = weight
     ensemble = Ensemble([perceptron(2, m) for m in range(4)], weights)
     policy = CaffePolicy(base=0.05, batch=8)
     *_, last = train_ensemble(ensemble, task, [5, 5, 6, 7], iterations=17, policy=policy)
@@ -272,7 +271,7 @@ def test_gram_penalty_equals_autograd(classes: int) -> None:
     z = (2 * torch.randn(4, classes, generator=generator, dtype=torch.float64)).requires_grad_()
     y = torch.randint(classes, (4,), generator=generator)
     weights = torch.rand(4, 4, generator=generator, dtype=torch.float64)
-    total = sum(weights[:, i] * PENALTIES[kind](V, z, y) for i, kind in enumerate(ORDER))
+    total = sum(weights[:, i] * PENALTIES[kind](V, z, y) for i, kind in enumerate(PENALTY_NAMES))
     assert isinstance(total, Tensor)
     by_V, by_z = torch.autograd.grad(total.sum(), (V, z))
     V, z = V.detach(), z.detach()

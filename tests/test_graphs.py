@@ -23,7 +23,7 @@ from regrob.ensembles import graphs
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.layers import WeightedLayer
 from regrob.ensembles.network_view import StackedPullback
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training import many
 from regrob.training.adversarial import Adversary
 from regrob.training.many import train_ensemble
@@ -31,7 +31,7 @@ from regrob.training.many import train_ensemble
 ELSEWHERE = "lazy"
 """A device type that has no kernels: only its shapes are followed. Code that asks takes it for no CPU."""
 
-KINDS = {"none": (), **{kind: (kind,) for kind in ORDER}, "all": ORDER}
+KINDS = {"none": (), **{kind: (kind,) for kind in PENALTY_NAMES}, "all": PENALTY_NAMES}
 
 
 class StaysThere(TorchDispatchMode):
@@ -75,7 +75,7 @@ def step_elsewhere(ensemble: Ensemble, adversary: Adversary | None) -> Callable[
 def test_a_recorded_step_never_leaves_the_device(
     name: str, classes: int, label: str, adversary: Adversary | None
 ) -> None:
-    weights = torch.tensor([[0.1 if kind in KINDS[label] else 0.0 for kind in ORDER]] * 3)
+    weights = torch.tensor([[0.1 if kind in KINDS[label] else 0.0 for kind in PENALTY_NAMES]] * 3)
     ensemble = Ensemble(networks(name, classes, 3, torch.float32), weights, memory=2**30)
     # A fake tensor has no values: asking for one, or for a shape that depends on one, raises.
     with FakeTensorMode():
@@ -113,7 +113,7 @@ def test_attacks_make_their_tensors_where_the_images_are(name: str, attack: str,
     images, labels = task.test_images, task.test_labels
     target: nn.Module = nets[0] if way == "single" else Veiled(nets[0])
     if way == "stacked":
-        target = StackedPullback(Ensemble(nets, torch.zeros(2, len(ORDER))))
+        target = StackedPullback(Ensemble(nets, torch.zeros(2, len(PENALTY_NAMES))))
         images, labels = images.repeat(2, 1, 1, 1), labels.repeat(2)
     function, settings, _ = ATTACKS[attack]
     quick = {key: min(value, 3) if isinstance(value, int) else value for key, value in settings.items()}

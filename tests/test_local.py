@@ -9,7 +9,7 @@ from cases import NAMES, case
 from torch import Tensor, nn
 
 from regrob import networks
-from regrob.affine.local_map import kinks, local_map, masked_product
+from regrob.affine import kinks, local_map, masked_product
 from regrob.checks import check_labels
 from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
 

@@ -13,7 +13,7 @@ from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, de
 from regrob.ensembles import network_view
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import AutogradPullback, Pullback, StackedPullback
-from regrob.theory.nearest import Boundary
+from regrob.theory.margin import Boundary
 
 Attack = Callable[..., AttackResult]
 ALWAYS, NEVER = 0.0, 2.0  # as values of WORTHWHILE

@@ -20,7 +20,7 @@ from regrob.errors import DataError, InputError
 from regrob.experiments import reproduction
 from regrob.experiments.grid import FIGURES
 from regrob.networks import mlp
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 
 THEIRS = Stated("here", "accuracy", "mnist-1-7", "lenet-5", "none", "accuracy", 50.0, 1.0)
 
@@ -71,7 +71,7 @@ def test_each_stated_number_is_one_that_a_sweep_measures() -> None:
 
 def small(seeds: int = 2) -> Ensemble:
     built = [mlp((784, 8, 2), generator=torch.Generator().manual_seed(seed)) for seed in range(seeds)]
-    return Ensemble(built, torch.zeros(seeds, len(ORDER)))
+    return Ensemble(built, torch.zeros(seeds, len(PENALTY_NAMES)))
 
 
 def test_accuracy_under_attack_is_each_members_own() -> None:
@@ -89,7 +89,7 @@ def test_without_biases_nu_gamma_is_the_margin() -> None:
     task = datasets.one_versus_seven("embedded")
     x, y = task.train_images[:50], task.train_labels[:50]
     built = [mlp((784, 8, 2), bias=False, generator=torch.Generator().manual_seed(0))]
-    ensemble = Ensemble(built, torch.zeros(1, len(ORDER)))
+    ensemble = Ensemble(built, torch.zeros(1, len(PENALTY_NAMES)))
     z = built[0](x).detach().double()
     margin = (z[:, 0] - z[:, 1]).abs()
     found = reproduction.confidence(ensemble, x, y)

@@ -19,7 +19,7 @@ from regrob.experiments import checkpoint, predictions, stored_predictions
 from regrob.experiments.grid import Budget, Shard
 from regrob.networks import mlp
 from regrob.theory import taylor_radius
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.single import train
 
 
@@ -110,7 +110,7 @@ def a_shard(folder: Path, penalty: str | None, weight: float, *, tuned: bool, di
     shard = Shard("mnist-1-7", "lenet-300-100", penalty, weight, 0.1, budget, digest)
     built = [networks.lenet_300_100(2, generator=torch.Generator().manual_seed(s)) for s in range(2)]
     place = folder / shard.name
-    checkpoint.save(place, Ensemble(built, torch.zeros(2, len(ORDER))).state(), {"iteration": 10})
+    checkpoint.save(place, Ensemble(built, torch.zeros(2, len(PENALTY_NAMES))).state(), {"iteration": 10})
     facts = {"spec": dataclasses.asdict(shard), "diverged_at": [-1, 7]}
     checkpoint.write_json(place / "rows.json", facts)
     return place

@@ -17,6 +17,7 @@ from oracles import Exact
 from torch import Tensor
 
 from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory.margin import margin_l2
 from regrob.theory.penalties import PENALTIES
 
 ROUNDING = 1e-12
@@ -62,11 +63,11 @@ def everything(one: Map) -> dict[str, Tensor]:
         "cross": derivatives.cross_lipschitz_squared(V),
     }
     if bool(probability.correctly_classified(z, y)):
-        found["margin"] = taylor_radius.margin_l2(V, z, y)
+        found["margin"] = margin_l2(V, z, y)
     if V.shape[-1] == 2:
         found["nu"] = derivatives.cross_lipschitz(V)
         found["eta"] = taylor_radius.worst_case_loss(V, z, y, 0.25)
-        if bool(taylor_radius.valid(V, z, y)):
+        if bool(taylor_radius.has_taylor_radius(V, z, y)):
             found["l2"] = taylor_radius.radius_l2(V, z, y)
             found["linf"] = taylor_radius.radius_linf(V, z, y)
     return found

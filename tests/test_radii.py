@@ -13,6 +13,7 @@ from torch import Tensor
 
 from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory.margin import margin_l2
 
 MARGINS = (1e-8, 1e-6, 1e-4, 0.01, 0.3, 1.0, 5.0, 20.0, 36.7, 40.0, 90.0, 300.0, 700.0)
 RAYS = oracles.directions(20_000)
@@ -35,7 +36,7 @@ def test_closed_forms_to_1e_12_at_any_confidence(m: float, y: int) -> None:
     nu, dual = mpmath.sqrt(sum(a * a for a in s)), sum(abs(a) for a in s)
     assert oracles.relative_error(taylor_radius.radius_l2(V, z, label), truth.taylor_radius(nu)) < 1e-12
     assert oracles.relative_error(taylor_radius.radius_linf(V, z, label), truth.taylor_radius(dual)) < 1e-12
-    assert oracles.relative_error(taylor_radius.margin_l2(V, z, label), truth.m / nu) < 1e-12
+    assert oracles.relative_error(margin_l2(V, z, label), truth.m / nu) < 1e-12
     assert (
         oracles.relative_error(
             taylor_radius.taylor_margin(torch.tensor(m, dtype=torch.float64)), nu * truth.taylor_radius(nu)
@@ -88,7 +89,7 @@ def test_margin_is_the_nearest_mistake_in_any_direction(classes: int, seed: int)
     V = torch.randn(2, classes, generator=generator, dtype=torch.float64)
     z = torch.randn(classes, generator=generator, dtype=torch.float64)
     y = z.argmax()
-    found = float(taylor_radius.margin_l2(V, z, y))
+    found = float(margin_l2(V, z, y))
     brute = oracles.nearest_mistake(V, z, int(y), RAYS)
     assert brute == pytest.approx(found, rel=1e-6)
     assert brute >= found * (1 - 1e-12)
@@ -101,7 +102,7 @@ def test_the_radius_by_hand() -> None:
     expected = (math.sqrt(1 + 8 * math.log(1.6)) - 1) / 4
     assert float(taylor_radius.radius_l2(V, z, y)) == pytest.approx(expected, rel=1e-14)
     assert float(taylor_radius.radius_linf(V, z, y)) == pytest.approx(expected * 5 / 7, rel=1e-14)
-    assert float(taylor_radius.margin_l2(V, z, y)) == pytest.approx(math.log(4) / 5, rel=1e-14)
+    assert float(margin_l2(V, z, y)) == pytest.approx(math.log(4) / 5, rel=1e-14)
 
 
 @pytest.mark.parametrize("m", [-30.0, -1.0, 0.0, 2.0, 40.0, 700.0])
@@ -129,8 +130,8 @@ def test_leading_axes_are_kept() -> None:
     for function in (
         taylor_radius.radius_l2,
         taylor_radius.radius_linf,
-        taylor_radius.margin_l2,
-        taylor_radius.valid,
+        margin_l2,
+        taylor_radius.has_taylor_radius,
         lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         whole = function(V, z, y)
@@ -144,10 +145,11 @@ def test_leading_axes_are_kept() -> None:
 def test_a_radius_of_a_mistake_is_refused() -> None:
     V, z = torch.eye(2).expand(3, 2, 2), torch.tensor([[2.0, 0.0], [-1.0, 0.0], [0.0, 0.0]])
     y = torch.zeros(3, dtype=torch.int64)
-    assert taylor_radius.valid(V, z, y).tolist() == [True, False, False]
+    assert taylor_radius.has_taylor_radius(V, z, y).tolist() == [True, False, False]
     for radius in (taylor_radius.radius_l2, taylor_radius.radius_linf):
         with pytest.raises(
-            HypothesisError, match=r"example 1: it is not classified correctly \(margin -1;.*radii.valid"
+            HypothesisError,
+            match=r"example 1: it is not classified correctly \(margin -1;.*has_taylor_radius",
         ):
             radius(V, z, y)
         with pytest.raises(HypothesisError, match=r"example 0: it is not classified correctly \(margin 0;"):
@@ -157,16 +159,16 @@ def test_a_radius_of_a_mistake_is_refused() -> None:
         with pytest.raises(HypothesisError, match="example 0, 1: it is not"):
             radius(V[None], z[None], y[None])
     with pytest.raises(HypothesisError, match=r"example 1 is not classified correctly.*correctly_classified"):
-        taylor_radius.margin_l2(V, z, y)
+        margin_l2(V, z, y)
 
 
 def test_a_constant_classifier_is_refused() -> None:
     V = torch.ones(1, 3, 2)
     z, y = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
-    assert taylor_radius.valid(V, z, y).tolist() == [False]
+    assert taylor_radius.has_taylor_radius(V, z, y).tolist() == [False]
     with pytest.raises(HypothesisError, match=r"example 0: ν = 0: the two logits move together"):
         taylor_radius.radius_l2(V, z, y)
-    assert taylor_radius.margin_l2(V, z, y).tolist() == [math.inf]
+    assert margin_l2(V, z, y).tolist() == [math.inf]
 
 
 @pytest.mark.parametrize(
@@ -178,11 +180,11 @@ def test_p_equal_to_one_is_computed_while_the_rival_can_be_seen(
     V, y = torch.eye(2, dtype=dtype), torch.tensor(0)
     z = torch.tensor([inside, 0.0], dtype=dtype)
     assert float(probability.label_probability(z, y)) == 1.0
-    assert bool(taylor_radius.valid(V, z, y))
+    assert bool(taylor_radius.has_taylor_radius(V, z, y))
     assert math.isfinite(float(taylor_radius.radius_l2(V, z, y)))
     for m in (outside, math.inf):
         beyond = torch.tensor([m, 0.0], dtype=dtype)
-        assert not bool(taylor_radius.valid(V, beyond, y))
+        assert not bool(taylor_radius.has_taylor_radius(V, beyond, y))
         with pytest.raises(HypothesisError, match=r"p_y equals 1 to working precision.*overflows"):
             taylor_radius.radius_l2(V, beyond, y)
 
@@ -192,11 +194,11 @@ def test_float32_to_margin_80_is_right_to_five_digits() -> None:
     z = torch.stack([m, torch.zeros_like(m)], dim=-1)
     V = torch.randn(len(m), 5, 2, generator=torch.Generator().manual_seed(0))
     y = torch.zeros(len(m), dtype=torch.int64)
-    assert bool(taylor_radius.valid(V, z, y).all())
+    assert bool(taylor_radius.has_taylor_radius(V, z, y).all())
     for function in (
         taylor_radius.radius_l2,
         taylor_radius.radius_linf,
-        taylor_radius.margin_l2,
+        margin_l2,
         lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         found = function(V, z, y)
@@ -208,21 +210,21 @@ def test_float32_to_margin_80_is_right_to_five_digits() -> None:
 def test_nan_and_infinity_in_the_map_are_named(bad: float) -> None:
     V, z, y = torch.eye(2)[None].clone(), torch.tensor([[2.0, 0.0]]), torch.tensor([0])
     V[0, 0, 0] = bad
-    assert taylor_radius.valid(V, z, y).tolist() == [False]
+    assert taylor_radius.has_taylor_radius(V, z, y).tolist() == [False]
     with pytest.raises(HypothesisError, match="example 0: V or z holds NaN or infinity"):
         taylor_radius.radius_l2(V, z, y)
     with pytest.raises(InputError, match="V of example 0 holds NaN or infinity"):
-        taylor_radius.margin_l2(V, z, y)
+        margin_l2(V, z, y)
     with pytest.raises(HypothesisError, match="V or z holds NaN or infinity"):
         taylor_radius.radius_linf(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
     with pytest.raises(HypothesisError, match="not classified correctly"):
-        taylor_radius.margin_l2(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
+        margin_l2(torch.eye(2)[None], torch.tensor([[math.nan, 0.0]]), y)
 
 
 def test_binary_forms_refuse_three_classes() -> None:
     V, z, y = torch.zeros(1, 4, 3), torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([0])
     for function in (
-        taylor_radius.valid,
+        taylor_radius.has_taylor_radius,
         taylor_radius.radius_l2,
         taylor_radius.radius_linf,
         lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
@@ -241,9 +243,9 @@ def test_worst_case_loss_refuses_a_bad_epsilon(epsilon: float) -> None:
 def test_maps_that_do_not_fit_are_refused() -> None:
     y = torch.tensor([0])
     for function in (
-        taylor_radius.valid,
+        taylor_radius.has_taylor_radius,
         taylor_radius.radius_l2,
-        taylor_radius.margin_l2,
+        margin_l2,
         lambda *a: taylor_radius.worst_case_loss(*a, 0.1),
     ):
         with pytest.raises(InputError, match="V must have shape"):
@@ -255,4 +257,4 @@ def test_maps_that_do_not_fit_are_refused() -> None:
 def test_a_rival_out_of_reach_does_not_count() -> None:
     V = torch.tensor([[1.0, 1.0, 0.0]], dtype=torch.float64)
     z = torch.tensor([2.0, 1.9, 0.0], dtype=torch.float64)
-    assert float(taylor_radius.margin_l2(V, z, torch.tensor(0))) == 2.0
+    assert float(margin_l2(V, z, torch.tensor(0))) == 2.0

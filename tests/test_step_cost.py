@@ -8,7 +8,8 @@ import torch
 from regrob.bench import step_cost, steps
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.experiments.grid import ADVERSARIAL, PENALTY_NAMES
+from regrob.experiments.grid import ADVERSARIAL
+from regrob.theory.penalties import PENALTY_NAMES
 
 NET = "lenet-300-100"
 MIB = 2**20

@@ -3,6 +3,7 @@
 The only room that looks inside a network. Everything above it is a function of V, z and y.
 """
 
-from regrob.affine.local_map import LocalMap, kinks, local_map
+from regrob.affine.kinks import kinks
+from regrob.affine.local_map import LocalMap, local_map
 
 __all__ = ["LocalMap", "kinks", "local_map"]

@@ -19,7 +19,7 @@ from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
 from regrob.networks import NETWORKS
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.many import train_ensemble
 
 Ours = Callable[[nn.Module, Tensor, Tensor], AttackResult]
@@ -63,7 +63,7 @@ def _trained(name: str, members: int = 1, iterations: int = 0) -> tuple[nn.Seque
     """Networks trained on the embedded digits, each from its own seed."""
     iterations = iterations or {"lenet-300-100": 1500, "lenet-5": 500}[name]
     networks = [NETWORKS[name](10, generator=torch.Generator().manual_seed(m)) for m in range(members)]
-    ensemble = Ensemble(networks, torch.zeros(members, len(ORDER)))
+    ensemble = Ensemble(networks, torch.zeros(members, len(PENALTY_NAMES)))
     for _ in train_ensemble(
         ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations
     ):
@@ -242,7 +242,8 @@ def _carlini_wagner_32(quick: bool) -> Measurement:
     ours, attack = _weak(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
     networks = _trained("lenet-300-100", members, 100 if quick else 500)
     stacked, two = (
-        StackedPullback(Ensemble(networks[:count], torch.zeros(count, len(ORDER)))) for count in (members, 2)
+        StackedPullback(Ensemble(networks[:count], torch.zeros(count, len(PENALTY_NAMES))))
+        for count in (members, 2)
     )
     task, duel, peer = datasets.ten_classes("embedded"), _Duel(), _peer(networks, attack)
     for part in held_out()[: digits * (1 if quick else 3)].split(digits):

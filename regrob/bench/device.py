@@ -22,7 +22,7 @@ from regrob.ensembles import multiplications
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.graphs import exact_float32
 from regrob.ensembles.network_view import StackedPullback
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 
 
 def rows(device: str) -> list[Row]:
@@ -78,8 +78,8 @@ def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
     """Members' steps a second, stacked and recorded, over a loop's of double backward."""
     members = _size(full, device, quick)
     contenders = {
-        "stacked": fused_step(name, 2, ORDER, members=members, device=device),
-        "one by one": autograd_step(name, 2, double_backward(ORDER), device=device),
+        "stacked": fused_step(name, 2, PENALTY_NAMES, members=members, device=device),
+        "one by one": autograd_step(name, 2, double_backward(PENALTY_NAMES), device=device),
     }
     seconds = by_turns(contenders, 3 if quick else 20)
     each = statistics.median(seconds["stacked"]) / members
@@ -97,7 +97,7 @@ def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
 def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
     members = _size(full, device, quick)
     nets = [network(name, 2, seed).to(device).eval() for seed in range(members)]
-    together = StackedPullback(Ensemble(nets, torch.zeros(members, len(ORDER))))
+    together = StackedPullback(Ensemble(nets, torch.zeros(members, len(PENALTY_NAMES))))
     x, _ = (value[0] for value in batch(2, device=device))
     x = x if device.startswith("cuda") else x[:2]
     every = x.repeat(members, 1, 1, 1)
@@ -127,7 +127,7 @@ def _products(device: str, quick: bool) -> Measurement:
     size = 8192 if device.startswith("cuda") and not quick else 512
     a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
     contenders: dict[str, Callable[[], object]] = {
-        "step": fused_step("lenet-300-100", 2, ORDER, members=members, device=device),
+        "step": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members, device=device),
         "product": lambda: a @ b,
     }
     seconds = by_turns(contenders, 3 if quick else 20)

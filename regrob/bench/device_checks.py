@@ -36,7 +36,7 @@ from regrob.errors import InputError
 from regrob.experiments import checkpoint, sweep
 from regrob.experiments.grid import Budget, Shard
 from regrob.networks import NETWORKS
-from regrob.theory.gram import ORDER, dominant_eigenvector
+from regrob.theory.penalties import PENALTY_NAMES, dominant_eigenvector
 from regrob.training import many
 from regrob.training.adversarial import Adversary
 from regrob.training.many import Progress, train_ensemble
@@ -98,7 +98,7 @@ def networks(name: str, classes: int, members: int, dtype: torch.dtype = DOUBLE)
 
 def penalty_weights(kinds: Sequence[str], members: int, size: float) -> Tensor:
     """(M, 4): `size` for these penalties, halved from one member to the next."""
-    row = torch.tensor([size if kind in kinds else 0.0 for kind in ORDER], dtype=DOUBLE)
+    row = torch.tensor([size if kind in kinds else 0.0 for kind in PENALTY_NAMES], dtype=DOUBLE)
     return torch.stack([row / 2**m for m in range(members)])
 
 
@@ -171,7 +171,7 @@ def _trained(
 
 def _graph(name: str, adversary: Adversary | None, device: str, wrong: bool) -> list[Difference]:
     """A recorded step replayed, against the same step launched kernel by kernel."""
-    weights = penalty_weights(ORDER, 3, 0.02)
+    weights = penalty_weights(PENALTY_NAMES, 3, 0.02)
     settings: dict[str, Any] = {"weights": weights, "name": name, "adversary": adversary, "iterations": 8}
     base = 0.01 * (SLIGHTLY if wrong else 1.0)
     eager, start, _ = _trained(device, graphs=False, base=base, **settings)
@@ -182,7 +182,7 @@ def _graph(name: str, adversary: Adversary | None, device: str, wrong: bool) -> 
 def _divergence(device: str, wrong: bool) -> list[Difference]:
     """A member that diverges is marked and stays finite, and its neighbours never notice."""
     weights = penalty_weights(["jacobian"], 3, 0.1)
-    weights[1, ORDER.index("jacobian")] = 1e9
+    weights[1, PENALTY_NAMES.index("jacobian")] = 1e9
     ensemble, start, progress = _trained(device, weights=weights)
     sane = weights.clone()
     sane[1] = 0.0
@@ -226,7 +226,7 @@ def _memory(device: str, wrong: bool) -> list[Difference]:
     x = task.train_images.to(device).expand(members, -1, -1, -1, -1)
     y = task.train_labels.to(device).expand(members, -1)
     nets = networks("lenet-300-100", 10, 2, SINGLE)
-    ensemble = Ensemble([nets[m % 2] for m in range(members)], penalty_weights(ORDER, members, 1e-3))
+    ensemble = Ensemble([nets[m % 2] for m in range(members)], penalty_weights(PENALTY_NAMES, members, 1e-3))
     ensemble.to(device)
     allowed = (members // 6) * ensemble.bytes_per_member(x)
     ensemble.memory = 2**60 if wrong else allowed
@@ -289,7 +289,7 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
     """Two members at once through stacked layers, and one of them through autograd."""
     task = clouds(classes, count=32)
     nets = networks(name, classes, 2)
-    ensemble = Ensemble(nets, torch.zeros(2, len(ORDER)))
+    ensemble = Ensemble(nets, torch.zeros(2, len(PENALTY_NAMES)))
     for _ in train_ensemble(ensemble, task, [0, 1], iterations=12, policy=CaffePolicy(batch=16)):
         pass
     nets = [ensemble.member(m, network) for m, network in enumerate(nets)]
@@ -306,7 +306,7 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
         if alone:
             target: nn.Module = Veiled(moved[0]).eval()
         else:
-            target = StackedPullback(Ensemble(moved, torch.zeros(2, len(ORDER))))
+            target = StackedPullback(Ensemble(moved, torch.zeros(2, len(PENALTY_NAMES))))
             images = images.repeat(2, 1, 1, 1)
         with torch.no_grad():
             labels = target(images).argmax(dim=1)
@@ -397,7 +397,7 @@ def _ledger(device: str, wrong: bool) -> list[Difference]:
 
 def checks() -> list[Check]:
     """All checks, those that would explain the most first."""
-    kinds = {"none": (), **{kind: (kind,) for kind in ORDER}, "all": ORDER}
+    kinds = {"none": (), **{kind: (kind,) for kind in PENALTY_NAMES}, "all": PENALTY_NAMES}
     listed = [
         Check(f"step {name} K={classes} {label}", partial(_steps, name, classes, chosen))
         for name in STACKABLE

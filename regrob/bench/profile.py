@@ -12,7 +12,7 @@ import torch
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.layers import StackedRectifier
 from regrob.networks import NETWORKS
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 
 MOVES = ("forward", "pull", "push", "round_trip", "accumulate", "descend")
 
@@ -25,13 +25,13 @@ def profile(
     Args:
         name: a key of `networks.NETWORKS`.
         classes: K.
-        kinds: the penalties, from `gram.ORDER`.
+        kinds: the penalties, from `PENALTY_NAMES`.
         members: M.
         batch: images a member.
         steps: how many steps are timed, after one that is not.
     """
     networks = [NETWORKS[name](classes, generator=torch.Generator().manual_seed(m)) for m in range(members)]
-    weights = torch.tensor([[1e-3 if kind in kinds else 0.0 for kind in ORDER]] * members)
+    weights = torch.tensor([[1e-3 if kind in kinds else 0.0 for kind in PENALTY_NAMES]] * members)
     ensemble = Ensemble(networks, weights, memory=2**62)  # one block, whose layers are the ensemble's own
     images = torch.rand(members, batch, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     labels = torch.randint(classes, (members, batch), generator=torch.Generator().manual_seed(1))

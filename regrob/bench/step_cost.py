@@ -27,7 +27,8 @@ from regrob.bench.steps import (
 )
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.experiments.grid import ADVERSARIAL, PENALTY_NAMES
+from regrob.experiments.grid import ADVERSARIAL
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 
 METHODS = ("none", *PENALTY_NAMES, ADVERSARIAL)

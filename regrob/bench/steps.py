@@ -15,8 +15,7 @@ from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
 from regrob.networks import NETWORKS
-from regrob.theory.gram import ORDER
-from regrob.theory.penalties import PENALTIES
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
 from regrob.training.adversarial import Adversary, starts
 from regrob.training.single import CaffePolicy
 
@@ -86,7 +85,7 @@ def fused_step(
     adversary: Adversary | None = None,
 ) -> Step:
     """A step of our ensemble, as a training runs it: on CUDA, a recorded graph."""
-    weights = torch.tensor([[WEIGHT if kind in kinds else 0.0 for kind in ORDER]] * members)
+    weights = torch.tensor([[WEIGHT if kind in kinds else 0.0 for kind in PENALTY_NAMES]] * members)
     ensemble = Ensemble([network(name, classes, seed) for seed in range(members)], weights).to(device)
     x, y = batch(classes, members=members, device=device)
     rate = torch.tensor(POLICY.base, device=device)

@@ -28,7 +28,7 @@ from regrob.bench.steps import (
 from regrob.ensembles import multiplications
 from regrob.ensembles.network_view import pullback
 from regrob.theory import derivatives, taylor_radius
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 
 
@@ -126,10 +126,10 @@ def _many_mlps(quick: bool) -> Measurement:
     members = 8 if quick else 80
     products = four_penalties()
     contenders = {
-        "ours": fused_step("lenet-300-100", 2, ORDER, members=members),
+        "ours": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members),
         "plain": repeat(autograd_step("lenet-300-100", 2, plain), 8),
         "lean": repeat(lean_step("lenet-300-100", 2, plain), 8),
-        "double": autograd_step("lenet-300-100", 2, double_backward(ORDER)),
+        "double": autograd_step("lenet-300-100", 2, double_backward(PENALTY_NAMES)),
         "products": repeat(bare_products(products), 8),
     }
     seconds = by_turns(contenders, 2 if quick else 25)
@@ -145,7 +145,9 @@ def _many_mlps(quick: bool) -> Measurement:
 
 def four_penalties() -> list[multiplications.Product]:
     """The products of one LeNet-300-100 step with all four penalties, K = 2."""
-    return multiplications.penalised_step((*PERCEPTRON, 2), BATCH, 2, multiplications.columns(ORDER, 2))
+    return multiplications.penalised_step(
+        (*PERCEPTRON, 2), BATCH, 2, multiplications.columns(PENALTY_NAMES, 2)
+    )
 
 
 def _gemm(quick: bool) -> Measurement:
@@ -154,7 +156,7 @@ def _gemm(quick: bool) -> Measurement:
     a_member = 2 * multiplications.count(four_penalties())
     a, b = torch.rand(size, size), torch.rand(size, size)
     contenders = {
-        "step": fused_step("lenet-300-100", 2, ORDER, members=members),
+        "step": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members),
         "product": lambda: a @ b,
     }
     seconds = by_turns(contenders, 2 if quick else 25)
@@ -167,8 +169,8 @@ def _gemm(quick: bool) -> Measurement:
 def _many_lenet5s(quick: bool) -> Measurement:
     members = 2 if quick else 32
     contenders = {
-        "ours": fused_step("lenet-5", 2, ORDER, members=members),
-        "double": repeat(autograd_step("lenet-5", 2, double_backward(ORDER)), 4),
+        "ours": fused_step("lenet-5", 2, PENALTY_NAMES, members=members),
+        "double": repeat(autograd_step("lenet-5", 2, double_backward(PENALTY_NAMES)), 4),
         "plain": repeat(autograd_step("lenet-5", 2, plain), 4),
     }
     seconds = by_turns(contenders, 1 if quick else 9)

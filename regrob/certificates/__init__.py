@@ -1,5 +1,6 @@
-"""Lower bounds on the distance to the nearest mistake."""
+"""Lower bounds on the distance to the nearest mistake, with no Taylor model in them."""
 
-from regrob.certificates.polytope import AffineCertificates, affine, edge_distance, network
+from regrob.certificates.affine import AffineCertificates, affine_certificates
+from regrob.certificates.polytope import certified_radius, edge_distance
 
-__all__ = ["AffineCertificates", "affine", "edge_distance", "network"]
+__all__ = ["AffineCertificates", "affine_certificates", "certified_radius", "edge_distance"]

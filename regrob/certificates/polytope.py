@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from regrob.affine.local_map import ACTIVATIONS, local_map
 from regrob.checks import check_images, check_labels
 from regrob.errors import InputError
-from regrob.theory import bounds, derivatives, probability, taylor_radius
+from regrob.theory import probability
+from regrob.theory.margin import margin_l2
 
 # fmt: off
 KINKED = frozenset([
@@ -34,56 +35,7 @@ KINKED = frozenset([
 """Tensor operations that bring kinks; those of hooked modules are the only ones allowed."""
 
 
-class AffineCertificates(NamedTuple):
-    """Lower bounds on the distance to the nearest mistake of the affine classifier, each (…).
-
-    margin ≥ pairs ≥ spectral ≥ cross_lipschitz, all equal at K = 2; margin ≥ smooth.
-
-    Attributes:
-        margin: d = min_j (z_y − z_j)/‖v_y − v_j‖₂, which is that distance itself.
-        pairs: m / max_j ‖v_y − v_j‖₂.
-        spectral: m / (√2 ‖V C‖₂).
-        cross_lipschitz: m / (√K ν), ν² over ordered pairs.
-        smooth: 2ξ/(‖∇‖ + √(‖∇‖² + ‖V C‖₂² ξ)), from ‖H‖₂ ≤ ‖V C‖₂²/2 everywhere, β = log 2.
-    """
-
-    margin: Tensor
-    pairs: Tensor
-    spectral: Tensor
-    cross_lipschitz: Tensor
-    smooth: Tensor
-
-
-def affine(V: Tensor, z: Tensor, y: Tensor) -> AffineCertificates:
-    """The certificates within Q(x). All but the margin are zero where p_y ≤ ½: they need m > 0.
-
-    Args:
-        V: (…, n, K), input axis then class axis.
-        z: (…, K), logits.
-        y: (…), labels.
-
-    Raises:
-        HypothesisError: an example is not classified correctly.
-        InputError: wrong shapes, NaN or infinity.
-
-    >>> V, z = torch.tensor([[1.0, -1.0]]), torch.tensor([1.5, -1.5])  # K = 2: m = 3, ν = 2
-    >>> [round(float(bound), 4) for bound in affine(V, z, torch.tensor(0))[:4]]
-    [1.5, 1.5, 1.5, 1.5]
-    """
-    margin = taylor_radius.margin_l2(V, z, y)
-    m = probability.logit_margin(z, y)
-    farthest = torch.linalg.vector_norm(V - derivatives.column(V, y), dim=-2).amax(dim=-1)
-    spectral = bounds.centred_norm(V)
-    nu = derivatives.cross_lipschitz_squared(V).sqrt()
-    slope = torch.linalg.vector_norm(derivatives.input_gradient(V, z, y), dim=-1)
-    xi = probability.slack(z, y).clamp_min(0.0)
-    chain = (m / size for size in (farthest, math.sqrt(2) * spectral, math.sqrt(z.shape[-1]) * nu))
-    smooth = taylor_radius.root(slope, spectral.square() / 2, xi)
-    zero = torch.zeros_like(m)
-    return AffineCertificates(margin, *(torch.where(m > 0, bound, zero) for bound in (*chain, smooth)))
-
-
-def network(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+def certified_radius(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """min(d, dist(x, ∂Q(x))): no perturbation shorter than this fools the network. Shape (N,).
 
     Zero where the example is misclassified or sits on a kink. Both distances are Euclidean
@@ -102,7 +54,7 @@ def network(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     right = probability.correctly_classified(z, labels)
     certified = torch.zeros_like(z[:, 0])
     if bool(right.any()):
-        margin = taylor_radius.margin_l2(V[right], z[right], labels[right])
+        margin = margin_l2(V[right], z[right], labels[right])
         certified[right] = torch.minimum(margin, edge_distance(model, images[right]))
     return certified
 

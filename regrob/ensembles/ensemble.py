@@ -16,7 +16,7 @@ from regrob.affine.local_map import LocalMap
 from regrob.ensembles.layers import Layer, WeightedLayer, stack
 from regrob.ensembles.step import Block, Step
 from regrob.errors import InputError
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 
 CPU_MEMORY = 64 * 2**20
 """Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
@@ -28,7 +28,7 @@ class Ensemble:
     Args:
         networks: M `nn.Sequential`s of Linear, Conv2d, ReLU, LeakyReLU, MaxPool2d, Flatten.
             Their parameters are copied; `member` writes one back into a network.
-        penalty_weights: (M, 4), λ for each penalty in the order of `gram.ORDER`.
+        penalty_weights: (M, 4), λ for each penalty in the order of `PENALTY_NAMES`.
         momentum, weight_decay: Caffe's.
         memory: bytes that a step may use beside the parameters; by default half of what is
             free on a CUDA device, and on the CPU `CPU_MEMORY`.
@@ -48,9 +48,9 @@ class Ensemble:
     ) -> None:
         self.layers: list[Layer] = stack(networks)
         self.members = len(networks)
-        if penalty_weights.shape != (self.members, len(ORDER)) or bool((penalty_weights < 0).any()):
+        if penalty_weights.shape != (self.members, len(PENALTY_NAMES)) or bool((penalty_weights < 0).any()):
             raise InputError(
-                f"penalty_weights must be nonnegative of shape ({self.members}, {len(ORDER)}), "
+                f"penalty_weights must be nonnegative of shape ({self.members}, {len(PENALTY_NAMES)}), "
                 f"got shape {tuple(penalty_weights.shape)}, smallest {float(penalty_weights.min()):g}"
             )
         reference = next(networks[0].parameters())
@@ -58,7 +58,9 @@ class Ensemble:
         self.momentum, self.weight_decay = momentum, weight_decay
         self.memory = memory
         self._sizes: dict[tuple[int, ...], int] = {}
-        self.kinds = tuple(kind for i, kind in enumerate(ORDER) if bool((self.weights[:, i] > 0).any()))
+        self.kinds = tuple(
+            kind for i, kind in enumerate(PENALTY_NAMES) if bool((self.weights[:, i] > 0).any())
+        )
         last = next(layer for layer in reversed(self.layers) if isinstance(layer, WeightedLayer))
         self.classes = int(last.weight.shape[-1])
         self._choose_directions(reference)

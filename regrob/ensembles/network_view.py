@@ -21,8 +21,8 @@ from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.kernels import split, symmetric_product
 from regrob.ensembles.layers import Layer, StackedFlatten, StackedLinear, WeightedLayer
 from regrob.errors import InputError
-from regrob.theory.gram import ORDER
-from regrob.theory.nearest import Boundary, differences, nearest
+from regrob.theory.margin import Boundary, differences, nearest
+from regrob.theory.penalties import PENALTY_NAMES
 
 ALIKE = 0.75
 """Members run side by side if the least busy one has at least this share of the busiest one's examples."""
@@ -293,7 +293,7 @@ def pullback(network: nn.Module) -> Pullback:
         return StackedPullback(network.ensemble)
     if isinstance(network, nn.Sequential):
         try:
-            return StackedPullback(Ensemble([network], torch.zeros(1, len(ORDER), device="cpu")))
+            return StackedPullback(Ensemble([network], torch.zeros(1, len(PENALTY_NAMES), device="cpu")))
         except InputError:
             pass
     return AutogradPullback(network)

@@ -24,7 +24,7 @@ from torch import Tensor
 from regrob.ensembles import multiplications
 from regrob.ensembles.kernels import split, symmetric_product
 from regrob.ensembles.layers import Layer, StackedLinear, WeightedLayer
-from regrob.theory.gram import gram_penalty
+from regrob.theory.penalties import gram_penalty
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Block:
 
     Attributes:
         layers: stacked, changed in place.
-        weights: (M, 4), of the penalties, in the order of `gram.ORDER`.
+        weights: (M, 4), of the penalties, in the order of `PENALTY_NAMES`.
         kinds: the penalties that any member has.
         directions: (r, K), orthonormal, which combinations of logits are pulled back.
         momentum, weight_decay: Caffe's.

@@ -15,10 +15,9 @@ from regrob.data.datasets import Task
 from regrob.data.tasks import TASKS
 from regrob.errors import InputError
 from regrob.experiments.presets import PAPER_WEIGHTS
-from regrob.theory.penalties import check_name
+from regrob.theory.penalties import PENALTY_NAMES, check_name
 from regrob.training.single import CaffePolicy, StepPolicy
 
-PENALTY_NAMES = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
 ADVERSARIAL = "adversarial-training"
 """Stands among the penalties: training on PGD's examples, with λ read as its ε."""
 

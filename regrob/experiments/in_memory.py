@@ -23,7 +23,7 @@ from regrob.ensembles.ensemble import Ensemble
 from regrob.errors import InputError
 from regrob.experiments.grid import ADVERSARIAL, task_of
 from regrob.networks import NETWORKS, SOLO
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 from regrob.training.many import train_ensemble
 from regrob.training.single import CaffePolicy, Descent
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ATTACKS = ("fgsm", "pgd", "deepfool", "carlini-wagner")
-KNOWN = ("none", *ORDER, ADVERSARIAL)
+KNOWN = ("none", *PENALTY_NAMES, ADVERSARIAL)
 Setting = tuple[str, float]
 """Name of a penalty and λ; ("none", 0.0) is fine-tuning without one."""
 
@@ -106,7 +106,7 @@ def references(dataset: str, network: str, *, seeds: int, iterations: int, progr
         for seed, member in enumerate(networks):
             _train_alone(member, task, seed, iterations, title, progress)
         return Trained(dataset, network, task, numbers, networks)
-    ensemble = Ensemble(networks, torch.zeros(seeds, len(ORDER)))
+    ensemble = Ensemble(networks, torch.zeros(seeds, len(PENALTY_NAMES)))
     _train(ensemble, task, list(numbers), iterations, title, progress)
     for seed, member in enumerate(networks):
         ensemble.member(seed, member)
@@ -226,7 +226,7 @@ def _as_groups(trained: Trained) -> list[Group]:
     if trained.network in SOLO:
         pairs = zip(trained.seeds, trained.references, strict=True)
         return [Group(setting, Alone(network), [-1], (seed,)) for seed, network in pairs]
-    ensemble = Ensemble(trained.references, torch.zeros(count, len(ORDER)))
+    ensemble = Ensemble(trained.references, torch.zeros(count, len(PENALTY_NAMES)))
     return [Group(setting, ensemble, [-1] * count, trained.seeds)]
 
 
@@ -239,9 +239,9 @@ def _tuned_together(
         together.setdefault((penalty, weight if penalty == ADVERSARIAL else 0.0), []).append(weight)
     for (penalty, epsilon), grid in together.items():
         adversary = Adversary(epsilon) if penalty == ADVERSARIAL else None
-        weights = torch.zeros(len(grid), len(ORDER))
-        if penalty in ORDER:
-            weights[:, ORDER.index(penalty)] = torch.tensor(grid)
+        weights = torch.zeros(len(grid), len(PENALTY_NAMES))
+        if penalty in PENALTY_NAMES:
+            weights[:, PENALTY_NAMES.index(penalty)] = torch.tensor(grid)
         copies = [copy.deepcopy(network) for _ in grid for network in start.references]
         ensemble = Ensemble(copies, weights.repeat_interleave(len(start.seeds), dim=0))
         orders = [seed + 10_000 for _ in grid for seed in start.seeds]  # another order than before
@@ -296,7 +296,7 @@ def _train_alone(
 
     penalty, weight = setting
     adversary = Adversary(weight) if penalty == ADVERSARIAL else None
-    named = penalty if penalty in ORDER else None
+    named = penalty if penalty in PENALTY_NAMES else None
     run = Descent(network, CaffePolicy(), named, weight if named else 0.0)
     images, labels = task.train_images, task.train_labels
     done = run.steps(images, labels, range(iterations), seed=order, adversary=adversary)

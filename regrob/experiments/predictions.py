@@ -19,8 +19,9 @@ from regrob.attacks import boundary_projection, carlini_wagner, deepfool
 from regrob.certificates.polytope import edge_distance
 from regrob.checks import check_labels
 from regrob.errors import InputError
-from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory import derivatives, probability
 from regrob.theory.exact_radius import exact_perturbation_l2
+from regrob.theory.margin import margin_l2
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +81,7 @@ def measure(
         raise InputError("no image is classified correctly, so there is no distance to predict")
     r = exact_perturbation_l2(V, z, y).view(x.shape)
     there = x.double() + r
-    margin = taylor_radius.margin_l2(V, z, y)
+    margin = margin_l2(V, z, y)
     edge = torch.cat([edge_distance(exact, part) for part in x.double().split(50)])
     moved = pattern(exact, there) != pattern(exact, x.double())
     columns: dict[str, Tensor] = {

@@ -20,8 +20,7 @@ from regrob.ensembles.network_view import StackedPullback
 from regrob.experiments.shard_attacks import balanced
 from regrob.networks import lenet_5, lenet_300_100
 from regrob.theory import probability
-from regrob.theory.gram import ORDER
-from regrob.theory.penalties import PENALTIES
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
 from regrob.training.many import train_ensemble
 
 Found = tuple[str, str, str, int, int, str, float]
@@ -114,7 +113,7 @@ def _rows(
 
 def _fresh(build: Callable[..., nn.Sequential], classes: int, seeds: int, **settings: Any) -> Ensemble:
     networks = [build(classes, generator=torch.Generator().manual_seed(seed)) for seed in range(seeds)]
-    return Ensemble(networks, torch.zeros(seeds, len(ORDER)), **settings)
+    return Ensemble(networks, torch.zeros(seeds, len(PENALTY_NAMES)), **settings)
 
 
 def _train(ensemble: Ensemble, task: Task, orders: Sequence[int], iterations: int) -> Tensor:
@@ -221,8 +220,8 @@ def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -
     for weight in (0.0, 6.4):
         if weight:
             blank = [lenet_300_100(2) for _ in range(seeds)]
-            weights = torch.zeros(seeds, len(ORDER))
-            weights[:, ORDER.index("curvature")] = weight
+            weights = torch.zeros(seeds, len(PENALTY_NAMES))
+            weights[:, PENALTY_NAMES.index("curvature")] = weight
             ensemble = Ensemble([ensemble.member(i, net) for i, net in enumerate(blank)], weights)
             _train(ensemble, task, range(10_000, 10_000 + seeds), iterations)
         measured = {"accuracy": _accuracy(ensemble, task)}
@@ -248,13 +247,13 @@ def large(
     """At which λ does training break, and how small are the penalised terms at 1.6?"""
     task = one_versus_seven()
     first = _trained_first(lenet_300_100, task, reference)
-    alone = Ensemble([first], torch.zeros(1, len(ORDER)))
+    alone = Ensemble([first], torch.zeros(1, len(PENALTY_NAMES)))
     few, labels = task.train_images[:2000], task.train_labels[:2000]
     before = _terms(alone, few, labels) | confidence(alone, few, labels)
     yield from _rows("mnist-1-7", "lenet-300-100", "reference", 0, before)
-    for penalty in ORDER:
-        lambdas = torch.zeros(len(weights), len(ORDER))
-        lambdas[:, ORDER.index(penalty)] = torch.tensor(weights)
+    for penalty in PENALTY_NAMES:
+        lambdas = torch.zeros(len(weights), len(PENALTY_NAMES))
+        lambdas[:, PENALTY_NAMES.index(penalty)] = torch.tensor(weights)
         ensemble = Ensemble([first] * len(weights), lambdas)
         diverged = _train(ensemble, task, [10_000] * len(weights), iterations)
         after = _terms(ensemble, few, labels) | confidence(ensemble, few, labels)
@@ -281,8 +280,8 @@ def large_lenet_5(
     """Does the Jacobian penalty break ten-class LeNet-5 beyond λ = 1.6, as Section 4 reports?"""
     task = ten_classes()
     first = _trained_first(lenet_5, task, reference)
-    lambdas = torch.zeros(len(weights), len(ORDER))
-    lambdas[:, ORDER.index("jacobian")] = torch.tensor(weights)
+    lambdas = torch.zeros(len(weights), len(PENALTY_NAMES))
+    lambdas[:, PENALTY_NAMES.index("jacobian")] = torch.tensor(weights)
     ensemble = Ensemble([first] * len(weights), lambdas)
     diverged = _train(ensemble, task, [10_000] * len(weights), iterations)
     accuracy = _accuracy(ensemble, task)

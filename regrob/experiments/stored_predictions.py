@@ -26,8 +26,7 @@ from regrob.experiments import checkpoint
 from regrob.experiments.predictions import measure, summary
 from regrob.experiments.shard_attacks import balanced
 from regrob.networks import NETWORKS
-from regrob.theory.gram import ORDER
-from regrob.theory.penalties import check_name
+from regrob.theory.penalties import PENALTY_NAMES, check_name
 from regrob.training.many import train_ensemble
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def trained(folder: Path) -> tuple[dict[str, Any], list[nn.Sequential]] | None:
     spec = facts["spec"]
     classes = len(TASKS[spec["dataset"]]().classes)
     blank = [NETWORKS[spec["network"]](classes) for _ in range(spec["budget"]["seeds"])]
-    ensemble = Ensemble(blank, torch.zeros(len(blank), len(ORDER)))
+    ensemble = Ensemble(blank, torch.zeros(len(blank), len(PENALTY_NAMES)))
     ensemble.load_state(saved[0])
     members = [ensemble.member(seed, network).eval() for seed, network in enumerate(blank)]
     return {**spec, "diverged_at": facts["diverged_at"]}, members
@@ -70,10 +69,10 @@ def fine_tuned(
     task = TASKS[spec["dataset"]]()
     orders = [seed + 10_000 for seed in range(len(references))]
     for penalty in penalties:
-        weights = torch.zeros(len(references), len(ORDER))
+        weights = torch.zeros(len(references), len(PENALTY_NAMES))
         if penalty is not None:
             check_name(penalty)
-            weights[:, ORDER.index(penalty)] = weight
+            weights[:, PENALTY_NAMES.index(penalty)] = weight
         ensemble = Ensemble(references, weights)
         gone = [-1] * len(references)
         for now in train_ensemble(ensemble, task, orders, iterations=iterations):
@@ -117,7 +116,7 @@ def from_shards(
         groups = [(spec, networks[:seeds])]
         if fine_tuning and _label(spec) == "reference":
             here = (spec["dataset"], spec["network"])
-            missing = [name for name in (None, *ORDER) if (*here, name or "none") not in done]
+            missing = [name for name in (None, *PENALTY_NAMES) if (*here, name or "none") not in done]
             groups += list(fine_tuned(spec, networks[:seeds], missing, weight, fine_tuning))
         for facts, members in groups:
             for seed, network in enumerate(members):

@@ -29,7 +29,7 @@ from regrob.experiments import checkpoint, solo
 from regrob.experiments.grid import ADVERSARIAL, Shard, shards, task_of
 from regrob.experiments.shard_attacks import attack_all
 from regrob.networks import NETWORKS, SOLO
-from regrob.theory.gram import ORDER
+from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 from regrob.training.many import Progress, train_ensemble
 
@@ -226,9 +226,9 @@ def starting_networks(shard: Shard, out: Path, task: Task, device: str) -> list[
 
 
 def _weights(shard: Shard) -> torch.Tensor:
-    weights = torch.zeros(shard.budget.seeds, len(ORDER))
-    if shard.penalty in ORDER:
-        weights[:, ORDER.index(shard.penalty)] = shard.weight
+    weights = torch.zeros(shard.budget.seeds, len(PENALTY_NAMES))
+    if shard.penalty in PENALTY_NAMES:
+        weights[:, PENALTY_NAMES.index(shard.penalty)] = shard.weight
     return weights
 
 

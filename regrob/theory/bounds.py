@@ -50,7 +50,7 @@ def slack(z: Tensor, y: Tensor) -> Tensor:
     return probability.slack(z, y, threshold=math.log(z.shape[-1]))
 
 
-def valid(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+def has_bracket(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Where the radius has a bracket: (…) bool.
 
     Correctly classified, u ≠ v_y (the loss has a slope), and a √q that has not underflowed.
@@ -61,9 +61,9 @@ def valid(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     return probability.correctly_classified(z, y) & sloped & (root_q > torch.finfo(z.dtype).tiny)
 
 
-def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
-    """Raise HypothesisError, naming the first offender, unless every example is `valid`."""
-    bad = ~valid(V, z, y)
+def require_bracket(V: Tensor, z: Tensor, y: Tensor) -> None:
+    """Raise HypothesisError, naming the first offender, unless every example is `has_bracket`."""
+    bad = ~has_bracket(V, z, y)
     if not bool(bad.any()):
         return
     where = tuple(int(i) for i in bad.nonzero()[0])
@@ -75,7 +75,7 @@ def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
         reason = "p_y equals 1 to working precision: the radius overflows"
     raise HypothesisError(
         f"example {where if len(where) != 1 else where[0]}: {reason}; "
-        "select the examples where bounds.valid(V, z, y) holds"
+        "select the examples where has_bracket(V, z, y) holds"
     )
 
 
@@ -102,9 +102,9 @@ def radius_l2_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
     Eq. (16) where that holds.
 
     Raises:
-        HypothesisError: an example outside `valid`.
+        HypothesisError: an example outside `has_bracket`.
     """
-    require_valid(V, z, y)
+    require_bracket(V, z, y)
     reach = taylor_radius.reach(probability.logit_margin(z, y), slack(z, y))
     factor = probability.rival_probability(z, y).clamp_min(0.5).sqrt()
     return Bracket(
@@ -119,9 +119,9 @@ def radius_linf_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
     both ends are Eq. (9). Forms the n×n Hessian.
 
     Raises:
-        HypothesisError: an example outside `valid`.
+        HypothesisError: an example outside `has_bracket`.
     """
-    require_valid(V, z, y)
+    require_bracket(V, z, y)
     slope = rival_gap(V, z, y).abs().sum(dim=-1)
     q, xi = probability.rival_probability(z, y), slack(z, y)
     entries = derivatives.hessian(V, z).abs().sum(dim=(-2, -1))

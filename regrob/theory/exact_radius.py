@@ -287,7 +287,7 @@ def _checked_slack(V: Tensor, z: Tensor, y: Tensor, threshold: float | None) -> 
     if bool(sure.any()):
         raise HypothesisError(
             f"{_name(sure)}: p_y equals 1 to working precision, so that the radius overflows; "
-            "leave such an example out, or use radii.margin_l2, which does not need q"
+            "leave such an example out, or use margin_l2, which does not need q"
         )
     return probability.binary_slack(m) + (beta - math.log(2.0))
 

@@ -1,18 +1,42 @@
-"""The four penalties (Eq. 11), per example: functions of V (…, n, K), z (…, K) and y (…).
+"""The four penalties (Eq. 11): what each is, and how a training step gets its gradient.
 
-A training loss adds λ times the mean over the batch. The mean is taken after the penalty:
-a gradient of the mean loss would carry a hidden 1/N² (see the chapter on the penalties).
-Pixels are in [0, 1]; with other units λ changes by their square.
+**Definition.** Each penalty is a function of V (…, n, K), z (…, K) and y (…), one value an
+example. A training loss adds λ times the mean over the batch. The mean is taken after the
+penalty: a gradient of the mean loss would carry a hidden 1/N² (see the chapter on the
+penalties). Pixels are in [0, 1]; with other units λ changes by their square.
+
+**In Gram form**, for whole ensembles (`gram_penalty`). All four see V only through S = VᵀV.
+With weights w in the order of `PENALTY_NAMES`, the weighted sum P has ∂P/∂V = 2VQ for a K×K
+matrix Q, and Q has a factor F with few columns: Q = F Fᵀ. That is why a training step needs no
+n×n object, no second differentiation, and at most K + 1 extra vectors an example.
+
+**By columns**, for networks that cannot be stacked (`penalty_by_columns`). Each penalty is
+‖V C‖_F² for a matrix C (K, c) that the logits alone decide, or nearly so:
+
+    input gradient    C = p − e_y                           one column
+    curvature         C = (diag p − p pᵀ)^{1/2} u            one column
+    cross-Lipschitz   C = √(2/K) · (a basis of 1's complement)    K − 1 columns
+    Jacobian          C = I                                 K columns
+
+Column c of V C is the gradient of the combination Σ_k C_kc z_k, so a training step
+differentiates twice as often as C has columns, and not K times. In the curvature u is the top
+eigenvector of a K×K matrix, held fixed: to first order a largest eigenvalue does not see its
+eigenvector move. At K = 2 there is one direction for u and nothing to look for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from regrob.affine.local_map import local_map
 from regrob.errors import InputError
 from regrob.theory import derivatives
+from regrob.theory.probability import residual_probability
 
 
 def input_gradient_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
@@ -37,6 +61,10 @@ def cross_lipschitz_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     return derivatives.cross_lipschitz_squared(V)
 
 
+PENALTY_NAMES = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
+"""The order of the weights along their last axis."""
+
+
 Penalty = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 PENALTIES: dict[str, Penalty] = {
@@ -52,3 +80,173 @@ def check_name(name: str) -> None:
     """Raise InputError, with the names that there are, unless one of the four penalties is called so."""
     if name not in PENALTIES:
         raise InputError(f"no penalty is called {name!r}; there are {', '.join(PENALTIES)}")
+
+
+class GramPenalty(NamedTuple):
+    """A weighted sum of penalties and its derivatives.
+
+    Attributes:
+        value: (…), the weighted sum P.
+        factor: (…, K, f), F with ∂P/∂S = F Fᵀ, hence ∂P/∂V = 2 V F Fᵀ.
+        logits: (…, K), ∂P/∂z at fixed V.
+    """
+
+    value: Tensor
+    factor: Tensor
+    logits: Tensor
+
+
+def dominant_eigenvector(B: Tensor, *, squarings: int = 14) -> Tensor:
+    """A unit top eigenvector of symmetric positive semidefinite B (…, K, K): (…, K).
+
+    B is squared again and again, so that B^(2^14) is a multiple of the projection onto the
+    top eigenspace. Unlike `eigh` this runs inside a CUDA graph. Where two eigenvalues agree
+    to four digits the result may mix their vectors; ‖B u‖ is then still right to eight.
+    """
+    power = B.reshape(-1, *B.shape[-2:])
+    for squaring in range(squarings):
+        if squaring % 3 == 0:  # the top eigenvalue is then between 1 and K, its 8th power in range
+            size = power.amax(dim=(-2, -1), keepdim=True)
+            power = power / size.clamp_min(torch.finfo(B.dtype).tiny)
+        power = torch.bmm(power, power)
+    power = power.view_as(B)
+    best = power.diagonal(dim1=-2, dim2=-1).argmax(dim=-1)
+    index = best[..., None, None].expand(*power.shape[:-1], 1)
+    vector = power.gather(-1, index).squeeze(-1)
+    size = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    unit: Tensor = vector / size.clamp_min(torch.finfo(B.dtype).tiny)
+    return unit
+
+
+def gram_penalty(
+    S: Tensor, z: Tensor, y: Tensor, weights: Tensor, kinds: tuple[str, ...] = PENALTY_NAMES
+) -> GramPenalty:
+    """The weighted sum of penalties with its derivatives.
+
+    Args:
+        S: (…, K, K), VᵀV.
+        z: (…, K), logits.
+        y: (…), labels.
+        weights: broadcastable to (…, 4), in the order `PENALTY_NAMES`, nonnegative.
+        kinds: the penalties to compute; the weights of the others are not read.
+    """
+    classes = z.shape[-1]
+    p = torch.softmax(z, dim=-1)
+    value = torch.zeros_like(z[..., 0])
+    logits = torch.zeros_like(z)
+    columns: list[Tensor] = []
+
+    def weight(kind: str) -> Tensor:
+        return weights[..., PENALTY_NAMES.index(kind)]
+
+    if "input-gradient" in kinds:
+        w = weight("input-gradient")
+        # p − e_y, its y-th entry formed from the rivals.
+        rho = p.scatter(-1, y[..., None], 0.0)
+        rho = rho.scatter(-1, y[..., None], -rho.sum(dim=-1, keepdim=True))
+        slope = (S @ rho[..., None]).squeeze(-1)  # Vᵀ∇
+        value = value + w * (rho * slope).sum(dim=-1)
+        centred = slope - (p * slope).sum(dim=-1, keepdim=True)
+        logits = logits + 2 * w[..., None] * p * centred
+        columns.append((w.sqrt()[..., None] * rho)[..., None])
+    if "curvature" in kinds:
+        w = weight("curvature")
+        if classes == 2:
+            pq = p.prod(dim=-1)
+            nu_squared = S[..., 0, 0] + S[..., 1, 1] - 2 * S[..., 0, 1]
+            curvature = pq * nu_squared
+            root = pq.sqrt()
+            t = torch.stack([root, -root], dim=-1)
+            tilt = curvature[..., None] * (1 - 2 * p)
+        else:
+            root = torch.exp(0.5 * torch.log_softmax(z, dim=-1))
+            mixing = torch.diag_embed(root) - p[..., :, None] * root[..., None, :]
+            u = dominant_eigenvector(mixing.mT @ S @ mixing)
+            t = (mixing @ u[..., None]).squeeze(-1)
+            along = (S @ t[..., None]).squeeze(-1)
+            curvature = (t * along).sum(dim=-1)
+            centred = along - (p * along).sum(dim=-1, keepdim=True)
+            safe = curvature.clamp_min(torch.finfo(S.dtype).tiny)[..., None]
+            tilt = p * (centred.square() / safe - curvature[..., None])
+        value = value + w * curvature
+        logits = logits + w[..., None] * tilt
+        columns.append((w.sqrt()[..., None] * t)[..., None])
+    if "jacobian" in kinds or "cross-lipschitz" in kinds:
+        identity = torch.eye(classes, dtype=S.dtype, device=S.device)
+        uniform = torch.full_like(identity, 1.0 / classes)
+        trace = S.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+        total = S.sum(dim=(-2, -1)) / classes
+        jacobian = weight("jacobian") if "jacobian" in kinds else torch.zeros_like(weights[..., 0])
+        cross = weight("cross-lipschitz") if "cross-lipschitz" in kinds else torch.zeros_like(jacobian)
+        cross = cross * 2 / classes
+        value = value + jacobian * trace + cross * (trace - total)
+        # Q = w_J I + w_C (I − 11ᵀ/K) has the square root below.
+        inner = (jacobian + cross).sqrt()[..., None, None] * (identity - uniform)
+        factor = inner + jacobian.sqrt()[..., None, None] * uniform
+        columns.append(factor.expand(*S.shape[:-1], classes))
+    return GramPenalty(value, torch.cat(columns, dim=-1), logits)
+
+
+def basis(classes: int, like: Tensor) -> Tensor:
+    """Orthonormal columns that span the complement of (1, …, 1): (K, K − 1)."""
+    lower = torch.tril(torch.ones(classes, classes, dtype=torch.float64), -1)
+    helmert = lower - torch.diag(torch.arange(classes, dtype=torch.float64))
+    rows: Tensor = nn.functional.normalize(helmert[1:], dim=1)
+    return rows.T.to(like)
+
+
+def columns(kind: str, network: nn.Module, images: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """C (N, K, c) of a penalty, with a graph to the logits.
+
+    Args:
+        kind: a key of `penalties.PENALTIES`.
+        network: read for the curvature of three classes and more only, in eval mode.
+        images: (N, …).
+        z: (N, K), the network's logits, with their graph.
+        y: (N,), labels.
+
+    Raises:
+        InputError: no penalty has this name.
+    """
+    check_name(kind)
+    classes = z.shape[-1]
+    identity = torch.eye(classes, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
+    if kind == "input-gradient":
+        return residual_probability(z, y).unsqueeze(-1)
+    if kind == "curvature":
+        if classes == 2:
+            root: Tensor = (0.5 * torch.log_softmax(z, dim=-1).sum(dim=-1)).exp()  # √(p₊p₋)
+            both: Tensor = root[:, None, None] * z.new_tensor([[1.0], [-1.0]])
+            return both
+        V, _ = local_map(network, images, check=False)
+        u: Tensor
+        with torch.no_grad():
+            A = derivatives.hessian_factor(V, z)
+            gram = A.mT @ A
+            finite = torch.isfinite(gram).flatten(-2).all(dim=-1)
+            gram = gram.masked_fill(~finite[:, None, None], 0.0)  # `eigh` raises on NaN
+            u = torch.linalg.eigh(gram).eigenvectors[..., -1:]
+            u = u.masked_fill(~finite[:, None, None], torch.nan)
+        C: Tensor = derivatives.hessian_factor(identity, z) @ u
+        return C
+    if kind == "cross-lipschitz":
+        return (math.sqrt(2.0 / classes) * basis(classes, z)).expand(len(z), -1, -1)
+    return identity
+
+
+def penalty_by_columns(network: nn.Module, images: Tensor, y: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """A penalty's value at each image (N,), and the logits (N, K), both with a graph.
+
+    The value and its gradient in the weights are those of `penalties.PENALTIES[kind]`.
+
+    Raises:
+        InputError: no penalty has this name.
+    """
+    x = images.detach().requires_grad_(True)
+    z = network(x)
+    C = columns(kind, network, images, z, y)
+    rows = [
+        torch.autograd.grad(z, x, C[..., c], create_graph=True)[0].flatten(1).square().sum(dim=1)
+        for c in range(C.shape[-1])
+    ]
+    return torch.stack(rows).sum(dim=0), z

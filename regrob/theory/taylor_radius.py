@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from regrob.checks import first_offender, name_of_example
 from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability
 
 
-def valid(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+def has_taylor_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Where the binary radii are defined: (…) bool.
 
     Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
@@ -35,12 +36,12 @@ def _root_q(m: Tensor) -> Tensor:
     return (0.5 * functional.logsigmoid(-m)).exp()
 
 
-def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
-    """Raise HypothesisError, naming the first offender, unless every example is `valid`."""
-    bad = ~valid(V, z, y)
+def require_taylor_radius(V: Tensor, z: Tensor, y: Tensor) -> None:
+    """Raise HypothesisError, naming the first offender, unless every example is `has_taylor_radius`."""
+    bad = ~has_taylor_radius(V, z, y)
     if not bool(bad.any()):
         return
-    where = _first(bad)
+    where = first_offender(bad)
     m = float(probability.logit_margin(z, y)[where]) + 0.0  # and −0 becomes 0
     nu = float(derivatives.cross_lipschitz(V)[where])
     if math.isnan(m) or not math.isfinite(nu):
@@ -51,16 +52,9 @@ def require_valid(V: Tensor, z: Tensor, y: Tensor) -> None:
         reason = "ν = 0: the two logits move together, no perturbation reaches a boundary"
     else:
         reason = f"p_y equals 1 to working precision (margin {m:.3g}): the radius overflows"
-    raise HypothesisError(f"{_name(where)}: {reason}; select the examples where radii.valid(V, z, y) holds")
-
-
-def _first(bad: Tensor) -> tuple[int, ...]:
-    """Index of the first True; () if there is only one example and no axis."""
-    return tuple(int(i) for i in bad.nonzero()[0])
-
-
-def _name(where: tuple[int, ...]) -> str:
-    return "the example" if not where else f"example {', '.join(map(str, where))}"
+    raise HypothesisError(
+        f"{name_of_example(where)}: {reason}; select the examples where has_taylor_radius(V, z, y) holds"
+    )
 
 
 def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
@@ -107,10 +101,10 @@ def radius_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """‖r*‖₂ = (√(1 + 2p_yξ/(1 − p_y)) − 1) / (p_y ν), Prop. 3.1 with Eq. (8) mended: (…).
 
     Raises:
-        HypothesisError: an example outside `valid`.
+        HypothesisError: an example outside `has_taylor_radius`.
         InputError: K ≠ 2, or wrong shapes.
     """
-    require_valid(V, z, y)
+    require_taylor_radius(V, z, y)
     return taylor_margin(probability.logit_margin(z, y)) / derivatives.cross_lipschitz(V)
 
 
@@ -120,7 +114,7 @@ def radius_linf(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     Raises:
         HypothesisError, InputError: as `radius_l2`.
     """
-    require_valid(V, z, y)
+    require_taylor_radius(V, z, y)
     dual = (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
     return taylor_margin(probability.logit_margin(z, y)) / dual
 
@@ -140,34 +134,3 @@ def worst_case_loss(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
     reach = epsilon * (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
     return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
-
-
-def margin_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """d = min_j (z_y − z_j) / ‖v_y − v_j‖₂: exact distance to the local classifier's boundary: (…).
-
-    Any K. Infinite where no rival can be reached (all v_j = v_y). Within the polytope no
-    smaller perturbation changes the class; beyond it the network may differ.
-
-    Raises:
-        HypothesisError: an example is not classified correctly.
-        InputError: wrong shapes, or NaN or infinity in V.
-
-    >>> V, z = torch.tensor([[3.0, 0.0, 3.0], [0.0, 4.0, 2.0]]), torch.tensor([5.0, 0.0, 3.0])
-    >>> margin_l2(V, z, torch.tensor(0))  # rivals at 5/5 and 2/2
-    tensor(1.)
-    """
-    derivatives.check_map(V, z)
-    wrong = ~probability.correctly_classified(z, y)
-    if bool(wrong.any()):
-        raise HypothesisError(
-            f"{_name(_first(wrong))} is not classified correctly, so it has no margin; "
-            "select the examples where probability.correctly_classified(z, y) holds"
-        )
-    broken = ~torch.isfinite(V).flatten(-2).all(dim=-1)
-    if bool(broken.any()):
-        raise InputError(f"V of {_name(_first(broken))} holds NaN or infinity")
-    gap = z.gather(-1, y.unsqueeze(-1)) - z  # (…, K), zero at y
-    distance = torch.linalg.vector_norm(V - derivatives.column(V, y), dim=-2)  # (…, K)
-    label = functional.one_hot(y, z.shape[-1]).bool()
-    reached: Tensor = gap / distance  # ∞ for a rival at distance zero
-    return reached.masked_fill(label, math.inf).amin(dim=-1)

@@ -13,6 +13,7 @@ from regrob.claims.instances import Draw, Instance, signed
 from regrob.claims.statements.affine import BINARY, OFF_KINKS
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory.margin import margin_l2
 
 RADIUS = "book/proposition_3_1"
 CORRECT = "x classified correctly: p_y > 1/2"
@@ -228,12 +229,7 @@ def _true_margin_excess(shift: float) -> Callable[[Draw], Tensor]:
     def excess(draw: Draw) -> Tensor:
         V, z, y = draw.instances(2)
         away = -signed(y).unsqueeze(-1) * (V[..., 0] - V[..., 1])
-        r = (
-            away
-            / away.norm(dim=-1, keepdim=True)
-            * taylor_radius.margin_l2(V, z, y).unsqueeze(-1)
-            * (1 + shift)
-        )
+        r = away / away.norm(dim=-1, keepdim=True) * margin_l2(V, z, y).unsqueeze(-1) * (1 + shift)
         moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
         gap: Tensor = (moved[:, 0] - moved[:, 1]).abs() / z.abs().amax(dim=-1)
         return gap
@@ -254,8 +250,8 @@ OVERSHOOT = Claim(
     checks=(
         Check(
             "‖r*‖/d stays above one",
-            _overshoot_excess(lambda i: taylor_radius.radius_l2(*i) / taylor_radius.margin_l2(*i)),
-            _overshoot_excess(lambda i: taylor_radius.margin_l2(*i) / taylor_radius.radius_l2(*i)),
+            _overshoot_excess(lambda i: taylor_radius.radius_l2(*i) / margin_l2(*i)),
+            _overshoot_excess(lambda i: margin_l2(*i) / taylor_radius.radius_l2(*i)),
             "the two exchanged",
             tolerance=1e-12,
         ),

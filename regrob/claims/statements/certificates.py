@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.certificates import polytope
+from regrob.certificates import AffineCertificates, affine_certificates
 from regrob.claims.claim import Check, Claim, Derivation, Evidence, Text
 from regrob.claims.instances import Draw
 from regrob.claims.many import ARGMAX, ORDERED, Case, both, violation
@@ -17,6 +17,7 @@ from regrob.claims.statements.guarantee import PAGE, exceeds
 from regrob.claims.statements.setting import prove_nearest
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, derivatives, probability, taylor_radius
+from regrob.theory.margin import margin_l2
 
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
 AFFINE = "within Q(x), or for an affine classifier"
@@ -44,8 +45,8 @@ def prove_chain(share: int = 2) -> None:
     prove_zero(centred - K * ordered / 2, because="‖VC‖_F² = Kν²/2 ≥ ‖VC‖₂²")
 
 
-def _bounds(case: Case) -> polytope.AffineCertificates:
-    return polytope.affine(case.V, case.z, case.y)
+def _bounds(case: Case) -> AffineCertificates:
+    return affine_certificates(case.V, case.z, case.y)
 
 
 def _chain_excess(case: Case) -> Tensor:
@@ -181,7 +182,7 @@ def _either_side(x: float, sign: int) -> Callable[[Draw], Tensor]:
         V = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=torch.float64)
         z = torch.tensor([[x, 0.0, 0.0]], dtype=torch.float64)
         y = torch.tensor([0])
-        return sign * (bounds.radius_l2_bracket(V, z, y).upper - taylor_radius.margin_l2(V, z, y))
+        return sign * (bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y))
 
     return excess
 

@@ -16,6 +16,7 @@ from regrob.claims.statements.piecewise import bias_free
 from regrob.errors import ProofError
 from regrob.symbols import prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory.margin import margin_l2
 
 CHAPTER = "book/four_penalties"
 FIXED = ("K = 2", "no biases", "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log p_y/(1 − p_y)| = γν")
@@ -293,7 +294,7 @@ def _growth_excess(sign: int) -> Callable[[Draw], Tensor]:
         V, z, y = draw.instances(2, low=0.3, high=8.0)
         before, after = Instance(V, z, y), Instance(2 * V, 2 * z, y)
         grown = sign * (1 - taylor_radius.radius_l2(*after) / taylor_radius.radius_l2(*before))
-        still = (taylor_radius.margin_l2(*after) / taylor_radius.margin_l2(*before) - 1).abs()
+        still = (margin_l2(*after) / margin_l2(*before) - 1).abs()
         return torch.maximum(grown, still)
 
     return excess

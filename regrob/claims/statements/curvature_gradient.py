@@ -12,7 +12,7 @@ from regrob.claims.claim import Check, Claim, Derivation, Text
 from regrob.claims.instances import Draw, relative
 from regrob.claims.many import OFF_KINKS, Case, both, over_random
 from regrob.symbols import differentiate, prove_zero
-from regrob.theory import derivatives, gram
+from regrob.theory import derivatives, penalties
 
 PAGE = "book/exact_curvature"
 SIMPLE = "H's largest eigenvalue is simple, u its unit eigenvector"
@@ -68,7 +68,7 @@ def _by_autograd(case: Case, *, dense: bool) -> tuple[Tensor, Tensor]:
 def _by_engine(case: Case) -> tuple[Tensor, Tensor]:
     """The closed form that trains ensembles, ∂P/∂V = 2VFFᵀ."""
     only = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=case.V.dtype, device=case.V.device)
-    found = gram.gram_penalty(case.V.mT @ case.V, case.z, case.y, only, ("curvature",))
+    found = penalties.gram_penalty(case.V.mT @ case.V, case.z, case.y, only, ("curvature",))
     return 2 * case.V @ found.factor @ found.factor.mT, found.logits
 
 

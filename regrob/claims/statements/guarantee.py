@@ -15,13 +15,14 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine import polytopes
 from regrob.affine.local_map import local_map
-from regrob.certificates import polytope
+from regrob.certificates import certified_radius, polytope
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.instances import Draw
 from regrob.claims.many import CLASSES
 from regrob.errors import InputError, ProofError
 from regrob.symbols import prove_sign, prove_zero
 from regrob.theory import probability, taylor_radius
+from regrob.theory.margin import margin_l2
 
 PAGE = "book/certificates"
 
@@ -36,7 +37,7 @@ class Measured(NamedTuple):
         margin: d, of the affine classifier around the point.
         edge: dist(x, ∂Q(x)).
         taylor: ‖r*‖₂ of Proposition 3.1, zero where that is undefined.
-        certified: `certificates.network`.
+        certified: `certified_radius`.
     """
 
     exact: Tensor
@@ -61,12 +62,12 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
         points = torch.rand(3, 2, generator=generator, dtype=torch.float64) * 2 - 1
         V, z = local_map(network, points)
         y = z.argmax(dim=1)
-        certified = polytope.network(network, points, y)
+        certified = certified_radius(network, points, y)
         edge = polytope.edge_distance(network, points)
-        margin = taylor_radius.margin_l2(V, z, y)
+        margin = margin_l2(V, z, y)
         taylor = torch.zeros_like(margin)
         if classes == 2:
-            defined = taylor_radius.valid(V, z, y)
+            defined = taylor_radius.has_taylor_radius(V, z, y)
             taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
         for j, point in enumerate(points):
             try:

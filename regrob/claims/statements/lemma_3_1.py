@@ -278,7 +278,7 @@ def _against_radius(radius: Callable[[Instance], Tensor]) -> Callable[[Draw], Te
     def excess(draw: Draw) -> Tensor:
         found = []
         for s in draw.samples(2):
-            keep = taylor_radius.valid(s.map.V, s.map.z, s.y) & (autograd_noise(s) < 1e4)
+            keep = taylor_radius.has_taylor_radius(s.map.V, s.map.z, s.y) & (autograd_noise(s) < 1e4)
             instance = Instance(s.map.V[keep], s.map.z[keep], s.y[keep])
             xi = probability.slack(instance.z, instance.y)
             lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], xi))

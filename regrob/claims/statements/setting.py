@@ -11,7 +11,8 @@ from torch import Tensor
 from regrob.claims.claim import Check, Claim, Derivation, Text
 from regrob.claims.instances import Draw
 from regrob.symbols import prove_equal, prove_sign, prove_zero
-from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory import derivatives, probability
+from regrob.theory.margin import margin_l2
 
 RADIUS, BALL = "book/lemma_3_1", "book/linf_two_classes"
 
@@ -43,7 +44,7 @@ def _leaning(draw: Draw, V: Tensor, z: Tensor, y: Tensor, lean: float) -> tuple[
     generator = torch.Generator().manual_seed(draw.seed + 1)
     noise = torch.randn(w.shape, generator=generator, dtype=torch.float64).to(w)
     r = w / w.norm(dim=-1, keepdim=True) + lean * noise
-    return r / r.norm(dim=-1, keepdim=True), taylor_radius.margin_l2(V, z, y)
+    return r / r.norm(dim=-1, keepdim=True), margin_l2(V, z, y)
 
 
 def _deepfool_excess(length: float) -> Callable[[Draw], Tensor]:
