@@ -298,10 +298,10 @@ def _add_bench(commands: Commands) -> None:
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from regrob.bench import harness
+    from regrob.bench import harness, run
 
     outcomes = []
-    for outcome in harness.run(options.only, quick=options.quick, threads=options.threads):
+    for outcome in run.measure(options.only, quick=options.quick, threads=options.threads):
         outcomes.append(outcome)
         print(harness.line(outcome), file=sys.stderr if options.json else sys.stdout, flush=True)
     if options.json:
@@ -327,10 +327,10 @@ def _add_data(commands: Commands) -> None:
 def _data_list(options: argparse.Namespace) -> int:
     from regrob.data import datasets, download
 
-    found = datasets.inventory()
-    for status in found:
+    inventory = datasets.inventory()
+    for status in inventory:
         print(f"{status.state:<8} {status.path}")
-    altered = [s for s in found if s.state == "altered"]
+    altered = [s for s in inventory if s.state == "altered"]
     for status in altered:
         print(
             f"\n{status.path} is truncated or altered and will not be used; "

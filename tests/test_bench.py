@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from regrob.bench import harness, steps
+from regrob.bench import harness, run, steps
 from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, quartiles, ratios
 from regrob.bench.profile import profile
 from regrob.cli import main
@@ -124,12 +124,12 @@ def test_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == (1 if any(found["met"] is False for found in printed) else 0)
     assert torch.get_num_threads() == threads
     with pytest.raises(InputError, match="no row is called 'fast'"):
-        harness.select(["fast"])
+        run.select(["fast"])
 
 
 def test_the_stored_table_has_every_row() -> None:
     stored = json.loads(STORED.read_text())
-    rows = harness.rows()
+    rows = run.rows()
     assert [found["id"] for found in stored] == [r.id for r in rows]
     assert [found["target"] for found in stored] == [r.target for r in rows]
     assert not any(found["quick"] for found in stored)

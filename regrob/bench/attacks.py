@@ -105,32 +105,32 @@ class _Duel:
         self.distance: list[Tensor] = []
 
     def fight(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
-        """One round."""
-        found: list[Any] = []
-        mine = seconds_of(lambda: found.append(ours(network, x, y)))
-        theirs = seconds_of(lambda: found.append(peer(x, y, False)))
-        self.ratios.append(mine / theirs)
-        self.frozen.append(mine / seconds_of(lambda: peer(x, y, True)))
-        result, (images, success) = found
-        self.ours.append(result)
+        """One round on these digits."""
+        answers: list[Any] = []
+        our_seconds = seconds_of(lambda: answers.append(ours(network, x, y)))
+        peer_seconds = seconds_of(lambda: answers.append(peer(x, y, False)))
+        self.ratios.append(our_seconds / peer_seconds)
+        self.frozen.append(our_seconds / seconds_of(lambda: peer(x, y, True)))
+        attacked, (images, success) = answers
+        self.ours.append(attacked)
         self.success.append(success)
-        order = torch.inf if result.norm == "linf" else 2
+        order = torch.inf if attacked.norm == "linf" else 2
         self.distance.append(torch.linalg.vector_norm((images - x).flatten(1), ord=order, dim=1))
 
     def count(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
         """Count the multiplications of each on these digits, in products and convolutions."""
         self.counts = {
-            "ours": multiplications(lambda: ours(network, x, y)),
-            "theirs": multiplications(lambda: peer(x, y, False)),
-            "frozen": multiplications(lambda: peer(x, y, True)),
+            "ours": counted_multiplications(lambda: ours(network, x, y)),
+            "theirs": counted_multiplications(lambda: peer(x, y, False)),
+            "frozen": counted_multiplications(lambda: peer(x, y, True)),
         }
 
     def measured(self, *, compare: bool = True) -> Measurement:
         """The ratios; sound if success is as frequent and the mean distance no larger."""
-        mine = torch.cat([r.success for r in self.ours]).double().mean()
-        theirs = torch.cat(self.success).double().mean()
-        facts = {"our success rate": float(mine), "Foolbox's": float(theirs)}
-        sound = bool(mine >= theirs - 0.005)
+        our_rate = torch.cat([r.success for r in self.ours]).double().mean()
+        peer_rate = torch.cat(self.success).double().mean()
+        facts = {"our success rate": float(our_rate), "Foolbox's": float(peer_rate)}
+        sound = bool(our_rate >= peer_rate - 0.005)
         if compare:
             ratio = float(self.paired.mean())
             facts["mean distance, ours / Foolbox's"] = ratio
@@ -144,14 +144,13 @@ class _Duel:
     @property
     def paired(self) -> Tensor:
         """Our distances over the mean of theirs, where both succeeded; its mean is the ratio of means."""
-        mine, theirs, both = self.both()
-        return mine[both].double() / theirs[both].double().mean()
+        our_distance, peer_distance, both = self.both()
+        return our_distance[both].double() / peer_distance[both].double().mean()
 
     def both(self) -> tuple[Tensor, Tensor, Tensor]:
         """Our distances, theirs, and where both succeeded."""
-        mine = torch.cat([r.distance for r in self.ours])
         success = torch.cat([r.success for r in self.ours]) & torch.cat(self.success)
-        return mine, torch.cat(self.distance), success
+        return torch.cat([r.distance for r in self.ours]), torch.cat(self.distance), success
 
 
 def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = None) -> Peer:
@@ -164,18 +163,18 @@ def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = No
         parts = zip(chosen, x.chunk(len(chosen)), y.chunk(len(chosen)), strict=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = [
-                attack(model(network, bounds=(0, 1), device="cpu"), here, labels, epsilons=epsilon)
-                for network, here, labels in parts
+            answers = [
+                attack(model(network, bounds=(0, 1), device="cpu"), images, labels, epsilons=epsilon)
+                for network, images, labels in parts
             ]
-        images, success = torch.cat([f[1] for f in found]), torch.cat([f[2] for f in found])
+        images, success = torch.cat([a[1] for a in answers]), torch.cat([a[2] for a in answers])
         # Foolbox's C&W returns a black image, and success, where it found nothing.
         return images, success & images.flatten(1).any(dim=1)
 
     return fight
 
 
-def multiplications(run: Callable[[], object]) -> int:
+def counted_multiplications(run: Callable[[], object]) -> int:
     """What one call does in matrix products and convolutions, as torch counts it."""
     with FlopCounterMode(display=False) as counter:
         run()
@@ -266,10 +265,10 @@ def _least(name: str, quick: bool) -> Measurement:
     for x, y in _rounds(network, held_out()[: 4 if quick else None], 1 if quick else 3):
         duel.fight(boundary_projection, peer, network, x, y)
     measured = duel.measured()
-    mine, theirs, both = duel.both()
-    each = mine[both] / theirs[both]
-    measured.facts["share of digits within 1 %"] = within = float((each <= 1.01).double().mean())
-    measured.facts["worst digit, ours / Foolbox's"] = float(each.max())
-    measured.facts["digits"] = float(len(each))
+    our_distance, peer_distance, both = duel.both()
+    ratio = our_distance[both] / peer_distance[both]
+    measured.facts["share of digits within 1 %"] = within = float((ratio <= 1.01).double().mean())
+    measured.facts["worst digit, ours / Foolbox's"] = float(ratio.max())
+    measured.facts["digits"] = float(len(ratio))
     smaller = measured.facts["mean distance, ours / Foolbox's"] <= 1.0
     return Measurement(measured.ratios, measured.sound and smaller and within >= 0.99, measured.facts)

@@ -5,17 +5,14 @@ On CUDA the rows have their full size. On any other device they are small, to se
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from regrob.attacks import pgd
-from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios, run
+from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios
 from regrob.bench.steps import autograd_step, batch, double_backward, fused_step, network
 from regrob.bench.training import four_penalties
 from regrob.ensembles import multiplications
@@ -136,18 +133,3 @@ def _products(device: str, quick: bool) -> Measurement:
     shares = [of_step / of_product / ratio for ratio in ratios(seconds, "step", "product")]
     facts = {"large product, Gflop/s": of_product / statistics.median(seconds["product"]) / 1e9}
     return Measurement(shares, facts=facts)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the rows, one line of JSON each. Whether a target is met is said there."""
-    parser = argparse.ArgumentParser(prog="regrob.bench.device", description=__doc__)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--quick", action="store_true")
-    options = parser.parse_args(arguments)
-    for outcome in run(quick=options.quick, device=options.device):
-        print(json.dumps(outcome), flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

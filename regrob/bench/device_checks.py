@@ -4,7 +4,7 @@ The processor's side is float64. A device is held to it twice: in float64 to rou
 float32 to what single precision allows. Every check can be asked for its *tooth*: the
 processor's side is then slightly wrong, and the check must fail.
 
-    python -m regrob.device_checks --device cuda      one line of JSON a check
+    python -m regrob.bench.device_checks --device cuda      one line of JSON a check
 """
 
 from __future__ import annotations

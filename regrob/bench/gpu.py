@@ -158,7 +158,7 @@ def check(session: Session, seconds: float) -> None:
 def bench(session: Session, seconds: float) -> None:
     """Measure the rows about the device."""
     size = () if session.on_cuda else ("--quick",)
-    child = session.child("-m", "regrob.bench.device", "--device", session.device, *size)
+    child = session.child("-m", "regrob.bench.run", "--device", session.device, *size)
     outcomes: list[dict[str, Any]] = session.report.setdefault("bench", [])
     for line in lines(child, time.monotonic() + seconds):
         outcomes.append(json.loads(line))

@@ -6,19 +6,18 @@ neighbour, a processor that slows down as it warms up. The spread tells how well
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from regrob.errors import InputError, RegrobError
+from regrob.errors import RegrobError
 
 
 class SkippedError(RegrobError):
@@ -69,22 +68,22 @@ class Row:
         outcome: dict[str, Any] = {"row": self.title, "id": self.id, "median": None, "spread": None}
         outcome |= {"target": self.target, "met": None, "rounds": 0, "facts": {}, "skipped": None}
         try:
-            found = self.measure(quick)
+            measurement = self.measure(quick)
         except SkippedError as reason:
             return outcome | {"skipped": str(reason)}
-        middle = statistics.median(found.ratios)
-        met = None if found.sound else False
+        middle = statistics.median(measurement.ratios)
+        met = None if measurement.sound else False
         if self.at_most is not None:
-            met = middle <= self.at_most and found.sound
+            met = middle <= self.at_most and measurement.sound
         if self.at_least is not None:
-            met = middle >= self.at_least and found.sound
-        facts = {name: significant(value) for name, value in found.facts.items()}
-        spread = [significant(value) for value in quartiles(found.ratios)]
+            met = middle >= self.at_least and measurement.sound
+        facts = {name: significant(value) for name, value in measurement.facts.items()}
+        spread = [significant(value) for value in quartiles(measurement.ratios)]
         return outcome | {
             "median": significant(middle),
             "spread": spread,
             "met": met,
-            "rounds": len(found.ratios),
+            "rounds": len(measurement.ratios),
             "facts": facts,
         }
 
@@ -143,51 +142,6 @@ def median_ratio(seconds: dict[str, list[float]], over: str, under: str) -> floa
     return statistics.median(ratios(seconds, over, under))
 
 
-def rows(device: str | None = None) -> list[Row]:
-    """All rows, in the order of the table: the processor's, or those about a device."""
-    from regrob.bench import attacks, training
-    from regrob.bench import device as on_device
-
-    if device is not None:
-        return on_device.rows(device)
-    return [*training.rows(), on_device.on_cuda(), *attacks.rows()]
-
-
-def select(only: Sequence[str], device: str | None = None) -> list[Row]:
-    """The rows named, all if none is.
-
-    Raises:
-        InputError: an unknown name.
-    """
-    known = {row.id: row for row in rows(device)}
-    for name in only:
-        if name not in known:
-            raise InputError(f"no row is called {name!r}; there are {', '.join(known)}")
-    return [row for row in known.values() if not only or row.id in only]
-
-
-def run(
-    only: Sequence[str] = (), *, quick: bool = False, threads: int = 1, device: str | None = None
-) -> Iterator[dict[str, Any]]:
-    """Measure rows one by one; yields the table's objects as they are done.
-
-    Args:
-        only: ids of rows; all if empty.
-        quick: fewer rounds and digits, to see that everything works.
-        threads: of torch on the CPU. One is steady, also beside busy neighbours.
-        device: the rows about this device; None for the processor's table.
-    """
-    chosen = select(only, device)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for row in chosen:
-            where = {"machine": machine(), "threads": threads, "date": _today(), "load": _load()}
-            yield row.judge(quick) | {"quick": quick} | where
-    finally:
-        torch.set_num_threads(before)
-
-
 def machine() -> str:
     """Processor, number of cores, GPU if any, and torch's version."""
     name = platform.processor() or platform.machine()
@@ -198,15 +152,6 @@ def machine() -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{name}, {cores} cores{gpu}, torch {torch.__version__}"
-
-
-def _today() -> str:
-    return datetime.datetime.now(datetime.UTC).date().isoformat()
-
-
-def _load() -> float | None:
-    """How many processes waited for a core when the row began, ourselves included."""
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def line(outcome: dict[str, Any]) -> str:

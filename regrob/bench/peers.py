@@ -92,8 +92,8 @@ def cure(
         return g
 
     with torch.enable_grad():
-        here = gradient(images)
-        u = functional.normalize(here.detach().sign().flatten(1), dim=1).view_as(images)
-        change = (gradient(images + h * u) - here).flatten(1)
+        slope = gradient(images)
+        u = functional.normalize(slope.detach().sign().flatten(1), dim=1).view_as(images)
+        change = (gradient(images + h * u) - slope).flatten(1)
         size: Tensor = torch.linalg.vector_norm(change, dim=1)
     return size if create_graph else size.detach()

@@ -1,7 +1,7 @@
 """What one training step costs: multiplications, time and memory of each method.
 
 A method is no penalty, one of the four, or training on PGD's images. Each is taken as this
-package trains (`ensemble`) and as one writes it with autograd (`bench_steps`).
+package trains (`ensembles`) and as one writes it with autograd (`bench.steps`).
 """
 
 from __future__ import annotations
@@ -147,8 +147,9 @@ def image_bytes(method: str, widths: Sequence[int], examples: int) -> int:
     A penalty whose r rows travel to the image holds these rows, which are V or span it, the
     tangents that its gradient sends forward, and what the first layer's gradient is made of:
     3·N·r·n numbers. PGD holds its image, two bounds, the gradient and the gradient's sign:
-    5·N·n, whatever K is and however many steps it takes. Where WᵀW is cheaper (`costs`) the
-    rows stop above the first layer of a multilayer perceptron: 0, as for a plain step.
+    5·N·n, whatever K is and however many steps it takes. Where WᵀW is cheaper
+    (`ensembles.multiplications`) the rows stop above the first layer of a multilayer
+    perceptron: 0, as for a plain step.
 
     Args:
         method: one of `METHODS`.

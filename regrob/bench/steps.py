@@ -106,10 +106,10 @@ def bare_products(products: list[multiplications.Product]) -> Step:
     operands = [
         (torch.rand(p.times, p.rows, p.inner), torch.rand(p.times, p.inner, p.columns)) for p in products
     ]
-    results = [a @ b for a, b in operands]
+    products_of = [a @ b for a, b in operands]
 
     def step() -> None:
-        for (a, b), out in zip(operands, results, strict=True):
+        for (a, b), out in zip(operands, products_of, strict=True):
             torch.bmm(a, b, out=out)
 
     return step

@@ -133,14 +133,14 @@ def _many_mlps(quick: bool) -> Measurement:
         "products": repeat(bare_products(products), 8),
     }
     seconds = by_turns(contenders, 2 if quick else 25)
-    found = [r * 8 / members for r in ratios(seconds, "ours", "plain")]
+    per_member = [r * 8 / members for r in ratios(seconds, "ours", "plain")]
     facts = {
         "ours / sequential double backward": median_ratio(seconds, "ours", "double") / members,
         HAND_WRITTEN: median_ratio(seconds, "ours", "lean") * 8 / members,
         "our products alone / plain": median_ratio(seconds, "products", "plain"),
         COUNTED: counted(products, 2),
     }
-    return Measurement(found, facts=facts)
+    return Measurement(per_member, facts=facts)
 
 
 def four_penalties() -> list[multiplications.Product]:
@@ -161,9 +161,9 @@ def _gemm(quick: bool) -> Measurement:
     }
     seconds = by_turns(contenders, 2 if quick else 25)
     share = a_member * members / (2 * size**3)
-    found = [share / r for r in ratios(seconds, "step", "product")]
+    rates = [share / r for r in ratios(seconds, "step", "product")]
     rate = 2 * size**3 / sorted(seconds["product"])[len(seconds["product"]) // 2] / 1e9
-    return Measurement(found, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": a_member / 1e6})
+    return Measurement(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": a_member / 1e6})
 
 
 def _many_lenet5s(quick: bool) -> Measurement:
@@ -174,8 +174,10 @@ def _many_lenet5s(quick: bool) -> Measurement:
         "plain": repeat(autograd_step("lenet-5", 2, plain), 4),
     }
     seconds = by_turns(contenders, 1 if quick else 9)
-    found = [r * 4 / members for r in ratios(seconds, "ours", "double")]
-    return Measurement(found, facts={"ours / plain": median_ratio(seconds, "ours", "plain") * 4 / members})
+    per_member = [r * 4 / members for r in ratios(seconds, "ours", "double")]
+    return Measurement(
+        per_member, facts={"ours / plain": median_ratio(seconds, "ours", "plain") * 4 / members}
+    )
 
 
 def _hardening(quick: bool) -> Measurement:
@@ -197,7 +199,7 @@ def _closed(name: str, quick: bool) -> Measurement:
     x, _ = (value[0] for value in batch(2))
     y = model(x).argmax(dim=1)
     way_in = pullback(model)
-    one, label = x[:1].clone(), y[:1].clone()
+    image, label = x[:1].clone(), y[:1].clone()
 
     def ours() -> Tensor:
         V, z = way_in.local_map(x)
@@ -206,11 +208,11 @@ def _closed(name: str, quick: bool) -> Measurement:
         return derivatives.curvature(V, z)
 
     def theirs() -> Tensor:
-        def loss(image: Tensor) -> Tensor:
-            return functional.cross_entropy(model(image.view(1, 1, 28, 28)), label)
+        def loss(pixels: Tensor) -> Tensor:
+            return functional.cross_entropy(model(pixels.view(1, 1, 28, 28)), label)
 
-        torch.func.grad(loss)(one.flatten())
-        H: Tensor = torch.func.hessian(loss)(one.flatten())
+        torch.func.grad(loss)(image.flatten())
+        H: Tensor = torch.func.hessian(loss)(image.flatten())
         largest: Tensor = torch.linalg.eigvalsh(H)[-1]
         return largest
 
