@@ -73,7 +73,7 @@ serve: ## show the built book at http://localhost:8000 (PORT=n for another)
 	$(say) "The book is at http://localhost:$(PORT); Ctrl-C ends it"
 	@$(PYTHON) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-lint: $(READY) ## check style, types and the notebooks' stored form
+lint: $(READY) ## check style, types, the direction of imports and the notebooks' stored form
 	$(say) "Style (ruff)"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --exclude '*.ipynb' .
@@ -81,6 +81,8 @@ lint: $(READY) ## check style, types and the notebooks' stored form
 	@$(BIN)/ruff check --select E501 --line-length 79 book/*.ipynb
 	$(say) "Types (mypy --strict)"
 	@$(BIN)/mypy --strict regrob book/_tools
+	$(say) "Imports run downwards (import-linter)"
+	@$(BIN)/lint-imports --no-cache
 	$(say) "Stored form of the notebooks"
 	@$(BIN)/python book/_tools/notebooks.py check
 

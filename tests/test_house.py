@@ -1,0 +1,132 @@
+"""The rooms of the package: imports run one way, and the drawings agree with what the code does."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import regrob
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "regrob"
+REFERENCE = ROOT / "book" / "reference"
+
+
+def rooms() -> set[str]:
+    """Every folder and file directly below `regrob/`."""
+    return {name for _, name, _ in pkgutil.iter_modules([str(PACKAGE)])} | {"__main__"}
+
+
+def floors() -> list[set[str]]:
+    """The contract's layers, from the top."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    return [{room.strip() for room in layer.split("|")} for layer in layers]
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def python(code: str) -> str:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_the_house_is_small() -> None:
+    assert len(rooms()) <= 20
+    assert len(floors()) <= 10
+
+
+def test_every_room_has_its_floor() -> None:
+    assert set().union(*floors()) == rooms()
+    assert sum(map(len, floors())) == len(rooms())
+
+
+def test_contributing_draws_the_contract() -> None:
+    drawing = re.search(r"```\n(__main__.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert drawing is not None
+    floor_of = {room: number for number, floor in enumerate(floors()) for room in floor}
+    drawn: list[str] = []
+    for line in drawing[1].splitlines():
+        drawn += [word for word in (line[:16].strip(), line[70:84].strip()) if word in floor_of]
+    assert sorted(drawn) == sorted(rooms())
+    assert [floor_of[room] for room in drawn] == sorted(floor_of[room] for room in drawn)
+
+
+@pytest.mark.parametrize(
+    ("place", "line", "contract"),
+    [
+        ("theory/probability.py", "import regrob.attacks.fgsm", "A room stands only on the rooms below it"),
+        ("attacks/fgsm.py", "import regrob.training.single", "A room stands only on the rooms below it"),
+        ("affine/local_map.py", "import regrob.affine.kinks", "No circle between the files of a room"),
+        ("analysis/tables.py", "import torch", "Tables are read without torch"),
+        ("theory/margin.py", "import pandas", "The mathematics needs no tables and no pictures"),
+        (None, None, None),
+    ],
+)
+def test_an_import_in_the_wrong_direction_is_caught(tmp_path, place, line, contract) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "regrob", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    if place is None:
+        assert lint(tmp_path).returncode == 0
+        return
+    with (tmp_path / "regrob" / place).open("a") as file:
+        file.write(f"\n{line}\n")
+    outcome = lint(tmp_path)
+    assert outcome.returncode == 1
+    assert f"{contract} BROKEN" in outcome.stdout
+
+
+def test_what_a_reader_needs_stands_at_the_door() -> None:
+    code = (
+        "import sys, regrob; print('torch' in sys.modules, *sorted(set(regrob.__all__) - set(dir(regrob))))"
+    )
+    assert python(code).split() == ["False"]
+    for name in regrob.__all__:
+        assert getattr(regrob, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'lokal_map'"):
+        regrob.lokal_map  # noqa: B018
+
+
+def test_the_door_opens_without_delay() -> None:
+    clock = "import time; begin = time.process_time(); import regrob; print(time.process_time() - begin)"
+    assert min(float(python(clock)) for _ in range(3)) < 0.3
+
+
+def packages() -> list[str]:
+    return sorted(name for _, name, is_package in pkgutil.iter_modules([str(PACKAGE)]) if is_package)
+
+
+@pytest.mark.parametrize("room", packages())
+def test_a_room_says_what_it_is_for_and_exports_its_names(room: str) -> None:
+    module = importlib.import_module(f"regrob.{room}")
+    assert inspect.getdoc(module)
+    exported = getattr(module, "__all__", [])
+    assert len(set(exported)) == len(exported)
+    for name in exported:
+        assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize("room", packages())
+def test_the_reference_has_every_file_of_a_room(room: str) -> None:
+    page = (REFERENCE / f"{room}.md").read_text(encoding="utf-8")
+    files = {name for _, name, is_package in pkgutil.iter_modules([str(PACKAGE / room)]) if not is_package}
+    assert set(re.findall(rf"automodule:: regrob\.{room}\.(\w+)", page)) == files
+    assert f"book/reference/{room}\n" in (ROOT / "_toc.yml").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_the_single_files_too() -> None:
+    page = (REFERENCE / "modules.md").read_text(encoding="utf-8")
+    files = rooms() - set(packages()) - {"__main__", "cli"}
+    assert set(re.findall(r"automodule:: regrob\.(\w+)", page)) == files
