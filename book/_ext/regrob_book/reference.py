@@ -13,11 +13,20 @@ SINGLE_BACKTICKS = re.compile(r"(?<![`:\w])`([^`\n]+)`(?![`_])")
 def as_restructured_text(
     app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]
 ) -> None:
-    """Spell a docstring's `names` with two backticks, and keep |bars| from being substitutions."""
-    doubled = [SINGLE_BACKTICKS.sub(r"``\1``", line) for line in lines]
-    lines[:] = [
-        line if line.lstrip().startswith((">>>", "...")) else line.replace("|", "\\|") for line in doubled
-    ]
+    """Spell a docstring as reStructuredText wants it.
+
+    `names` get two backticks, |bars| are no substitutions, and an indented block after a
+    colon and an empty line keeps its lines.
+    """
+    spelt = [SINGLE_BACKTICKS.sub(r"``\1``", line) for line in lines]
+    for number, line in enumerate(spelt):
+        if not line.lstrip().startswith((">>>", "...")):
+            spelt[number] = line.replace("|", "\\|")
+        indent = line[: len(line) - len(line.lstrip())]
+        following = [*lines[number + 1 : number + 3], "", ""]
+        if line.endswith(":") and not following[0].strip() and following[1].startswith(f"{indent}    "):
+            spelt[number] += ":"
+    lines[:] = spelt
 
 
 def skip_fields(app: Sphinx, what: str, name: str, item: Any, skip: bool, options: Any) -> bool | None:
