@@ -21,7 +21,7 @@ pytest.importorskip("sphinx_proof")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import regrob_book  # noqa: E402
-from regrob_book import claim_map, markup, pages, records  # noqa: E402
+from regrob_book import claim_map, markup, pages, records, reference  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
 
@@ -441,3 +441,13 @@ def test_thebe_is_dropped_and_nothing_else() -> None:
     context = {"script_files": thebe[:2] + ours, "css_files": thebe[2:]}
     pages.drop_thebe(None, "page", "page.html", context, None)
     assert context == {"script_files": ours, "css_files": []}
+
+
+def test_docstrings_become_restructured_text() -> None:
+    lines = [
+        "The `a|b` of |x|:", "", "    |kept|  1", "", "    too   2", "", "Bars |y| again:", "    no block", ">>> |z|",
+    ]  # fmt: skip
+    reference.as_restructured_text(None, "function", "f", None, None, lines)
+    assert lines[0] == r"The ``a|b`` of \|x\|::"
+    assert lines[2:5] == ["    |kept|  1", "", "    too   2"]
+    assert lines[6:] == [r"Bars \|y\| again:", "    no block", ">>> |z|"]

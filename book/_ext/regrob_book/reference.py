@@ -7,26 +7,31 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-SINGLE_BACKTICKS = re.compile(r"(?<![`:\w])`([^`\n]+)`(?![`_])")
+CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
+
+
+def _spelt(line: str) -> str:
+    """A line whose `code` has two backticks, and whose |bars| outside of code are no substitutions."""
+    prose = [part.replace("|", "\\|") for part in CODE.split(line)]
+    code = [f"`{name}`" for name in CODE.findall(line)] + [""]
+    return "".join(part for pair in zip(prose, code, strict=True) for part in pair)
 
 
 def as_restructured_text(
     app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]
 ) -> None:
-    """Spell a docstring as reStructuredText wants it.
-
-    `names` get two backticks, |bars| are no substitutions, and an indented block after a
-    colon and an empty line keeps its lines.
-    """
-    spelt = [SINGLE_BACKTICKS.sub(r"``\1``", line) for line in lines]
-    for number, line in enumerate(spelt):
-        if not line.lstrip().startswith((">>>", "...")):
-            spelt[number] = line.replace("|", "\\|")
+    """Spell a docstring as reStructuredText wants it; an indented block after a colon keeps its lines."""
+    block: str | None = None  # the indentation of a block whose lines are kept
+    for number, line in enumerate(lines):
         indent = line[: len(line) - len(line.lstrip())]
-        following = [*lines[number + 1 : number + 3], "", ""]
-        if line.endswith(":") and not following[0].strip() and following[1].startswith(f"{indent}    "):
-            spelt[number] += ":"
-    lines[:] = spelt
+        if block is not None and line.strip() and not line.startswith(block):
+            block = None
+        if block is None and not line.lstrip().startswith((">>>", "...")):
+            lines[number] = _spelt(line)
+        blank, after = [*lines[number + 1 : number + 3], "", ""][:2]
+        if block is None and line.endswith(":") and not blank.strip() and after.startswith(f"{indent}    "):
+            lines[number] += ":"
+            block = f"{indent}    "
 
 
 def skip_fields(app: Sphinx, what: str, name: str, item: Any, skip: bool, options: Any) -> bool | None:
