@@ -41,5 +41,7 @@ def skip_fields(app: Sphinx, what: str, name: str, item: Any, skip: bool, option
 
 def setup(app: Sphinx) -> None:
     """Connect both to autodoc, the first before napoleon reads the docstring."""
+    for extension in ("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink"):
+        app.setup_extension(extension)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=100)
     app.connect("autodoc-skip-member", skip_fields)
