@@ -1,8 +1,8 @@
 """What a claim is: a statement, the checks that judge it, and the verdict they lead to.
 
-Three axes are kept apart. *Text*: does the ledger judge the statement as printed, a
-corrected one, or one of ours? *Evidence*: on what grounds? *Verdict*: what came out? Only
-the first is written down; the other two are computed each time the ledger runs.
+Three questions are kept apart. *Text*: is the statement judged as printed, corrected, or is it
+a new one? *Evidence*: on what grounds? *Verdict*: what came out? Only the first answer is
+written down; the other two are computed each time the ledger runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -170,7 +170,7 @@ class Claim:
     expected: Verdict = Verdict.HOLDS
 
 
-@dataclass(frozen=True)
+@dataclass
 class Result:
     """A claim's verdict and what it rests on.
 
@@ -187,106 +187,88 @@ class Result:
     """
 
     claim: Claim
-    verdict: Verdict
-    evidence: tuple[Evidence, ...]
-    trials: int
-    worst: float
-    tolerance: float
-    counterexample: Counterexample | None
-    failures: tuple[str, ...]
-    seconds: float
+    verdict: Verdict = Verdict.OPEN
+    evidence: tuple[Evidence, ...] = ()
+    trials: int = 0
+    worst: float = math.nan
+    tolerance: float = math.nan
+    counterexample: Counterexample | None = None
+    failures: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def as_expected(self) -> bool:
         """Whether the verdict is the one the ledger expects, with every tooth biting."""
         return self.verdict == self.claim.expected and not self.failures
 
+    def _fail(self, message: str) -> None:
+        self.failures += (message,)
 
-@dataclass
-class _Run:
-    """What piles up while a claim is judged."""
+    def _derive(self, derivation: Derivation) -> None:
+        try:
+            derivation.prove()
+            self.evidence += (derivation.evidence,)
+        except ProofError as error:
+            self._fail(f"the derivation fails: {error}")
+        try:
+            derivation.tooth()
+        except ProofError:
+            return
+        self._fail(f"the derivation proves a wrong statement too: {derivation.wrong}")
 
-    failures: list[str] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    trials: int = 0
-    worst: float = float("nan")
-    tolerance: float = float("nan")
+    def _measure(self, check: Check, draw: Draw) -> None:
+        try:
+            excess, tooth = check.excess(draw), check.tooth(draw)
+        except RegrobError as error:
+            self._fail(f"{check.name}: {error}")
+            return
+        # The largest excess, NaN if there is none or it is one.
+        worst, caught = (float(values.max()) if values.numel() else math.nan for values in (excess, tooth))
+        self.trials += excess.numel()
+        if not worst <= check.tolerance:  # true of NaN too
+            self._fail(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
+            worst = math.inf if math.isnan(worst) else worst
+        elif Evidence.NUMERIC not in self.evidence:
+            self.evidence += (Evidence.NUMERIC,)
+        if not self.worst / self.tolerance > worst / check.tolerance:  # NaN on the first check
+            self.worst, self.tolerance = worst, check.tolerance
+        if not caught > check.tolerance:
+            self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
+
+    def _refute(self, counterexample: Counterexample) -> None:
+        self.counterexample = counterexample
+        try:
+            if not counterexample.refutes():
+                self._fail(f"the counterexample does not refute: {counterexample.instance}")
+        except ProofError as error:
+            self._fail(f"the counterexample proves nothing: {error}")
+
+    def _conclude(self) -> Verdict:
+        if self.failures:
+            return Verdict.BROKEN
+        if self.counterexample is not None:
+            return Verdict.PARTLY if self.claim.partly else Verdict.FAILS
+        return Verdict.HOLDS if self.evidence else Verdict.OPEN
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks, teeth and counterexample; compute the verdict."""
+    """Run a claim's derivation, checks, teeth and counterexample, and compute the verdict.
+
+    Args:
+        claim: what to judge.
+        trials: random instances a check draws.
+        seed: a check's instances depend on it and on the names of claim and check alone.
+        device: where the instances live.
+    """
     started = time.perf_counter()
-    run = _Run()
+    judgement = Result(claim)
     if claim.derivation is not None:
-        _derive(claim.derivation, run)
+        judgement._derive(claim.derivation)
     for check in claim.checks:
-        # A check's instances depend on its own name only, not on what ran before it.
-        own_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
-        _measure(check, run, trials=trials, seed=own_seed, device=device)
-    found = claim.counterexample() if claim.counterexample is not None else None
-    if found is not None:
-        _refute(found, run)
-    return Result(
-        claim,
-        _verdict(claim, run),
-        tuple(run.evidence),
-        run.trials,
-        run.worst,
-        run.tolerance,
-        found,
-        tuple(run.failures),
-        time.perf_counter() - started,
-    )
-
-
-def _verdict(claim: Claim, run: _Run) -> Verdict:
-    if run.failures:
-        return Verdict.BROKEN
+        check_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
+        judgement._measure(check, Draw(trials, check_seed, device))
     if claim.counterexample is not None:
-        return Verdict.PARTLY if claim.partly else Verdict.FAILS
-    return Verdict.HOLDS if run.evidence else Verdict.OPEN
-
-
-def _derive(derivation: Derivation, run: _Run) -> None:
-    try:
-        derivation.prove()
-        run.evidence.append(derivation.evidence)
-    except ProofError as error:
-        run.failures.append(f"the derivation fails: {error}")
-    try:
-        derivation.tooth()
-    except ProofError:
-        return
-    run.failures.append(f"the derivation proves a wrong statement too: {derivation.wrong}")
-
-
-def _refute(found: Counterexample, run: _Run) -> None:
-    try:
-        if not found.refutes():
-            run.failures.append(f"the counterexample does not refute: {found.instance}")
-    except ProofError as error:
-        run.failures.append(f"the counterexample proves nothing: {error}")
-
-
-def _measure(check: Check, run: _Run, *, trials: int, seed: int, device: str) -> None:
-    def largest(excess: Callable[[Draw], Tensor]) -> tuple[float, int]:
-        """The largest excess, NaN if there is none or it is one; and how many there are."""
-        values = excess(Draw(trials, seed, device))
-        return (float(values.max()) if values.numel() else math.nan), values.numel()
-
-    try:
-        worst, count = largest(check.excess)
-        bite, _ = largest(check.tooth)
-    except RegrobError as error:
-        run.failures.append(f"{check.name}: {error}")
-        return
-    run.trials += count
-    if not worst <= check.tolerance:  # true of NaN too
-        run.failures.append(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
-        worst = math.inf if math.isnan(worst) else worst
-    elif Evidence.NUMERIC not in run.evidence:
-        run.evidence.append(Evidence.NUMERIC)
-    if not run.worst / run.tolerance > worst / check.tolerance:  # NaN on the first check
-        run.worst, run.tolerance = worst, check.tolerance
-    if not bite > check.tolerance:
-        run.failures.append(f"{check.name}: the tooth does not bite ({check.wrong})")
+        judgement._refute(claim.counterexample())
+    judgement.verdict = judgement._conclude()
+    judgement.seconds = time.perf_counter() - started
+    return judgement

@@ -15,7 +15,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.claims.oracle import Derivatives, autograd_derivatives
-from regrob.theory import probability
+from regrob.theory import derivatives, probability
 
 
 class Instance(NamedTuple):
@@ -24,6 +24,45 @@ class Instance(NamedTuple):
     V: Tensor
     z: Tensor
     y: Tensor
+
+    @property
+    def p(self) -> Tensor:
+        """p_y: (T,)."""
+        return probability.label_probability(self.z, self.y)
+
+    @property
+    def q(self) -> Tensor:
+        """1 − p_y: (T,)."""
+        return probability.rival_probability(self.z, self.y)
+
+    @property
+    def m(self) -> Tensor:
+        """The logit margin log(p_y/q): (T,)."""
+        return probability.logit_margin(self.z, self.y)
+
+    @property
+    def xi(self) -> Tensor:
+        """ξ = log 2 − L, the slack of two classes: (T,)."""
+        return probability.slack(self.z, self.y)
+
+    @property
+    def s(self) -> Tensor:
+        """v₊ − v₋: (T, n)."""
+        return self.V[..., 0] - self.V[..., 1]
+
+    @property
+    def gradient(self) -> Tensor:
+        """∇ in closed form: (T, n)."""
+        return derivatives.input_gradient(self.V, self.z, self.y)
+
+    @property
+    def hessian(self) -> Tensor:
+        """H in closed form: (T, n, n)."""
+        return derivatives.hessian(self.V, self.z)
+
+    def moved(self, r: Tensor) -> Tensor:
+        """The logits after steps r (…, T, n): (…, T, K)."""
+        return self.z + (self.V.mT @ r.unsqueeze(-1)).squeeze(-1)
 
 
 class Sample(NamedTuple):
@@ -35,6 +74,28 @@ class Sample(NamedTuple):
     map: LocalMap
     y: Tensor
     autograd: Derivatives
+
+    @property
+    def instance(self) -> Instance:
+        """The local map with its labels, and what follows from them in closed form."""
+        return Instance(self.map.V, self.map.z, self.y)
+
+    @property
+    def noise(self) -> Tensor:
+        """How much rounding autograd's own softmax leaves: grows as 1/q. Shape (N,), at least 1."""
+        return 1.0 / probability.rival_probability(self.map.z, self.map.z.argmax(dim=-1))
+
+    def jacobian_error(self, V: Tensor) -> Tensor:
+        """A closed form against autograd's Jacobian: (N,)."""
+        return relative(V - self.autograd.jacobian, self.autograd.jacobian, axes=2)
+
+    def gradient_error(self, gradient: Tensor) -> Tensor:
+        """A closed form against autograd's gradient, in units of the noise: (N,)."""
+        return relative(gradient - self.autograd.gradient, self.autograd.gradient, axes=1) / self.noise
+
+    def hessian_error(self, hessian: Tensor) -> Tensor:
+        """A closed form against autograd's Hessian, in units of the noise: (N,)."""
+        return relative(hessian - self.autograd.hessian, self.autograd.hessian, axes=2) / self.noise
 
 
 @dataclass(frozen=True)
@@ -91,14 +152,36 @@ class Draw:
         """Random and trained networks of several architectures, with autograd's answers."""
         return samples(classes, self.seed % 4, self.device)
 
-    def over_samples(self, classes: int, excess: Callable[[Sample], Tensor]) -> Tensor:
-        """An excess of every sample, one after the other, as one flat tensor."""
-        return torch.cat([excess(sample).flatten() for sample in self.samples(classes)])
+    def over_samples(
+        self,
+        classes: int,
+        excess: Callable[[Sample], Tensor],
+        *,
+        only: Callable[[Sample], bool] = lambda sample: True,
+    ) -> Tensor:
+        """An excess of every sample that `only` admits, one after the other, as one flat tensor."""
+        return torch.cat([excess(sample).flatten() for sample in self.samples(classes) if only(sample)])
+
+    def normal(self, *shape: int, stream: int = 0) -> Tensor:
+        """Standard normal float64 numbers; the same at every call with the same shape and stream."""
+        generator = torch.Generator().manual_seed(self.seed + stream)
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(self.device)
+
+    def uniform(self, *shape: int, stream: int = 0) -> Tensor:
+        """The same, uniform in [0, 1)."""
+        generator = torch.Generator().manual_seed(self.seed + stream)
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(self.device)
+
+
+def model_gain(gradient: Tensor, hessian: Tensor, r: Tensor) -> Tensor:
+    """The quadratic model ∇ᵀr + rᵀHr/2 for gradients and steps (T, n) and Hessians (T, n, n): (T,)."""
+    curved = (r.unsqueeze(-2) @ hessian @ r.unsqueeze(-1)).flatten()
+    return (gradient * r).sum(dim=-1) + 0.5 * curved
 
 
 def autograd_noise(sample: Sample) -> Tensor:
-    """How much rounding autograd's own softmax leaves: grows as 1/q. Shape (N,), at least 1."""
-    return 1.0 / probability.rival_probability(sample.map.z, sample.map.z.argmax(dim=-1))
+    """The sample's `noise`."""
+    return sample.noise
 
 
 def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
@@ -106,6 +189,12 @@ def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
     last = tuple(range(-axes, 0))
     size = reference.square().sum(dim=last).sqrt()
     return difference.square().sum(dim=last).sqrt() / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def unit(r: Tensor) -> Tensor:
+    """r / ‖r‖₂ along the last axis."""
+    direction: Tensor = r / r.norm(dim=-1, keepdim=True)
+    return direction
 
 
 def signed(y: Tensor) -> Tensor:
@@ -117,15 +206,15 @@ def signed(y: Tensor) -> Tensor:
 def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
     """Build the samples once for each (classes, seed, device)."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    made = []
+    built = []
     for name, network, shape in _architectures(classes, generator):
         network = network.double().eval().to(device)
         images = torch.rand(6, *shape, generator=generator, dtype=torch.float64).to(device)
         local = local_map(network, images)
         y = local.z.argmax(dim=-1)
         y[-1] = (y[-1] + 1) % classes  # one of six is misclassified
-        made.append(Sample(name, network, images, local, y, autograd_derivatives(network, images, y)))
-    return tuple(made)
+        built.append(Sample(name, network, images, local, y, autograd_derivatives(network, images, y)))
+    return tuple(built)
 
 
 def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, nn.Module, tuple[int, ...]]]:

@@ -9,9 +9,7 @@ from typing import Any
 
 from regrob.claims.claim import Claim, Evidence, Result, judge
 from regrob.claims.statements import (
-    affine,
     appendix_d,
-    binary,
     certificates,
     comparison,
     confidence,
@@ -25,32 +23,31 @@ from regrob.claims.statements import (
     figure_3,
     guarantee,
     lemma_3_1,
+    lemma_3_2,
     lemma_4_1,
-    linf,
     linf_many,
+    linf_two_classes,
+    locally_affine,
     loewner,
     logistic,
     many_norms,
     ordering,
-    piecewise,
     prop_4_1,
+    proposition_3_1,
     radius_derivative,
-    setting,
     trained,
-    worst_case,
 )
 from regrob.errors import InputError, RegrobError
 
 _CHAPTERS = (
-    setting.CLAIMS,
-    piecewise.CLAIMS,
-    affine.CLAIMS,
-    setting.AFTER_LEMMA,
+    lemma_3_1.SECTION_2,
+    linf_two_classes.SECTION_2,
+    locally_affine.CLAIMS,
+    lemma_3_2.CLAIMS,
     lemma_3_1.CLAIMS,
-    binary.CLAIMS,
+    proposition_3_1.CLAIMS,
     guarantee.AFTER_PROP_3_1,
-    linf.CLAIMS,
-    worst_case.CLAIMS,
+    linf_two_classes.CLAIMS,
     comparison.CLAIMS,
     figure_3.CLAIMS,
     equivalence.CLAIMS,
@@ -66,8 +63,7 @@ _CHAPTERS = (
     loewner.CLAIMS,
     guarantee.CLAIMS,
     certificates.CLAIMS,
-    linf.APPENDIX,
-    worst_case.APPENDIX,
+    linf_two_classes.APPENDIX,
     appendix_d.CLAIMS,
     confidence.CLAIMS,
     trained.CLAIMS,
@@ -98,39 +94,39 @@ def select(only: Iterable[str] = ()) -> list[Claim]:
 def verify(
     only: Iterable[str] = (), *, trials: int = 1000, seed: int = 0, device: str = "cpu"
 ) -> Iterator[Result]:
-    """Judge the claims one by one, yielding each result as it is ready."""
+    """Judge the claims one by one, yielding each judgement as it is ready."""
     for claim in select(only):
         yield judge(claim, trials=trials, seed=seed, device=device)
 
 
 def ancestors(claim: Claim) -> set[str]:
     """Ids of all claims that this one rests on, directly or not."""
-    found: set[str] = set()
+    reached: set[str] = set()
     queue = list(claim.depends)
     while queue:
         name = queue.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             queue += CLAIMS[name].depends
-    return found
+    return reached
 
 
-def evidence_in_words(result: Result) -> str:
+def evidence_in_words(judgement: Result) -> str:
     """What the verdict rests on: "general derivation; numeric, 6000 trials, worst 2e-16"."""
     parts = []
-    for kind in result.evidence:
+    for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
-            parts.append(f"{kind.value}, {result.trials} trials in float64, worst {result.worst:.1e}")
+            parts.append(f"{kind.value}, {judgement.trials} trials in float64, worst {judgement.worst:.1e}")
         else:
             parts.append(kind.value)
-    if result.counterexample is not None:
+    if judgement.counterexample is not None:
         parts.append("exact counterexample")
     return "; ".join(parts) or "none"
 
 
-def as_record(result: Result) -> dict[str, Any]:
+def as_record(judgement: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises."""
-    claim, found = result.claim, result.counterexample
+    claim, exact = judgement.claim, judgement.counterexample
     return {
         "id": claim.id,
         "where": claim.where,
@@ -138,28 +134,28 @@ def as_record(result: Result) -> dict[str, Any]:
         "printed": claim.printed,
         "corrected": claim.corrected,
         "text": claim.text.value,
-        "verdict": result.verdict.value,
+        "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
-        "evidence": [kind.value for kind in result.evidence],
-        "trials": result.trials,
-        "worst": result.worst if math.isfinite(result.worst) else None,
-        "tolerance": result.tolerance if math.isfinite(result.tolerance) else None,
+        "evidence": [kind.value for kind in judgement.evidence],
+        "trials": judgement.trials,
+        "worst": judgement.worst if math.isfinite(judgement.worst) else None,
+        "tolerance": judgement.tolerance if math.isfinite(judgement.tolerance) else None,
         "hypotheses": list(claim.hypotheses),
         "depends": list(claim.depends),
         "counterexample": None
-        if found is None
+        if exact is None
         else {
-            "instance": found.instance,
-            "left": str(found.left),
-            "relation": found.relation,
-            "right": str(found.right),
-            "left_value": str(found.left.evalf(6)),
-            "right_value": str(found.right.evalf(6)),
+            "instance": exact.instance,
+            "left": str(exact.left),
+            "relation": exact.relation,
+            "right": str(exact.right),
+            "left_value": str(exact.left.evalf(6)),
+            "right_value": str(exact.right.evalf(6)),
         },
         "transcription": claim.transcription,
-        "failures": list(result.failures),
+        "failures": list(judgement.failures),
         "chapter": claim.chapter,
-        "seconds": round(result.seconds, 3),
+        "seconds": round(judgement.seconds, 3),
     }
 
 
@@ -209,9 +205,11 @@ def verdicts(*ids: str, trials: int = 200) -> Verdicts:
         RegrobError: a verdict that the ledger does not expect.
     """
     results = list(verify(ids, trials=trials))
-    for result in results:
-        if not result.as_expected:
-            raise RegrobError(f"{result.claim.id}: {result.verdict.value}; {'; '.join(result.failures)}")
+    for judgement in results:
+        if not judgement.as_expected:
+            raise RegrobError(
+                f"{judgement.claim.id}: {judgement.verdict.value}; {'; '.join(judgement.failures)}"
+            )
     return Verdicts(results)
 
 

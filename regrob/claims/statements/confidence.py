@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.instances import Draw, Instance, Sample
 from regrob.claims.statements.figure_3 import slope
-from regrob.claims.statements.piecewise import bias_free
+from regrob.claims.statements.locally_affine import bias_free
 from regrob.errors import ProofError
 from regrob.symbols import prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius

@@ -16,7 +16,7 @@ from regrob.affine.local_map import local_map
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
 from regrob.claims.instances import Draw, Sample
 from regrob.claims.statements.confidence import CRITICAL_CURVATURE, CRITICAL_GRADIENT
-from regrob.claims.statements.piecewise import bias_free
+from regrob.claims.statements.locally_affine import bias_free
 from regrob.data.datasets import Task, one_versus_seven
 from regrob.errors import DataError, ProofError
 from regrob.symbols import prove_sign, prove_zero

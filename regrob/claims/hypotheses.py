@@ -1,0 +1,11 @@
+"""The hypotheses that several claims share, in the words that the book prints."""
+
+BINARY = "K = 2"
+PIECEWISE = "piecewise-linear network"
+OFF_KINKS = "x off the kinks (the interior of Q(x))"
+OFF_KINKS_SHORT = "x off the kinks"
+CORRECT = "x classified correctly: p_y > 1/2"
+DISTINCT = "ν > 0"
+ANY_LABEL = "any label"
+NO_BIASES = "no biases"
+MODEL = "the loss replaced by its quadratic model"

@@ -1,0 +1,277 @@
+"""Proposition 3.1: the Taylor radius of two classes, how it grows, and the true margin beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.combinators import check, checked, on_instances
+from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
+from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
+from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.theory import derivatives, taylor_radius
+from regrob.theory.margin import margin_l2
+
+PAGE = "book/proposition_3_1"
+
+# --- Proposition 3.1 -------------------------------------------------------------------
+
+
+def prove_cauchy_schwarz() -> None:
+    """∇ᵀr ≤ ‖∇‖‖r‖ for any n: the gap is ‖ ‖r‖∇ − ‖∇‖r ‖²/(2‖∇‖‖r‖)."""
+    slope, length = sp.symbols("slope length", positive=True)  # ‖∇‖ and ‖r‖
+    dot = sp.symbols("dot", real=True)  # ∇ᵀr
+    square = length**2 * slope**2 - 2 * length * slope * dot + slope**2 * length**2
+    prove_zero(slope * length - dot - square / (2 * slope * length), because="Cauchy-Schwarz, any n")
+
+
+def prove_roots() -> None:
+    """With t = ∇ᵀr the model is t + (p/2q)t²; it is ξ at (q/p)(±√(1 + 2pξ/q) − 1), the positive root nearer."""
+    p, q, xi = sp.symbols("p q xi", positive=True)  # q stands for 1 − p
+    t = sp.symbols("t", real=True)
+    up = q / p * (sp.sqrt(1 + 2 * p * xi / q) - 1)
+    down = -q / p * (sp.sqrt(1 + 2 * p * xi / q) + 1)
+    prove_zero(p / (2 * q) * (t - up) * (t - down) - (t + p * t**2 / (2 * q) - xi), because="the roots")
+    prove_sign(-down - up, "positive", certificate=2 * q / p)
+
+
+def prove_radius(outside: int = 1) -> None:
+    """(√(1 + 2pξ/q) − 1)/(pν) solves ‖∇‖ρ + ‖H‖ρ²/2 = ξ; `outside=0` moves the −1 inside.
+
+    And no shorter step will do: the model reaches ξ only at or beyond its roots t₊ and t₋ in
+    t = ∇ᵀr, and |t| ≤ ‖∇‖‖r‖. So ‖r‖ ≥ t₊/‖∇‖, as −t₋ > t₊.
+    """
+    prove_roots()
+    prove_cauchy_schwarz()
+    p, q, nu, xi = sp.symbols("p q nu xi", positive=True)
+    inner = 1 + 2 * p * xi / q
+    rho = (sp.sqrt(inner) - 1 if outside else sp.sqrt(inner - 1)) / (p * nu)
+    prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
+
+
+def printed_radius(instance: Instance) -> Tensor:
+    """Eq. (8) as printed, with the −1 under the root."""
+    p, q = instance.p, instance.q
+    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(instance.V))
+
+
+@checked(
+    "a step of ‖r*‖ along ∇ reaches the threshold",
+    right=lambda i: taylor_radius.radius_l2(*i),
+    wrong=printed_radius,
+    mistake="Eq. (8) as printed",
+)
+@on_instances
+def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
+    """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
+    g, xi = instance.gradient, instance.xi
+    gain = model_gain(g, instance.hessian, radius(instance).unsqueeze(-1) * unit(g))
+    return (gain - xi).abs() / xi
+
+
+@checked("no shorter step does", right=1.0, wrong=1.3, mistake="steps 1.3 times as long, some of which do")
+def beyond_threshold(draw: Draw, stretch: float) -> Tensor:
+    """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
+    instance = draw.instances(2)
+    g, xi = instance.gradient, instance.xi
+    r = draw.normal(*g.shape, stream=1)
+    r = unit(r) + 9 * r[:, :1].sign() * unit(g)
+    r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
+    return (model_gain(g, instance.hessian, r) - xi) / xi
+
+
+PROP_3_1 = Claim(
+    id="prop-3.1",
+    where="Proposition 3.1, in the form of Eq. (20)'s last line",
+    title="the Taylor radius in closed form",
+    printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
+    hypotheses=(BINARY, OFF_KINKS, CORRECT, DISTINCT, "β = log 2", MODEL),
+    depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
+    chapter=PAGE,
+    derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
+    checks=(threshold_error, beyond_threshold),
+)
+
+
+def counterexample_eq_8() -> Counterexample:
+    """p = 4/5, ν = 1: put the printed radius into the quadratic model."""
+    p, xi = sp.Rational(4, 5), sp.log(sp.Rational(8, 5))
+    rho = sp.sqrt(2 * p * xi / (1 - p)) / p
+    model = (1 - p) * rho + p * (1 - p) * rho**2 / 2
+    return Counterexample(
+        r"p_y = \tfrac45,\ \nu = 1,\ \xi = \log\tfrac85: \text{ model at the printed radius against } \xi",
+        model,
+        "=",
+        xi,
+    )
+
+
+EQ_8 = Claim(
+    id="eq-8",
+    where="Proposition 3.1, Eq. (8)",
+    title="Eq. (8) with the −1 under the root",
+    printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}-1}\right)",
+    corrected=PROP_3_1.printed,
+    text=Text.CORRECTED,
+    hypotheses=PROP_3_1.hypotheses,
+    transcription=True,
+    depends=("prop-3.1",),
+    chapter=PAGE,
+    checks=PROP_3_1.checks[:1],
+    counterexample=counterexample_eq_8,
+    expected=Verdict.FAILS,
+)
+
+
+def prove_monotone(claim_sign: int = 1) -> None:
+    """d‖r*‖/dp > 0 at fixed ν, by the implicit derivative of q τ + pq τ²/2 = log 2p.
+
+    With p = (1 + s)/2 and 0 < s < 1 every factor shows its sign. The two limits are SymPy's.
+    """
+    p, tau, s, rest = sp.symbols("p tau s rest", positive=True)  # rest = 1 − s
+    equation = (1 - p) * tau + p * (1 - p) * tau**2 / 2 - sp.log(2 * p)
+    rate = -sp.diff(equation, p) / sp.diff(equation, tau)
+    claimed = (tau + (2 * p - 1) * tau**2 / 2 + 1 / p) / ((1 - p) * (1 + p * tau))
+    prove_equal(rate, claimed, because="implicit derivative")
+    in_s = (tau + s * tau**2 / 2 + 2 / (1 + s)) / (rest / 2 * (1 + (1 + s) / 2 * tau))
+    prove_zero(in_s.subs(rest, 1 - s) - claimed.subs(p, (1 + s) / 2), because="p = (1 + s)/2")
+    prove_sign(claim_sign * in_s, "positive")
+    closed = (sp.sqrt(1 + 2 * p * sp.log(2 * p) / (1 - p)) - 1) / p
+    prove_zero(sp.limit(closed, p, sp.Rational(1, 2), "+"), because="the limit at 1/2")
+    prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
+
+
+@checked(
+    "first differences over margins from 1e-6 to 700",
+    right=taylor_radius.taylor_margin,
+    wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
+    mistake="a radius that shrinks like q^0.55",
+)
+def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+    """By how much the radius falls between neighbouring margins of a sorted sample."""
+    m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
+    tau = radius(m)
+    return -(tau.diff() / tau[1:])
+
+
+MONOTONE = Claim(
+    id="remark-radius-monotone",
+    where="Section 3.1, Figure 1 and the text below Eq. (8)",
+    title="the radius grows with the predicted probability",
+    printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases on } (0.5, 1.0] \text{ at fixed } \nu",
+    corrected=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases strictly on } (\tfrac12, 1) \text{ at fixed } \nu;\ \to 0 \text{ at } \tfrac12,\ \to \infty \text{ at } 1",
+    text=Text.RESTATED,
+    hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
+    depends=("prop-3.1",),
+    chapter=PAGE,
+    derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
+    checks=(radius_decrease,),
+)
+
+# --- New: the Taylor radius against the true margin ------------------------------------
+
+
+def prove_overshoot(factor: int = 1) -> None:
+    """τ'(m) − 1 = p(2p − 1)τ²/(2(1 + pτ)) > 0 for p > ½, and τ(0) = 0: so τ(m) > m for m > 0."""
+    p, tau = sp.symbols("p tau", positive=True)
+    equation_p = -tau + (1 - 2 * p) * tau**2 / 2 - 1 / p  # ∂/∂p of qτ + pqτ²/2 − log 2p
+    equation_tau = (1 - p) + p * (1 - p) * tau
+    rate = -equation_p / equation_tau * p * (1 - p)  # dp/dm = pq
+    claimed = 1 + factor * p * (2 * p - 1) * tau**2 / (2 * (1 + p * tau))
+    prove_equal(rate, claimed, because="τ'(m)")
+    s = sp.symbols("s", positive=True)  # p = (1 + s)/2
+    prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
+
+
+def below_margin(instance: Instance, power: int) -> Tensor:
+    """How far the ratio ‖r*‖/d lies below one."""
+    return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
+
+
+@checked("a step of d ends on the boundary", right=1.0, wrong=1.001, mistake="a step one per mille longer")
+@on_instances
+def boundary_gap(instance: Instance, stretch: float) -> Tensor:
+    """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
+    away = -signed(instance.y).unsqueeze(-1) * instance.s
+    moved = instance.moved(unit(away) * margin_l2(*instance).unsqueeze(-1) * stretch)
+    return (moved[:, 0] - moved[:, 1]).abs() / instance.z.abs().amax(dim=-1)
+
+
+OVERSHOOT = Claim(
+    id="thm-taylor-overshoots",
+    where="new",
+    title="the Taylor radius always exceeds the true margin",
+    printed=r"\|\mathbf r^*\|_2 > d = \frac{m}{\nu} \text{ whenever } m = \log\frac{p_y}{1-p_y} > 0",
+    text=Text.NEW,
+    hypotheses=(
+        BINARY,
+        CORRECT,
+        DISTINCT,
+        "d is the distance to the boundary of the local affine classifier",
+    ),
+    depends=("prop-3.1",),
+    chapter=PAGE,
+    derivation=Derivation(prove_overshoot, lambda: prove_overshoot(2), "twice the excess slope"),
+    checks=(
+        check(
+            "‖r*‖/d stays above one",
+            on_instances(below_margin, low=0.3),
+            right=1,
+            wrong=-1,
+            mistake="the two exchanged",
+            tolerance=1e-12,
+        ),
+        boundary_gap,
+    ),
+)
+
+
+def prove_convex(sign: int = 1) -> None:
+    """d²τ/dp² > 0 on (½, 1), from dτ/dm = 1 + p(2p − 1)τ²/(2(1 + pτ)) and m = log(p/(1 − p)).
+
+    With p = ½ + ½u/(1 + u), u > 0, the second derivative is a ratio of polynomials in u and τ
+    whose coefficients are all positive.
+    """
+    p, tau, u = sp.symbols("p tau u", positive=True)
+    rate = 1 + p * (2 * p - 1) * tau**2 / (2 * (1 + p * tau))
+    m = sp.log(p) - sp.log(1 - p)
+    bend = sp.diff(rate, tau) * rate + sp.diff(rate, p) * p * (1 - p)  # d²τ/dm², as dp/dm = p(1 − p)
+    second = bend * sp.diff(m, p) ** 2 + sign * rate * sp.diff(m, p, 2)
+    prove_sign(second.subs(p, (1 + u / (1 + u)) / 2), "positive")
+
+
+@checked(
+    "midpoints of random pairs of probabilities",
+    right=taylor_radius.taylor_margin,
+    wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
+    mistake="the radius's square root",
+)
+def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+    """The radius halfway between two probabilities against the mean of the two radii."""
+    p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
+
+    def at(p: Tensor) -> Tensor:
+        return radius(torch.log(p / (1 - p)))
+
+    mean = at(p).mean(dim=1)
+    return (at(p.mean(dim=1)) - mean) / mean
+
+
+CONVEX = Claim(
+    id="thm-radius-convex",
+    where="new, on Figure 1",
+    title="the radius is convex in the predicted probability",
+    printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ is strictly convex on } (\tfrac12, 1) \text{ at fixed } \nu",
+    text=Text.NEW,
+    hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
+    depends=("thm-taylor-overshoots",),
+    chapter=PAGE,
+    derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
+    checks=(midpoint_excess,),
+)
+
+CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT, CONVEX)
