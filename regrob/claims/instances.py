@@ -91,9 +91,25 @@ class Draw:
         """Random and trained networks of several architectures, with autograd's answers."""
         return samples(classes, self.seed % 4, self.device)
 
-    def over_samples(self, classes: int, excess: Callable[[Sample], Tensor]) -> Tensor:
-        """An excess of every sample, one after the other, as one flat tensor."""
-        return torch.cat([excess(sample).flatten() for sample in self.samples(classes)])
+    def over_samples(
+        self,
+        classes: int,
+        excess: Callable[[Sample], Tensor],
+        *,
+        only: Callable[[Sample], bool] = lambda sample: True,
+    ) -> Tensor:
+        """An excess of every sample that `only` admits, one after the other, as one flat tensor."""
+        return torch.cat([excess(sample).flatten() for sample in self.samples(classes) if only(sample)])
+
+    def normal(self, *shape: int, stream: int = 0) -> Tensor:
+        """Standard normal float64 numbers; the same at every call with the same shape and stream."""
+        generator = torch.Generator().manual_seed(self.seed + stream)
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(self.device)
+
+    def uniform(self, *shape: int, stream: int = 0) -> Tensor:
+        """The same, uniform in [0, 1)."""
+        generator = torch.Generator().manual_seed(self.seed + stream)
+        return torch.rand(shape, generator=generator, dtype=torch.float64).to(self.device)
 
 
 def autograd_noise(sample: Sample) -> Tensor:
