@@ -53,7 +53,10 @@ def on_instances(
 
 
 def on_networks(
-    excess: Callable[[Sample, Choice], Tensor], classes: int = 2
+    excess: Callable[[Sample, Choice], Tensor],
+    classes: int = 2,
+    *,
+    only: Callable[[Sample], bool] = lambda sample: True,
 ) -> Callable[[Draw, Choice], Tensor]:
-    """The excess over sample networks with autograd's answers, one network after the other."""
-    return lambda draw, choice: draw.over_samples(classes, lambda sample: excess(sample, choice))
+    """The excess over the sample networks that `only` admits, one after the other."""
+    return lambda draw, choice: draw.over_samples(classes, lambda s: excess(s, choice), only=only)

@@ -36,6 +36,23 @@ class Sample(NamedTuple):
     y: Tensor
     autograd: Derivatives
 
+    @property
+    def noise(self) -> Tensor:
+        """How much rounding autograd's own softmax leaves: grows as 1/q. Shape (N,), at least 1."""
+        return 1.0 / probability.rival_probability(self.map.z, self.map.z.argmax(dim=-1))
+
+    def jacobian_error(self, V: Tensor) -> Tensor:
+        """A closed form against autograd's Jacobian: (N,)."""
+        return relative(V - self.autograd.jacobian, self.autograd.jacobian, axes=2)
+
+    def gradient_error(self, gradient: Tensor) -> Tensor:
+        """A closed form against autograd's gradient, in units of the noise: (N,)."""
+        return relative(gradient - self.autograd.gradient, self.autograd.gradient, axes=1) / self.noise
+
+    def hessian_error(self, hessian: Tensor) -> Tensor:
+        """A closed form against autograd's Hessian, in units of the noise: (N,)."""
+        return relative(hessian - self.autograd.hessian, self.autograd.hessian, axes=2) / self.noise
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -112,9 +129,15 @@ class Draw:
         return torch.rand(shape, generator=generator, dtype=torch.float64).to(self.device)
 
 
+def model_gain(gradient: Tensor, hessian: Tensor, r: Tensor) -> Tensor:
+    """The quadratic model ∇ᵀr + rᵀHr/2 for gradients and steps (T, n) and Hessians (T, n, n): (T,)."""
+    curved = (r.unsqueeze(-2) @ hessian @ r.unsqueeze(-1)).flatten()
+    return (gradient * r).sum(dim=-1) + 0.5 * curved
+
+
 def autograd_noise(sample: Sample) -> Tensor:
-    """How much rounding autograd's own softmax leaves: grows as 1/q. Shape (N,), at least 1."""
-    return 1.0 / probability.rival_probability(sample.map.z, sample.map.z.argmax(dim=-1))
+    """The sample's `noise`."""
+    return sample.noise
 
 
 def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
@@ -122,6 +145,12 @@ def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
     last = tuple(range(-axes, 0))
     size = reference.square().sum(dim=last).sqrt()
     return difference.square().sum(dim=last).sqrt() / size.clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def unit(r: Tensor) -> Tensor:
+    """r / ‖r‖₂ along the last axis."""
+    direction: Tensor = r / r.norm(dim=-1, keepdim=True)
+    return direction
 
 
 def signed(y: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from regrob.claims.claim import Check, Claim, Derivation, Evidence, Text
 from regrob.claims.instances import Draw
 from regrob.claims.many import ARGMAX, ORDERED, Case, both, violation
 from regrob.claims.statements.guarantee import PAGE, exceeds
-from regrob.claims.statements.setting import prove_nearest
+from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2

@@ -20,7 +20,7 @@ from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
 from regrob.claims.instances import Draw, Instance, Sample, autograd_noise, relative
 from regrob.claims.statements.lemma_3_1 import prove_collapse
-from regrob.claims.statements.piecewise import bias_free
+from regrob.claims.statements.locally_affine import bias_free
 from regrob.data.datasets import Task, one_versus_seven
 from regrob.errors import DataError, ProofError
 from regrob.symbols import prove_equal, prove_sign, prove_zero

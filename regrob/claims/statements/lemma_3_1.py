@@ -1,64 +1,274 @@
-"""Lemma 3.1: the Taylor radius between two roots. Eqs. (6) and (33), and when they collapse."""
+"""The nearest mistake: Eq. (1), the threshold log 2, and Lemma 3.1's two roots around the Taylor radius.
+
+Eqs. (6) and (33), how the roots move, and when they are equal.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import sympy as sp
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.instances import Draw, Instance, autograd_noise
-from regrob.claims.quadratic import (
-    Quadratic,
-    bent_down,
-    bounds,
-    classifier_models,
-    network_models,
-    random_models,
-)
-from regrob.claims.statements.binary import printed_radius
-from regrob.symbols import prove_sign, prove_zero
+from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.combinators import check, on_instances, on_networks
+from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
+from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
+from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
+from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory.margin import margin_l2
 
-CHAPTER = "book/lemma_3_1"
+PAGE = "book/lemma_3_1"
+
+# --- Eq. (1): the nearest mistake ------------------------------------------------------
+
+
+def prove_nearest(factor: int = 1) -> None:
+    """‖r‖² − c²/‖w‖² = ‖r − (c/‖w‖²)w‖² + 2ce/‖w‖² for wᵀr = c + e: no nearer point, any n.
+
+    For K classes the mistakes are a union of half-spaces, so the nearest is the nearest
+    of their nearest points.
+    """
+    R, W, c = sp.symbols("R W c", positive=True)  # ‖r‖², ‖w‖², the gap between two logits
+    e = sp.symbols("e", nonnegative=True)
+    square = R - 2 * c / W * (c + e) + (c / W) ** 2 * W
+    prove_zero(R - factor * c**2 / W - square - 2 * c * e / W, because="completing the square")
+    prove_sign(2 * c * e / W, "nonnegative")
+
+
+def nearest_rival(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """v_j − v_y for the class j whose boundary with y is nearest: (T, n)."""
+    gap = z.gather(-1, y.unsqueeze(-1)) - z
+    towards = V - derivatives.column(V, y)
+    length = towards.norm(dim=-2)
+    distance = torch.where(length > 0, gap / length, torch.inf)
+    nearest = distance.scatter(-1, y.unsqueeze(-1), torch.inf).argmin(dim=-1)
+    return derivatives.column(towards, nearest).squeeze(-1)
+
+
+def lead_after_step(draw: Draw, stretch: float, lean: float = 0.0) -> Tensor:
+    """The label's relative lead after a step of `stretch`·d at the nearest rival, or `lean` away from it."""
+    V, z, y = draw.instances(4)
+    w = nearest_rival(V, z, y)
+    r = unit(unit(w) + lean * draw.normal(*w.shape, stream=1))
+    moved = z + (V.mT @ (stretch * margin_l2(V, z, y)[:, None] * r).unsqueeze(-1)).squeeze(-1)
+    rival = moved.scatter(-1, y.unsqueeze(-1), -torch.inf).amax(dim=-1)
+    lead = moved.gather(-1, y.unsqueeze(-1)).squeeze(-1) - rival
+    return lead / moved.abs().amax(dim=-1)
+
+
+EQ_1 = Claim(
+    id="eq-1-deepfool",
+    where="Section 2.1, Eq. (1)",
+    title="DeepFool's step is the shortest for a linear model",
+    printed=r"\min_{\mathbf r}\|\mathbf r\|_2 \text{ s.t. } \operatorname{argmax}_k g(\mathbf x+\mathbf r)_k \ne \operatorname{argmax}_k g(\mathbf x)_k \text{ is solved by DeepFool for any linear model}",
+    corrected=r"\inf\{\|\mathbf r\|_2\} = \min_{j\ne y} \frac{z_y - z_j}{\|\mathbf v_y - \mathbf v_j\|_2}; \text{ an infimum, as the boundary itself is a tie}",
+    text=Text.RESTATED,
+    hypotheses=(
+        "affine classifier, any K",
+        "y the one largest logit",
+        "the minimum over rivals with v_j ≠ v_y; no other can overtake",
+        "no box constraint",
+    ),
+    chapter=PAGE,
+    derivation=Derivation(prove_nearest, lambda: prove_nearest(2), "twice the squared distance"),
+    checks=(
+        check(
+            "a step a hair longer than d changes the class",
+            lead_after_step,
+            right=1 + 1e-8,
+            wrong=0.99,
+            mistake="a step one per cent shorter",
+        ),
+        check(
+            "no shorter step does, in directions near the best",
+            lambda draw, stretch: -lead_after_step(draw, stretch, lean=0.01),
+            right=1.0,
+            wrong=1.05,
+            mistake="steps five per cent longer, some of which do",
+        ),
+    ),
+)
+
+# --- the threshold ---------------------------------------------------------------------
+
+
+def prove_threshold(beta: sp.Expr | None = None) -> None:
+    """L = log(1 + e^{−m}) falls strictly in m and equals log 2 at m = 0, which is p_y = 1/2."""
+    m = sp.symbols("m", real=True)
+    L = sp.log(1 + sp.exp(-m))
+    prove_sign(-sp.diff(L, m).rewrite(sp.exp), "positive")
+    prove_equal(L.subs(m, 0), sp.log(2) if beta is None else beta, because="the loss at the boundary")
+
+
+def wrong_side(instance: Instance, beta: float) -> Tensor:
+    """How far the loss is on the wrong side of β, given which logit is the larger one."""
+    loss = functional.cross_entropy(instance.z, instance.y, reduction="none")
+    return -probability.logit_margin(instance.z, instance.y).sign() * (beta - loss)
+
+
+BETA = Claim(
+    id="remark-beta",
+    where="Section 3.1, above Lemma 3.1",
+    title="with two classes the loss crosses log 2 at the boundary",
+    printed=r"\text{with the cross-entropy, } \beta = \log 2 \text{ separates correct from incorrect}",
+    hypotheses=(BINARY,),
+    chapter=PAGE,
+    derivation=Derivation(prove_threshold, lambda: prove_threshold(sp.log(3)), "the threshold log 3"),
+    checks=(
+        check(
+            "L < log 2 where and only where y has the larger logit",
+            on_instances(wrong_side, correct=False),
+            right=math.log(2),
+            wrong=1.0986,
+            mistake="the threshold log 3",
+        ),
+    ),
+)
+
+# --- quadratic models ------------------------------------------------------------------
+
+
+class Quadratic(NamedTuple):
+    """T quadratic models ξ(r) = gᵀr + rᵀHr/2 with a target ξ > 0: (T, n), (T, n, n), (T,)."""
+
+    g: Tensor
+    H: Tensor
+    xi: Tensor
+
+    def at(self, r: Tensor) -> Tensor:
+        """The model's value at r (T, n): (T,)."""
+        return model_gain(self.g, self.H, r)
+
+
+def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
+    """Gradients and symmetric matrices of every scale; some of rank one, some with g ⟂ u."""
+    generator = torch.Generator().manual_seed(draw.seed)
+    T, n = draw.trials, 4
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(T, *shape, generator=generator, dtype=torch.float64)
+
+    def scale() -> Tensor:
+        return torch.exp(4 * normal(1))
+
+    basis = torch.linalg.qr(normal(n, n)).Q
+    eigenvalues = normal(n)
+    if semidefinite:
+        eigenvalues = eigenvalues.abs()
+    else:
+        eigenvalues[:, -1] = eigenvalues[:, -1].abs()  # one curved upwards, so that r* exists
+    g = normal(n) * scale()
+    kind = torch.randint(4, (T,), generator=generator)
+    eigenvalues[kind == 0, :-1] = 0.0  # rank one
+    orthogonal = g - (g * basis[..., -1]).sum(dim=-1, keepdim=True) * basis[..., -1]
+    g = torch.where((kind == 1)[:, None], orthogonal, g)
+    eigenvalues = eigenvalues * scale()
+    H = basis @ torch.diag_embed(eigenvalues) @ basis.mT
+    xi = torch.rand(T, generator=generator, dtype=torch.float64) + 1e-3
+    return Quadratic(g.to(draw.device), H.to(draw.device), xi.to(draw.device))
+
+
+def semidefinite_models(draw: Draw) -> Quadratic:
+    """Random models with H ⪰ 0."""
+    return random_models(draw, semidefinite=True)
+
+
+def indefinite_models(draw: Draw) -> Quadratic:
+    """Random models with an H of any signature that bends upwards somewhere."""
+    return random_models(draw, semidefinite=False)
+
+
+def stack(models: list[Quadratic]) -> Quadratic:
+    """All models, one after the other."""
+    return Quadratic(*(torch.cat(parts) for parts in zip(*models, strict=True)))
+
+
+def classifier_model(V: Tensor, z: Tensor, y: Tensor) -> Quadratic:
+    """A classifier's quadratic model of its loss, with β = log K: Eq. (33)."""
+    xi = probability.slack(z, y, threshold=math.log(z.shape[-1]))
+    return Quadratic(derivatives.input_gradient(V, z, y), derivatives.hessian(V, z), xi)
+
+
+def classifier_models(draw: Draw) -> Quadratic:
+    """The models of random classifiers with three and five classes."""
+    return stack([classifier_model(*draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
+
+
+def network_models(draw: Draw) -> Quadratic:
+    """The same from autograd's gradients and Hessians, padded to one n with zeros."""
+    models = []
+    for s in draw.samples(3):
+        xi = probability.slack(s.map.z, s.y, threshold=math.log(3))
+        keep = (xi > 1e-3) & probability.correctly_classified(s.map.z, s.y) & (s.noise < 1e4)
+        zeros = 36 - s.autograd.gradient.shape[-1]
+        g = functional.pad(s.autograd.gradient[keep], (0, zeros))
+        H = functional.pad(s.autograd.hessian[keep], (0, zeros, 0, zeros))
+        models.append(Quadratic(g, H, xi[keep]))
+    return stack(models)
+
+
+def bounds(model: Quadratic) -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides of Eq. (6) in the rationalised form, and u: (T,), (T,), (T, n).
+
+    ‖H‖₂ is the largest eigenvalue in absolute value, as the paper's symbol says.
+    """
+    values, vectors = torch.linalg.eigh(model.H)
+    size, u = values.abs().amax(dim=-1), vectors[..., -1]
+    along = (model.g * u).sum(dim=-1)
+    u = u * torch.where(along < 0, -1.0, 1.0)[:, None]
+    lower = taylor_radius.root(model.g.norm(dim=-1), size, model.xi)
+    return lower, taylor_radius.root(along.abs(), size, model.xi), u
+
+
+def bent_down(model: Quadratic) -> Quadratic:
+    """The same models with 20‖H‖₂ taken off every eigenvalue but the first: a tooth's material."""
+    values, vectors = torch.linalg.eigh(model.H)
+    bent = values - 20 * values[:, -1:]
+    bent[:, -1] = values[:, -1]
+    return model._replace(H=vectors @ torch.diag_embed(bent) @ vectors.mT)
 
 
 # --- the lower bound -------------------------------------------------------------------
 
 
+def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr, double: int = 2) -> sp.Expr:
+    """The length at which a t + b t²/2 reaches ξ, in the rationalised form; 2 is `double`."""
+    return 2 * xi / (a + sp.sqrt(a**2 + double * b * xi))
+
+
 def prove_lower(squared: int = 2) -> None:
     """gᵀr ≤ at and rᵀHr ≤ bt² for ‖r‖ = t, so the model stays below ξ until at + bt²/2 = ξ.
 
-    Cauchy-Schwarz comes as at − gᵀr = ‖tg − ar‖²/(2at); Rayleigh as Σ(b − λ_i)r_i² ≥ 0.
+    The first is Cauchy-Schwarz; Rayleigh's comes as Σ(b − λ_i)r_i² ≥ 0.
     """
+    prove_cauchy_schwarz()
     a, b, t, xi = sp.symbols("a b t xi", positive=True)
-    dot = sp.symbols("dot", real=True)
-    square = t**2 * a**2 - 2 * t * a * dot + a**2 * t**2  # ‖tg − ar‖² with ‖g‖ = a, ‖r‖ = t
-    prove_zero(a * t - dot - square / (2 * a * t), because="Cauchy-Schwarz, any n")
     gap, r_i = sp.symbols("gap", nonnegative=True), sp.symbols("r_i", real=True)  # b − λ_i
     prove_sign(gap * r_i**2, "nonnegative")
-    rho = 2 * xi / (a + sp.sqrt(a**2 + squared * b * xi))
+    rho = root(a, b, xi, squared)
     prove_zero(a * rho + b * rho**2 / 2 - xi, because="the root reaches ξ")
     prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
 
 
-def _below_excess(models: Callable[[Draw], Quadratic], stretch: float) -> Callable[[Draw], Tensor]:
-    """The model at length `stretch`·(lower bound), towards g, u and near them: above ξ?"""
+def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw, float], Tensor]:
+    """The model at length `stretch`·(lower bound), towards g, u and near them, against ξ."""
 
-    def excess(draw: Draw) -> Tensor:
+    def excess(draw: Draw, stretch: float) -> Tensor:
         model = models(draw)
         lower, _, u = bounds(model)
-        generator = torch.Generator().manual_seed(draw.seed + 1)
-        noise = torch.randn(u.shape, generator=generator, dtype=torch.float64).to(u)
+        noise = draw.normal(*u.shape, stream=1)
         ahead = model.g / model.g.norm(dim=-1, keepdim=True).clamp_min(1e-300)
-        found = []
+        beyond = []
         for r in (u, ahead + 1e-12 * u, u + ahead, noise, u + ahead + 0.3 * noise):
-            r = r / r.norm(dim=-1, keepdim=True) * (stretch * lower)[:, None]
-            found.append((model.at(r) - model.xi) / model.xi)
-        return torch.cat(found)
+            r = unit(r) * (stretch * lower)[:, None]
+            beyond.append((model.at(r) - model.xi) / model.xi)
+        return torch.cat(beyond)
 
     return excess
 
@@ -67,14 +277,8 @@ LOWER = Claim(
     id="lemma-3.1-lower",
     where="Lemma 3.1, Eq. (6), left",
     title="no step shorter than the lower root reaches the threshold",
-    printed=(
-        r"\frac{\|\nabla\|_2}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{\|\nabla\|_2^2}}-1\right) \le "
-        r"\|\mathbf r^*\|_2"
-    ),
-    corrected=(
-        r"\frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+2\|H\|_2\xi}} \le \|\mathbf r^*\|_2 \text{ (the "
-        r"same number, defined for } H = 0 \text{ and } \nabla = 0 \text{ too)}"
-    ),
+    printed=r"\frac{\|\nabla\|_2}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{\|\nabla\|_2^2}}-1\right) \le \|\mathbf r^*\|_2",
+    corrected=r"\frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+2\|H\|_2\xi}} \le \|\mathbf r^*\|_2 \text{ (the same number, defined for } H = 0 \text{ and } \nabla = 0 \text{ too)}",
     text=Text.RESTATED,
     hypotheses=(
         "ξ > 0",
@@ -82,20 +286,22 @@ LOWER = Claim(
         "∇ and H not both zero",
         "‖r*‖₂ = ∞ where no step reaches β",
     ),
-    chapter=CHAPTER,
+    chapter=PAGE,
     derivation=Derivation(prove_lower, lambda: prove_lower(4), "4 for 2 under the root"),
     checks=(
-        Check(
+        check(
             "random symmetric H: the model stays below ξ",
-            _below_excess(lambda d: random_models(d, semidefinite=False), 1.0),
-            _below_excess(lambda d: random_models(d, semidefinite=False), 1.05),
-            "steps five per cent longer, some of which reach ξ",
+            lower_bound_excess(indefinite_models),
+            right=1.0,
+            wrong=1.05,
+            mistake="steps five per cent longer, some of which reach ξ",
         ),
-        Check(
+        check(
             "autograd's gradients and Hessians of networks",
-            _below_excess(network_models, 1.0),
-            _below_excess(network_models, 1.5),
-            "steps half as long again",
+            lower_bound_excess(network_models),
+            right=1.0,
+            wrong=1.5,
+            mistake="steps half as long again",
         ),
     ),
 )
@@ -109,23 +315,19 @@ def prove_upper(sign: int = 1) -> None:
     `sign = −1` takes an H that bends downwards as much as ‖H‖₂ says it bends upwards.
     """
     a, b, xi = sp.symbols("a b xi", positive=True)
-    rho = 2 * xi / (a + sp.sqrt(a**2 + 2 * b * xi))
+    rho = root(a, b, xi)
     prove_zero(a * rho + sign * b * rho**2 / 2 - xi, because="the root along u reaches ξ")
     printed = a / b * (sp.sqrt(1 + 2 * b * xi / a**2) - 1)
     prove_zero(printed - rho, because="Eq. (6)'s form and the rationalised one")
 
 
-def _above_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw], Tensor]:
-    """The model a step of the upper bound along u: does it fall short of ξ?"""
-
-    def excess(draw: Draw) -> Tensor:
-        model = models(draw)
-        _, upper, u = bounds(model)
-        scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
-        off: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
-        return off
-
-    return excess
+def upper_bound_excess(draw: Draw, models: Callable[[Draw], Quadratic]) -> Tensor:
+    """How far the model falls short of ξ after a step of the upper bound along u."""
+    model = models(draw)
+    _, upper, u = bounds(model)
+    scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
+    shortfall: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
+    return shortfall
 
 
 def counterexample_indefinite() -> Counterexample:
@@ -136,8 +338,7 @@ def counterexample_indefinite() -> Counterexample:
     size, along, xi = sp.Integer(10), sp.Integer(1), sp.Integer(1)
     printed = along / size * (sp.sqrt(1 + 2 * size * xi / along**2) - 1)
     return Counterexample(
-        r"H = \operatorname{diag}(1,-10),\ \nabla = (1,0),\ \xi = 1,\ \mathbf u = (1,0): \ \|\mathbf "
-        r"r^*\|_2 \text{ against the upper bound}",
+        r"H = \operatorname{diag}(1,-10),\ \nabla = (1,0),\ \xi = 1,\ \mathbf u = (1,0): \ \|\mathbf r^*\|_2 \text{ against the upper bound}",
         sp.sqrt(3) - 1,
         "<=",
         printed,
@@ -148,30 +349,26 @@ UPPER = Claim(
     id="lemma-3.1-upper",
     where="Lemma 3.1, Eq. (6), right",
     title="the root along the top eigenvector bounds the radius from above",
-    printed=(
-        r"\|\mathbf r^*\|_2 \le \frac{|\nabla^T\mathbf "
-        r"u|}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{|\nabla^T\mathbf u|^2}}-1\right)"
-    ),
-    corrected=(
-        r"\text{with } \lambda_{\max}(H) > 0 \text{ in place of } \|H\|_2; \text{ the two agree where } H "
-        r"\succeq 0, \text{ as every Hessian of this paper is}"
-    ),
+    printed=r"\|\mathbf r^*\|_2 \le \frac{|\nabla^T\mathbf u|}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{|\nabla^T\mathbf u|^2}}-1\right)",
+    corrected=r"\text{with } \lambda_{\max}(H) > 0 \text{ in place of } \|H\|_2; \text{ the two agree where } H \succeq 0, \text{ as every Hessian of this paper is}",
     text=Text.CORRECTED,
     hypotheses=("ξ > 0", "H ⪰ 0 and H ≠ 0, or λ_max(H) > 0 in place of ‖H‖₂"),
-    chapter=CHAPTER,
+    chapter=PAGE,
     derivation=Derivation(prove_upper, lambda: prove_upper(-1), "curvature of the other sign"),
     checks=(
-        Check(
+        check(
             "random H ⪰ 0: a step of the bound along u reaches ξ",
-            _above_excess(lambda d: random_models(d, semidefinite=True)),
-            _above_excess(lambda d: random_models(d, semidefinite=False)),
-            "indefinite H",
+            upper_bound_excess,
+            right=semidefinite_models,
+            wrong=indefinite_models,
+            mistake="indefinite H",
         ),
-        Check(
+        check(
             "autograd's gradients and Hessians of networks",
-            _above_excess(network_models),
-            _above_excess(lambda d: bent_down(network_models(d))),
-            "the same Hessians with 20‖H‖₂ taken off every eigenvalue but the first",
+            upper_bound_excess,
+            right=network_models,
+            wrong=lambda draw: bent_down(network_models(draw)),
+            mistake="the same Hessians with 20‖H‖₂ taken off every eigenvalue but the first",
         ),
     ),
     counterexample=counterexample_indefinite,
@@ -186,19 +383,21 @@ MULTI = Claim(
     printed=r"\text{Eq. (6) with } \xi = \log K - \mathcal L(\mathbf x, y)",
     hypotheses=("ξ > 0: y is the argmax, not all logits equal", "x off the kinks, so that H ⪰ 0", "H ≠ 0"),
     depends=("lemma-3.1-lower", "lemma-3.1-upper"),
-    chapter=CHAPTER,
+    chapter=PAGE,
     checks=(
-        Check(
+        check(
             "lower bound, three and five classes",
-            _below_excess(classifier_models, 1.0),
-            _below_excess(classifier_models, 1.05),
-            "steps five per cent longer",
+            lower_bound_excess(classifier_models),
+            right=1.0,
+            wrong=1.05,
+            mistake="steps five per cent longer",
         ),
-        Check(
+        check(
             "upper bound, three and five classes",
-            _above_excess(classifier_models),
-            _above_excess(lambda d: bent_down(classifier_models(d))),
-            "Hessians bent downwards",
+            upper_bound_excess,
+            right=classifier_models,
+            wrong=lambda draw: bent_down(classifier_models(draw)),
+            mistake="Hessians bent downwards",
         ),
     ),
 )
@@ -216,33 +415,23 @@ def prove_decreasing(sign: int = 1) -> None:
         prove_sign(slope, "positive")
 
 
-def _decreasing_excess(sign: int) -> Callable[[Draw], Tensor]:
-    def excess(draw: Draw) -> Tensor:
-        generator = torch.Generator().manual_seed(draw.seed)
-        a, b, xi, da, db = torch.exp(
-            3 * torch.randn(5, draw.trials, generator=generator, dtype=torch.float64)
-        )
-        before, after = taylor_radius.root(a, b, xi), taylor_radius.root(a + da, b + db, xi)
-        return sign * (after - before) / before
-
-    return excess
+def growth(draw: Draw, sign: int) -> Tensor:
+    """By how much the root grows, relatively, as ‖∇‖₂ and ‖H‖₂ grow; `sign` −1: shrinks."""
+    a, b, xi, da, db = torch.exp(3 * draw.normal(5, draw.trials))
+    before, after = taylor_radius.root(a, b, xi), taylor_radius.root(a + da, b + db, xi)
+    return sign * (after - before) / before
 
 
 DECREASING = Claim(
     id="eq-33-decreasing",
     where="Appendix E, between Eqs. (36) and (37)",
     title="the lower root falls as ‖∇‖₂ or ‖H‖₂ grows",
-    printed=(
-        r"\text{the lower bound in Eq. (33) is monotonically decreasing in } \|H\|_2 \text{ or } "
-        r"\|\nabla\|_2"
-    ),
+    printed=r"\text{the lower bound in Eq. (33) is monotonically decreasing in } \|H\|_2 \text{ or } \|\nabla\|_2",
     hypotheses=("ξ > 0",),
     depends=("eq-33",),
-    chapter=CHAPTER,
+    chapter=PAGE,
     derivation=Derivation(prove_decreasing, lambda: prove_decreasing(-1), "increasing instead"),
-    checks=(
-        Check("larger a and b, smaller root", _decreasing_excess(1), _decreasing_excess(-1), "increasing"),
-    ),
+    checks=(check("larger a and b, smaller root", growth, right=1, wrong=-1, mistake="increasing"),),
 )
 
 
@@ -257,61 +446,49 @@ def prove_collapse(weight: int = 1) -> None:
     prove_zero(H_times_gradient - weight * p * q * S * gradient, because="H∇ = ‖H‖₂∇")
     prob, rival, nu, xi = sp.symbols("p q nu xi", positive=True)
     a, b = rival * nu, prob * rival * nu**2
-    rho = 2 * xi / (a + sp.sqrt(a**2 + 2 * b * xi))
+    rho = root(a, b, xi)
     radius = (sp.sqrt(1 + 2 * prob * xi / rival) - 1) / (prob * nu)
     prove_zero(rho - radius, because="both bounds are the radius")
 
 
-def _collapse_excess(classes: int) -> Callable[[Draw], Tensor]:
+def bounds_gap(draw: Draw, classes: int) -> Tensor:
     """Upper bound against lower bound, from V, z and y alone."""
-
-    def excess(draw: Draw) -> Tensor:
-        V, z, y = draw.instances(classes, high=8.0)
-        g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
-        lower, upper, _ = bounds(Quadratic(g, H, probability.slack(z, y, threshold=math.log(classes))))
-        return (upper - lower) / lower
-
-    return excess
+    lower, upper, _ = bounds(classifier_model(*draw.instances(classes, high=8.0)))
+    return (upper - lower) / lower
 
 
-def _against_radius(radius: Callable[[Instance], Tensor]) -> Callable[[Draw], Tensor]:
-    def excess(draw: Draw) -> Tensor:
-        found = []
-        for s in draw.samples(2):
-            keep = taylor_radius.has_taylor_radius(s.map.V, s.map.z, s.y) & (autograd_noise(s) < 1e4)
-            instance = Instance(s.map.V[keep], s.map.z[keep], s.y[keep])
-            xi = probability.slack(instance.z, instance.y)
-            lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], xi))
-            exact = radius(instance)
-            found.append(torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact)
-        return torch.cat(found)
-
-    return excess
+def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
+    """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
+    keep = taylor_radius.has_taylor_radius(s.map.V, s.map.z, s.y) & (s.noise < 1e4)
+    instance = Instance(s.map.V[keep], s.map.z[keep], s.y[keep])
+    xi = probability.slack(instance.z, instance.y)
+    lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], xi))
+    exact = radius(instance)
+    return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact
 
 
 COLLAPSE = Claim(
     id="lemma-3.1-collapse",
     where="Section 3.1, below Lemma 3.1; Appendix B",
     title="with two classes both bounds are the radius itself",
-    printed=(
-        r"\text{the derived bounds collapse to the same expression in binary classification: } \mathbf u "
-        r"= \pm\nabla/\|\nabla\|_2"
-    ),
-    hypotheses=("K = 2", "x off the kinks", "p_y > 1/2", "ν > 0"),
+    printed=r"\text{the derived bounds collapse to the same expression in binary classification: } \mathbf u = \pm\nabla/\|\nabla\|_2",
+    hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y > 1/2", DISTINCT),
     depends=("lemma-3.1-lower", "lemma-3.1-upper", "lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=CHAPTER,
+    chapter=PAGE,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
     checks=(
-        Check("upper bound = lower bound", _collapse_excess(2), _collapse_excess(3), "three classes"),
-        Check(
+        check("upper bound = lower bound", bounds_gap, right=2, wrong=3, mistake="three classes"),
+        check(
             "both, from autograd's ∇ and H, against Proposition 3.1",
-            _against_radius(lambda i: taylor_radius.radius_l2(*i)),
-            _against_radius(printed_radius),
-            "Eq. (8) as printed",
+            on_networks(radius_error),
+            right=lambda i: taylor_radius.radius_l2(*i),
+            wrong=printed_radius,
+            mistake="Eq. (8) as printed",
             tolerance=1e-9,
         ),
     ),
 )
 
-CLAIMS = (LOWER, UPPER, COLLAPSE)
+SECTION_2 = (EQ_1,)
+CLAIMS = (BETA, LOWER, UPPER, COLLAPSE)
 APPENDIX = (MULTI, DECREASING)

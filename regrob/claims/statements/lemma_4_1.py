@@ -10,7 +10,8 @@ from torch import Tensor
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.instances import Draw, relative
 from regrob.claims.many import CLASSES, OFF_KINKS, Case, both, over_networks
-from regrob.claims.statements.affine import prove_affine, prove_jacobian
+from regrob.claims.statements.lemma_3_2 import prove_jacobian
+from regrob.claims.statements.locally_affine import prove_affine
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import probability
 

@@ -31,7 +31,7 @@ from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.combinators import check, on_networks
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.instances import Draw, Sample, relative, signed
-from regrob.claims.statements.piecewise import bias_free
+from regrob.claims.statements.locally_affine import bias_free
 from regrob.errors import ProofError, UnsuitableNetworkError
 from regrob.symbols import differentiate, prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, penalties, probability

@@ -1,4 +1,4 @@
-"""Section 3: Proposition 3.1's Taylor radius at two classes, and the true margin beside it."""
+"""Proposition 3.1: the Taylor radius of two classes, how it grows, and the true margin beside it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.instances import Draw, Instance, signed
-from regrob.claims.statements.affine import BINARY, OFF_KINKS
+from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.combinators import check, on_instances
+from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
+from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
-RADIUS = "book/proposition_3_1"
-CORRECT = "x classified correctly: p_y > 1/2"
+PAGE = "book/proposition_3_1"
 
 # --- Proposition 3.1 -------------------------------------------------------------------
+
+
+def prove_cauchy_schwarz() -> None:
+    """∇ᵀr ≤ ‖∇‖‖r‖ for any n: the gap is ‖ ‖r‖∇ − ‖∇‖r ‖²/(2‖∇‖‖r‖)."""
+    slope, length = sp.symbols("slope length", positive=True)  # ‖∇‖ and ‖r‖
+    dot = sp.symbols("dot", real=True)  # ∇ᵀr
+    square = length**2 * slope**2 - 2 * length * slope * dot + slope**2 * length**2
+    prove_zero(slope * length - dot - square / (2 * slope * length), because="Cauchy-Schwarz, any n")
 
 
 def prove_radius(outside: int = 1) -> None:
@@ -34,31 +42,19 @@ def prove_radius(outside: int = 1) -> None:
     down = -q / p * (sp.sqrt(1 + 2 * p * xi / q) + 1)
     prove_zero(p / (2 * q) * (t - up) * (t - down) - (t + p * t**2 / (2 * q) - xi), because="the roots")
     prove_sign(-down - up, "positive", certificate=2 * q / p)
-    a, length = sp.symbols("a length", positive=True)  # ‖∇‖ and ‖r‖
-    dot = sp.symbols("dot", real=True)
-    square = length**2 * a**2 - 2 * length * a * dot + a**2 * length**2  # ‖ ‖r‖∇ − ‖∇‖r ‖²
-    prove_zero(a * length - dot - square / (2 * a * length), because="Cauchy-Schwarz, any n")
+    prove_cauchy_schwarz()
     inner = 1 + 2 * p * xi / q
     rho = (sp.sqrt(inner) - 1 if outside else sp.sqrt(inner - 1)) / (p * nu)
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
 
 
-def _radius_excess(radius: Callable[[Instance], Tensor]) -> Callable[[Draw], Tensor]:
+def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
-
-    def excess(draw: Draw) -> Tensor:
-        instance = draw.instances(2)
-        g = derivatives.input_gradient(*instance)
-        H = derivatives.hessian(instance.V, instance.z)
-        direction = g / torch.linalg.vector_norm(g, dim=-1, keepdim=True)
-        r = radius(instance).unsqueeze(-1) * direction
-        linear = (g * r).sum(dim=-1)
-        model = linear + 0.5 * (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
-        xi = probability.slack(instance.z, instance.y)
-        residual: Tensor = (model - xi).abs() / xi
-        return residual
-
-    return excess
+    g = derivatives.input_gradient(*instance)
+    H = derivatives.hessian(instance.V, instance.z)
+    gain = model_gain(g, H, radius(instance).unsqueeze(-1) * unit(g))
+    xi = probability.slack(instance.z, instance.y)
+    return (gain - xi).abs() / xi
 
 
 def printed_radius(instance: Instance) -> Tensor:
@@ -69,24 +65,15 @@ def printed_radius(instance: Instance) -> Tensor:
     return torch.sqrt(2 * p * xi / q) / (p * derivatives.cross_lipschitz(instance.V))
 
 
-def _minimal_excess(shrink: float) -> Callable[[Draw], Tensor]:
-    """No shorter step in any direction reaches log 2: the model at `shrink`·‖r*‖ stays below."""
-
-    def excess(draw: Draw) -> Tensor:
-        instance = draw.instances(2)
-        generator = torch.Generator().manual_seed(draw.seed + 1)
-        r = torch.randn(instance.V.shape[:-1], generator=generator, dtype=torch.float64).to(instance.V)
-        g = derivatives.input_gradient(*instance)
-        # A mixture that leans towards ±∇, the only directions in which the model moves.
-        r = r / r.norm(dim=-1, keepdim=True) + 9 * r[:, :1].sign() * g / g.norm(dim=-1, keepdim=True)
-        r = r / r.norm(dim=-1, keepdim=True) * shrink * taylor_radius.radius_l2(*instance).unsqueeze(-1)
-        H = derivatives.hessian(instance.V, instance.z)
-        model = (g * r).sum(dim=-1) + 0.5 * (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
-        xi = probability.slack(instance.z, instance.y)
-        beyond: Tensor = (model - xi) / xi
-        return beyond
-
-    return excess
+def overshoot(draw: Draw, stretch: float) -> Tensor:
+    """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
+    instance = draw.instances(2)
+    r = draw.normal(*instance.V.shape[:-1], stream=1)
+    g = derivatives.input_gradient(*instance)
+    r = unit(r) + 9 * r[:, :1].sign() * unit(g)
+    r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
+    xi = probability.slack(instance.z, instance.y)
+    return (model_gain(g, derivatives.hessian(instance.V, instance.z), r) - xi) / xi
 
 
 PROP_3_1 = Claim(
@@ -94,29 +81,24 @@ PROP_3_1 = Claim(
     where="Proposition 3.1, in the form of Eq. (20)'s last line",
     title="the Taylor radius in closed form",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
-    hypotheses=(
-        BINARY,
-        OFF_KINKS,
-        CORRECT,
-        "ν > 0",
-        "β = log 2",
-        "the loss replaced by its quadratic model",
-    ),
+    hypotheses=(BINARY, OFF_KINKS, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=RADIUS,
+    chapter=PAGE,
     derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
     checks=(
-        Check(
+        check(
             "a step of ‖r*‖ along ∇ reaches the threshold",
-            _radius_excess(lambda i: taylor_radius.radius_l2(*i)),
-            _radius_excess(printed_radius),
-            "Eq. (8) as printed",
+            on_instances(threshold_error),
+            right=lambda i: taylor_radius.radius_l2(*i),
+            wrong=printed_radius,
+            mistake="Eq. (8) as printed",
         ),
-        Check(
+        check(
             "no shorter step does",
-            _minimal_excess(1.0),
-            _minimal_excess(1.3),
-            "steps 1.3 times as long, some of which do",
+            overshoot,
+            right=1.0,
+            wrong=1.3,
+            mistake="steps 1.3 times as long, some of which do",
         ),
     ),
 )
@@ -145,7 +127,7 @@ EQ_8 = Claim(
     hypotheses=PROP_3_1.hypotheses,
     transcription=True,
     depends=("prop-3.1",),
-    chapter=RADIUS,
+    chapter=PAGE,
     checks=PROP_3_1.checks[:1],
     counterexample=counterexample_eq_8,
     expected=Verdict.FAILS,
@@ -170,17 +152,11 @@ def prove_monotone(claim_sign: int = 1) -> None:
     prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
 
 
-def _monotone_excess(radius: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:
-    """A larger p never gives a smaller radius: first differences over sorted margins."""
-
-    def excess(draw: Draw) -> Tensor:
-        generator = torch.Generator().manual_seed(draw.seed)
-        m = torch.rand(draw.trials + 1, generator=generator, dtype=torch.float64)
-        m = (1e-6 * (7e8) ** m).sort().values.to(draw.device)
-        tau = radius(m)
-        return -(tau.diff() / tau[1:])
-
-    return excess
+def decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+    """By how much the radius falls between neighbouring margins of a sorted sample."""
+    m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
+    tau = radius(m)
+    return -(tau.diff() / tau[1:])
 
 
 MONOTONE = Claim(
@@ -192,14 +168,15 @@ MONOTONE = Claim(
     text=Text.RESTATED,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("prop-3.1",),
-    chapter=RADIUS,
+    chapter=PAGE,
     derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
     checks=(
-        Check(
+        check(
             "first differences over margins from 1e-6 to 700",
-            _monotone_excess(taylor_radius.taylor_margin),
-            _monotone_excess(lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1),
-            "a radius that shrinks like q^0.55",
+            decrease,
+            right=taylor_radius.taylor_margin,
+            wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
+            mistake="a radius that shrinks like q^0.55",
         ),
     ),
 )
@@ -219,22 +196,13 @@ def prove_overshoot(factor: int = 1) -> None:
     prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
 
 
-def _overshoot_excess(ratio: Callable[[Instance], Tensor]) -> Callable[[Draw], Tensor]:
-    return lambda draw: 1.0 - ratio(draw.instances(2, low=0.3))
-
-
-def _true_margin_excess(shift: float) -> Callable[[Draw], Tensor]:
-    """The margin d really is the distance: a step d along −s lands where both logits tie."""
-
-    def excess(draw: Draw) -> Tensor:
-        V, z, y = draw.instances(2)
-        away = -signed(y).unsqueeze(-1) * (V[..., 0] - V[..., 1])
-        r = away / away.norm(dim=-1, keepdim=True) * margin_l2(V, z, y).unsqueeze(-1) * (1 + shift)
-        moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
-        gap: Tensor = (moved[:, 0] - moved[:, 1]).abs() / z.abs().amax(dim=-1)
-        return gap
-
-    return excess
+def boundary_gap(instance: Instance, stretch: float) -> Tensor:
+    """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
+    V, z, y = instance
+    away = -signed(y).unsqueeze(-1) * (V[..., 0] - V[..., 1])
+    r = unit(away) * margin_l2(V, z, y).unsqueeze(-1) * stretch
+    moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
+    return (moved[:, 0] - moved[:, 1]).abs() / z.abs().amax(dim=-1)
 
 
 OVERSHOOT = Claim(
@@ -243,23 +211,32 @@ OVERSHOOT = Claim(
     title="the Taylor radius always exceeds the true margin",
     printed=r"\|\mathbf r^*\|_2 > d = \frac{m}{\nu} \text{ whenever } m = \log\frac{p_y}{1-p_y} > 0",
     text=Text.NEW,
-    hypotheses=(BINARY, CORRECT, "ν > 0", "d is the distance to the boundary of the local affine classifier"),
+    hypotheses=(
+        BINARY,
+        CORRECT,
+        DISTINCT,
+        "d is the distance to the boundary of the local affine classifier",
+    ),
     depends=("prop-3.1",),
-    chapter=RADIUS,
+    chapter=PAGE,
     derivation=Derivation(prove_overshoot, lambda: prove_overshoot(2), "twice the excess slope"),
     checks=(
-        Check(
+        check(
             "‖r*‖/d stays above one",
-            _overshoot_excess(lambda i: taylor_radius.radius_l2(*i) / margin_l2(*i)),
-            _overshoot_excess(lambda i: margin_l2(*i) / taylor_radius.radius_l2(*i)),
-            "the two exchanged",
+            on_instances(
+                lambda i, power: 1.0 - (taylor_radius.radius_l2(*i) / margin_l2(*i)) ** power, low=0.3
+            ),
+            right=1,
+            wrong=-1,
+            mistake="the two exchanged",
             tolerance=1e-12,
         ),
-        Check(
+        check(
             "a step of d ends on the boundary",
-            _true_margin_excess(0.0),
-            _true_margin_excess(1e-3),
-            "a step one per mille longer",
+            on_instances(boundary_gap),
+            right=1.0,
+            wrong=1.001,
+            mistake="a step one per mille longer",
         ),
     ),
 )
@@ -279,21 +256,15 @@ def prove_convex(sign: int = 1) -> None:
     prove_sign(second.subs(p, (1 + u / (1 + u)) / 2), "positive")
 
 
-def _convex_excess(radius: Callable[[Tensor], Tensor]) -> Callable[[Draw], Tensor]:
+def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     """The radius halfway between two probabilities against the mean of the two radii."""
+    p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
 
-    def excess(draw: Draw) -> Tensor:
-        generator = torch.Generator().manual_seed(draw.seed)
-        p = 0.5 + 0.499 * torch.rand(draw.trials, 2, generator=generator, dtype=torch.float64)
+    def at(p: Tensor) -> Tensor:
+        return radius(torch.log(p / (1 - p)))
 
-        def at(p: Tensor) -> Tensor:
-            return radius(torch.log(p / (1 - p)))
-
-        mean = at(p).mean(dim=1)
-        over: Tensor = (at(p.mean(dim=1)) - mean) / mean
-        return over
-
-    return excess
+    mean = at(p).mean(dim=1)
+    return (at(p.mean(dim=1)) - mean) / mean
 
 
 CONVEX = Claim(
@@ -304,14 +275,15 @@ CONVEX = Claim(
     text=Text.NEW,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("thm-taylor-overshoots",),
-    chapter=RADIUS,
+    chapter=PAGE,
     derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
     checks=(
-        Check(
+        check(
             "midpoints of random pairs of probabilities",
-            _convex_excess(taylor_radius.taylor_margin),
-            _convex_excess(lambda m: taylor_radius.taylor_margin(m).sqrt()),
-            "the radius's square root",
+            midpoint_excess,
+            right=taylor_radius.taylor_margin,
+            wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
+            mistake="the radius's square root",
         ),
     ),
 )

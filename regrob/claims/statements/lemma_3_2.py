@@ -1,0 +1,129 @@
+"""Lemma 3.2: Jacobian, gradient and Hessian of the loss with two classes, in closed form."""
+
+from __future__ import annotations
+
+import sympy as sp
+from torch import Tensor
+
+from regrob.claims.claim import Claim, Derivation, Text
+from regrob.claims.combinators import check, on_networks
+from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
+from regrob.claims.instances import signed
+from regrob.claims.statements.locally_affine import EQ_5
+from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_zero
+from regrob.theory import probability
+
+PAGE = "book/lemma_3_2"
+
+
+def prove_jacobian(transposed: bool = False) -> None:
+    """∂z_k/∂x_a = v[a, k] for every n and K, by differentiating the sum."""
+    L = cross_entropy()
+    entry = L.v[L.k, L.a] if transposed else L.v[L.a, L.k]
+    prove_equal(differentiate(L.logit(L.k), L.x[L.a], L.c), entry, because="J = V")
+
+
+def prove_gradient(sign: int = 1) -> None:
+    """Differentiate the loss for general n and K; at K = 2 both labels give ∓q(v₊ − v₋)."""
+    L = cross_entropy()
+    prove_equal(L.gradient(), L.mean(L.v[L.a, L.k]) - L.v[L.a, L.y], because="∇ = V(p − e_y)")
+    plus, minus, p = sp.symbols("v_plus v_minus p_plus")  # one coordinate stands for all
+    for label in (1, -1):
+        p_y = p if label == 1 else 1 - p
+        own = plus if label == 1 else minus
+        gradient = p * plus + (1 - p) * minus - own
+        prove_zero(gradient - sign * label * (p_y - 1) * (plus - minus), because="Eq. (7), ∇")
+
+
+def prove_hessian(power: int = 1) -> None:
+    """Differentiate twice for general n and K; at K = 2 the covariance is p₊p₋ s sᵀ."""
+    L = cross_entropy()
+    v_a, v_b = L.v[L.a, L.k], L.v[L.b, L.k]
+    prove_equal(L.hessian(), L.mean(v_a * v_b) - L.mean(v_a) * L.mean(v_b), because="H = V(diag p − ppᵀ)Vᵀ")
+    a_plus, a_minus, b_plus, b_minus, p = sp.symbols("a_plus a_minus b_plus b_minus p")
+    q = 1 - p
+    covariance = (
+        p * a_plus * b_plus + q * a_minus * b_minus - (p * a_plus + q * a_minus) * (p * b_plus + q * b_minus)
+    )
+    prove_zero(covariance - (p * q) ** power * (a_plus - a_minus) * (b_plus - b_minus), because="Eq. (7), H")
+
+
+def binary_gradient(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """∇ = y(p_y − 1)(v₊ − v₋), literally Eq. (7) with y = ±1: (…, n)."""
+    q = probability.rival_probability(z, y)
+    return (-signed(y) * q).unsqueeze(-1) * (V[..., 0] - V[..., 1])
+
+
+def binary_hessian(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """H = p_y(1 − p_y)(v₊ − v₋)(v₊ − v₋)ᵀ, literally Eq. (7): (…, n, n)."""
+    s = V[..., 0] - V[..., 1]
+    pq = probability.label_probability(z, y) * probability.rival_probability(z, y)
+    return pq[..., None, None] * s.unsqueeze(-1) * s.unsqueeze(-2)
+
+
+LEMMA_JACOBIAN = Claim(
+    id="lemma-3.2-jacobian",
+    where="Lemma 3.2, Eq. (7), first line",
+    title="the Jacobian is V",
+    printed="J = V",
+    hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
+    depends=("eq-5",),
+    chapter=PAGE,
+    derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
+    checks=(
+        *EQ_5.checks[:1],
+        check(
+            "V, as this package finds it in any network, against autograd's Jacobian",
+            on_networks(lambda s, order: s.jacobian_error(s.map.V[..., order])),
+            right=[0, 1],
+            wrong=[1, 0],
+            mistake="the two classes exchanged",
+        ),
+    ),
+)
+
+
+LEMMA_GRADIENT = Claim(
+    id="lemma-3.2-gradient",
+    where="Lemma 3.2, Eq. (7), second line; Eq. (18)",
+    title="the input gradient",
+    printed=r"\nabla = y(p(\mathbf x)_y - 1)(\mathbf v_+ - \mathbf v_-)^T",
+    corrected=r"\nabla = y(p_y - 1)(\mathbf v_+ - \mathbf v_-)",
+    text=Text.CORRECTED,
+    hypotheses=(PIECEWISE, OFF_KINKS, BINARY, "∇ a column, as the Hessian needs"),
+    transcription=True,
+    depends=("lemma-3.2-jacobian",),
+    chapter=PAGE,
+    derivation=Derivation(prove_gradient, lambda: prove_gradient(sign=-1), "the sign reversed"),
+    checks=(
+        check(
+            "Eq. (7) against autograd's gradient",
+            on_networks(lambda s, sign: s.gradient_error(sign * binary_gradient(s.map.V, s.map.z, s.y))),
+            right=1.0,
+            wrong=-1.0,
+            mistake="the sign reversed",
+        ),
+    ),
+)
+
+LEMMA_HESSIAN = Claim(
+    id="lemma-3.2-hessian",
+    where="Lemma 3.2, Eq. (7), last two lines; Eq. (19)",
+    title="the Hessian has rank one",
+    printed=r"H = p(\mathbf x)_y(1 - p(\mathbf x)_y)(\mathbf v_+ - \mathbf v_-)(\mathbf v_+ - \mathbf v_-)^T",
+    hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
+    depends=("lemma-3.2-gradient",),
+    chapter=PAGE,
+    derivation=Derivation(prove_hessian, lambda: prove_hessian(power=2), "p_y(1 − p_y) squared"),
+    checks=(
+        check(
+            "Eq. (7) against autograd's Hessian",
+            on_networks(lambda s, factor: s.hessian_error(factor * binary_hessian(s.map.V, s.map.z, s.y))),
+            right=1.0,
+            wrong=1.01,
+            mistake="one per cent too much curvature",
+        ),
+    ),
+)
+
+CLAIMS = (LEMMA_JACOBIAN, LEMMA_GRADIENT, LEMMA_HESSIAN)

@@ -1,0 +1,477 @@
+"""Two classes in the ℓ∞ ball: FGSM, Propositions 3.2 and 3.3, Eqs. (21) to (25), and what η* does not bound."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import sympy as sp
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.combinators import check, on_instances, on_networks
+from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
+from regrob.claims.instances import Draw, Instance, Sample, model_gain, relative, unit
+from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.theory import derivatives, probability, taylor_radius
+
+PAGE = "book/linf_two_classes"
+
+
+def corners(n: int) -> Tensor:
+    """All sign vectors of length n: (2^n, n)."""
+    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=n)), dtype=torch.float64)
+
+
+def gains(instance: Instance, r: Tensor) -> Tensor:
+    """∇ᵀr + rᵀHr/2 for many steps r (…, T, n) at once, without forming H: (…, T)."""
+    g = derivatives.input_gradient(*instance)
+    A = derivatives.hessian_factor(instance.V, instance.z)  # rᵀHr = ‖Aᵀr‖²
+    along = (A.mT @ r.unsqueeze(-1)).squeeze(-1)
+    return (g * r).sum(dim=-1) + 0.5 * along.square().sum(dim=-1)
+
+
+def largest_gain(instance: Instance, radius: Tensor) -> Tensor:
+    """The largest gain over the boxes of these half-widths (T,): it is convex, so at one of 2^n corners."""
+    box = corners(instance.V.shape[1]).to(radius)[:, None, :] * radius[:, None]
+    return gains(instance, box).amax(dim=0)
+
+
+def unit_dual_norm(instance: Instance) -> Instance:
+    """V rescaled to ‖v₊ − v₋‖₁ = 1, so that one ε is of the same effect on all instances."""
+    V = instance.V
+    return instance._replace(V=V / (V[..., 0] - V[..., 1]).abs().sum(dim=-1)[:, None, None])
+
+
+# --- Eq. (2): the worst loss in a box --------------------------------------------------
+
+
+def prove_fgsm(sign: int = 1) -> None:
+    """The loss falls in m, and m(r) ≥ m − ε‖s‖₁ coordinate by coordinate, tight at FGSM's step."""
+    m, s = sp.symbols("m s", real=True)
+    a, b = sp.symbols("a b", nonnegative=True)  # ε − r and ε + r
+    prove_sign(-sp.diff(sp.log(1 + sp.exp(-m)), m).rewrite(sp.exp), "positive")
+    epsilon = (a + b) / 2
+    for size, sigma in ((s, 1), (-s, -1)):  # |s| = σs
+        step = (b - a) / 2
+        slack = (size * epsilon + s * step).subs(s, sigma * sp.Symbol("S", nonnegative=True))
+        prove_sign(slack, "nonnegative")
+        least = slack.subs({a: 0}) if sign * sigma < 0 else slack.subs({b: 0})
+        prove_zero(least, because="equality at r = −ε sign(s)")
+
+
+def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
+    """The true loss at FGSM's corner against the worst of the box's 2^n corners."""
+    V, z, y = draw.instances(classes, correct=False, high=5.0)
+    epsilon = 4 * draw.uniform(draw.trials, stream=1) / V.abs().sum(dim=(1, 2))
+    step = derivatives.input_gradient(V, z, y).sign() * epsilon[:, None]
+
+    def loss(r: Tensor) -> Tensor:  # (…, T, n), (…, T)
+        moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
+        return probability.loss(moved, y.expand(moved.shape[:-1]))
+
+    worst = loss(corners(V.shape[1]).to(V)[:, None, :] * epsilon[:, None]).amax(dim=0)
+    return 1 - loss(step) / worst
+
+
+EQ_2 = Claim(
+    id="eq-2-fgsm",
+    where="Section 2.1, Eq. (2)",
+    title="FGSM's step is the worst for a binary linear model",
+    printed=r"\max_{\|\mathbf r\|_\infty\le\epsilon}\mathcal L(\mathbf x+\mathbf r, y) = \mathcal L(\mathbf x+\epsilon\operatorname{sign}\nabla, y) \text{ with some binary linear classifiers}",
+    corrected=r"\text{with every binary affine classifier; the maximum is } \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
+    text=Text.RESTATED,
+    hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
+    chapter=PAGE,
+    derivation=Derivation(prove_fgsm, lambda: prove_fgsm(-1), "the step against the gradient"),
+    checks=(
+        check(
+            "the true loss at FGSM's corner against all 32 corners",
+            fgsm_shortfall,
+            right=2,
+            wrong=3,
+            mistake="three classes, where FGSM is not optimal",
+        ),
+    ),
+)
+
+# --- Eqs. (21), (22): a constraint on one number ---------------------------------------
+
+
+def prove_scalar(power: int = 1) -> None:
+    """rᵀHr = pq(sᵀr)² and ∇ᵀr = ∓q sᵀr, so rᵀHr = (p/q)(∇ᵀr)²; then both roots in ∇ᵀr."""
+    p, q, xi = sp.symbols("p q xi", positive=True)
+    along = sp.symbols("along", real=True)  # sᵀr
+    for label in (1, -1):
+        t = -label * q * along
+        prove_zero(p * q * along**2 - (p / q) ** power * t**2, because="the constraint is scalar")
+    B = sp.sqrt(1 + 2 * p * xi / q)
+    T = sp.symbols("T", real=True)
+    roots = (q / p * (B - 1), -q / p * (B + 1))
+    prove_zero(p / (2 * q) * (T - roots[0]) * (T - roots[1]) - (T + p / (2 * q) * T**2 - xi))
+
+
+def constraint_error(draw: Draw, power: int) -> Tensor:
+    """rᵀHr against (p/q)^power (∇ᵀr)² with autograd's ∇ and H."""
+
+    def error(s: Sample) -> Tensor:
+        g, H = s.autograd.gradient, s.autograd.hessian
+        r = draw.normal(*g.shape) + 3 * unit(g)
+        curved = (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
+        odds = torch.exp(power * probability.logit_margin(s.map.z, s.y))
+        scalar = odds * (g * r).sum(dim=-1).square()
+        return (curved - scalar).abs() / curved / s.noise.square()
+
+    return draw.over_samples(2, error)
+
+
+SCALAR = Claim(
+    id="eq-22",
+    where="Appendix C, Eqs. (21), (22)",
+    title="the quadratic constraint is a constraint on ∇ᵀr alone",
+    printed=r"-\xi+\nabla^T\mathbf r+\frac{p_y}{2(1-p_y)}(\nabla^T\mathbf r)^2 \ge 0",
+    hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL, "ξ = β − L"),
+    depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
+    chapter=PAGE,
+    derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),
+    checks=(
+        check(
+            "rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H",
+            constraint_error,
+            right=1,
+            wrong=-1,
+            mistake="the odds upside down",
+        ),
+    ),
+)
+
+# --- Proposition 3.2 -------------------------------------------------------------------
+
+
+def prove_dual(printed: int = 1) -> None:
+    """Hölder by coordinates with equality at ρ sign(∇), then the length: Eq. (23)."""
+    size, room = sp.symbols("size room", nonnegative=True)  # |∇_c| and ρ − r_c sign(∇_c)
+    prove_sign(size * room, "nonnegative")  # ρ|∇_c| − ∇_c r_c, zero at r_c = ρ sign(∇_c)
+    prove_length(printed)
+
+
+def prove_length(printed: int = 1) -> None:
+    """∇ᵀr ≤ ‖r‖‖∇‖_*, with equality somewhere, is what a dual norm is: so ‖r‖ = (q/p)(B − 1)/‖∇‖_*.
+
+    With ‖∇‖_* = q‖s‖_* that is (B − 1)/(p‖s‖_*); the root of the other sign is farther away.
+    """
+    p, q, S, xi = sp.symbols("p q S xi", positive=True)
+    B = sp.sqrt(1 + 2 * p * xi / q)
+    prove_zero(q / p * (B - 1) / (q * S) - (B - 1) / (p**printed * S), because="Eq. (23)")
+    far = q / p * (B + 1) - q / p * (B - 1)  # the other root is farther away
+    prove_sign(sp.simplify(far), "positive")
+
+
+def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
+    """The largest gain over the box of that radius, against ξ."""
+    xi = probability.slack(instance.z, instance.y)
+    return (largest_gain(instance, radius(instance)) - xi).abs() / xi
+
+
+PROP_3_2 = Claim(
+    id="prop-3.2",
+    where="Proposition 3.2, Eq. (9)",
+    title="the ℓ∞ radius in closed form",
+    printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
+    hypotheses=(BINARY, OFF_KINKS_SHORT, CORRECT, DISTINCT, "β = log 2", MODEL),
+    depends=("eq-22",),
+    chapter=PAGE,
+    derivation=Derivation(prove_dual, lambda: prove_dual(2), "p_y squared"),
+    checks=(
+        check(
+            "the best corner of the box of that radius reaches log 2 exactly",
+            on_instances(threshold_error),
+            right=lambda i: taylor_radius.radius_linf(*i),
+            wrong=lambda i: taylor_radius.radius_l2(*i),
+            mistake="the ℓ2 radius",
+        ),
+    ),
+)
+
+
+def literal_radius(instance: Instance, p: Tensor) -> Tensor:
+    """Eq. (23) through ‖∇‖₁, with p in place of p(x)."""
+    p_y = probability.label_probability(instance.z, instance.y)
+    q = probability.rival_probability(instance.z, instance.y)
+    one_norm = derivatives.input_gradient(*instance).abs().sum(dim=-1)
+    xi = probability.slack(instance.z, instance.y)
+    X = 2 * p_y * xi / q
+    return q / (p * one_norm) * (X / (torch.sqrt(1 + X) + 1))
+
+
+EQ_23 = Claim(
+    id="eq-23",
+    where="Appendix C, below Eq. (22), and Eq. (23)",
+    title="both roots, and the subscript of p",
+    printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1-p_y}{p(\mathbf x)\|\nabla\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
+    corrected=r"p(\mathbf x)_y \text{ in place of } p(\mathbf x), \text{ here and in both roots}",
+    text=Text.CORRECTED,
+    transcription=True,
+    hypotheses=PROP_3_2.hypotheses,
+    depends=("prop-3.2",),
+    chapter=PAGE,
+    checks=(
+        check(
+            "the box of that radius, with p_y",
+            on_instances(threshold_error),
+            right=lambda i: literal_radius(i, probability.label_probability(i.z, i.y)),
+            wrong=lambda i: literal_radius(i, torch.softmax(i.z, dim=-1)[..., 0]),
+            mistake="the first class's probability",
+        ),
+    ),
+)
+
+# --- any norm (new) --------------------------------------------------------------------
+
+
+def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> Tensor:
+    """A step of norm τ/‖s‖_* along the maximiser of sᵀr reaches log 2, for four norms."""
+    s = instance.V[..., 0] - instance.V[..., 1]
+    uphill = unit(derivatives.input_gradient(*instance))
+    tau = taylor_radius.taylor_margin(probability.logit_margin(instance.z, instance.y))
+    xi = probability.slack(instance.z, instance.y)
+    errors = []
+    for order in (1.5, 2.0, 3.0, 4.0):
+        direction = uphill.sign() * uphill.abs() ** (1 / (order - 1))
+        r = direction / torch.linalg.vector_norm(direction, order, dim=-1, keepdim=True)
+        size = torch.linalg.vector_norm(unit(s), conjugate(order), dim=-1)
+        length = tau / (size * s.norm(dim=-1))
+        errors.append((gains(instance, length[:, None] * r) - xi).abs() / xi)
+    return torch.cat(errors)
+
+
+ANY_NORM = Claim(
+    id="thm-any-norm",
+    where="new, after Propositions 3.1 and 3.2",
+    title="the radius in any norm",
+    printed=r"\min\{\|\mathbf r\| : \text{the model reaches } \log 2\} = \tau(m)/\|\mathbf v_+-\mathbf v_-\|_*",
+    text=Text.NEW,
+    hypotheses=(BINARY, CORRECT, DISTINCT, "‖·‖ any norm, ‖·‖_* its dual norm"),
+    depends=("eq-22",),
+    chapter=PAGE,
+    derivation=Derivation(prove_length, lambda: prove_length(2), "p_y squared"),
+    checks=(
+        check(
+            "ℓ_{3/2}, ℓ2, ℓ3, ℓ4: a step of that length along the dual direction",
+            on_instances(dual_step_error),
+            right=lambda order: order / (order - 1),
+            wrong=lambda order: order,
+            mistake="the norm itself in place of its dual",
+        ),
+    ),
+)
+
+# --- Proposition 3.3: the worst case in the ball ---------------------------------------
+
+
+def prove_worst(halves: int = 1) -> None:
+    """t ↦ t + (p/2q)t² over |t| ≤ ε‖∇‖₁ is largest at t = +ε‖∇‖₁, whatever the sign of m."""
+    p, q, G, S, epsilon = sp.symbols("p q G S epsilon", positive=True)
+    back, room = sp.symbols("back room", nonnegative=True)  # t = εG − room, εG + t = back
+    t = epsilon * G - room
+    gain = (epsilon * G + p / (2 * q) * (epsilon * G) ** 2) - (t + p / (2 * q) * t**2)
+    certificate = room + p / (2 * q) * room * back
+    prove_zero(gain - certificate.subs(back, 2 * epsilon * G - room), because="the gap")
+    prove_sign(certificate, "nonnegative")
+    in_G = epsilon * G + p / (2 * q) * (epsilon * G) ** 2
+    prove_equal(in_G.subs(G, q * S), epsilon * q * S + halves * epsilon**2 * p * q * S**2 / 2)
+
+
+def worst_case_error(instance: Instance, eta: Callable[[Instance, float], Tensor]) -> Tensor:
+    """η* against the best of the 2^n corners."""
+    instance = unit_dual_norm(instance)
+    errors = []
+    for epsilon in (0.01, 1.0, 30.0):
+        loss = probability.loss(instance.z, instance.y)
+        best = loss + largest_gain(instance, torch.full_like(loss, epsilon))
+        errors.append((eta(instance, epsilon) - best).abs() / best)
+    return torch.cat(errors)
+
+
+def two_norm_eta(instance: Instance, epsilon: float) -> Tensor:
+    """Eq. (25) with ‖·‖₂ where its norm has no subscript."""
+    p = probability.label_probability(instance.z, instance.y)
+    q = probability.rival_probability(instance.z, instance.y)
+    reach = epsilon * derivatives.cross_lipschitz(instance.V)
+    return probability.loss(instance.z, instance.y) + q * reach + 0.5 * p * q * reach.square()
+
+
+def sign_step_error(s: Sample, factor: float) -> Tensor:
+    """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
+    g, epsilon = s.autograd.gradient, 0.1
+    gain = model_gain(g, s.autograd.hessian, epsilon * g.sign())
+    eta = taylor_radius.worst_case_loss(s.map.V, s.map.z, s.y, factor * epsilon)
+    claimed = eta - probability.loss(s.map.z, s.y)
+    return relative((claimed - gain)[:, None], gain[:, None], axes=1) / s.noise
+
+
+PROP_3_3 = Claim(
+    id="prop-3.3",
+    where="Proposition 3.3, Eq. (10)",
+    title="the model's worst case in the ℓ∞ ball",
+    printed=r"\eta^* = \mathcal L + \epsilon(1-p_y)\|\mathbf v_+-\mathbf v_-\|_1 + \tfrac12\epsilon^2p_y(1-p_y)\|\mathbf v_+-\mathbf v_-\|_1^2",
+    hypotheses=(
+        BINARY,
+        OFF_KINKS_SHORT,
+        "any label: the paper asks for a correct one, and need not",
+        "ε ≥ 0",
+    ),
+    depends=("eq-22",),
+    chapter=PAGE,
+    derivation=Derivation(prove_worst, lambda: prove_worst(2), "no factor 1/2"),
+    checks=(
+        check(
+            "η* against the best of 32 corners, any label",
+            on_instances(worst_case_error, correct=False, high=8.0),
+            right=lambda i, epsilon: taylor_radius.worst_case_loss(i.V, i.z, i.y, epsilon),
+            wrong=two_norm_eta,
+            mistake="the ℓ2 norm",
+        ),
+        check(
+            "η* against autograd's ∇ and H at ε sign(∇)",
+            on_networks(sign_step_error),
+            right=1.0,
+            wrong=1.01,
+            mistake="ε one per cent larger",
+            tolerance=1e-9,
+        ),
+    ),
+)
+
+
+def counterexample_eq_24() -> Counterexample:
+    """r = 0 lies in the ball: the second line of Eq. (24) is 0 there, the third is not."""
+    p, q = sp.Rational(3, 4), sp.Rational(1, 4)
+    gradient_norm, epsilon, size = sp.Rational(1, 4), sp.Integer(1), sp.Integer(0)
+
+    def line(radius: sp.Expr) -> sp.Expr:
+        return radius * gradient_norm + p / (2 * q) * (radius * gradient_norm) ** 2
+
+    return Counterexample(
+        r"p_y = \tfrac34,\ \|\mathbf s\|_1 = 1,\ \epsilon = 1,\ \mathbf r = 0: \text{ the second line against the third}",
+        line(size),
+        "=",
+        line(epsilon),
+    )
+
+
+def chain_excess(draw: Draw, equality: bool) -> Tensor:
+    """By how much the links of Eq. (24) fail at a random r of the ball; the second is ≤, or “=” as printed."""
+    instance = draw.instances(2, high=8.0)
+    r = 2 * draw.uniform(*instance.V.shape[:-1], stream=1) - 1
+    one_norm = derivatives.input_gradient(*instance).abs().sum(dim=-1)
+    odds = probability.logit_margin(instance.z, instance.y).exp()
+
+    def line(radius: Tensor) -> Tensor:
+        return radius * one_norm + 0.5 * odds * (radius * one_norm).square()
+
+    first, second = gains(instance, r), line(r.abs().amax(dim=-1))
+    third = line(torch.ones_like(second))
+    link = (second - third).abs() if equality else second - third
+    return torch.maximum(first - second, link) / third
+
+
+EQ_24 = Claim(
+    id="eq-24",
+    where="Appendix C, Eq. (24)",
+    title="Hölder's inequality for the model, and one equality too many",
+    printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \|\mathbf r\|_\infty\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\|\mathbf r\|_\infty\|\nabla\|_1)^2 = \epsilon\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\epsilon\|\nabla\|_1)^2",
+    corrected=r"\text{“}\le\text{” in place of the “}=\text{”: } \|\mathbf r\|_\infty \le \epsilon",
+    text=Text.CORRECTED,
+    transcription=True,
+    hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
+    depends=("eq-22",),
+    chapter=PAGE,
+    checks=(
+        check(
+            "each link at random r, “≤” throughout",
+            chain_excess,
+            right=False,
+            wrong=True,
+            mistake="“=” as printed",
+        ),
+    ),
+    counterexample=counterexample_eq_24,
+    partly=True,
+    expected=Verdict.PARTLY,
+)
+
+EQ_25 = Claim(
+    id="eq-25",
+    where="Appendix C, Eq. (25)",
+    title="the norm in Eq. (25) is the 1-norm",
+    printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \epsilon(1-p_y)\|\mathbf v_+-\mathbf v_-\|+\tfrac12\epsilon^2p_y(1-p_y)\|\mathbf v_+-\mathbf v_-\|^2",
+    corrected=r"\|\cdot\|_1 \text{ in both places; equality at } \mathbf r = \epsilon\operatorname{sign}(\nabla)",
+    text=Text.CORRECTED,
+    transcription=True,
+    hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
+    depends=("eq-24",),
+    chapter=PAGE,
+    checks=PROP_3_3.checks[:1],
+)
+
+# --- what η* does not bound (new) ------------------------------------------------------
+
+
+def prove_below(order: int = 1) -> None:
+    """softplus‴ = p'q'(1 − 2p') is positive left of the boundary and odd about it.
+
+    f(t) − η(t) = ∫₀ᵗ ½(t − u)² f‴(u) du with f(t) = softplus(t − m). For t ≤ m the integrand
+    is positive. For m < t ≤ 2m pair u = m − w with u = m + w: their weights differ by
+    2w(t − m) ≥ 0, and what is left over, u < 2m − t, is positive.
+    """
+    u, w, t, m = sp.symbols("u w t m", real=True)
+    sigma = 1 / (1 + sp.exp(-u))
+    third = sigma * (1 - sigma) * (1 - 2 * sigma)
+    prove_zero(sp.diff(sp.log(1 + sp.exp(u)), u, 3) - third, because="softplus‴")
+    prove_zero(sp.simplify(third + third.subs(u, -u)), because="odd")
+    x = sp.symbols("x", positive=True)
+    left = third.subs(u, -x)  # = e^{-x}(1 − e^{-x})/(1 + e^{-x})³ with e^{-x} = 1/(1 + y)
+    y = sp.symbols("y", positive=True)
+    prove_sign(sp.factor(sp.simplify(left.subs(x, sp.log(1 + y)))), "positive")
+    weights = ((t - (m - w)) ** 2 - (t - (m + w)) ** 2) / 2
+    prove_zero(weights - 2 * order * w * (t - m), because="the pair's weights")
+
+
+def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
+    """η* against the true worst loss, both over ε‖s‖₁ = share·2m, with shares from this range."""
+    low, high = shares
+    V, z, y = unit_dual_norm(draw.instances(2, low=0.05))
+    m = probability.logit_margin(z, y)
+    reach = 2 * m * (low + (high - low) * draw.uniform(*m.shape, stream=1))
+    eta = taylor_radius.worst_case_loss(V * reach[:, None, None], z, y, 1.0)
+    true = functional.softplus(reach - m)
+    return (eta - true) / true
+
+
+ETA_BELOW = Claim(
+    id="thm-eta-below-true-loss",
+    where="new, on Proposition 3.3 and Eq. (2)",
+    title="η* lies below the true worst-case loss",
+    printed=r"0<\epsilon\|\mathbf s\|_1\le 2m:\quad \eta^* < \max_{\|\mathbf r\|_\infty\le\epsilon}\log(1+e^{-m(\mathbf x+\mathbf r)}) = \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
+    text=Text.NEW,
+    hypotheses=(BINARY, CORRECT, DISTINCT, "the classifier affine over the ball"),
+    depends=("prop-3.3", "eq-2-fgsm"),
+    chapter=PAGE,
+    derivation=Derivation(prove_below, lambda: prove_below(2), "twice the weight"),
+    checks=(
+        check(
+            "η* against the exact worst loss up to ε‖s‖₁ = 2m",
+            true_loss_excess,
+            right=(1e-3, 1.0),
+            wrong=(1.0, 30.0),
+            mistake="larger ε, where a parabola overtakes a line",
+        ),
+    ),
+)
+
+SECTION_2 = (EQ_2,)
+CLAIMS = (PROP_3_2, ANY_NORM, PROP_3_3, ETA_BELOW)
+APPENDIX = (SCALAR, EQ_23, EQ_24, EQ_25)

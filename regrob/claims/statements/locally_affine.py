@@ -1,0 +1,354 @@
+"""Section 3's opening and Eq. (5): the network, its masks, its affine pieces, and which architectures have them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import sympy as sp
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.local_map import local_map, masked_product
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.combinators import check, on_networks
+from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
+from regrob.claims.instances import Draw, Sample, relative
+from regrob.claims.oracle import autograd_derivatives
+from regrob.errors import ProofError
+from regrob.symbols import prove_sign
+from regrob.theory import derivatives
+
+PAGE = "book/locally_affine"
+
+
+def bias_free(sample: Sample) -> bool:
+    """Whether no layer adds a constant: then z = Vᵀx."""
+    return not any(name.endswith(("bias", "running_mean")) for name in sample.network.state_dict())
+
+
+def is_mlp(sample: Sample) -> bool:
+    """Whether the network is one that `masked_product` can multiply out."""
+    return "MLP" in sample.name
+
+
+# --- Eqs. (3), (4): the network and its masks ------------------------------------------
+
+
+def prove_induction(bias: bool = False) -> None:
+    """a_{j+1} = D Wᵀ a_j and a_j = Pᵀx give a_{j+1} = (P W D)ᵀx: Eq. (5) at every depth."""
+    n, h, k = sp.symbols("n h k", integer=True, positive=True)
+    P, W, D = sp.MatrixSymbol("P", n, h), sp.MatrixSymbol("W", h, k), sp.MatrixSymbol("D", k, k)
+    x, b = sp.MatrixSymbol("x", n, 1), sp.MatrixSymbol("b", k, 1)
+    pre = W.T * P.T * x + b if bias else W.T * P.T * x
+    claimed = sp.refine(((P * W * D).T * x).doit(), sp.Q.symmetric(D))
+    if (D * pre).doit() != claimed.doit():
+        raise ProofError(f"{D * pre} is not {claimed}")
+
+
+def homogeneity_error(draw: Draw, without_biases: bool) -> Tensor:
+    """z against Vᵀx on the networks without, or with, biases."""
+
+    def error(s: Sample) -> Tensor:
+        through = (s.map.V.mT @ s.images.flatten(1).unsqueeze(-1)).squeeze(-1)
+        return relative(through - s.map.z, s.map.z, axes=1)
+
+    return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
+
+
+EQ_3 = Claim(
+    id="eq-3",
+    where="Section 3, Eq. (3)",
+    title="a network without biases is Vᵀx exactly",
+    printed=r"g(\mathbf x) = W_d^T\sigma(W_{d-1}^T\sigma(\ldots\sigma(W_1^T\mathbf x)))",
+    corrected=r"g(\mathbf x) = V(\mathbf x)^T\mathbf x; \text{ with biases an offset } \mathbf c(\mathbf x) \text{ is added}",
+    text=Text.RESTATED,
+    hypotheses=(PIECEWISE, "no biases anywhere"),
+    chapter=PAGE,
+    derivation=Derivation(prove_induction, lambda: prove_induction(bias=True), "a bias in the layer"),
+    checks=(
+        check(
+            "z against Vᵀx where there is no bias",
+            homogeneity_error,
+            right=True,
+            wrong=False,
+            mistake="networks with biases",
+        ),
+    ),
+)
+
+
+def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
+    """V = W₁D₁…W_d at each image; without `slopes`, leaky layers get masks of zeros and ones."""
+    assert isinstance(sample.network, nn.Sequential)
+    network = copy.deepcopy(sample.network)
+    for module in network:
+        if isinstance(module, nn.LeakyReLU) and not slopes:
+            module.negative_slope = 0.0
+    return torch.stack([masked_product(network, image) for image in sample.images])
+
+
+def counterexample_eq_4() -> Counterexample:
+    """One leaky unit of slope 1/10 at x = −1: σ(−1) = −1/10, but a 0/1 mask gives 0."""
+    slope, x = sp.Rational(1, 10), sp.Integer(-1)
+    return Counterexample(
+        r"\text{leaky ReLU of slope } \tfrac1{10},\ W_1 = 1,\ x = -1: \ \sigma(W_1^Tx) \text{ against } D_1W_1^Tx",
+        sp.Max(x, slope * x),
+        "=",
+        sp.Integer(0) * x,
+    )
+
+
+EQ_4 = Claim(
+    id="eq-4",
+    where="Section 3, Eq. (4) and the recursion above it",
+    title="the mask of a general ReLU",
+    printed=r"D_j(\mathbf x) = \operatorname{diag}(1_{W_j[:,1]^T\mathbf a_{j-1}>0},\ldots),\quad \mathbf a_j = \sigma(W_j^T\mathbf a_{j-1}),\ 1\le j\le d",
+    corrected=r"\text{entries } \alpha \text{ instead of } 0 \text{ for a slope } \alpha;\ \text{the recursion runs over } 1\le j\le d-1",
+    text=Text.CORRECTED,
+    hypotheses=(PIECEWISE, OFF_KINKS_SHORT, "CReLU doubles the units, so its D is not square"),
+    chapter=PAGE,
+    checks=(
+        check(
+            "W₁D₁…W_d against autograd's Jacobian, slopes in D",
+            on_networks(lambda s, slopes: s.jacobian_error(multiplied_out(s, slopes)), 3, only=is_mlp),
+            right=True,
+            wrong=False,
+            mistake="masks of zeros and ones in a leaky network",
+        ),
+    ),
+    counterexample=counterexample_eq_4,
+    partly=True,
+    expected=Verdict.PARTLY,
+)
+
+# --- the polytope Q(x) -----------------------------------------------------------------
+
+
+def prove_convex(inside: bool = True) -> None:
+    """Points where a unit has one sign: closed under mixing, and under scaling without biases.
+
+    Layer by layer: where the layers below keep their signs, a unit's input is affine in x
+    (linear without biases), so between two points it mixes, and keeps its sign too.
+    """
+    h, other, t = sp.symbols("h h_other t", positive=True)
+    rest = sp.symbols("rest", positive=True)  # 1 − t
+    prove_sign(t * h + rest * (other if inside else -other), "positive")
+    prove_sign(t * h, "positive")
+
+
+def cone_error(draw: Draw, without_biases: bool) -> Tensor:
+    """V at tx against V at x on the networks without, or with, biases."""
+
+    def error(s: Sample) -> Tensor:
+        scaled = [local_map(s.network, t * s.images, check=False).V for t in (1e-3, 0.1, 30.0, 1e3)]
+        return torch.cat([relative(V - s.map.V, s.map.V, axes=2) for V in scaled])
+
+    return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
+
+
+def midpoint_error(draw: Draw, same_piece: bool) -> Tensor:
+    """V midway between points with the V of the first image, or between any two points."""
+
+    def error(s: Sample) -> Tensor:
+        reference = s.map.V[:1]
+
+        def difference(points: Tensor) -> Tensor:
+            return relative(local_map(s.network, points, check=False).V - reference, reference, axes=2)
+
+        points = s.images[:1] + 0.3 * draw.normal(40, *s.images.shape[1:])
+        if same_piece:
+            points = points[difference(points) < 1e-12]
+        if points.shape[0] == 0:
+            return torch.zeros(1, dtype=torch.float64)
+        return difference((points + points.flip(0)) / 2)
+
+    return draw.over_samples(2, error, only=is_mlp)
+
+
+POLYTOPE = Claim(
+    id="remark-polytope",
+    where="Section 3, above Eq. (5)",
+    title="the piece Q(x) is convex, and a cone without biases",
+    printed=r"\text{there exists a polytope } Q(\mathbf x)\ni\mathbf x \text{ on which } D_j(\mathbf x') = D_j(\mathbf x)",
+    corrected=r"Q(\mathbf x) \text{ is convex, cut out by linear inequalities; without biases it is a cone, so never bounded}",
+    text=Text.RESTATED,
+    hypotheses=(PIECEWISE, OFF_KINKS_SHORT),
+    depends=("eq-3",),
+    chapter=PAGE,
+    derivation=Derivation(prove_convex, lambda: prove_convex(False), "signs that differ"),
+    checks=(
+        check(
+            "V is the same at tx, t from 1e-3 to 1e3, without biases",
+            cone_error,
+            right=True,
+            wrong=False,
+            mistake="networks with biases",
+        ),
+        check(
+            "midpoints of points of Q(x) lie in Q(x)",
+            midpoint_error,
+            right=True,
+            wrong=False,
+            mistake="midpoints of points of different pieces",
+        ),
+    ),
+)
+
+# --- which architectures ---------------------------------------------------------------
+
+
+class Attention(nn.Module):
+    """Softmax self-attention over four tokens of two numbers, read out linearly: (N, 8) → (N, K)."""
+
+    def __init__(self, classes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.read = nn.Linear(8, classes, dtype=torch.float64)
+        with torch.no_grad():
+            self.read.weight.normal_(generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Queries, keys and values are the tokens themselves."""
+        tokens = x.unflatten(-1, (4, 2))
+        mixed = torch.softmax(tokens @ tokens.mT, dim=-1) @ tokens
+        logits: Tensor = self.read(mixed.flatten(-2))
+        return logits
+
+
+def prove_second_derivative(keep: int = 1) -> None:
+    """Along any line, φ'' = Var_p(z') + E_p z'' − z_y'', for every K: the rest is V M Vᵀ's part."""
+    t = sp.symbols("t", real=True)
+    k, y = sp.symbols("k y", integer=True, nonnegative=True)
+    K = sp.symbols("K", integer=True, positive=True)
+    z = sp.Function("z", real=True)
+
+    def total(term: sp.Expr) -> sp.Expr:
+        parts = sp.Add.make_args(sp.expand(term * sp.exp(z(k, t))))
+        return sp.Add(*[sp.Sum(part, (k, 0, K - 1)) for part in parts])
+
+    partition, slope, bend = total(sp.S.One), z(k, t).diff(t), z(k, t).diff(t, 2)
+    variance = total(slope**2) / partition - (total(slope) / partition) ** 2
+    claimed = variance + keep * (total(bend) / partition - z(y, t).diff(t, 2))
+    second = (sp.log(partition) - z(y, t)).diff(t, 2)
+    split = second.replace(lambda e: isinstance(e, sp.Sum), lambda e: total(e.function / sp.exp(z(k, t))))
+    if sp.expand(split - claimed) != 0:
+        raise ProofError(f"the chain rule leaves {sp.expand(split - claimed)}")
+
+
+def attention_error(draw: Draw) -> Tensor:
+    """V M Vᵀ against autograd's Hessian of softmax self-attention."""
+    generator = torch.Generator().manual_seed(draw.seed)
+    network = Attention(3, generator)
+    x = torch.randn(6, 8, generator=generator, dtype=torch.float64)
+    truth = autograd_derivatives(network, x, network(x).argmax(dim=-1))
+    formula = derivatives.hessian(truth.jacobian, network(x).detach())
+    return relative(formula - truth.hessian, truth.hessian, axes=2)
+
+
+def counterexample_attention() -> Counterexample:
+    """Two tokens (x, 0): attention's first output is x·sigmoid(x²), which bends at x = 1."""
+    x = sp.symbols("x", real=True)
+    output = x / (1 + sp.exp(-(x**2)))
+    bend = sp.simplify(sp.diff(output, x, 2).subs(x, 1))
+    return Counterexample(
+        r"\text{tokens } (x, 0),\ \text{output } x\,\operatorname{sigmoid}(x^2): \text{ its second derivative at } x = 1",
+        bend,
+        "=",
+        sp.Integer(0),
+    )
+
+
+ARCHITECTURES = Claim(
+    id="remark-self-attention",
+    where="Section 3, in parentheses above Eq. (3)",
+    title="which architectures the theory covers",
+    printed=r"\text{generalises to DNNs with convolutions, poolings, skip-connections, self-attentions, etc.}",
+    corrected=r"\text{convolution, pooling, skip connections, BatchNorm in evaluation mode: yes; softmax self-attention: no, there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k",
+    text=Text.CORRECTED,
+    hypotheses=(OFF_KINKS_SHORT, "frozen statistics"),
+    depends=("eq-5",),
+    chapter=PAGE,
+    derivation=Derivation(
+        prove_second_derivative, lambda: prove_second_derivative(0), "the logits' own bend left out"
+    ),
+    checks=(
+        Check(
+            "H = V M Vᵀ for convolution, pooling, skip connection, BatchNorm",
+            lambda draw: draw.over_samples(
+                3, lambda s: s.hessian_error(derivatives.hessian(s.map.V, s.map.z))
+            ),
+            attention_error,
+            "softmax self-attention",
+        ),
+    ),
+    counterexample=counterexample_attention,
+    partly=True,
+    expected=Verdict.PARTLY,
+)
+
+# --- Eq. (5): affine inside the polytope -----------------------------------------------
+
+
+def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D * W2) -> None:
+    """With the mask D fixed, W₂ᵀD(W₁ᵀx + b₁) + b₂ = Vᵀx + c for V = W₁DW₂, at every size.
+
+    W₁ᵀx + b₁ stands for the affine map that all layers below make, so this is the step of an
+    induction over the layers; D is diagonal, hence symmetric.
+    """
+    n, h, k = sp.symbols("n h k", integer=True, positive=True)
+    W1, W2 = sp.MatrixSymbol("W1", n, h), sp.MatrixSymbol("W2", h, k)
+    D, x = sp.MatrixSymbol("D", h, h), sp.MatrixSymbol("x", n, 1)
+    b1, b2 = sp.MatrixSymbol("b1", h, 1), sp.MatrixSymbol("b2", k, 1)
+    logits = W2.T * D * (W1.T * x + b1) + b2
+    offset = W2.T * D * b1 + b2
+    gap = logits - order(W1, D, W2).T * x - offset
+    left = sp.expand(sp.refine(gap.doit(), sp.Q.symmetric(D))).doit()
+    if left != sp.ZeroMatrix(k, 1):
+        raise ProofError(f"the affine map leaves {left}")
+
+
+def step_error(draw: Draw, factor: float) -> Tensor:
+    """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
+
+    def error(s: Sample) -> Tensor:
+        step = 1e-7 * draw.normal(*s.images.shape)
+        with torch.no_grad():
+            moved = s.network(s.images + step) - s.network(s.images)
+        predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
+        return relative(moved - predicted, predicted, axes=1)
+
+    return draw.over_samples(2, error)
+
+
+EQ_5 = Claim(
+    id="eq-5",
+    where="Section 3, Eq. (5)",
+    title="the logits are affine around x",
+    printed=r"g(\mathbf x')|_{\mathbf x'\in Q(\mathbf x)} = V^T\mathbf x'",
+    corrected=r"g(\mathbf x') = V^T\mathbf x' + \mathbf c \text{ on } Q(\mathbf x), \quad \mathbf c = 0 \text{ without biases}",
+    text=Text.RESTATED,
+    hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
+    chapter=PAGE,
+    derivation=Derivation(
+        prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
+    ),
+    checks=(
+        check(
+            "V, multiplied out from weights and masks, against autograd's Jacobian",
+            on_networks(lambda s, order: s.jacobian_error(multiplied_out(s)[..., order]), only=is_mlp),
+            right=[0, 1],
+            wrong=[1, 0],
+            mistake="the two classes exchanged",
+        ),
+        check(
+            "a step inside Q(x) moves the logits by V'r",
+            step_error,
+            right=1.0,
+            wrong=1.01,
+            mistake="V one per cent too large",
+            tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
+        ),
+    ),
+)
+
+CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)
