@@ -22,7 +22,7 @@ from regrob.errors import InputError, RegrobError
 # torch, sympy and the claims are imported where they are used: `regrob --help` is instant.
 if TYPE_CHECKING:
     from regrob.claims.claim import Claim
-    from regrob.claims.your_network import Own
+    from regrob.claims.your_network import PreparedNetwork
 
 AS_EXPECTED, UNEXPECTED, NONSENSE = 0, 1, 2
 
@@ -152,9 +152,8 @@ def _notice(text: str) -> None:
 
 def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
     from regrob.claims import your_network
-    from regrob.claims.load import load_network
 
-    network, images, labels = load_network(
+    network, images, labels = your_network.load_network(
         options.network, images=options.images, shape=options.input_shape, seed=options.seed
     )
     prepared = your_network.prepare(
@@ -187,7 +186,7 @@ def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
     return AS_EXPECTED if good else UNEXPECTED
 
 
-def _introduction(own: Own) -> str:
+def _introduction(own: PreparedNetwork) -> str:
     words = [f"Your network in float64, at {len(own.images)} images"]
     if own.left_out:
         words.append(f" ({own.left_out} more sit on or next to a kink and are left out)")

@@ -1,16 +1,21 @@
-"""The ledger's checks on somebody else's network: closed forms against its own derivatives.
+"""The ledger's checks on a network of the reader's own: closed forms against its own derivatives.
 
-A claim's check asks a `Draw` for sample networks. Here it is handed the reader's network
-instead, in float64. Checks that never look at a network say nothing about it and are left
-out; so are those that ask for more classes than it has.
+Load a network by name, prepare it, examine it. A claim's check asks a `Draw` for sample
+networks; here it is handed the reader's network instead, in float64. Checks that never look
+at a network say nothing about it and are left out; so are those that ask for more classes
+than it has.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +34,84 @@ LARGEST = 32
 """No more images than this: every one costs a dense Hessian."""
 
 
-class Part(nn.Module):
+# --- loading ---------------------------------------------------------------------------
+
+
+def load_network(
+    factory: str, *, images: Path | None = None, shape: tuple[int, ...] | None = None, seed: int = 0
+) -> tuple[nn.Module, Tensor, Tensor | None]:
+    """The network, what to feed it (N, …), and the labels (N,) if they are known.
+
+    Args:
+        factory: "module:function", a function without arguments that returns an `nn.Module`
+            or a tuple (network, images, labels); the current folder is searched too.
+        images: a .npz or .pt file that holds "images", and "labels" if known.
+        shape: of one input; 8 random inputs in [0, 1] of that shape are made.
+        seed: of the random inputs.
+
+    Raises:
+        InputError: the factory or the file cannot be used, or there is nothing to feed.
+    """
+    made = _call_factory(factory)
+    network, inputs, labels = made if isinstance(made, tuple) and len(made) == 3 else (made, None, None)
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"{factory} returned {type(network).__name__}; expected an nn.Module, "
+            "or a tuple (nn.Module, images, labels)"
+        )
+    if images:
+        inputs, labels = _read_images(images)
+    elif shape:
+        generator = torch.Generator().manual_seed(seed)
+        inputs, labels = torch.rand(8, *shape, generator=generator), None
+    elif inputs is None:
+        raise InputError("say what to feed the network: --input-shape 1,28,28, or --images FILE")
+    return network, inputs, labels
+
+
+def _call_factory(name: str) -> object:
+    module_name, separator, attribute = name.partition(":")
+    if not separator or not module_name or not attribute:
+        raise InputError(f"--network must be MODULE:FACTORY, as in mypackage.models:make, got {name!r}")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+        factory = getattr(module, attribute, None)
+        if not callable(factory):
+            raise InputError(f"module {module_name!r} has no function {attribute!r}")
+        made: object = factory()
+    except ImportError as error:
+        raise InputError(f"cannot import {module_name!r}: {error}") from error
+    except TypeError as error:
+        raise InputError(f"{name} must be callable without arguments: {error}") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    return made
+
+
+def _read_images(path: Path) -> tuple[Tensor, Tensor | None]:
+    if path.suffix not in (".npz", ".pt", ".pth"):
+        raise InputError(f"--images reads .npz and .pt, got {path}")
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                tensors = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+        else:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = stored if isinstance(stored, dict) else {"images": stored}
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    if "images" not in tensors:
+        raise InputError(
+            f"{path} holds {', '.join(tensors) or 'nothing'}; expected 'images', and 'labels' if known"
+        )
+    return tensors["images"], tensors.get("labels")
+
+
+# --- preparing -------------------------------------------------------------------------
+
+
+class Restriction(nn.Module):
     """A network seen through some coordinates of one image, and some of its logits.
 
     u ↦ the first `classes` logits at the image with the coordinates `index` set to u. A
@@ -54,7 +136,7 @@ class Part(nn.Module):
 
 
 @dataclass
-class Own:
+class PreparedNetwork:
     """A network at some images, ready to be asked for samples.
 
     Attributes:
@@ -86,7 +168,7 @@ class Own:
         return self._made[classes]
 
     def _sample(self, i: int, classes: int) -> Sample:
-        part = Part(self.network, self.images[i], self.coordinates, classes).eval()
+        part = Restriction(self.network, self.images[i], self.coordinates, classes).eval()
         u = self.images[i].flatten()[self.coordinates][None]
         local = local_map(part, u, check=False)
         y = self.labels[i : i + 1].remainder(classes)
@@ -95,7 +177,7 @@ class Own:
 
 def prepare(
     network: nn.Module, images: Tensor, labels: Tensor | None = None, *, jitter: float = 0.0, seed: int = 0
-) -> Own:
+) -> PreparedNetwork:
     """Copy a network to float64, check it, and drop the images on or next to a kink.
 
     Args:
@@ -132,18 +214,21 @@ def prepare(
         )
     n = images[0].numel()
     coordinates = torch.randperm(n, generator=generator)[:DENSE].sort().values.to(images.device)
-    return Own(network, images[keep], labels[keep], given - int(keep.sum()), coordinates)
+    return PreparedNetwork(network, images[keep], labels[keep], given - int(keep.sum()), coordinates)
 
 
 def _at_an_edge(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
     """Whether V changes within some 1e-6, so that a check's small step would leave Q(x): (N,) bool."""
     V = local_map(network, images, check=False).V
-    found = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    near = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     for _ in range(4):
         noise = torch.randn(images.shape, generator=generator, dtype=torch.float64).to(images)
         change = local_map(network, images + 3e-7 * noise, check=False).V - V
-        found |= change.abs().amax(dim=(1, 2)) > 1e-9 * V.abs().amax(dim=(1, 2))
-    return found
+        near |= change.abs().amax(dim=(1, 2)) > 1e-9 * V.abs().amax(dim=(1, 2))
+    return near
+
+
+# --- examining -------------------------------------------------------------------------
 
 
 class _AboutBareInstancesError(Exception):
@@ -151,24 +236,24 @@ class _AboutBareInstancesError(Exception):
 
 
 @dataclass(frozen=True)
-class OwnDraw(Draw):
+class NetworkDraw(Draw):
     """A draw whose every sample is the reader's network."""
 
-    own: Own | None = None
+    prepared: PreparedNetwork | None = None
     served: list[int] = field(default_factory=list)
 
     def instances(
         self, classes: int, *, inputs: int = 5, correct: bool = True, low: float = 1e-2, high: float = 30.0
     ) -> Instance:
-        """Bare instances say nothing about a network: the check is left out."""
+        """Nothing to draw: the check is left out."""
         raise _AboutBareInstancesError
 
     def samples(self, classes: int) -> tuple[Sample, ...]:
         """The reader's network, once an image, and a note of how many samples that made."""
-        assert self.own is not None
-        found = self.own.samples(classes)
-        self.served.append(len(found))
-        return found
+        assert self.prepared is not None
+        samples = self.prepared.samples(classes)
+        self.served.append(len(samples))
+        return samples
 
 
 @dataclass(frozen=True)
@@ -206,7 +291,7 @@ class Finding:
         }
 
 
-def examine(own: Own, claims: Iterable[Claim], *, seed: int = 0) -> Iterator[Finding]:
+def examine(prepared: PreparedNetwork, claims: Iterable[Claim], *, seed: int = 0) -> Iterator[Finding]:
     """Run every check of the claims that looks at a network, on this one."""
     seen: set[int] = set()
     for claim in claims:
@@ -214,17 +299,17 @@ def examine(own: Own, claims: Iterable[Claim], *, seed: int = 0) -> Iterator[Fin
             if id(check) in seen:  # claims share some checks
                 continue
             seen.add(id(check))
-            values = _values(check.excess, own, seed)
+            values = _values(check.excess, prepared, seed)
             if values is None:
                 continue
-            bite = _values(check.tooth, own, seed)
-            conclusive = bite is not None and float(bite.max()) > check.tolerance
+            tooth = _values(check.tooth, prepared, seed)
+            conclusive = tooth is not None and float(tooth.max()) > check.tolerance
             yield Finding(claim, check, values.numel(), float(values.max()), conclusive)
 
 
-def _values(excess: Callable[[Draw], Tensor], own: Own, seed: int) -> Tensor | None:
+def _values(excess: Callable[[Draw], Tensor], prepared: PreparedNetwork, seed: int) -> Tensor | None:
     """The excess on the network, or None if it is not about a network like this one."""
-    draw = OwnDraw(1, seed, str(own.images.device), own)
+    draw = NetworkDraw(1, seed, str(prepared.images.device), prepared)
     try:
         values = excess(draw)
     except (_AboutBareInstancesError, UnsuitableNetworkError):
