@@ -18,7 +18,7 @@ from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Eviden
 from regrob.claims.combinators import check, on_instances, on_networks
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
-from regrob.claims.instances import Draw, Instance, Sample, autograd_noise, relative
+from regrob.claims.instances import Draw, Instance, Sample, relative
 from regrob.claims.statements.lemma_3_1 import prove_collapse
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.data.datasets import Task, one_versus_seven
@@ -41,7 +41,7 @@ def eigenvector_residual(sample: Sample) -> Tensor:
     g, H = sample.autograd.gradient, sample.autograd.hessian
     image = (H @ g.unsqueeze(-1)).squeeze(-1)
     largest = torch.linalg.matrix_norm(H, 2)[:, None]
-    return relative(image - largest * g, largest * g, axes=1) / autograd_noise(sample)
+    return relative(image - largest * g, largest * g, axes=1) / sample.noise
 
 
 EIGENVECTOR = Claim(
@@ -89,7 +89,7 @@ def eq_11_check(name: str) -> Check:
             "‖H‖_F": (torch.linalg.matrix_norm(H), p * q * nu2),
             "‖J‖_F²": (J.square().sum(dim=(1, 2)), derivatives.lipschitz_squared(sample.map.V)),
         }[name]
-        error: Tensor = (factor * formula - measured).abs() / measured / autograd_noise(sample)
+        error: Tensor = (factor * formula - measured).abs() / measured / sample.noise
         return error
 
     return check(
@@ -142,7 +142,7 @@ def chain_violation_by_autograd(sample: Sample, correct: bool) -> Tensor:
     g2 = sample.autograd.gradient.square().sum(dim=-1)
     h = torch.linalg.matrix_norm(sample.autograd.hessian, 2)
     mu2 = sample.autograd.jacobian.square().sum(dim=(1, 2))
-    violation = worst_link(g2, h, mu2) / autograd_noise(sample)
+    violation = worst_link(g2, h, mu2) / sample.noise
     return violation[probability.correctly_classified(sample.map.z, sample.y) == correct]
 
 
@@ -512,9 +512,7 @@ EQ_44 = Claim(
         ),
         check(
             "autograd through a network without biases",
-            lambda draw, correct: draw.over_samples(
-                2, lambda sample: eq_44_residual(sample, correct), only=bias_free
-            ),
+            on_networks(eq_44_residual, only=bias_free),
             right=True,
             wrong=False,
             mistake="misclassified points",

@@ -301,12 +301,11 @@ def counterexample_dead() -> Counterexample:
     objective = log_loss + slope**2 * (plus**2 + minus**2)  # λ' = 1
     if objective != sp.log(2):
         raise ProofError(f"the loss is not constant: {objective}")
-    minimisers = [sp.Integer(0), sp.Integer(1)]  # of w₊; any two numbers would do
     return Counterexample(
         r"g(x)=\max(0,-x)\,\mathbf w^T,\ (x,y)=(1,+1),\ \lambda'=1:\ \mathcal L'=\log2 \text{ for all } \mathbf w;\ w_+ \text{ at two minimisers}",
-        minimisers[0],
+        sp.Integer(0),  # any two numbers would do
         "=",
-        minimisers[1],
+        sp.Integer(1),
     )
 
 
@@ -700,16 +699,14 @@ def prove_conserved(extra: int = 0) -> None:
     prove_zero(sp.diff((S1 + t) ** 2, t).subs(t, 0).subs(S1, 0), because="‖V1‖² is flat where V1 = 0")
 
 
-def make_optimiser(name: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """ "descent" or "momentum", both with weight decay, or "adam"."""
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=3e-3)
-    momentum = 0.9 if name == "momentum" else 0.0
-    return torch.optim.SGD(parameters, lr=0.03, momentum=momentum, weight_decay=1e-3)
+OptimiserFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+DESCENT = functools.partial(torch.optim.SGD, lr=0.03, weight_decay=1e-3)
+MOMENTUM = functools.partial(torch.optim.SGD, lr=0.03, momentum=0.9, weight_decay=1e-3)
+ADAM = functools.partial(torch.optim.Adam, lr=3e-3)
 
 
 @functools.lru_cache(maxsize=32)
-def training_gap(classes: int, optimiser: str, zero_sum: bool, seed: int) -> Tensor:
+def training_gap(classes: int, optimiser: OptimiserFactory, zero_sum: bool, seed: int) -> Tensor:
     """Train all layers of a ReLU network under J and under C: ‖θ_J − θ_C‖/‖θ_C‖ after each step, (12,)."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(24, 6, generator=generator, dtype=torch.float64)
@@ -724,7 +721,7 @@ def training_gap(classes: int, optimiser: str, zero_sum: bool, seed: int) -> Ten
             if zero_sum:
                 W -= W.mean(dim=0)
         parameters = list(network.parameters())
-        stepper = make_optimiser(optimiser, parameters)
+        stepper = optimiser(parameters)
         path = []
         for _ in range(12):
             stepper.zero_grad()
@@ -770,21 +767,21 @@ TRAJECTORIES = Claim(
     checks=(
         check(
             "K = 2: all layers, gradient descent",
-            lambda draw, zero_sum: training_gap(2, "descent", zero_sum, draw.seed % 4),
+            lambda draw, zero_sum: training_gap(2, DESCENT, zero_sum, draw.seed % 4),
             right=True,
             wrong=False,
             mistake="a start that is not zero-sum",
         ),
         check(
             "K = 4: all layers, momentum",
-            lambda draw, zero_sum: training_gap(4, "momentum", zero_sum, draw.seed % 4),
+            lambda draw, zero_sum: training_gap(4, MOMENTUM, zero_sum, draw.seed % 4),
             right=True,
             wrong=False,
             mistake="a start that is not zero-sum",
         ),
         check(
             "Adam at K = 2",
-            lambda draw, classes: training_gap(classes, "adam", True, draw.seed % 4),
+            lambda draw, classes: training_gap(classes, ADAM, True, draw.seed % 4),
             right=2,
             wrong=4,
             mistake="Adam at K = 4",
