@@ -1,8 +1,8 @@
 """What a claim is: a statement, the checks that judge it, and the verdict they lead to.
 
-Three axes are kept apart. *Text*: does the ledger judge the statement as printed, a
-corrected one, or one of ours? *Evidence*: on what grounds? *Verdict*: what came out? Only
-the first is written down; the other two are computed each time the ledger runs.
+Three questions are kept apart. *Text*: is the statement judged as printed, corrected, or is it
+a new one? *Evidence*: on what grounds? *Verdict*: what came out? Only the first answer is
+written down; the other two are computed each time the ledger runs.
 """
 
 from __future__ import annotations
@@ -214,28 +214,34 @@ class _Run:
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks, teeth and counterexample; compute the verdict."""
+    """Run a claim's derivation, checks, teeth and counterexample, and compute the verdict.
+
+    Args:
+        claim: what to judge.
+        trials: random instances a check draws.
+        seed: a check's instances depend on it and on the names of claim and check alone.
+        device: where the instances live.
+    """
     started = time.perf_counter()
     run = _Run()
     if claim.derivation is not None:
         _derive(claim.derivation, run)
     for check in claim.checks:
-        # A check's instances depend on its own name only, not on what ran before it.
-        own_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
-        _measure(check, run, trials=trials, seed=own_seed, device=device)
-    found = claim.counterexample() if claim.counterexample is not None else None
-    if found is not None:
-        _refute(found, run)
+        check_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
+        _measure(check, run, Draw(trials, check_seed, device))
+    counterexample = claim.counterexample() if claim.counterexample is not None else None
+    if counterexample is not None:
+        _refute(counterexample, run)
     return Result(
-        claim,
-        _verdict(claim, run),
-        tuple(run.evidence),
-        run.trials,
-        run.worst,
-        run.tolerance,
-        found,
-        tuple(run.failures),
-        time.perf_counter() - started,
+        claim=claim,
+        verdict=_verdict(claim, run),
+        evidence=tuple(run.evidence),
+        trials=run.trials,
+        worst=run.worst,
+        tolerance=run.tolerance,
+        counterexample=counterexample,
+        failures=tuple(run.failures),
+        seconds=time.perf_counter() - started,
     )
 
 
@@ -260,27 +266,23 @@ def _derive(derivation: Derivation, run: _Run) -> None:
     run.failures.append(f"the derivation proves a wrong statement too: {derivation.wrong}")
 
 
-def _refute(found: Counterexample, run: _Run) -> None:
+def _refute(counterexample: Counterexample, run: _Run) -> None:
     try:
-        if not found.refutes():
-            run.failures.append(f"the counterexample does not refute: {found.instance}")
+        if not counterexample.refutes():
+            run.failures.append(f"the counterexample does not refute: {counterexample.instance}")
     except ProofError as error:
         run.failures.append(f"the counterexample proves nothing: {error}")
 
 
-def _measure(check: Check, run: _Run, *, trials: int, seed: int, device: str) -> None:
-    def largest(excess: Callable[[Draw], Tensor]) -> tuple[float, int]:
-        """The largest excess, NaN if there is none or it is one; and how many there are."""
-        values = excess(Draw(trials, seed, device))
-        return (float(values.max()) if values.numel() else math.nan), values.numel()
-
+def _measure(check: Check, run: _Run, draw: Draw) -> None:
     try:
-        worst, count = largest(check.excess)
-        bite, _ = largest(check.tooth)
+        excess, tooth = check.excess(draw), check.tooth(draw)
     except RegrobError as error:
         run.failures.append(f"{check.name}: {error}")
         return
-    run.trials += count
+    # The largest excess, NaN if there is none or it is one.
+    worst, caught = (float(values.max()) if values.numel() else math.nan for values in (excess, tooth))
+    run.trials += excess.numel()
     if not worst <= check.tolerance:  # true of NaN too
         run.failures.append(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
         worst = math.inf if math.isnan(worst) else worst
@@ -288,5 +290,5 @@ def _measure(check: Check, run: _Run, *, trials: int, seed: int, device: str) ->
         run.evidence.append(Evidence.NUMERIC)
     if not run.worst / run.tolerance > worst / check.tolerance:  # NaN on the first check
         run.worst, run.tolerance = worst, check.tolerance
-    if not bite > check.tolerance:
+    if not caught > check.tolerance:
         run.failures.append(f"{check.name}: the tooth does not bite ({check.wrong})")

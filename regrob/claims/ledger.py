@@ -91,14 +91,14 @@ def verify(
 
 def ancestors(claim: Claim) -> set[str]:
     """Ids of all claims that this one rests on, directly or not."""
-    found: set[str] = set()
+    reached: set[str] = set()
     queue = list(claim.depends)
     while queue:
         name = queue.pop()
-        if name not in found:
-            found.add(name)
+        if name not in reached:
+            reached.add(name)
             queue += CLAIMS[name].depends
-    return found
+    return reached
 
 
 def evidence_in_words(result: Result) -> str:
@@ -116,7 +116,7 @@ def evidence_in_words(result: Result) -> str:
 
 def as_record(result: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises."""
-    claim, found = result.claim, result.counterexample
+    claim, exact = result.claim, result.counterexample
     return {
         "id": claim.id,
         "where": claim.where,
@@ -133,14 +133,14 @@ def as_record(result: Result) -> dict[str, Any]:
         "hypotheses": list(claim.hypotheses),
         "depends": list(claim.depends),
         "counterexample": None
-        if found is None
+        if exact is None
         else {
-            "instance": found.instance,
-            "left": str(found.left),
-            "relation": found.relation,
-            "right": str(found.right),
-            "left_value": str(found.left.evalf(6)),
-            "right_value": str(found.right.evalf(6)),
+            "instance": exact.instance,
+            "left": str(exact.left),
+            "relation": exact.relation,
+            "right": str(exact.right),
+            "left_value": str(exact.left.evalf(6)),
+            "right_value": str(exact.right.evalf(6)),
         },
         "transcription": claim.transcription,
         "failures": list(result.failures),

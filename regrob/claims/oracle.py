@@ -1,6 +1,6 @@
 """The oracle: Jacobian, gradient and Hessian by autograd alone, dense, naive and slow.
 
-Nothing here uses a formula of the paper, nor `regrob.local`: the closed forms are held
+Nothing here uses a formula of the paper, nor `regrob.affine`: the closed forms are held
 against these. Use float64 and small inputs.
 """
 
