@@ -11,7 +11,7 @@ import math
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -170,7 +170,7 @@ class Claim:
     expected: Verdict = Verdict.HOLDS
 
 
-@dataclass(frozen=True)
+@dataclass
 class Result:
     """A claim's verdict and what it rests on.
 
@@ -187,30 +187,68 @@ class Result:
     """
 
     claim: Claim
-    verdict: Verdict
-    evidence: tuple[Evidence, ...]
-    trials: int
-    worst: float
-    tolerance: float
-    counterexample: Counterexample | None
-    failures: tuple[str, ...]
-    seconds: float
+    verdict: Verdict = Verdict.OPEN
+    evidence: tuple[Evidence, ...] = ()
+    trials: int = 0
+    worst: float = math.nan
+    tolerance: float = math.nan
+    counterexample: Counterexample | None = None
+    failures: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def as_expected(self) -> bool:
         """Whether the verdict is the one the ledger expects, with every tooth biting."""
         return self.verdict == self.claim.expected and not self.failures
 
+    def _fail(self, message: str) -> None:
+        self.failures += (message,)
 
-@dataclass
-class _Run:
-    """What piles up while a claim is judged."""
+    def _derive(self, derivation: Derivation) -> None:
+        try:
+            derivation.prove()
+            self.evidence += (derivation.evidence,)
+        except ProofError as error:
+            self._fail(f"the derivation fails: {error}")
+        try:
+            derivation.tooth()
+        except ProofError:
+            return
+        self._fail(f"the derivation proves a wrong statement too: {derivation.wrong}")
 
-    failures: list[str] = field(default_factory=list)
-    evidence: list[Evidence] = field(default_factory=list)
-    trials: int = 0
-    worst: float = float("nan")
-    tolerance: float = float("nan")
+    def _measure(self, check: Check, draw: Draw) -> None:
+        try:
+            excess, tooth = check.excess(draw), check.tooth(draw)
+        except RegrobError as error:
+            self._fail(f"{check.name}: {error}")
+            return
+        # The largest excess, NaN if there is none or it is one.
+        worst, caught = (float(values.max()) if values.numel() else math.nan for values in (excess, tooth))
+        self.trials += excess.numel()
+        if not worst <= check.tolerance:  # true of NaN too
+            self._fail(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
+            worst = math.inf if math.isnan(worst) else worst
+        elif Evidence.NUMERIC not in self.evidence:
+            self.evidence += (Evidence.NUMERIC,)
+        if not self.worst / self.tolerance > worst / check.tolerance:  # NaN on the first check
+            self.worst, self.tolerance = worst, check.tolerance
+        if not caught > check.tolerance:
+            self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
+
+    def _refute(self, counterexample: Counterexample) -> None:
+        self.counterexample = counterexample
+        try:
+            if not counterexample.refutes():
+                self._fail(f"the counterexample does not refute: {counterexample.instance}")
+        except ProofError as error:
+            self._fail(f"the counterexample proves nothing: {error}")
+
+    def _conclude(self) -> Verdict:
+        if self.failures:
+            return Verdict.BROKEN
+        if self.counterexample is not None:
+            return Verdict.PARTLY if self.claim.partly else Verdict.FAILS
+        return Verdict.HOLDS if self.evidence else Verdict.OPEN
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
@@ -223,72 +261,14 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
         device: where the instances live.
     """
     started = time.perf_counter()
-    run = _Run()
+    judgement = Result(claim)
     if claim.derivation is not None:
-        _derive(claim.derivation, run)
+        judgement._derive(claim.derivation)
     for check in claim.checks:
         check_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
-        _measure(check, run, Draw(trials, check_seed, device))
-    counterexample = claim.counterexample() if claim.counterexample is not None else None
-    if counterexample is not None:
-        _refute(counterexample, run)
-    return Result(
-        claim=claim,
-        verdict=_verdict(claim, run),
-        evidence=tuple(run.evidence),
-        trials=run.trials,
-        worst=run.worst,
-        tolerance=run.tolerance,
-        counterexample=counterexample,
-        failures=tuple(run.failures),
-        seconds=time.perf_counter() - started,
-    )
-
-
-def _verdict(claim: Claim, run: _Run) -> Verdict:
-    if run.failures:
-        return Verdict.BROKEN
+        judgement._measure(check, Draw(trials, check_seed, device))
     if claim.counterexample is not None:
-        return Verdict.PARTLY if claim.partly else Verdict.FAILS
-    return Verdict.HOLDS if run.evidence else Verdict.OPEN
-
-
-def _derive(derivation: Derivation, run: _Run) -> None:
-    try:
-        derivation.prove()
-        run.evidence.append(derivation.evidence)
-    except ProofError as error:
-        run.failures.append(f"the derivation fails: {error}")
-    try:
-        derivation.tooth()
-    except ProofError:
-        return
-    run.failures.append(f"the derivation proves a wrong statement too: {derivation.wrong}")
-
-
-def _refute(counterexample: Counterexample, run: _Run) -> None:
-    try:
-        if not counterexample.refutes():
-            run.failures.append(f"the counterexample does not refute: {counterexample.instance}")
-    except ProofError as error:
-        run.failures.append(f"the counterexample proves nothing: {error}")
-
-
-def _measure(check: Check, run: _Run, draw: Draw) -> None:
-    try:
-        excess, tooth = check.excess(draw), check.tooth(draw)
-    except RegrobError as error:
-        run.failures.append(f"{check.name}: {error}")
-        return
-    # The largest excess, NaN if there is none or it is one.
-    worst, caught = (float(values.max()) if values.numel() else math.nan for values in (excess, tooth))
-    run.trials += excess.numel()
-    if not worst <= check.tolerance:  # true of NaN too
-        run.failures.append(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
-        worst = math.inf if math.isnan(worst) else worst
-    elif Evidence.NUMERIC not in run.evidence:
-        run.evidence.append(Evidence.NUMERIC)
-    if not run.worst / run.tolerance > worst / check.tolerance:  # NaN on the first check
-        run.worst, run.tolerance = worst, check.tolerance
-    if not caught > check.tolerance:
-        run.failures.append(f"{check.name}: the tooth does not bite ({check.wrong})")
+        judgement._refute(claim.counterexample())
+    judgement.verdict = judgement._conclude()
+    judgement.seconds = time.perf_counter() - started
+    return judgement
