@@ -15,7 +15,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.claims.oracle import Derivatives, autograd_derivatives
-from regrob.theory import probability
+from regrob.theory import derivatives, probability
 
 
 class Instance(NamedTuple):
@@ -24,6 +24,45 @@ class Instance(NamedTuple):
     V: Tensor
     z: Tensor
     y: Tensor
+
+    @property
+    def p(self) -> Tensor:
+        """p_y: (T,)."""
+        return probability.label_probability(self.z, self.y)
+
+    @property
+    def q(self) -> Tensor:
+        """1 − p_y: (T,)."""
+        return probability.rival_probability(self.z, self.y)
+
+    @property
+    def m(self) -> Tensor:
+        """The logit margin log(p_y/q): (T,)."""
+        return probability.logit_margin(self.z, self.y)
+
+    @property
+    def xi(self) -> Tensor:
+        """ξ = log 2 − L, the slack of two classes: (T,)."""
+        return probability.slack(self.z, self.y)
+
+    @property
+    def s(self) -> Tensor:
+        """v₊ − v₋: (T, n)."""
+        return self.V[..., 0] - self.V[..., 1]
+
+    @property
+    def gradient(self) -> Tensor:
+        """∇ in closed form: (T, n)."""
+        return derivatives.input_gradient(self.V, self.z, self.y)
+
+    @property
+    def hessian(self) -> Tensor:
+        """H in closed form: (T, n, n)."""
+        return derivatives.hessian(self.V, self.z)
+
+    def moved(self, r: Tensor) -> Tensor:
+        """The logits after steps r (…, T, n): (…, T, K)."""
+        return self.z + (self.V.mT @ r.unsqueeze(-1)).squeeze(-1)
 
 
 class Sample(NamedTuple):

@@ -53,12 +53,11 @@ def nearest_rival(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
 
 def lead_after_step(draw: Draw, stretch: float, lean: float = 0.0) -> Tensor:
     """The label's relative lead after a step of `stretch`·d at the nearest rival, or `lean` away from it."""
-    V, z, y = draw.instances(4)
-    w = nearest_rival(V, z, y)
+    instance = draw.instances(4)
+    w, label = nearest_rival(*instance), instance.y.unsqueeze(-1)
     r = unit(unit(w) + lean * draw.normal(*w.shape, stream=1))
-    moved = z + (V.mT @ (stretch * margin_l2(V, z, y)[:, None] * r).unsqueeze(-1)).squeeze(-1)
-    rival = moved.scatter(-1, y.unsqueeze(-1), -torch.inf).amax(dim=-1)
-    lead = moved.gather(-1, y.unsqueeze(-1)).squeeze(-1) - rival
+    moved = instance.moved(stretch * margin_l2(*instance)[:, None] * r)
+    lead = moved.gather(-1, label).squeeze(-1) - moved.scatter(-1, label, -torch.inf).amax(dim=-1)
     return lead / moved.abs().amax(dim=-1)
 
 
@@ -109,7 +108,7 @@ def prove_threshold(beta: sp.Expr | None = None) -> None:
 def wrong_side(instance: Instance, beta: float) -> Tensor:
     """How far the loss is on the wrong side of β, given which logit is the larger one."""
     loss = functional.cross_entropy(instance.z, instance.y, reduction="none")
-    return -probability.logit_margin(instance.z, instance.y).sign() * (beta - loss)
+    return -instance.m.sign() * (beta - loss)
 
 
 BETA = Claim(
@@ -189,15 +188,15 @@ def stack(models: list[Quadratic]) -> Quadratic:
     return Quadratic(*(torch.cat(parts) for parts in zip(*models, strict=True)))
 
 
-def classifier_model(V: Tensor, z: Tensor, y: Tensor) -> Quadratic:
+def classifier_model(instance: Instance) -> Quadratic:
     """A classifier's quadratic model of its loss, with β = log K: Eq. (33)."""
-    xi = probability.slack(z, y, threshold=math.log(z.shape[-1]))
-    return Quadratic(derivatives.input_gradient(V, z, y), derivatives.hessian(V, z), xi)
+    xi = probability.slack(instance.z, instance.y, threshold=math.log(instance.z.shape[-1]))
+    return Quadratic(instance.gradient, instance.hessian, xi)
 
 
 def classifier_models(draw: Draw) -> Quadratic:
     """The models of random classifiers with three and five classes."""
-    return stack([classifier_model(*draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
+    return stack([classifier_model(draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
 
 
 def network_models(draw: Draw) -> Quadratic:
@@ -453,7 +452,7 @@ def prove_collapse(weight: int = 1) -> None:
 
 def bounds_gap(draw: Draw, classes: int) -> Tensor:
     """Upper bound against lower bound, from V, z and y alone."""
-    lower, upper, _ = bounds(classifier_model(*draw.instances(classes, high=8.0)))
+    lower, upper, _ = bounds(classifier_model(draw.instances(classes, high=8.0)))
     return (upper - lower) / lower
 
 
@@ -461,8 +460,7 @@ def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
     """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
     keep = taylor_radius.has_taylor_radius(s.map.V, s.map.z, s.y) & (s.noise < 1e4)
     instance = Instance(s.map.V[keep], s.map.z[keep], s.y[keep])
-    xi = probability.slack(instance.z, instance.y)
-    lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], xi))
+    lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], instance.xi))
     exact = radius(instance)
     return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact
 

@@ -27,10 +27,9 @@ def corners(n: int) -> Tensor:
 
 def gains(instance: Instance, r: Tensor) -> Tensor:
     """∇ᵀr + rᵀHr/2 for many steps r (…, T, n) at once, without forming H: (…, T)."""
-    g = derivatives.input_gradient(*instance)
     A = derivatives.hessian_factor(instance.V, instance.z)  # rᵀHr = ‖Aᵀr‖²
     along = (A.mT @ r.unsqueeze(-1)).squeeze(-1)
-    return (g * r).sum(dim=-1) + 0.5 * along.square().sum(dim=-1)
+    return (instance.gradient * r).sum(dim=-1) + 0.5 * along.square().sum(dim=-1)
 
 
 def largest_gain(instance: Instance, radius: Tensor) -> Tensor:
@@ -41,8 +40,7 @@ def largest_gain(instance: Instance, radius: Tensor) -> Tensor:
 
 def unit_dual_norm(instance: Instance) -> Instance:
     """V rescaled to ‖v₊ − v₋‖₁ = 1, so that one ε is of the same effect on all instances."""
-    V = instance.V
-    return instance._replace(V=V / (V[..., 0] - V[..., 1]).abs().sum(dim=-1)[:, None, None])
+    return instance._replace(V=instance.V / instance.s.abs().sum(dim=-1)[:, None, None])
 
 
 # --- Eq. (2): the worst loss in a box --------------------------------------------------
@@ -64,16 +62,15 @@ def prove_fgsm(sign: int = 1) -> None:
 
 def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
     """The true loss at FGSM's corner against the worst of the box's 2^n corners."""
-    V, z, y = draw.instances(classes, correct=False, high=5.0)
-    epsilon = 4 * draw.uniform(draw.trials, stream=1) / V.abs().sum(dim=(1, 2))
-    step = derivatives.input_gradient(V, z, y).sign() * epsilon[:, None]
+    instance = draw.instances(classes, correct=False, high=5.0)
+    epsilon = 4 * draw.uniform(draw.trials, stream=1) / instance.V.abs().sum(dim=(1, 2))
 
-    def loss(r: Tensor) -> Tensor:  # (…, T, n), (…, T)
-        moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
-        return probability.loss(moved, y.expand(moved.shape[:-1]))
+    def loss(directions: Tensor) -> Tensor:  # (…, T, n) → (…, T)
+        moved = instance.moved(directions * epsilon[:, None])
+        return probability.loss(moved, instance.y.expand(moved.shape[:-1]))
 
-    worst = loss(corners(V.shape[1]).to(V)[:, None, :] * epsilon[:, None]).amax(dim=0)
-    return 1 - loss(step) / worst
+    worst = loss(corners(instance.V.shape[1]).to(epsilon)[:, None, :]).amax(dim=0)
+    return 1 - loss(instance.gradient.sign()) / worst
 
 
 EQ_2 = Claim(
@@ -171,8 +168,7 @@ def prove_length(printed: int = 1) -> None:
 
 def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
     """The largest gain over the box of that radius, against ξ."""
-    xi = probability.slack(instance.z, instance.y)
-    return (largest_gain(instance, radius(instance)) - xi).abs() / xi
+    return (largest_gain(instance, radius(instance)) - instance.xi).abs() / instance.xi
 
 
 PROP_3_2 = Claim(
@@ -198,12 +194,8 @@ PROP_3_2 = Claim(
 
 def literal_radius(instance: Instance, p: Tensor) -> Tensor:
     """Eq. (23) through ‖∇‖₁, with p in place of p(x)."""
-    p_y = probability.label_probability(instance.z, instance.y)
-    q = probability.rival_probability(instance.z, instance.y)
-    one_norm = derivatives.input_gradient(*instance).abs().sum(dim=-1)
-    xi = probability.slack(instance.z, instance.y)
-    X = 2 * p_y * xi / q
-    return q / (p * one_norm) * (X / (torch.sqrt(1 + X) + 1))
+    X = 2 * instance.p * instance.xi / instance.q
+    return instance.q / (p * instance.gradient.abs().sum(dim=-1)) * (X / (torch.sqrt(1 + X) + 1))
 
 
 EQ_23 = Claim(
@@ -221,7 +213,7 @@ EQ_23 = Claim(
         check(
             "the box of that radius, with p_y",
             on_instances(threshold_error),
-            right=lambda i: literal_radius(i, probability.label_probability(i.z, i.y)),
+            right=lambda i: literal_radius(i, i.p),
             wrong=lambda i: literal_radius(i, torch.softmax(i.z, dim=-1)[..., 0]),
             mistake="the first class's probability",
         ),
@@ -233,10 +225,8 @@ EQ_23 = Claim(
 
 def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> Tensor:
     """A step of norm τ/‖s‖_* along the maximiser of sᵀr reaches log 2, for four norms."""
-    s = instance.V[..., 0] - instance.V[..., 1]
-    uphill = unit(derivatives.input_gradient(*instance))
-    tau = taylor_radius.taylor_margin(probability.logit_margin(instance.z, instance.y))
-    xi = probability.slack(instance.z, instance.y)
+    s, xi, uphill = instance.s, instance.xi, unit(instance.gradient)
+    tau = taylor_radius.taylor_margin(instance.m)
     errors = []
     for order in (1.5, 2.0, 3.0, 4.0):
         direction = uphill.sign() * uphill.abs() ** (1 / (order - 1))
@@ -297,8 +287,7 @@ def worst_case_error(instance: Instance, eta: Callable[[Instance, float], Tensor
 
 def two_norm_eta(instance: Instance, epsilon: float) -> Tensor:
     """Eq. (25) with ‖·‖₂ where its norm has no subscript."""
-    p = probability.label_probability(instance.z, instance.y)
-    q = probability.rival_probability(instance.z, instance.y)
+    p, q = instance.p, instance.q
     reach = epsilon * derivatives.cross_lipschitz(instance.V)
     return probability.loss(instance.z, instance.y) + q * reach + 0.5 * p * q * reach.square()
 
@@ -366,8 +355,8 @@ def chain_excess(draw: Draw, equality: bool) -> Tensor:
     """By how much the links of Eq. (24) fail at a random r of the ball; the second is ≤, or “=” as printed."""
     instance = draw.instances(2, high=8.0)
     r = 2 * draw.uniform(*instance.V.shape[:-1], stream=1) - 1
-    one_norm = derivatives.input_gradient(*instance).abs().sum(dim=-1)
-    odds = probability.logit_margin(instance.z, instance.y).exp()
+    one_norm = instance.gradient.abs().sum(dim=-1)
+    odds = instance.m.exp()
 
     def line(radius: Tensor) -> Tensor:
         return radius * one_norm + 0.5 * odds * (radius * one_norm).square()
@@ -443,10 +432,10 @@ def prove_below(order: int = 1) -> None:
 def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
     """η* against the true worst loss, both over ε‖s‖₁ = share·2m, with shares from this range."""
     low, high = shares
-    V, z, y = unit_dual_norm(draw.instances(2, low=0.05))
-    m = probability.logit_margin(z, y)
+    instance = unit_dual_norm(draw.instances(2, low=0.05))
+    m = instance.m
     reach = 2 * m * (low + (high - low) * draw.uniform(*m.shape, stream=1))
-    eta = taylor_radius.worst_case_loss(V * reach[:, None, None], z, y, 1.0)
+    eta = taylor_radius.worst_case_loss(instance.V * reach[:, None, None], instance.z, instance.y, 1.0)
     true = functional.softplus(reach - m)
     return (eta - true) / true
 

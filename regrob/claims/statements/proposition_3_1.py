@@ -13,7 +13,7 @@ from regrob.claims.combinators import check, on_instances
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
 from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
-from regrob.theory import derivatives, probability, taylor_radius
+from regrob.theory import derivatives, taylor_radius
 from regrob.theory.margin import margin_l2
 
 PAGE = "book/proposition_3_1"
@@ -50,30 +50,25 @@ def prove_radius(outside: int = 1) -> None:
 
 def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
-    g = derivatives.input_gradient(*instance)
-    H = derivatives.hessian(instance.V, instance.z)
-    gain = model_gain(g, H, radius(instance).unsqueeze(-1) * unit(g))
-    xi = probability.slack(instance.z, instance.y)
+    g, xi = instance.gradient, instance.xi
+    gain = model_gain(g, instance.hessian, radius(instance).unsqueeze(-1) * unit(g))
     return (gain - xi).abs() / xi
 
 
 def printed_radius(instance: Instance) -> Tensor:
     """Eq. (8) as printed, with the −1 under the root."""
-    p = probability.label_probability(instance.z, instance.y)
-    q = probability.rival_probability(instance.z, instance.y)
-    xi = probability.slack(instance.z, instance.y)
-    return torch.sqrt(2 * p * xi / q) / (p * derivatives.cross_lipschitz(instance.V))
+    p, q = instance.p, instance.q
+    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(instance.V))
 
 
-def overshoot(draw: Draw, stretch: float) -> Tensor:
+def beyond_threshold(draw: Draw, stretch: float) -> Tensor:
     """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
     instance = draw.instances(2)
-    r = draw.normal(*instance.V.shape[:-1], stream=1)
-    g = derivatives.input_gradient(*instance)
+    g, xi = instance.gradient, instance.xi
+    r = draw.normal(*g.shape, stream=1)
     r = unit(r) + 9 * r[:, :1].sign() * unit(g)
     r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
-    xi = probability.slack(instance.z, instance.y)
-    return (model_gain(g, derivatives.hessian(instance.V, instance.z), r) - xi) / xi
+    return (model_gain(g, instance.hessian, r) - xi) / xi
 
 
 PROP_3_1 = Claim(
@@ -95,7 +90,7 @@ PROP_3_1 = Claim(
         ),
         check(
             "no shorter step does",
-            overshoot,
+            beyond_threshold,
             right=1.0,
             wrong=1.3,
             mistake="steps 1.3 times as long, some of which do",
@@ -152,7 +147,7 @@ def prove_monotone(claim_sign: int = 1) -> None:
     prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
 
 
-def decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     """By how much the radius falls between neighbouring margins of a sorted sample."""
     m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
     tau = radius(m)
@@ -173,7 +168,7 @@ MONOTONE = Claim(
     checks=(
         check(
             "first differences over margins from 1e-6 to 700",
-            decrease,
+            radius_decrease,
             right=taylor_radius.taylor_margin,
             wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
             mistake="a radius that shrinks like q^0.55",
@@ -196,13 +191,16 @@ def prove_overshoot(factor: int = 1) -> None:
     prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
 
 
+def below_margin(instance: Instance, power: int) -> Tensor:
+    """How far the ratio ‖r*‖/d lies below one."""
+    return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
+
+
 def boundary_gap(instance: Instance, stretch: float) -> Tensor:
     """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
-    V, z, y = instance
-    away = -signed(y).unsqueeze(-1) * (V[..., 0] - V[..., 1])
-    r = unit(away) * margin_l2(V, z, y).unsqueeze(-1) * stretch
-    moved = z + (V.mT @ r.unsqueeze(-1)).squeeze(-1)
-    return (moved[:, 0] - moved[:, 1]).abs() / z.abs().amax(dim=-1)
+    away = -signed(instance.y).unsqueeze(-1) * instance.s
+    moved = instance.moved(unit(away) * margin_l2(*instance).unsqueeze(-1) * stretch)
+    return (moved[:, 0] - moved[:, 1]).abs() / instance.z.abs().amax(dim=-1)
 
 
 OVERSHOOT = Claim(
@@ -223,9 +221,7 @@ OVERSHOOT = Claim(
     checks=(
         check(
             "‖r*‖/d stays above one",
-            on_instances(
-                lambda i, power: 1.0 - (taylor_radius.radius_l2(*i) / margin_l2(*i)) ** power, low=0.3
-            ),
+            on_instances(below_margin, low=0.3),
             right=1,
             wrong=-1,
             mistake="the two exchanged",
