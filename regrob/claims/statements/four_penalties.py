@@ -16,7 +16,7 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
 from regrob.claims.combinators import check, on_instances, on_networks
-from regrob.claims.hypotheses import BINARY, NO_BIASES
+from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
 from regrob.claims.instances import Draw, Instance, Sample, relative
 from regrob.claims.statements.lemma_3_1 import prove_collapse
@@ -49,7 +49,7 @@ EIGENVECTOR = Claim(
     where="Section 3.2, first corollary",
     title="the input gradient is the Hessian's first eigenvector",
     printed=r"\nabla \text{ has the direction of the first eigenvector of } H",
-    hypotheses=(BINARY, OFF_KINKS, "ν > 0"),
+    hypotheses=(BINARY, OFF_KINKS, DISTINCT),
     depends=LEMMA,
     chapter=PAGE,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
@@ -102,7 +102,7 @@ EQ_11 = Claim(
     where="Section 3.2, Eq. (11)",
     title="three penalties in closed form",
     printed=r"\lambda\mu^2,\quad \lambda(1-p_y)^2\nu^2,\quad \lambda p_y(1-p_y)\nu^2;\qquad \|H\|_F=\|H\|_2",
-    hypotheses=(BINARY, OFF_KINKS, "any label"),
+    hypotheses=(BINARY, OFF_KINKS, ANY_LABEL),
     depends=LEMMA,
     chapter=PAGE,
     derivation=Derivation(prove_norms, lambda: prove_norms(2), "q to the fourth power"),
@@ -132,9 +132,10 @@ def worst_link(gradient: Tensor, curvature: Tensor, jacobian: Tensor, half: floa
 
 def chain_violation(draw: Draw, correct: bool, *, half: float = 2.0) -> Tensor:
     """The chain on bare instances."""
-    V, z, y = draw.instances(2, correct=correct)
-    g2 = derivatives.input_gradient(V, z, y).square().sum(dim=-1)
-    return worst_link(g2, derivatives.curvature(V, z), derivatives.lipschitz_squared(V), half)
+    instance = draw.instances(2, correct=correct)
+    g2 = instance.gradient.square().sum(dim=-1)
+    h = derivatives.curvature(instance.V, instance.z)
+    return worst_link(g2, h, derivatives.lipschitz_squared(instance.V), half)
 
 
 def chain_violation_by_autograd(sample: Sample, correct: bool) -> Tensor:
@@ -313,8 +314,7 @@ def prove_reward(sign: int = 1) -> None:
 
 def reward_violation(draw: Draw, correct: bool) -> Tensor:
     """d‖H‖₂/dm at fixed ν: positive where a larger margin costs more."""
-    _, z, y = draw.instances(2, correct=correct, high=8.0)
-    m = probability.logit_margin(z, y)
+    m = draw.instances(2, correct=correct, high=8.0).m
     m = m if correct else -m.abs()
     return derivative(curvature_factor, m) / curvature_factor(m)
 
@@ -367,7 +367,7 @@ def prove_peak(shift: int = 0) -> None:
 
 
 def peak_violation(draw: Draw, p_best: float) -> Tensor:
-    """Is the slope anywhere steeper than at the claimed peak?"""
+    """By how much the slope anywhere is steeper than at the claimed peak."""
     m = 12 * draw.uniform(draw.trials)
     best = torch.tensor([math.log(p_best / (1 - p_best))], dtype=torch.float64)
     return derivative(curvature_factor, m).abs() / derivative(curvature_factor, best).abs() - 1
@@ -456,8 +456,8 @@ def scaling_residual(
     V = V / nu[:, None, None]  # in units of ν: the same γν
     t = torch.ones(y.shape, dtype=torch.float64)
     measured = derivative(lambda t: penalty(t[:, None, None] * V, t[:, None] * z, y), t)
-    off = (measured - claimed(probability.logit_margin(z, y).abs())).abs()
-    return off / (measured.abs() + penalty(V, z, y)) / (1 + noise)
+    error = (measured - claimed(probability.logit_margin(z, y).abs())).abs()
+    return error / (measured.abs() + penalty(V, z, y)) / (1 + noise)
 
 
 def eq_44_residual(sample: Sample, correct: bool) -> Tensor:
@@ -529,7 +529,7 @@ EQ_45 = Claim(
     where="Appendix G, Eq. (45)",
     title="how the curvature penalty moves with ν",
     printed=r"\frac{\partial\|H\|_2}{\partial\nu} = \frac{\nu(2+\gamma\nu-(\gamma\nu-2)e^{\gamma\nu})e^{\gamma\nu}}{(1+e^{\gamma\nu})^3}",
-    hypotheses=(*FIXED, "any label"),
+    hypotheses=(*FIXED, ANY_LABEL),
     depends=("eq-11",),
     chapter=PAGE,
     derivation=Derivation(prove_45, lambda: prove_45(2), "p² in place of p"),
@@ -698,7 +698,7 @@ CONFIDENCE = Claim(
     title="νγ is the confidence, so the conditions are p_y ≤ 0.7822 and p_y ≤ 0.9168",
     printed=r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff p_y\le0.7822 \text{ (to four digits; correctly classified)},\quad \nu\gamma\le2.3994 \iff p_y\le0.9168",
     text=Text.NEW,
-    hypotheses=("K = 2", "no biases", "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
+    hypotheses=(BINARY, NO_BIASES, "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
     depends=("eq-3", "remark-critical-points"),
     chapter=PAGE,
     derivation=Derivation(prove_confidence, lambda: prove_confidence(-1), "the odds upside down"),
@@ -743,7 +743,7 @@ JENSEN = Claim(
     title="a small loss forces a large νγ",
     printed=r"\overline{\nu\gamma} \ge -\log(e^{\overline{\mathcal L}}-1) \text{ over any set of points}",
     text=Text.NEW,
-    hypotheses=("K = 2", "no biases, so that νγ = |m|", "any labels"),
+    hypotheses=(BINARY, "no biases, so that νγ = |m|", "any labels"),
     depends=("thm-critical-confidence",),
     chapter=PAGE,
     derivation=Derivation(prove_jensen, lambda: prove_jensen(-1), "a loss that grows with the margin"),
@@ -838,7 +838,7 @@ NU_GAMMA = Claim(
     corrected=r"\text{a trained network has most points beyond both; a penalty does make } \nu\gamma \text{ and } \nu \text{ smaller}",
     text=Text.CORRECTED,
     hypotheses=(
-        "K = 2",
+        BINARY,
         "LeNet-300-100 trained to a small loss",
         "measured here on a briefly trained network",
         "the paper reports its networks' accuracy, not their loss",

@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 from regrob import networks
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.combinators import check
+from regrob.claims.hypotheses import BINARY
 from regrob.claims.instances import Draw, relative
 from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_zero
@@ -103,7 +104,7 @@ TRANSFER = Claim(
     where="Appendix G; Section 3.1, below Eq. (8)",
     title="Lemma 3.2 and Propositions 3.1 to 3.3 hold for the logistic loss",
     printed=r"V = [\mathbf v, \mathbf 0]: \ \mathbf v \text{ plays the role of } \mathbf v_+-\mathbf v_-",
-    hypotheses=("K = 2", "one logit vᵀx", "for the propositions: their own hypotheses"),
+    hypotheses=(BINARY, "one logit vᵀx", "for the propositions: their own hypotheses"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian", "prop-3.1", "prop-3.2", "prop-3.3"),
     chapter=PAGE,
     derivation=Derivation(prove_transfer, lambda: prove_transfer(-1), "the sign reversed"),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import sympy as sp
 import torch
@@ -28,7 +28,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, on_networks
+from regrob.claims.combinators import Choice, check, on_networks
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.instances import Draw, Sample, relative, signed
 from regrob.claims.statements.locally_affine import bias_free
@@ -42,9 +42,6 @@ UNCONSTRAINED = "the logits are Wᵀa(x) + c, with a last layer W that nothing e
 ORDERED = "ν² = Σ_{i,j}‖v_i − v_j‖²/K² over ordered pairs, half the paper's ν² at K = 2"
 
 # --- last layers: random problems and their minimisers ---------------------------------
-
-
-Choice = TypeVar("Choice")
 
 
 class Problem(NamedTuple):
@@ -185,21 +182,6 @@ def random_minimiser(
     return problem, minimise(problem, random_weights(draw, problem), metric(classes))
 
 
-def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
-    """The largest entry of J's gradient at a minimiser of C, its columns centred or not: (T,)."""
-    problem, W = random_minimiser(draw, centring, classes=classes)
-    return gradient(problem, centre(W) if centred else W, identity(classes)).abs().amax(dim=(1, 2))
-
-
-def gap_of_minima(draw: Draw, factor: float, *, classes: int = 2, start: float = -2.0) -> Tensor:
-    """The least J, found from W, against the least C with λ times `factor`, found from `start` times W."""
-    problem = random_problems(draw, classes)
-    W = random_weights(draw, problem)
-    least = problem.jacobian(minimise(problem, W, identity(classes)))
-    other = problem._replace(weight=factor * problem.weight)
-    return (other.cross_lipschitz(minimise(other, start * W, centring(classes))) - least).abs() / least
-
-
 # --- last layers of real networks ------------------------------------------------------
 
 
@@ -252,15 +234,6 @@ def on_last_layers(
         return torch.cat(values)
 
     return over_last_layers
-
-
-def both_losses(network: nn.Module, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """J and C of a real network, λ = 0.1, with the graph back to its weights."""
-    V, z = local_map(network, images, create_graph=True, check=False)
-    loss = functional.cross_entropy(z, y)
-    jacobian = penalties.jacobian_penalty(V, z, y).mean()
-    cross_lipschitz = penalties.cross_lipschitz_penalty(V, z, y).mean()
-    return loss + 0.1 * jacobian, loss + 0.1 * z.shape[-1] / 2 * cross_lipschitz
 
 
 # --- Section 3.2: "strongly convex" ----------------------------------------------------
@@ -357,6 +330,12 @@ def prove_intersection(weight: int = 1) -> None:
     prove_zero(cross(a + u, b + u) - cross(a, b), because="C does not see a common shift")
     centred = (a - b) / 2, (b - a) / 2
     prove_zero(jacobian(*centred) - cross(a, b), because="J at the centred columns is C")
+
+
+def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
+    """The largest entry of J's gradient at a minimiser of C, its columns centred or not: (T,)."""
+    problem, W = random_minimiser(draw, centring, classes=classes)
+    return gradient(problem, centre(W) if centred else W, identity(classes)).abs().amax(dim=(1, 2))
 
 
 def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
@@ -577,6 +556,15 @@ def prove_shift(change: int = 1) -> None:
     prove_zero(slope - 2 * lam * G * S, because="J's slope along a common shift u is 2λ uᵀGs")
 
 
+def gap_of_minima(draw: Draw, factor: float, *, classes: int = 2, start: float = -2.0) -> Tensor:
+    """The least J, found from W, against the least C with λ times `factor`, found from `start` times W."""
+    problem = random_problems(draw, classes)
+    W = random_weights(draw, problem)
+    least = problem.jacobian(minimise(problem, W, identity(classes)))
+    other = problem._replace(weight=factor * problem.weight)
+    return (other.cross_lipschitz(minimise(other, start * W, centring(classes))) - least).abs() / least
+
+
 MINIMISERS = Claim(
     id="thm-equivalence-minimisers",
     where="new",
@@ -611,6 +599,15 @@ MINIMISERS = Claim(
         ),
     ),
 )
+
+
+def both_losses(network: nn.Module, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """J and C of a real network, λ = 0.1, with the graph back to its weights."""
+    V, z = local_map(network, images, create_graph=True, check=False)
+    loss = functional.cross_entropy(z, y)
+    jacobian = penalties.jacobian_penalty(V, z, y).mean()
+    cross_lipschitz = penalties.cross_lipschitz_penalty(V, z, y).mean()
+    return loss + 0.1 * jacobian, loss + 0.1 * z.shape[-1] / 2 * cross_lipschitz
 
 
 def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
