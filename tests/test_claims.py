@@ -28,6 +28,7 @@ from regrob.claims.claim import (
     Verdict,
     judge,
 )
+from regrob.claims.combinators import check, on_instances, on_networks
 from regrob.claims.instances import Draw
 from regrob.claims.ledger import CLAIMS
 from regrob.claims.oracle import autograd_derivatives
@@ -208,6 +209,26 @@ def test_a_checks_instances_do_not_hang_on_its_neighbours() -> None:
     assert other_seed != alone
 
 
+@pytest.mark.parametrize("wrong", [2.0, 1.0])
+def test_a_check_is_one_excess_at_a_right_and_a_wrong_choice(wrong: float) -> None:
+    """Where the wrong choice is not wrong, the tooth must not bite."""
+    checks = (
+        check(
+            "p", on_instances(lambda i, factor: factor * i.p - i.p, 3), right=1.0, wrong=wrong, mistake="m"
+        ),
+        check(
+            "J",
+            on_networks(lambda s, factor: s.jacobian_error(factor * s.map.V), 3),
+            right=1.0,
+            wrong=wrong,
+            mistake="m",
+        ),
+    )
+    for built in checks:
+        failures = judge(claim(checks=(built,)), trials=20).failures
+        assert failures == (() if wrong > 1 else (f"{built.name}: the tooth does not bite (m)",))
+
+
 # --- exact counterexamples ---------------------------------------------------------------------
 
 
@@ -299,6 +320,18 @@ def test_samples_are_many_architectures_off_their_kinks(classes: int) -> None:
         assert sample.images.dtype == torch.float64
     joined = Draw(1, 5).over_samples(classes, lambda sample: sample.y)
     assert joined.shape == (6 * len(samples),)
+    chosen = Draw(1, 5).over_samples(
+        classes, lambda sample: sample.y, only=lambda sample: "skip" in sample.name
+    )
+    assert torch.equal(chosen, next(sample.y for sample in samples if "skip" in sample.name))
+
+
+def test_random_numbers_are_repeatable_and_streams_differ() -> None:
+    draw = Draw(1, 5)
+    for numbers in (draw.normal, draw.uniform):
+        assert torch.equal(numbers(4, 3), numbers(4, 3))
+        assert not torch.equal(numbers(4, 3), numbers(4, 3, stream=1))
+    assert float(draw.uniform(1000).min()) >= 0 > float(draw.normal(1000).min())
 
 
 def test_the_trained_sample_has_learnt() -> None:
