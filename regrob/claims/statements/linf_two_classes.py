@@ -14,6 +14,7 @@ from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.combinators import check, on_instances, on_networks
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, relative, unit
+from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 
@@ -99,15 +100,12 @@ EQ_2 = Claim(
 
 def prove_scalar(power: int = 1) -> None:
     """rᵀHr = pq(sᵀr)² and ∇ᵀr = ∓q sᵀr, so rᵀHr = (p/q)(∇ᵀr)²; then both roots in ∇ᵀr."""
-    p, q, xi = sp.symbols("p q xi", positive=True)
+    p, q = sp.symbols("p q", positive=True)
     along = sp.symbols("along", real=True)  # sᵀr
     for label in (1, -1):
         t = -label * q * along
         prove_zero(p * q * along**2 - (p / q) ** power * t**2, because="the constraint is scalar")
-    B = sp.sqrt(1 + 2 * p * xi / q)
-    T = sp.symbols("T", real=True)
-    roots = (q / p * (B - 1), -q / p * (B + 1))
-    prove_zero(p / (2 * q) * (T - roots[0]) * (T - roots[1]) - (T + p / (2 * q) * T**2 - xi))
+    prove_roots()
 
 
 def constraint_error(draw: Draw, power: int) -> Tensor:
@@ -162,8 +160,7 @@ def prove_length(printed: int = 1) -> None:
     p, q, S, xi = sp.symbols("p q S xi", positive=True)
     B = sp.sqrt(1 + 2 * p * xi / q)
     prove_zero(q / p * (B - 1) / (q * S) - (B - 1) / (p**printed * S), because="Eq. (23)")
-    far = q / p * (B + 1) - q / p * (B - 1)  # the other root is farther away
-    prove_sign(sp.simplify(far), "positive")
+    prove_roots()
 
 
 def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:

@@ -29,20 +29,25 @@ def prove_cauchy_schwarz() -> None:
     prove_zero(slope * length - dot - square / (2 * slope * length), because="Cauchy-Schwarz, any n")
 
 
-def prove_radius(outside: int = 1) -> None:
-    """(√(1 + 2pξ/q) − 1)/(pν) solves ‖∇‖ρ + ‖H‖ρ²/2 = ξ; `outside=0` moves the −1 inside.
-
-    And no shorter step will do: with t = ∇ᵀr the model is t + (p/2q)t², which reaches ξ only
-    at t ≥ t₊ or t ≤ t₋, and |t| ≤ ‖∇‖‖r‖. So ‖r‖ ≥ t₊/‖∇‖, as −t₋ > t₊.
-    """
-    p, nu, xi = sp.symbols("p nu xi", positive=True)
-    q = sp.symbols("q", positive=True)  # stands for 1 − p
+def prove_roots() -> None:
+    """With t = ∇ᵀr the model is t + (p/2q)t²; it is ξ at (q/p)(±√(1 + 2pξ/q) − 1), the positive root nearer."""
+    p, q, xi = sp.symbols("p q xi", positive=True)  # q stands for 1 − p
     t = sp.symbols("t", real=True)
     up = q / p * (sp.sqrt(1 + 2 * p * xi / q) - 1)
     down = -q / p * (sp.sqrt(1 + 2 * p * xi / q) + 1)
     prove_zero(p / (2 * q) * (t - up) * (t - down) - (t + p * t**2 / (2 * q) - xi), because="the roots")
     prove_sign(-down - up, "positive", certificate=2 * q / p)
+
+
+def prove_radius(outside: int = 1) -> None:
+    """(√(1 + 2pξ/q) − 1)/(pν) solves ‖∇‖ρ + ‖H‖ρ²/2 = ξ; `outside=0` moves the −1 inside.
+
+    And no shorter step will do: the model reaches ξ only at or beyond its roots t₊ and t₋ in
+    t = ∇ᵀr, and |t| ≤ ‖∇‖‖r‖. So ‖r‖ ≥ t₊/‖∇‖, as −t₋ > t₊.
+    """
+    prove_roots()
     prove_cauchy_schwarz()
+    p, q, nu, xi = sp.symbols("p q nu xi", positive=True)
     inner = 1 + 2 * p * xi / q
     rho = (sp.sqrt(inner) - 1 if outside else sp.sqrt(inner - 1)) / (p * nu)
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
