@@ -3,7 +3,11 @@
 A statement and its tooth differ in one choice: a sign, a factor, a norm, the number of classes.
 So a check is written once, as a function of that choice: `excess(draw, choice)`. Where it needs
 no more than one instance or one network at a time, it is a function of these, and
-`on_instances` or `on_networks` draws them.
+`on_instances` or `on_networks` draws them:
+
+    @checked("twice what should be compared", right=1.0, wrong=-1.0, mistake="the sign reversed")
+    @on_networks
+    def gradient_check(sample: Sample, sign: float) -> Tensor: ...
 """
 
 from __future__ import annotations
@@ -38,6 +42,13 @@ def check(
         tolerance: largest excess that passes.
     """
     return Check(name, lambda draw: excess(draw, right), lambda draw: excess(draw, wrong), mistake, tolerance)
+
+
+def checked(
+    name: str, *, right: Choice, wrong: Choice, mistake: str, tolerance: float = 1e-10
+) -> Callable[[Callable[[Draw, Choice], Tensor]], Check]:
+    """`check` as a decorator: the excess below it becomes the check."""
+    return lambda excess: check(name, excess, right=right, wrong=wrong, mistake=mistake, tolerance=tolerance)
 
 
 def on_instances(

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, on_instances, on_networks
+from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
 from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
@@ -456,6 +456,14 @@ def bounds_gap(draw: Draw, classes: int) -> Tensor:
     return (upper - lower) / lower
 
 
+@checked(
+    "both, from autograd's ∇ and H, against Proposition 3.1",
+    right=lambda i: taylor_radius.radius_l2(*i),
+    wrong=printed_radius,
+    mistake="Eq. (8) as printed",
+    tolerance=1e-9,
+)
+@on_networks
 def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
     """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
     keep = taylor_radius.has_taylor_radius(s.map.V, s.map.z, s.y) & (s.noise < 1e4)
@@ -476,14 +484,7 @@ COLLAPSE = Claim(
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
     checks=(
         check("upper bound = lower bound", bounds_gap, right=2, wrong=3, mistake="three classes"),
-        check(
-            "both, from autograd's ∇ and H, against Proposition 3.1",
-            on_networks(radius_error),
-            right=lambda i: taylor_radius.radius_l2(*i),
-            wrong=printed_radius,
-            mistake="Eq. (8) as printed",
-            tolerance=1e-9,
-        ),
+        radius_error,
     ),
 )
 

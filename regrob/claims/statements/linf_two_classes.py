@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, on_instances, on_networks
+from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, relative, unit
 from regrob.claims.statements.proposition_3_1 import prove_roots
@@ -61,6 +61,12 @@ def prove_fgsm(sign: int = 1) -> None:
         prove_zero(least, because="equality at r = −ε sign(s)")
 
 
+@checked(
+    "the true loss at FGSM's corner against all 32 corners",
+    right=2,
+    wrong=3,
+    mistake="three classes, where FGSM is not optimal",
+)
 def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
     """The true loss at FGSM's corner against the worst of the box's 2^n corners."""
     instance = draw.instances(classes, correct=False, high=5.0)
@@ -84,15 +90,7 @@ EQ_2 = Claim(
     hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
     chapter=PAGE,
     derivation=Derivation(prove_fgsm, lambda: prove_fgsm(-1), "the step against the gradient"),
-    checks=(
-        check(
-            "the true loss at FGSM's corner against all 32 corners",
-            fgsm_shortfall,
-            right=2,
-            wrong=3,
-            mistake="three classes, where FGSM is not optimal",
-        ),
-    ),
+    checks=(fgsm_shortfall,),
 )
 
 # --- Eqs. (21), (22): a constraint on one number ---------------------------------------
@@ -108,6 +106,7 @@ def prove_scalar(power: int = 1) -> None:
     prove_roots()
 
 
+@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", right=1, wrong=-1, mistake="the odds upside down")
 def constraint_error(draw: Draw, power: int) -> Tensor:
     """rᵀHr against (p/q)^power (∇ᵀr)² with autograd's ∇ and H."""
 
@@ -131,15 +130,7 @@ SCALAR = Claim(
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     chapter=PAGE,
     derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),
-    checks=(
-        check(
-            "rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H",
-            constraint_error,
-            right=1,
-            wrong=-1,
-            mistake="the odds upside down",
-        ),
-    ),
+    checks=(constraint_error,),
 )
 
 # --- Proposition 3.2 -------------------------------------------------------------------
@@ -220,6 +211,13 @@ EQ_23 = Claim(
 # --- any norm (new) --------------------------------------------------------------------
 
 
+@checked(
+    "ℓ_{3/2}, ℓ2, ℓ3, ℓ4: a step of that length along the dual direction",
+    right=lambda order: order / (order - 1),
+    wrong=lambda order: order,
+    mistake="the norm itself in place of its dual",
+)
+@on_instances
 def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> Tensor:
     """A step of norm τ/‖s‖_* along the maximiser of sᵀr reaches log 2, for four norms."""
     s, xi, uphill = instance.s, instance.xi, unit(instance.gradient)
@@ -244,15 +242,7 @@ ANY_NORM = Claim(
     depends=("eq-22",),
     chapter=PAGE,
     derivation=Derivation(prove_length, lambda: prove_length(2), "p_y squared"),
-    checks=(
-        check(
-            "ℓ_{3/2}, ℓ2, ℓ3, ℓ4: a step of that length along the dual direction",
-            on_instances(dual_step_error),
-            right=lambda order: order / (order - 1),
-            wrong=lambda order: order,
-            mistake="the norm itself in place of its dual",
-        ),
-    ),
+    checks=(dual_step_error,),
 )
 
 # --- Proposition 3.3: the worst case in the ball ---------------------------------------
@@ -289,6 +279,14 @@ def two_norm_eta(instance: Instance, epsilon: float) -> Tensor:
     return probability.loss(instance.z, instance.y) + q * reach + 0.5 * p * q * reach.square()
 
 
+@checked(
+    "η* against autograd's ∇ and H at ε sign(∇)",
+    right=1.0,
+    wrong=1.01,
+    mistake="ε one per cent larger",
+    tolerance=1e-9,
+)
+@on_networks
 def sign_step_error(s: Sample, factor: float) -> Tensor:
     """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
     g, epsilon = s.autograd.gradient, 0.1
@@ -320,14 +318,7 @@ PROP_3_3 = Claim(
             wrong=two_norm_eta,
             mistake="the ℓ2 norm",
         ),
-        check(
-            "η* against autograd's ∇ and H at ε sign(∇)",
-            on_networks(sign_step_error),
-            right=1.0,
-            wrong=1.01,
-            mistake="ε one per cent larger",
-            tolerance=1e-9,
-        ),
+        sign_step_error,
     ),
 )
 
@@ -348,6 +339,7 @@ def counterexample_eq_24() -> Counterexample:
     )
 
 
+@checked("each link at random r, “≤” throughout", right=False, wrong=True, mistake="“=” as printed")
 def chain_excess(draw: Draw, equality: bool) -> Tensor:
     """By how much the links of Eq. (24) fail at a random r of the ball; the second is ≤, or “=” as printed."""
     instance = draw.instances(2, high=8.0)
@@ -375,15 +367,7 @@ EQ_24 = Claim(
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
     chapter=PAGE,
-    checks=(
-        check(
-            "each link at random r, “≤” throughout",
-            chain_excess,
-            right=False,
-            wrong=True,
-            mistake="“=” as printed",
-        ),
-    ),
+    checks=(chain_excess,),
     counterexample=counterexample_eq_24,
     partly=True,
     expected=Verdict.PARTLY,
@@ -426,6 +410,12 @@ def prove_below(order: int = 1) -> None:
     prove_zero(weights - 2 * order * w * (t - m), because="the pair's weights")
 
 
+@checked(
+    "η* against the exact worst loss up to ε‖s‖₁ = 2m",
+    right=(1e-3, 1.0),
+    wrong=(1.0, 30.0),
+    mistake="larger ε, where a parabola overtakes a line",
+)
 def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
     """η* against the true worst loss, both over ε‖s‖₁ = share·2m, with shares from this range."""
     low, high = shares
@@ -447,15 +437,7 @@ ETA_BELOW = Claim(
     depends=("prop-3.3", "eq-2-fgsm"),
     chapter=PAGE,
     derivation=Derivation(prove_below, lambda: prove_below(2), "twice the weight"),
-    checks=(
-        check(
-            "η* against the exact worst loss up to ε‖s‖₁ = 2m",
-            true_loss_excess,
-            right=(1e-3, 1.0),
-            wrong=(1.0, 30.0),
-            mistake="larger ε, where a parabola overtakes a line",
-        ),
-    ),
+    checks=(true_loss_excess,),
 )
 
 SECTION_2 = (EQ_2,)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from regrob.affine.local_map import local_map, masked_product
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, on_networks
+from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
 from regrob.claims.instances import Draw, Sample, relative
 from regrob.claims.oracle import autograd_derivatives
@@ -46,6 +46,7 @@ def prove_induction(bias: bool = False) -> None:
         raise ProofError(f"{D * pre} is not {claimed}")
 
 
+@checked("z against Vᵀx where there is no bias", right=True, wrong=False, mistake="networks with biases")
 def homogeneity_error(draw: Draw, without_biases: bool) -> Tensor:
     """z against Vᵀx on the networks without, or with, biases."""
 
@@ -66,15 +67,7 @@ EQ_3 = Claim(
     hypotheses=(PIECEWISE, "no biases anywhere"),
     chapter=PAGE,
     derivation=Derivation(prove_induction, lambda: prove_induction(bias=True), "a bias in the layer"),
-    checks=(
-        check(
-            "z against Vᵀx where there is no bias",
-            homogeneity_error,
-            right=True,
-            wrong=False,
-            mistake="networks with biases",
-        ),
-    ),
+    checks=(homogeneity_error,),
 )
 
 
@@ -137,6 +130,12 @@ def prove_convex(inside: bool = True) -> None:
     prove_sign(t * h, "positive")
 
 
+@checked(
+    "V is the same at tx, t from 1e-3 to 1e3, without biases",
+    right=True,
+    wrong=False,
+    mistake="networks with biases",
+)
 def cone_error(draw: Draw, without_biases: bool) -> Tensor:
     """V at tx against V at x on the networks without, or with, biases."""
 
@@ -147,6 +146,12 @@ def cone_error(draw: Draw, without_biases: bool) -> Tensor:
     return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
 
 
+@checked(
+    "midpoints of points of Q(x) lie in Q(x)",
+    right=True,
+    wrong=False,
+    mistake="midpoints of points of different pieces",
+)
 def midpoint_error(draw: Draw, same_piece: bool) -> Tensor:
     """V midway between points with the V of the first image, or between any two points."""
 
@@ -177,22 +182,7 @@ POLYTOPE = Claim(
     depends=("eq-3",),
     chapter=PAGE,
     derivation=Derivation(prove_convex, lambda: prove_convex(False), "signs that differ"),
-    checks=(
-        check(
-            "V is the same at tx, t from 1e-3 to 1e3, without biases",
-            cone_error,
-            right=True,
-            wrong=False,
-            mistake="networks with biases",
-        ),
-        check(
-            "midpoints of points of Q(x) lie in Q(x)",
-            midpoint_error,
-            right=True,
-            wrong=False,
-            mistake="midpoints of points of different pieces",
-        ),
-    ),
+    checks=(cone_error, midpoint_error),
 )
 
 # --- which architectures ---------------------------------------------------------------
@@ -307,6 +297,13 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
         raise ProofError(f"the affine map leaves {left}")
 
 
+@checked(
+    "a step inside Q(x) moves the logits by V'r",
+    right=1.0,
+    wrong=1.01,
+    mistake="V one per cent too large",
+    tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
+)
 def step_error(draw: Draw, factor: float) -> Tensor:
     """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
 
@@ -340,14 +337,7 @@ EQ_5 = Claim(
             wrong=[1, 0],
             mistake="the two classes exchanged",
         ),
-        check(
-            "a step inside Q(x) moves the logits by V'r",
-            step_error,
-            right=1.0,
-            wrong=1.01,
-            mistake="V one per cent too large",
-            tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
-        ),
+        step_error,
     ),
 )
 

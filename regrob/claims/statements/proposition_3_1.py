@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, on_instances
+from regrob.claims.combinators import check, checked, on_instances
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
 from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
@@ -53,6 +53,19 @@ def prove_radius(outside: int = 1) -> None:
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
 
 
+def printed_radius(instance: Instance) -> Tensor:
+    """Eq. (8) as printed, with the −1 under the root."""
+    p, q = instance.p, instance.q
+    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(instance.V))
+
+
+@checked(
+    "a step of ‖r*‖ along ∇ reaches the threshold",
+    right=lambda i: taylor_radius.radius_l2(*i),
+    wrong=printed_radius,
+    mistake="Eq. (8) as printed",
+)
+@on_instances
 def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
     g, xi = instance.gradient, instance.xi
@@ -60,12 +73,7 @@ def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) ->
     return (gain - xi).abs() / xi
 
 
-def printed_radius(instance: Instance) -> Tensor:
-    """Eq. (8) as printed, with the −1 under the root."""
-    p, q = instance.p, instance.q
-    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(instance.V))
-
-
+@checked("no shorter step does", right=1.0, wrong=1.3, mistake="steps 1.3 times as long, some of which do")
 def beyond_threshold(draw: Draw, stretch: float) -> Tensor:
     """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
     instance = draw.instances(2)
@@ -85,22 +93,7 @@ PROP_3_1 = Claim(
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     chapter=PAGE,
     derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
-    checks=(
-        check(
-            "a step of ‖r*‖ along ∇ reaches the threshold",
-            on_instances(threshold_error),
-            right=lambda i: taylor_radius.radius_l2(*i),
-            wrong=printed_radius,
-            mistake="Eq. (8) as printed",
-        ),
-        check(
-            "no shorter step does",
-            beyond_threshold,
-            right=1.0,
-            wrong=1.3,
-            mistake="steps 1.3 times as long, some of which do",
-        ),
-    ),
+    checks=(threshold_error, beyond_threshold),
 )
 
 
@@ -152,6 +145,12 @@ def prove_monotone(claim_sign: int = 1) -> None:
     prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
 
 
+@checked(
+    "first differences over margins from 1e-6 to 700",
+    right=taylor_radius.taylor_margin,
+    wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
+    mistake="a radius that shrinks like q^0.55",
+)
 def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     """By how much the radius falls between neighbouring margins of a sorted sample."""
     m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
@@ -170,15 +169,7 @@ MONOTONE = Claim(
     depends=("prop-3.1",),
     chapter=PAGE,
     derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
-    checks=(
-        check(
-            "first differences over margins from 1e-6 to 700",
-            radius_decrease,
-            right=taylor_radius.taylor_margin,
-            wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
-            mistake="a radius that shrinks like q^0.55",
-        ),
-    ),
+    checks=(radius_decrease,),
 )
 
 # --- New: the Taylor radius against the true margin ------------------------------------
@@ -201,6 +192,8 @@ def below_margin(instance: Instance, power: int) -> Tensor:
     return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
 
 
+@checked("a step of d ends on the boundary", right=1.0, wrong=1.001, mistake="a step one per mille longer")
+@on_instances
 def boundary_gap(instance: Instance, stretch: float) -> Tensor:
     """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
     away = -signed(instance.y).unsqueeze(-1) * instance.s
@@ -232,13 +225,7 @@ OVERSHOOT = Claim(
             mistake="the two exchanged",
             tolerance=1e-12,
         ),
-        check(
-            "a step of d ends on the boundary",
-            on_instances(boundary_gap),
-            right=1.0,
-            wrong=1.001,
-            mistake="a step one per mille longer",
-        ),
+        boundary_gap,
     ),
 )
 
@@ -257,6 +244,12 @@ def prove_convex(sign: int = 1) -> None:
     prove_sign(second.subs(p, (1 + u / (1 + u)) / 2), "positive")
 
 
+@checked(
+    "midpoints of random pairs of probabilities",
+    right=taylor_radius.taylor_margin,
+    wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
+    mistake="the radius's square root",
+)
 def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     """The radius halfway between two probabilities against the mean of the two radii."""
     p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
@@ -278,15 +271,7 @@ CONVEX = Claim(
     depends=("thm-taylor-overshoots",),
     chapter=PAGE,
     derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
-    checks=(
-        check(
-            "midpoints of random pairs of probabilities",
-            midpoint_excess,
-            right=taylor_radius.taylor_margin,
-            wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
-            mistake="the radius's square root",
-        ),
-    ),
+    checks=(midpoint_excess,),
 )
 
 CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT, CONVEX)
