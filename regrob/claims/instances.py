@@ -76,6 +76,11 @@ class Sample(NamedTuple):
     autograd: Derivatives
 
     @property
+    def instance(self) -> Instance:
+        """The local map with its labels, and what follows from them in closed form."""
+        return Instance(self.map.V, self.map.z, self.y)
+
+    @property
     def noise(self) -> Tensor:
         """How much rounding autograd's own softmax leaves: grows as 1/q. Shape (N,), at least 1."""
         return 1.0 / probability.rival_probability(self.map.z, self.map.z.argmax(dim=-1))
@@ -201,15 +206,15 @@ def signed(y: Tensor) -> Tensor:
 def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
     """Build the samples once for each (classes, seed, device)."""
     generator = torch.Generator().manual_seed(1000 + seed)
-    made = []
+    built = []
     for name, network, shape in _architectures(classes, generator):
         network = network.double().eval().to(device)
         images = torch.rand(6, *shape, generator=generator, dtype=torch.float64).to(device)
         local = local_map(network, images)
         y = local.z.argmax(dim=-1)
         y[-1] = (y[-1] + 1) % classes  # one of six is misclassified
-        made.append(Sample(name, network, images, local, y, autograd_derivatives(network, images, y)))
-    return tuple(made)
+        built.append(Sample(name, network, images, local, y, autograd_derivatives(network, images, y)))
+    return tuple(built)
 
 
 def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, nn.Module, tuple[int, ...]]]:

@@ -84,7 +84,7 @@ def select(only: Iterable[str] = ()) -> list[Claim]:
 def verify(
     only: Iterable[str] = (), *, trials: int = 1000, seed: int = 0, device: str = "cpu"
 ) -> Iterator[Result]:
-    """Judge the claims one by one, yielding each result as it is ready."""
+    """Judge the claims one by one, yielding each judgement as it is ready."""
     for claim in select(only):
         yield judge(claim, trials=trials, seed=seed, device=device)
 
@@ -101,22 +101,22 @@ def ancestors(claim: Claim) -> set[str]:
     return reached
 
 
-def evidence_in_words(result: Result) -> str:
+def evidence_in_words(judgement: Result) -> str:
     """What the verdict rests on: "general derivation; numeric, 6000 trials, worst 2e-16"."""
     parts = []
-    for kind in result.evidence:
+    for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
-            parts.append(f"{kind.value}, {result.trials} trials in float64, worst {result.worst:.1e}")
+            parts.append(f"{kind.value}, {judgement.trials} trials in float64, worst {judgement.worst:.1e}")
         else:
             parts.append(kind.value)
-    if result.counterexample is not None:
+    if judgement.counterexample is not None:
         parts.append("exact counterexample")
     return "; ".join(parts) or "none"
 
 
-def as_record(result: Result) -> dict[str, Any]:
+def as_record(judgement: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises."""
-    claim, exact = result.claim, result.counterexample
+    claim, exact = judgement.claim, judgement.counterexample
     return {
         "id": claim.id,
         "where": claim.where,
@@ -124,12 +124,12 @@ def as_record(result: Result) -> dict[str, Any]:
         "printed": claim.printed,
         "corrected": claim.corrected,
         "text": claim.text.value,
-        "verdict": result.verdict.value,
+        "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
-        "evidence": [kind.value for kind in result.evidence],
-        "trials": result.trials,
-        "worst": result.worst if math.isfinite(result.worst) else None,
-        "tolerance": result.tolerance if math.isfinite(result.tolerance) else None,
+        "evidence": [kind.value for kind in judgement.evidence],
+        "trials": judgement.trials,
+        "worst": judgement.worst if math.isfinite(judgement.worst) else None,
+        "tolerance": judgement.tolerance if math.isfinite(judgement.tolerance) else None,
         "hypotheses": list(claim.hypotheses),
         "depends": list(claim.depends),
         "counterexample": None
@@ -143,9 +143,9 @@ def as_record(result: Result) -> dict[str, Any]:
             "right_value": str(exact.right.evalf(6)),
         },
         "transcription": claim.transcription,
-        "failures": list(result.failures),
+        "failures": list(judgement.failures),
         "chapter": claim.chapter,
-        "seconds": round(result.seconds, 3),
+        "seconds": round(judgement.seconds, 3),
     }
 
 
@@ -195,9 +195,11 @@ def verdicts(*ids: str, trials: int = 200) -> Verdicts:
         RegrobError: a verdict that the ledger does not expect.
     """
     results = list(verify(ids, trials=trials))
-    for result in results:
-        if not result.as_expected:
-            raise RegrobError(f"{result.claim.id}: {result.verdict.value}; {'; '.join(result.failures)}")
+    for judgement in results:
+        if not judgement.as_expected:
+            raise RegrobError(
+                f"{judgement.claim.id}: {judgement.verdict.value}; {'; '.join(judgement.failures)}"
+            )
     return Verdicts(results)
 
 

@@ -52,8 +52,10 @@ def load_network(
     Raises:
         InputError: the factory or the file cannot be used, or there is nothing to feed.
     """
-    made = _call_factory(factory)
-    network, inputs, labels = made if isinstance(made, tuple) and len(made) == 3 else (made, None, None)
+    product = _call_factory(factory)
+    network, inputs, labels = (
+        product if isinstance(product, tuple) and len(product) == 3 else (product, None, None)
+    )
     if not isinstance(network, nn.Module):
         raise InputError(
             f"{factory} returned {type(network).__name__}; expected an nn.Module, "
@@ -79,14 +81,14 @@ def _call_factory(name: str) -> object:
         factory = getattr(module, attribute, None)
         if not callable(factory):
             raise InputError(f"module {module_name!r} has no function {attribute!r}")
-        made: object = factory()
+        product: object = factory()
     except ImportError as error:
         raise InputError(f"cannot import {module_name!r}: {error}") from error
     except TypeError as error:
         raise InputError(f"{name} must be callable without arguments: {error}") from error
     finally:
         sys.path.remove(str(Path.cwd()))
-    return made
+    return product
 
 
 def _read_images(path: Path) -> tuple[Tensor, Tensor | None]:
@@ -152,7 +154,7 @@ class PreparedNetwork:
     labels: Tensor
     left_out: int
     coordinates: Tensor
-    _made: dict[int, tuple[Sample, ...]] = field(default_factory=dict)
+    _samples: dict[int, tuple[Sample, ...]] = field(default_factory=dict)
 
     @property
     def inputs(self) -> int:
@@ -161,11 +163,11 @@ class PreparedNetwork:
 
     def samples(self, classes: int) -> tuple[Sample, ...]:
         """One sample an image, seen through the first `classes` logits; none if there are fewer."""
-        if classes not in self._made:
+        if classes not in self._samples:
             with torch.no_grad():
                 enough = self.network(self.images[:1]).shape[1] >= classes
-            self._made[classes] = tuple(self._sample(i, classes) for i in range(len(self.images) * enough))
-        return self._made[classes]
+            self._samples[classes] = tuple(self._sample(i, classes) for i in range(len(self.images) * enough))
+        return self._samples[classes]
 
     def _sample(self, i: int, classes: int) -> Sample:
         part = Restriction(self.network, self.images[i], self.coordinates, classes).eval()

@@ -466,8 +466,8 @@ def bounds_gap(draw: Draw, classes: int) -> Tensor:
 @on_networks
 def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
     """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
-    keep = taylor_radius.has_taylor_radius(s.map.V, s.map.z, s.y) & (s.noise < 1e4)
-    instance = Instance(s.map.V[keep], s.map.z[keep], s.y[keep])
+    keep = taylor_radius.has_taylor_radius(*s.instance) & (s.noise < 1e4)
+    instance = Instance(*(part[keep] for part in s.instance))
     lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], instance.xi))
     exact = radius(instance)
     return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact

@@ -6,12 +6,11 @@ import sympy as sp
 from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation, Text
-from regrob.claims.combinators import check, on_networks
+from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
-from regrob.claims.instances import signed
+from regrob.claims.instances import Sample, signed
 from regrob.claims.statements.locally_affine import EQ_5
 from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_zero
-from regrob.theory import probability
 
 PAGE = "book/lemma_3_2"
 
@@ -48,17 +47,23 @@ def prove_hessian(power: int = 1) -> None:
     prove_zero(covariance - (p * q) ** power * (a_plus - a_minus) * (b_plus - b_minus), because="Eq. (7), H")
 
 
-def binary_gradient(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """∇ = y(p_y − 1)(v₊ − v₋), literally Eq. (7) with y = ±1: (…, n)."""
-    q = probability.rival_probability(z, y)
-    return (-signed(y) * q).unsqueeze(-1) * (V[..., 0] - V[..., 1])
+@checked("Eq. (7) against autograd's gradient", right=1.0, wrong=-1.0, mistake="the sign reversed")
+@on_networks
+def gradient_error(sample: Sample, sign: float) -> Tensor:
+    """∇ = y(p_y − 1)(v₊ − v₋), literally Eq. (7) with y = ±1."""
+    gradient = (-signed(sample.y) * sample.instance.q).unsqueeze(-1) * sample.instance.s
+    return sample.gradient_error(sign * gradient)
 
 
-def binary_hessian(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """H = p_y(1 − p_y)(v₊ − v₋)(v₊ − v₋)ᵀ, literally Eq. (7): (…, n, n)."""
-    s = V[..., 0] - V[..., 1]
-    pq = probability.label_probability(z, y) * probability.rival_probability(z, y)
-    return pq[..., None, None] * s.unsqueeze(-1) * s.unsqueeze(-2)
+@checked(
+    "Eq. (7) against autograd's Hessian", right=1.0, wrong=1.01, mistake="one per cent too much curvature"
+)
+@on_networks
+def hessian_error(sample: Sample, factor: float) -> Tensor:
+    """H = p_y(1 − p_y)(v₊ − v₋)(v₊ − v₋)ᵀ, literally Eq. (7)."""
+    p, q, s = sample.instance.p, sample.instance.q, sample.instance.s
+    hessian = (p * q)[..., None, None] * s.unsqueeze(-1) * s.unsqueeze(-2)
+    return sample.hessian_error(factor * hessian)
 
 
 LEMMA_JACOBIAN = Claim(
@@ -95,15 +100,7 @@ LEMMA_GRADIENT = Claim(
     depends=("lemma-3.2-jacobian",),
     chapter=PAGE,
     derivation=Derivation(prove_gradient, lambda: prove_gradient(sign=-1), "the sign reversed"),
-    checks=(
-        check(
-            "Eq. (7) against autograd's gradient",
-            on_networks(lambda s, sign: s.gradient_error(sign * binary_gradient(s.map.V, s.map.z, s.y))),
-            right=1.0,
-            wrong=-1.0,
-            mistake="the sign reversed",
-        ),
-    ),
+    checks=(gradient_error,),
 )
 
 LEMMA_HESSIAN = Claim(
@@ -115,15 +112,7 @@ LEMMA_HESSIAN = Claim(
     depends=("lemma-3.2-gradient",),
     chapter=PAGE,
     derivation=Derivation(prove_hessian, lambda: prove_hessian(power=2), "p_y(1 − p_y) squared"),
-    checks=(
-        check(
-            "Eq. (7) against autograd's Hessian",
-            on_networks(lambda s, factor: s.hessian_error(factor * binary_hessian(s.map.V, s.map.z, s.y))),
-            right=1.0,
-            wrong=1.01,
-            mistake="one per cent too much curvature",
-        ),
-    ),
+    checks=(hessian_error,),
 )
 
 CLAIMS = (LEMMA_JACOBIAN, LEMMA_GRADIENT, LEMMA_HESSIAN)

@@ -114,7 +114,7 @@ def constraint_error(draw: Draw, power: int) -> Tensor:
         g, H = s.autograd.gradient, s.autograd.hessian
         r = draw.normal(*g.shape) + 3 * unit(g)
         curved = (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
-        odds = torch.exp(power * probability.logit_margin(s.map.z, s.y))
+        odds = torch.exp(power * s.instance.m)
         scalar = odds * (g * r).sum(dim=-1).square()
         return (curved - scalar).abs() / curved / s.noise.square()
 
@@ -291,7 +291,7 @@ def sign_step_error(s: Sample, factor: float) -> Tensor:
     """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
     g, epsilon = s.autograd.gradient, 0.1
     gain = model_gain(g, s.autograd.hessian, epsilon * g.sign())
-    eta = taylor_radius.worst_case_loss(s.map.V, s.map.z, s.y, factor * epsilon)
+    eta = taylor_radius.worst_case_loss(*s.instance, factor * epsilon)
     claimed = eta - probability.loss(s.map.z, s.y)
     return relative((claimed - gain)[:, None], gain[:, None], axes=1) / s.noise
 
