@@ -15,7 +15,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
-from regrob.claims.combinators import check, on_instances, on_networks
+from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
 from regrob.claims.instances import Draw, Instance, Sample, relative
@@ -138,6 +138,8 @@ def chain_violation(draw: Draw, correct: bool, *, half: float = 2.0) -> Tensor:
     return worst_link(g2, h, derivatives.lipschitz_squared(instance.V), half)
 
 
+@checked("both links with autograd's J, ∇ and H", right=True, wrong=False, mistake="misclassified points")
+@on_networks
 def chain_violation_by_autograd(sample: Sample, correct: bool) -> Tensor:
     """The chain at a network's correctly classified images, or at the others."""
     g2 = sample.autograd.gradient.square().sum(dim=-1)
@@ -184,13 +186,7 @@ CHAIN = Claim(
             wrong=2.5,
             mistake="2/5 in place of 1/2",
         ),
-        check(
-            "both links with autograd's J, ∇ and H",
-            on_networks(chain_violation_by_autograd),
-            right=True,
-            wrong=False,
-            mistake="misclassified points",
-        ),
+        chain_violation_by_autograd,
     ),
     counterexample=counterexample_chain,
     partly=True,
@@ -267,6 +263,7 @@ def prove_slopes(sign: int = 1) -> None:
     prove_sign(sign * sp.diff(2 * p - 1, p), "positive")
 
 
+@checked("autograd's slopes at two values of p", right=0.5, wrong=0.0, mistake="p below 1/2 too")
 def slopes_violation(draw: Draw, low: float) -> Tensor:
     """(1 − p)² must be less steep at the larger of two p in (low, 1), p(1 − p) at the smaller."""
     p = low + (1 - low) * draw.uniform(2, draw.trials)
@@ -292,15 +289,7 @@ SLOPES = Claim(
     depends=("eq-11",),
     chapter=PAGE,
     derivation=Derivation(prove_slopes, lambda: prove_slopes(-1), "the other way round"),
-    checks=(
-        check(
-            "autograd's slopes at two values of p",
-            slopes_violation,
-            right=0.5,
-            wrong=0.0,
-            mistake="p below 1/2 too",
-        ),
-    ),
+    checks=(slopes_violation,),
 )
 
 
@@ -312,6 +301,12 @@ def prove_reward(sign: int = 1) -> None:
     prove_sign(t * q * (1 + t) / 4, "positive")
 
 
+@checked(
+    "raising the margin lowers the penalty, where p_y > 1/2",
+    right=True,
+    wrong=False,
+    mistake="misclassified points",
+)
 def reward_violation(draw: Draw, correct: bool) -> Tensor:
     """d‖H‖₂/dm at fixed ν: positive where a larger margin costs more."""
     m = draw.instances(2, correct=correct, high=8.0).m
@@ -341,15 +336,7 @@ REWARD = Claim(
     depends=("eq-11",),
     chapter=PAGE,
     derivation=Derivation(prove_reward, lambda: prove_reward(-1), "the sign reversed"),
-    checks=(
-        check(
-            "raising the margin lowers the penalty, where p_y > 1/2",
-            reward_violation,
-            right=True,
-            wrong=False,
-            mistake="misclassified points",
-        ),
-    ),
+    checks=(reward_violation,),
     counterexample=counterexample_reward,
     partly=True,
     expected=Verdict.PARTLY,
@@ -366,6 +353,7 @@ def prove_peak(shift: int = 0) -> None:
     )
 
 
+@checked("no margin is steeper", right=(3 + math.sqrt(3)) / 6, wrong=0.75, mistake="a peak at p = 3/4")
 def peak_violation(draw: Draw, p_best: float) -> Tensor:
     """By how much the slope anywhere is steeper than at the claimed peak."""
     m = 12 * draw.uniform(draw.trials)
@@ -383,15 +371,7 @@ PEAK = Claim(
     depends=("remark-curvature-confidence",),
     chapter=PAGE,
     derivation=Derivation(prove_peak, lambda: prove_peak(1), "a peak elsewhere"),
-    checks=(
-        check(
-            "no margin is steeper",
-            peak_violation,
-            right=(3 + math.sqrt(3)) / 6,
-            wrong=0.75,
-            mistake="a peak at p = 3/4",
-        ),
-    ),
+    checks=(peak_violation,),
 )
 
 # --- Appendix G: Eqs. (44), (45) -------------------------------------------------------
@@ -725,6 +705,7 @@ def prove_jensen(sign: int = 1) -> None:
     prove_zero(sp.exp(f).subs(m, -sp.log(sp.exp(loss) - 1)) - sp.exp(loss), because="the inverse")
 
 
+@checked("batches of random margins, right and wrong", right=1.0, wrong=0.5, mistake="half the loss")
 def jensen_violation(draw: Draw, factor: float) -> Tensor:
     """Batches of random margins, right and wrong: mean|m| against the bound from the mean loss."""
     generator = torch.Generator().manual_seed(draw.seed)
@@ -747,15 +728,7 @@ JENSEN = Claim(
     depends=("thm-critical-confidence",),
     chapter=PAGE,
     derivation=Derivation(prove_jensen, lambda: prove_jensen(-1), "a loss that grows with the margin"),
-    checks=(
-        check(
-            "batches of random margins, right and wrong",
-            jensen_violation,
-            right=1.0,
-            wrong=0.5,
-            mistake="half the loss",
-        ),
-    ),
+    checks=(jensen_violation,),
 )
 
 # --- Appendix G: νγ of trained networks ------------------------------------------------

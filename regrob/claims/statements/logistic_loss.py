@@ -10,7 +10,7 @@ from torch.nn.functional import softplus
 
 from regrob import networks
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check
+from regrob.claims.combinators import checked
 from regrob.claims.hypotheses import BINARY
 from regrob.claims.instances import Draw, relative
 from regrob.errors import ProofError
@@ -48,6 +48,7 @@ def two_logits(v: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([v, torch.zeros_like(v)], dim=-1), torch.stack([m, torch.zeros_like(m)], dim=-1)
 
 
+@checked("∇ and H of one-logit networks by autograd", right=1.0, wrong=2.0, mistake="V = [2v, 0]")
 def lemma_residual(draw: Draw, scale: float) -> Tensor:
     """∇ and H of a one-logit network's logistic loss by autograd against Lemma 3.2 at V = [scale·v, 0]."""
     generator = torch.Generator().manual_seed(draw.seed)
@@ -73,6 +74,12 @@ def lemma_residual(draw: Draw, scale: float) -> Tensor:
     return torch.maximum(gradient_error, relative(derivatives.hessian(V, z) - H, H, axes=2))
 
 
+@checked(
+    "the three propositions against the loss's own quadratic model",
+    right=0.0,
+    wrong=1e-3,
+    mistake="one per mille too long",
+)
 def radius_residual(draw: Draw, stretch: float) -> Tensor:
     """Props. 3.1 to 3.3 at V = [v, 0], lengths times 1 + `stretch`, against the loss's own quadratic model."""
     generator = torch.Generator().manual_seed(draw.seed)
@@ -109,20 +116,8 @@ TRANSFER = Claim(
     chapter=PAGE,
     derivation=Derivation(prove_transfer, lambda: prove_transfer(-1), "the sign reversed"),
     checks=(
-        check(
-            "∇ and H of one-logit networks by autograd",
-            lemma_residual,
-            right=1.0,
-            wrong=2.0,
-            mistake="V = [2v, 0]",
-        ),
-        check(
-            "the three propositions against the loss's own quadratic model",
-            radius_residual,
-            right=0.0,
-            wrong=1e-3,
-            mistake="one per mille too long",
-        ),
+        lemma_residual,
+        radius_residual,
     ),
 )
 
@@ -136,6 +131,13 @@ def prove_scale(halves: int = 1) -> None:
     prove_zero(lam * nu2 / 2 - lam / 2 * halves * mu2, because="the two penalties")
 
 
+@checked(
+    "the minimiser with λν²/2 is stationary with (λ/2)μ²",
+    right=0.5,
+    wrong=1.0,
+    mistake="λμ², as printed",
+    tolerance=1e-9,
+)
 def optimum_residual(draw: Draw, factor: float) -> Tensor:
     """Minimise E L + λν²/2 by Newton; is E L + (factor·λ)μ² stationary there?"""
     generator = torch.Generator().manual_seed(draw.seed)
@@ -189,16 +191,7 @@ SCALE = Claim(
     depends=("remark-logistic-transfer",),
     chapter=PAGE,
     derivation=Derivation(prove_scale, lambda: prove_scale(2), "the paper's scale"),
-    checks=(
-        check(
-            "the minimiser with λν²/2 is stationary with (λ/2)μ²",
-            optimum_residual,
-            right=0.5,
-            wrong=1.0,
-            mistake="λμ², as printed",
-            tolerance=1e-9,
-        ),
-    ),
+    checks=(optimum_residual,),
     counterexample=counterexample_scale,
     expected=Verdict.FAILS,
 )

@@ -28,7 +28,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import Choice, check, on_networks
+from regrob.claims.combinators import Choice, check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.instances import Draw, Sample, relative, signed
 from regrob.claims.statements.locally_affine import bias_free
@@ -254,6 +254,9 @@ def prove_strong(modulus: int = 2) -> None:
     prove_zero(sp.diff(lam * (base + s * d) ** 2, s, 2) - modulus * lam * d**2, because="the penalty's share")
 
 
+@checked(
+    "midpoints of random problems lie below by the modulus", right=1.0, wrong=2.0, mistake="twice the modulus"
+)
 def midpoint_excess(draw: Draw, share: float) -> Tensor:
     """Second differences of J between random W's against `share` of 2λ·(least eigenvalue of G)‖δ‖²."""
     problem = random_problems(draw, 2, images=24)
@@ -293,15 +296,7 @@ STRONG = Claim(
     depends=("eq-27", "eq-28"),
     chapter=PAGE,
     derivation=Derivation(prove_strong, lambda: prove_strong(4), "twice the modulus"),
-    checks=(
-        check(
-            "midpoints of random problems lie below by the modulus",
-            midpoint_excess,
-            right=1.0,
-            wrong=2.0,
-            mistake="twice the modulus",
-        ),
-    ),
+    checks=(midpoint_excess,),
     counterexample=counterexample_dead,
     partly=True,
     expected=Verdict.PARTLY,
@@ -338,12 +333,26 @@ def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
     return gradient(problem, centre(W) if centred else W, identity(classes)).abs().amax(dim=(1, 2))
 
 
+@checked(
+    "a minimiser of J has zero-sum columns at every sample",
+    right=identity,
+    wrong=centring,
+    mistake="a minimiser of C",
+    tolerance=1e-7,
+)
 def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
     """‖V1‖ in the mean over the images, at a minimiser of J or of C."""
     problem, W = random_minimiser(draw, metric)
     return problem.column_sum(W).sqrt()
 
 
+@checked(
+    "last layers of trained networks: the least J is the least C",
+    right=identity,
+    wrong=centring,
+    mistake="J at a minimiser of C",
+)
+@on_last_layers
 def networks_gap(sample: Sample, problem: Problem, metric: Callable[[int], Tensor]) -> Tensor:
     """J of a network with a minimiser in its last layer, by `local_map`, against the least C."""
     W = minimise(problem, random_weights(Draw(1, 3), problem), metric(2))
@@ -392,21 +401,8 @@ PROP_3_4 = Claim(
             mistake="not centred: Eq. (13) as printed",
             tolerance=1e-8,
         ),
-        check(
-            "a minimiser of J has zero-sum columns at every sample",
-            column_sum_at,
-            right=identity,
-            wrong=centring,
-            mistake="a minimiser of C",
-            tolerance=1e-7,
-        ),
-        check(
-            "last layers of trained networks: the least J is the least C",
-            on_last_layers(networks_gap),
-            right=identity,
-            wrong=centring,
-            mistake="J at a minimiser of C",
-        ),
+        column_sum_at,
+        networks_gap,
     ),
     counterexample=counterexample_3_4,
     expected=Verdict.FAILS,
@@ -740,6 +736,12 @@ def momentum_descent(draw: Draw, problem: Problem, metric: Tensor) -> Tensor:
     return W
 
 
+@checked(
+    "last layer only, any start: the centred weights",
+    right=centre,
+    wrong=lambda W: W,
+    mistake="the weights themselves",
+)
 def last_layer_gap(draw: Draw, view: Callable[[Tensor], Tensor]) -> Tensor:
     """The same descent under J and under C, compared through `view` of the weights."""
     problem = random_problems(draw, 4)
@@ -784,13 +786,7 @@ TRAJECTORIES = Claim(
             mistake="Adam at K = 4",
             tolerance=1e-8,
         ),
-        check(
-            "last layer only, any start: the centred weights",
-            last_layer_gap,
-            right=centre,
-            wrong=lambda W: W,
-            mistake="the weights themselves",
-        ),
+        last_layer_gap,
     ),
 )
 
@@ -819,6 +815,13 @@ def prove_existence(sign: int = 1) -> None:
     prove_sign(falling.rewrite(sp.exp), "positive")
 
 
+@checked(
+    "λ > 0: two starts, one minimiser, as far as the images see",
+    right=lambda problem, W: problem.B @ W.unsqueeze(1),
+    wrong=lambda problem, W: W,
+    mistake="the weights themselves, where a unit is dead",
+    tolerance=1e-8,
+)
 def two_starts_gap(draw: Draw, view: Callable[[Problem, Tensor], Tensor]) -> Tensor:
     """J's minimisers from two starts, compared through `view` of the weights."""
     problem = random_problems(draw, 3)
@@ -828,6 +831,12 @@ def two_starts_gap(draw: Draw, view: Callable[[Problem, Tensor], Tensor]) -> Ten
     return (first - second).flatten(1).abs().amax(dim=1) / size
 
 
+@checked(
+    "λ = 0: the loss rises far out where nothing separates the labels",
+    right=True,
+    wrong=False,
+    mistake="separable labels: it falls for ever",
+)
 def unpenalised_fall(draw: Draw, mirrored: bool) -> Tensor:
     """λ = 0 at K = 2: what the loss E L still falls by from W to 10W.
 
@@ -855,21 +864,8 @@ EXISTENCE = Claim(
     chapter=PAGE,
     derivation=Derivation(prove_existence, lambda: prove_existence(-1), "sums of a pair for its difference"),
     checks=(
-        check(
-            "λ > 0: two starts, one minimiser, as far as the images see",
-            two_starts_gap,
-            right=lambda problem, W: problem.B @ W.unsqueeze(1),
-            wrong=lambda problem, W: W,
-            mistake="the weights themselves, where a unit is dead",
-            tolerance=1e-8,
-        ),
-        check(
-            "λ = 0: the loss rises far out where nothing separates the labels",
-            unpenalised_fall,
-            right=True,
-            wrong=False,
-            mistake="separable labels: it falls for ever",
-        ),
+        two_starts_gap,
+        unpenalised_fall,
     ),
 )
 
@@ -969,6 +965,8 @@ def prove_28(half: int = 2) -> None:
     prove_zero(lam * (a**2 + b**2) - lam * (a - b) ** 2 / half - lam * (a + b) ** 2 / half)
 
 
+@checked("μ² of networks against autograd's two columns", right=2.0, wrong=1.0, mistake="no halves")
+@on_networks
 def eq_28_residual(sample: Sample, half: float) -> Tensor:
     """μ² against (ν² + ‖v₊ + v₋‖²)/half from autograd's two columns."""
     V = sample.autograd.jacobian
@@ -986,15 +984,7 @@ EQ_28 = Claim(
     depends=("eq-27",),
     chapter=PAGE,
     derivation=Derivation(prove_28, lambda: prove_28(1), "no halves"),
-    checks=(
-        check(
-            "μ² of networks against autograd's two columns",
-            on_networks(eq_28_residual),
-            right=2.0,
-            wrong=1.0,
-            mistake="no halves",
-        ),
-    ),
+    checks=(eq_28_residual,),
 )
 
 
@@ -1012,6 +1002,12 @@ def prove_29(sign: int = 1) -> None:
     prove_sign(lam * (a + b) ** 2 / 2, "nonnegative")
 
 
+@checked(
+    "the fall of the loss on random problems",
+    right=centre,
+    wrong=lambda W: W - W.sum(dim=-1, keepdim=True),
+    mistake="the columns' sum taken away, not their mean",
+)
 def fall_residual(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
     """The fall of J from W to `move(W)` against ½λE‖v₊ + v₋‖²."""
     problem = random_problems(draw, 2)
@@ -1033,15 +1029,7 @@ EQ_29 = Claim(
     depends=("eq-28",),
     chapter=PAGE,
     derivation=Derivation(prove_29, lambda: prove_29(-1), "two equal columns"),
-    checks=(
-        check(
-            "the fall of the loss on random problems",
-            fall_residual,
-            right=centre,
-            wrong=lambda W: W - W.sum(dim=-1, keepdim=True),
-            mistake="the columns' sum taken away, not their mean",
-        ),
-    ),
+    checks=(fall_residual,),
 )
 
 # --- Appendix D, Eqs. (30), (31), (32): at the minimisers ------------------------------
@@ -1096,6 +1084,12 @@ def counterexample_31() -> Counterexample:
     )
 
 
+@checked(
+    "Newton's minimisers of C, made symmetric",
+    right=True,
+    wrong=False,
+    mistake="minimisers that are not symmetric",
+)
 def gap_at_C(draw: Draw, centred: bool) -> Tensor:
     """J against C at a minimiser of C, its columns centred or not."""
     problem, W = random_minimiser(draw, centring)
@@ -1114,15 +1108,7 @@ EQ_31 = Claim(
     depends=("eq-28",),
     chapter=PAGE,
     derivation=EQ_30.derivation,
-    checks=(
-        check(
-            "Newton's minimisers of C, made symmetric",
-            gap_at_C,
-            right=True,
-            wrong=False,
-            mistake="minimisers that are not symmetric",
-        ),
-    ),
+    checks=(gap_at_C,),
     counterexample=counterexample_31,
     partly=True,
     expected=Verdict.PARTLY,
