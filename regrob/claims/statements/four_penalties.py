@@ -36,12 +36,17 @@ FIXED = (BINARY, NO_BIASES, "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log
 # --- the eigenvector and Eq. (11) ------------------------------------------------------
 
 
-def eigenvector_residual(sample: Sample) -> Tensor:
+@checked("H∇ = ‖H‖₂∇ with autograd's ∇ and H", right=2, wrong=3, mistake="three classes")
+def eigenvector_error(draw: Draw, classes: int) -> Tensor:
     """H∇ against ‖H‖₂∇, both by autograd."""
-    g, H = sample.autograd.gradient, sample.autograd.hessian
-    image = (H @ g.unsqueeze(-1)).squeeze(-1)
-    largest = torch.linalg.matrix_norm(H, 2)[:, None]
-    return relative(image - largest * g, largest * g, axes=1) / sample.noise
+
+    def error(sample: Sample) -> Tensor:
+        g, H = sample.autograd.gradient, sample.autograd.hessian
+        image = (H @ g.unsqueeze(-1)).squeeze(-1)
+        largest = torch.linalg.matrix_norm(H, 2)[:, None]
+        return relative(image - largest * g, largest * g, axes=1) / sample.noise
+
+    return draw.over_samples(classes, error)
 
 
 EIGENVECTOR = Claim(
@@ -53,15 +58,7 @@ EIGENVECTOR = Claim(
     depends=LEMMA,
     chapter=PAGE,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
-    checks=(
-        check(
-            "H∇ = ‖H‖₂∇ with autograd's ∇ and H",
-            lambda draw, classes: draw.over_samples(classes, eigenvector_residual),
-            right=2,
-            wrong=3,
-            mistake="three classes",
-        ),
-    ),
+    checks=(eigenvector_error,),
 )
 
 
@@ -421,7 +418,7 @@ def curvature_by_eigenvalue(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     return largest
 
 
-def scaling_residual(
+def scaling_error(
     draw: Draw, penalty: penalties.Penalty, claimed: Callable[[Tensor], Tensor], *, correct: bool
 ) -> Tensor:
     """Scale a bias-free classifier by t and differentiate in t: ν ∂/∂ν, at γ fixed.
@@ -440,7 +437,7 @@ def scaling_residual(
     return error / (measured.abs() + penalty(V, z, y)) / (1 + noise)
 
 
-def eq_44_residual(sample: Sample, correct: bool) -> Tensor:
+def eq_44_error(sample: Sample, correct: bool) -> Tensor:
     """Scale a bias-free network's logits by t and let autograd differentiate ‖∇_x L‖² in t."""
     right = probability.correctly_classified(sample.map.z, sample.y)
     images, y = sample.images[right], sample.y[right] if correct else 1 - sample.y[right]
@@ -483,7 +480,7 @@ EQ_44 = Claim(
     checks=(
         check(
             "autograd in the scale of random classifiers",
-            lambda draw, correct: scaling_residual(
+            lambda draw, correct: scaling_error(
                 draw, penalties.input_gradient_penalty, gradient_slope, correct=correct
             ),
             right=True,
@@ -492,7 +489,7 @@ EQ_44 = Claim(
         ),
         check(
             "autograd through a network without biases",
-            on_networks(eq_44_residual, only=bias_free),
+            on_networks(eq_44_error, only=bias_free),
             right=True,
             wrong=False,
             mistake="misclassified points",
@@ -516,7 +513,7 @@ EQ_45 = Claim(
     checks=(
         check(
             "autograd in the scale of random classifiers, any label",
-            lambda draw, penalty: scaling_residual(draw, penalty, curvature_slope, correct=False),
+            lambda draw, penalty: scaling_error(draw, penalty, curvature_slope, correct=False),
             right=curvature_by_eigenvalue,
             wrong=penalties.input_gradient_penalty,
             mistake="the other penalty",
@@ -665,11 +662,22 @@ def prove_confidence(sign: int = 1) -> None:
             raise ProofError(f"the condition νγ ≤ {critical:.4f} means p_y ≤ {largest:.4f}, not {shown}")
 
 
-def confidence_residual(sample: Sample) -> Tensor:
-    """νγ from autograd's Jacobian against |log(p_y/(1 − p_y))| from autograd's loss."""
-    visible = sample.autograd.loss > 1e-12  # beyond, float64 has lost the odds
-    logit = sample.autograd.loss[visible].expm1().log().abs()  # (1 − p)/p = e^L − 1
-    return (nu_gamma(sample.autograd.jacobian, sample.images)[visible] - logit).abs() / logit
+@checked(
+    "|sᵀx| from autograd's Jacobian against the logit of autograd's p_y",
+    right=bias_free,
+    wrong=lambda sample: not bias_free(sample),
+    mistake="networks with biases",
+    tolerance=1e-9,
+)
+def confidence_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
+    """νγ against |log(p_y/(1 − p_y))| on the networks that `only` admits, both by autograd."""
+
+    def error(sample: Sample) -> Tensor:
+        visible = sample.autograd.loss > 1e-12  # beyond, float64 has lost the odds
+        logit = sample.autograd.loss[visible].expm1().log().abs()  # (1 − p)/p = e^L − 1
+        return (nu_gamma(sample.autograd.jacobian, sample.images)[visible] - logit).abs() / logit
+
+    return draw.over_samples(2, error, only=only)
 
 
 CONFIDENCE = Claim(
@@ -682,16 +690,7 @@ CONFIDENCE = Claim(
     depends=("eq-3", "remark-critical-points"),
     chapter=PAGE,
     derivation=Derivation(prove_confidence, lambda: prove_confidence(-1), "the odds upside down"),
-    checks=(
-        check(
-            "|sᵀx| from autograd's Jacobian against the logit of autograd's p_y",
-            lambda draw, only: draw.over_samples(2, confidence_residual, only=only),
-            right=bias_free,
-            wrong=lambda sample: not bias_free(sample),
-            mistake="networks with biases",
-            tolerance=1e-9,
-        ),
-    ),
+    checks=(confidence_error,),
 )
 
 

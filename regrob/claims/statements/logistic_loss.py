@@ -49,7 +49,7 @@ def two_logits(v: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @checked("∇ and H of one-logit networks by autograd", right=1.0, wrong=2.0, mistake="V = [2v, 0]")
-def lemma_residual(draw: Draw, scale: float) -> Tensor:
+def lemma_error(draw: Draw, scale: float) -> Tensor:
     """∇ and H of a one-logit network's logistic loss by autograd against Lemma 3.2 at V = [scale·v, 0]."""
     generator = torch.Generator().manual_seed(draw.seed)
     network = networks.mlp((6, 14, 10, 1), generator=generator).double()
@@ -80,7 +80,7 @@ def lemma_residual(draw: Draw, scale: float) -> Tensor:
     wrong=1e-3,
     mistake="one per mille too long",
 )
-def radius_residual(draw: Draw, stretch: float) -> Tensor:
+def radius_error(draw: Draw, stretch: float) -> Tensor:
     """Props. 3.1 to 3.3 at V = [v, 0], lengths times 1 + `stretch`, against the loss's own quadratic model."""
     generator = torch.Generator().manual_seed(draw.seed)
     v = torch.randn(draw.trials, 5, generator=generator, dtype=torch.float64)
@@ -115,10 +115,7 @@ TRANSFER = Claim(
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian", "prop-3.1", "prop-3.2", "prop-3.3"),
     chapter=PAGE,
     derivation=Derivation(prove_transfer, lambda: prove_transfer(-1), "the sign reversed"),
-    checks=(
-        lemma_residual,
-        radius_residual,
-    ),
+    checks=(lemma_error, radius_error),
 )
 
 # --- Proposition 3.4 -------------------------------------------------------------------
@@ -138,7 +135,7 @@ def prove_scale(halves: int = 1) -> None:
     mistake="λμ², as printed",
     tolerance=1e-9,
 )
-def optimum_residual(draw: Draw, factor: float) -> Tensor:
+def optimum_error(draw: Draw, factor: float) -> Tensor:
     """Minimise E L + λν²/2 by Newton; is E L + (factor·λ)μ² stationary there?"""
     generator = torch.Generator().manual_seed(draw.seed)
     T, points, n = min(draw.trials, 2000), 20, 3
@@ -191,7 +188,7 @@ SCALE = Claim(
     depends=("remark-logistic-transfer",),
     chapter=PAGE,
     derivation=Derivation(prove_scale, lambda: prove_scale(2), "the paper's scale"),
-    checks=(optimum_residual,),
+    checks=(optimum_error,),
     counterexample=counterexample_scale,
     expected=Verdict.FAILS,
 )

@@ -341,7 +341,7 @@ def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
     tolerance=1e-7,
 )
 def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
-    """‖V1‖ in the mean over the images, at a minimiser of J or of C."""
+    """The root mean square of ‖V1‖ over the images, at a minimiser of J or of C."""
     problem, W = random_minimiser(draw, metric)
     return problem.column_sum(W).sqrt()
 
@@ -501,7 +501,7 @@ def prove_identity(half: int = 2) -> None:
     prove_zero(K * moment(2) - moment(1) ** 2 - pairs, because="Kμ² = ‖V1‖² + Σ_{i<j}‖v_i − v_j‖²")
 
 
-def identity_residual(sample: Sample, factor: float) -> Tensor:
+def identity_error(sample: Sample, factor: float) -> Tensor:
     """μ² from autograd's Jacobian against (K/2)ν² + ‖V1‖²/K, ν² times `factor`."""
     V = sample.autograd.jacobian
     classes = V.shape[-1]
@@ -523,7 +523,7 @@ IDENTITY = Claim(
     checks=tuple(
         check(
             f"networks with K = {K}, autograd's Jacobian",
-            on_networks(identity_residual, K),
+            on_networks(identity_error, K),
             right=1.0,
             wrong=2.0,
             mistake="twice ν²",
@@ -621,7 +621,7 @@ def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
     return relative(J - C, C, axes=1)
 
 
-def common_shift_residual(sample: Sample, problem: Problem, factor: float) -> Tensor:
+def common_shift_error(sample: Sample, problem: Problem, factor: float) -> Tensor:
     """Autograd's Σ_k ∂J/∂w_k on a real network against 2λGΣ_j w_j."""
     W = split(sample.network)[1].weight.detach().T
     network = with_last_layer(sample, W)
@@ -650,7 +650,7 @@ STATIONARY = Claim(
     checks=(
         check(
             "Σ_k ∂J/∂w_k = 2λGΣ_j w_j by autograd on networks",
-            on_last_layers(common_shift_residual, 3),
+            on_last_layers(common_shift_error, 3),
             right=1.0,
             wrong=0.5,
             mistake="half of it",
@@ -863,10 +863,7 @@ EXISTENCE = Claim(
     depends=("remark-strong-convexity", "thm-equivalence-minimisers"),
     chapter=PAGE,
     derivation=Derivation(prove_existence, lambda: prove_existence(-1), "sums of a pair for its difference"),
-    checks=(
-        two_starts_gap,
-        unpenalised_fall,
-    ),
+    checks=(two_starts_gap, unpenalised_fall),
 )
 
 # --- Appendix D, Eqs. (26) and (27): the loss through one probability, one difference ---
@@ -880,22 +877,18 @@ def prove_26(total: int = 1) -> None:
     prove_equal(right.subs(y, -1), sp.log(1 - p), because="y = −1")
 
 
-def mean_loss_residual(
-    draw: Draw, formula: Callable[[Sample], Tensor], *, only: Callable[[Sample], bool] = lambda sample: True
-) -> Tensor:
-    """A formula for the mean loss over a network's images against autograd's own cross-entropy."""
-
-    def residual(sample: Sample) -> Tensor:
-        loss = sample.autograd.loss.mean()
-        return (formula(sample) - loss).abs() / loss
-
-    return draw.over_samples(2, residual, only=only)
+def mean_loss_error(sample: Sample, formula: Tensor) -> Tensor:
+    """A formula's mean loss over a network's images against that of autograd's own cross-entropy."""
+    loss = sample.autograd.loss.mean()
+    return (formula - loss).abs() / loss
 
 
-def loss_by_26(sample: Sample, swap: int = 1) -> Tensor:
-    """Eq. (26), its labels times `swap`."""
+@checked("the mean loss of networks", right=1, wrong=-1, mistake="the labels exchanged", tolerance=1e-9)
+@on_networks
+def eq_26_error(sample: Sample, swap: int) -> Tensor:
+    """The mean loss by Eq. (26), its labels times `swap`."""
     p, y = torch.softmax(sample.map.z, dim=-1), swap * signed(sample.y)
-    return -((1 + y) / 2 * p[:, 0].log() + (1 - y) / 2 * p[:, 1].log()).mean()
+    return mean_loss_error(sample, -((1 + y) / 2 * p[:, 0].log() + (1 - y) / 2 * p[:, 1].log()).mean())
 
 
 EQ_26 = Claim(
@@ -906,16 +899,7 @@ EQ_26 = Claim(
     hypotheses=(BINARY,),
     chapter=PAGE,
     derivation=Derivation(prove_26, lambda: prove_26(2), "2 − p for 1 − p"),
-    checks=(
-        check(
-            "the mean loss of networks",
-            lambda draw, swap: mean_loss_residual(draw, lambda sample: loss_by_26(sample, swap)),
-            right=1,
-            wrong=-1,
-            mistake="the labels exchanged",
-            tolerance=1e-9,
-        ),
-    ),
+    checks=(eq_26_error,),
 )
 
 
@@ -928,11 +912,22 @@ def prove_27(sign: int = 1) -> None:
     prove_sign(bend.rewrite(sp.exp), "positive", certificate=sp.exp(t) / (1 + sp.exp(t)) ** 2)
 
 
-def loss_by_27(sample: Sample) -> Tensor:
-    """Eq. (27), h(v₊ − v₋)."""
-    V = sample.autograd.jacobian
-    along = ((V[..., 0] - V[..., 1]) * sample.images.flatten(1)).sum(dim=1)
-    return functional.softplus(-signed(sample.y) * along).mean()
+@checked(
+    "the loss of a network without biases, from autograd's Jacobian alone",
+    right=bias_free,
+    wrong=lambda sample: not bias_free(sample),
+    mistake="networks with biases",
+    tolerance=1e-9,
+)
+def eq_27_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
+    """The mean loss by Eq. (27), h(v₊ − v₋), on the networks that `only` admits."""
+
+    def error(sample: Sample) -> Tensor:
+        V = sample.autograd.jacobian
+        margin = signed(sample.y) * ((V[..., 0] - V[..., 1]) * sample.images.flatten(1)).sum(dim=1)
+        return mean_loss_error(sample, functional.softplus(-margin).mean())
+
+    return draw.over_samples(2, error, only=only)
 
 
 EQ_27 = Claim(
@@ -944,16 +939,7 @@ EQ_27 = Claim(
     depends=("eq-5", "eq-26"),
     chapter=PAGE,
     derivation=Derivation(prove_27, lambda: prove_27(-1), "the sum for the difference"),
-    checks=(
-        check(
-            "the loss of a network without biases, from autograd's Jacobian alone",
-            lambda draw, only: mean_loss_residual(draw, loss_by_27, only=only),
-            right=bias_free,
-            wrong=lambda sample: not bias_free(sample),
-            mistake="networks with biases",
-            tolerance=1e-9,
-        ),
-    ),
+    checks=(eq_27_error,),
 )
 
 # --- Appendix D, Eqs. (28) and (29) ----------------------------------------------------
@@ -967,7 +953,7 @@ def prove_28(half: int = 2) -> None:
 
 @checked("μ² of networks against autograd's two columns", right=2.0, wrong=1.0, mistake="no halves")
 @on_networks
-def eq_28_residual(sample: Sample, half: float) -> Tensor:
+def eq_28_error(sample: Sample, half: float) -> Tensor:
     """μ² against (ν² + ‖v₊ + v₋‖²)/half from autograd's two columns."""
     V = sample.autograd.jacobian
     nu, total = V[..., 0] - V[..., 1], V[..., 0] + V[..., 1]
@@ -984,7 +970,7 @@ EQ_28 = Claim(
     depends=("eq-27",),
     chapter=PAGE,
     derivation=Derivation(prove_28, lambda: prove_28(1), "no halves"),
-    checks=(eq_28_residual,),
+    checks=(eq_28_error,),
 )
 
 
@@ -1008,7 +994,7 @@ def prove_29(sign: int = 1) -> None:
     wrong=lambda W: W - W.sum(dim=-1, keepdim=True),
     mistake="the columns' sum taken away, not their mean",
 )
-def fall_residual(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
+def fall_error(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
     """The fall of J from W to `move(W)` against ½λE‖v₊ + v₋‖²."""
     problem = random_problems(draw, 2)
     W = random_weights(draw, problem)
@@ -1029,7 +1015,7 @@ EQ_29 = Claim(
     depends=("eq-28",),
     chapter=PAGE,
     derivation=Derivation(prove_29, lambda: prove_29(-1), "two equal columns"),
-    checks=(fall_residual,),
+    checks=(fall_error,),
 )
 
 # --- Appendix D, Eqs. (30), (31), (32): at the minimisers ------------------------------
@@ -1048,6 +1034,12 @@ def gap_of_losses(problem: Problem, W: Tensor, factor: float = 1.0) -> Tensor:
     return (J - problem.cross_lipschitz(W, factor)).abs() / J
 
 
+@checked("Newton's minimisers of J", right=1.0, wrong=2.0, mistake="λ'' = λ'")
+def gap_at_J(draw: Draw, factor: float) -> Tensor:
+    """J against C, ν² times `factor`, at a minimiser of J."""
+    return gap_of_losses(*random_minimiser(draw, identity), factor)
+
+
 EQ_30 = Claim(
     id="eq-30",
     where="Appendix D, Eq. (30)",
@@ -1057,15 +1049,7 @@ EQ_30 = Claim(
     depends=("eq-28", "eq-29"),
     chapter=PAGE,
     derivation=Derivation(prove_agree, lambda: prove_agree(1), "λ'' = λ'"),
-    checks=(
-        check(
-            "Newton's minimisers of J",
-            lambda draw, factor: gap_of_losses(*random_minimiser(draw, identity), factor),
-            right=1.0,
-            wrong=2.0,
-            mistake="λ'' = λ'",
-        ),
-    ),
+    checks=(gap_at_J,),
 )
 
 
