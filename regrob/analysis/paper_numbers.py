@@ -97,9 +97,6 @@ CARLINI_WAGNER_AT_6_4 = 2.0
 NU_GAMMA_MEAN = 0.001
 """νγ over the training points of the LeNet-300-100 references, "roughly" (Appendix G)."""
 
-CRITICAL = (1.28, 2.40)
-"""Where the two penalties turn, as functions of νγ (Appendix G)."""
-
 
 def readings(stated: Stated) -> tuple[float, float]:
     """Half-widths of the paper's mean: ± read as a standard deviation, and as a standard error."""

@@ -20,7 +20,7 @@ from regrob.ensembles.network_view import StackedPullback
 from regrob.experiments.shard_attacks import balanced
 from regrob.networks import lenet_5, lenet_300_100
 from regrob.theory import probability
-from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
+from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK, PENALTIES, PENALTY_NAMES
 from regrob.training.many import train_ensemble
 
 Found = tuple[str, str, str, int, int, str, float]
@@ -45,7 +45,7 @@ STRONGER: dict[str, Attack] = {
     "fgsm, half ε": lambda f, x, y: fgsm(f, x, y, epsilon=EPSILON / 2),
     "pgd, half ε": lambda f, x, y: pgd(f, x, y, epsilon=EPSILON / 2),
 }
-CRITICAL = {"below 1.28": 1.2784645, "below 2.40": 2.3993573}
+CRITICAL = {"below 1.28": INPUT_GRADIENT_PEAK, "below 2.40": CURVATURE_PEAK}
 """Where the paper's two penalties turn, as functions of νγ (Appendix G)."""
 
 

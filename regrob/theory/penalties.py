@@ -76,6 +76,13 @@ PENALTIES: dict[str, Penalty] = {
 """Name → penalty, as the command line and the results files spell them."""
 
 
+INPUT_GRADIENT_PEAK = 1.2784645427610737
+"""νγ at which ‖∇‖₂² peaks at K = 2 (Appendix G): 1 + W(1/e), the root of (t − 1)eᵗ = 1."""
+
+CURVATURE_PEAK = 2.3993572805154675
+"""νγ at which ‖H‖₂ peaks at K = 2 (Appendix G): twice the root of x tanh x = 1."""
+
+
 def check_name(name: str) -> None:
     """Raise InputError, with the names that there are, unless one of the four penalties is called so."""
     if name not in PENALTIES:
