@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -72,6 +73,11 @@ class Case(NamedTuple):
     def gradient_norm(self) -> Tensor:
         """‖∇‖₂: (T,)."""
         return length(self.gradient)
+
+    @property
+    def uphill(self) -> Tensor:
+        """∇/‖∇‖₂: (T, n)."""
+        return self.gradient / self.gradient_norm.unsqueeze(-1)
 
     @property
     def curvature(self) -> Tensor:
@@ -195,42 +201,25 @@ def over_samples(draw: Draw, excess: Callable[[Sample], Tensor]) -> Tensor:
     return torch.cat([draw.over_samples(K, excess) for K in CLASSES])
 
 
-def _wrong_variant(excess: Excess, tooth: Excess | object) -> Excess:
-    return tooth if callable(tooth) else lambda case: excess(case, tooth)
-
-
-def on_random(
+def _check(
+    over: Callable[[Excess, Sampling], Callable[[Draw], Tensor]],
     name: str,
     excess: Excess,
     tooth: Excess | object,
     wrong: str,
     sampling: Sampling = CORRECT,
-    *,
     tolerance: float = 1e-10,
 ) -> Check:
-    """A check on bare instances.
-
-    Args:
-        tooth: the wrong variant: an excess of its own, or a wrong second argument of `excess`.
-    """
-    wrong_excess = _wrong_variant(excess, tooth)
-    return Check(name, over_random(excess, sampling), over_random(wrong_excess, sampling), wrong, tolerance)
+    """A check whose tooth is another excess, or a wrong second argument of the same one."""
+    wrong_excess = tooth if callable(tooth) else lambda case: excess(case, tooth)
+    return Check(name, over(excess, sampling), over(wrong_excess, sampling), wrong, tolerance)
 
 
-def on_networks(
-    name: str,
-    excess: Excess,
-    tooth: Excess | object,
-    wrong: str,
-    sampling: Sampling = CORRECT,
-    *,
-    tolerance: float = 1e-10,
-) -> Check:
-    """A check on networks with autograd's ∇ and H; `tooth` as in `on_random`."""
-    wrong_excess = _wrong_variant(excess, tooth)
-    return Check(
-        name, over_networks(excess, sampling), over_networks(wrong_excess, sampling), wrong, tolerance
-    )
+on_random = partial(_check, over_random)
+"""`_check` on bare instances."""
+
+on_networks = partial(_check, over_networks)
+"""`_check` on networks, with autograd's ∇ and H."""
 
 
 def on_both(
@@ -239,13 +228,13 @@ def on_both(
     tooth: Excess | object,
     wrong: str,
     sampling: Sampling = CORRECT,
-    *,
     tolerance: float = 1e-10,
 ) -> tuple[Check, Check]:
-    """One check on bare instances and one on networks; `tooth` as in `on_random`."""
+    """`on_random` and `on_networks` with the same arguments."""
+    arguments = (excess, tooth, wrong, sampling, tolerance)
     return (
-        on_random(f"{name} (random instances)", excess, tooth, wrong, sampling, tolerance=tolerance),
-        on_networks(f"{name} (networks, autograd)", excess, tooth, wrong, sampling, tolerance=tolerance),
+        on_random(f"{name} (random instances)", *arguments),
+        on_networks(f"{name} (networks, autograd)", *arguments),
     )
 
 
@@ -359,3 +348,8 @@ def overshoot(case: Case, radius: Tensor, *, box: bool = False) -> Tensor:
 def shortfall(case: Case, step: Tensor) -> Tensor:
     """By how much the gain of a step (T, n) stays below ξ, relative to ξ."""
     return (case.xi - case.gain(step)) / case.xi
+
+
+def within(radius: Callable[[Case], Tensor], *, box: bool = False) -> Excess:
+    """The excess that finds out whether a radius (T,), or a multiple of it, is a lower bound."""
+    return lambda case, stretch=1.0: overshoot(case, stretch * radius(case), box=box)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import sympy as sp
@@ -36,7 +36,8 @@ from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
-PAGE = "book/certificates"
+statement = partial(Claim, chapter="book/certificates")
+theorem = partial(statement, where="new", text=Text.NEW)
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
 AFFINE = "within Q(x), or for an affine classifier"
 MOVES = "VC ≠ 0; otherwise no step changes the class, and d is infinite"
@@ -62,7 +63,7 @@ class Measured(NamedTuple):
     certified: Tensor
 
 
-@functools.lru_cache(maxsize=8)
+@lru_cache(maxsize=8)
 def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
     """Points of `count` ReLU networks 2-6-5-K with biases, every other one trained."""
     generator = torch.Generator().manual_seed(seed)
@@ -140,7 +141,7 @@ def counterexample_linear() -> Counterexample:
     )
 
 
-GUARANTEE = Claim(
+GUARANTEE = statement(
     id="remark-formal-guarantee",
     where="Section 3.1, below Proposition 3.1",
     title="the Taylor radius as a formal guarantee",
@@ -155,7 +156,6 @@ GUARANTEE = Claim(
     text=Text.CORRECTED,
     hypotheses=("K = 2", "classified correctly"),
     depends=("thm-taylor-overshoots", "thm-network-certificate"),
-    chapter=PAGE,
     checks=(
         against_nearest_mistake(
             "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
@@ -194,7 +194,7 @@ def margin_error(draw: Draw, *, inside: bool = True) -> Tensor:
     )
 
 
-POLYTOPE = Claim(
+POLYTOPE = statement(
     id="remark-formal-guarantee-polytope",
     where="Section 3.1, below Proposition 3.1",
     title="a guarantee that holds beyond the polytope",
@@ -209,7 +209,6 @@ POLYTOPE = Claim(
     text=Text.CORRECTED,
     hypotheses=("classified correctly", "x off the kinks"),
     depends=("eq-1-deepfool", "eq-5"),
-    chapter=PAGE,
     checks=(
         Check(
             "d is the exact distance where its ball stays inside Q(x)",
@@ -268,7 +267,7 @@ def counterexample_log_k() -> Counterexample:
     )
 
 
-LOG_K = Claim(
+LOG_K = statement(
     id="remark-threshold-log-k",
     where="Section 4 and Appendix E, β = log K",
     title="with K classes the loss crosses log K at the boundary",
@@ -280,7 +279,6 @@ LOG_K = Claim(
     text=Text.CORRECTED,
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
-    chapter=PAGE,
     derivation=Derivation(prove_threshold, lambda: prove_threshold(3), "p_y > 1/3 instead of 1/2"),
     checks=(
         Check(
@@ -330,18 +328,15 @@ def chain_excess(case: Case) -> Tensor:
     return worst(*(link.nan_to_num(0.0) for link in links))  # 0/0: nothing certified, nothing violated
 
 
-CHAIN = Claim(
+CHAIN = theorem(
     id="thm-affine-certificates",
-    where="new",
     title="valid radii from the logit margin and Lipschitz constants",
     printed=(
         r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge "
         r"\frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2"
     ),
-    text=Text.NEW,
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
-    chapter=PAGE,
     derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
     checks=on_both(
         "the chain's three links",
@@ -370,17 +365,14 @@ def local_smooth_excess(case: Case) -> Tensor:
     return violation(taylor, radii(case).margin)
 
 
-SMOOTH = Claim(
+SMOOTH = theorem(
     id="thm-smooth-certificate",
-    where="new",
     title="a valid radius from a curvature that holds everywhere",
     printed=(
         r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L"
     ),
-    text=Text.NEW,
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
-    chapter=PAGE,
     derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
     checks=on_both(
         "the smooth radius against d",
@@ -390,16 +382,14 @@ SMOOTH = Claim(
     ),
 )
 
-NETWORK = Claim(
+NETWORK = theorem(
     id="thm-network-certificate",
-    where="new",
     title="a certificate for the network itself",
     printed=(
         r"\|\mathbf r\|_2 < \min\big(d,\ \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))\big) \implies "
         r"\mathbf x+\mathbf r \text{ keeps its class},\qquad \operatorname{dist}(\mathbf x,\partial Q)="
         r"\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}"
     ),
-    text=Text.NEW,
     hypotheses=(
         "a network whose only kinks are (leaky) ReLUs and max-pools",
         ARGMAX,
@@ -407,7 +397,6 @@ NETWORK = Claim(
         "units with ∇h = 0 are left out",
     ),
     depends=("eq-1-deepfool", "eq-5", "remark-polytope"),
-    chapter=PAGE,
     derivation=Derivation(
         prove_nearest, lambda: prove_nearest(2), "twice the squared distance to a hyperplane"
     ),
@@ -448,18 +437,15 @@ def taylor_over_margin(x: float) -> Tensor:
     return bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y)
 
 
-EITHER = Claim(
+EITHER = theorem(
     id="thm-many-classes-either-side",
-    where="new",
     title="with three classes the Taylor radius may also fall short",
     printed=(
         r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } "
         r"x=\log8\qquad(\beta=\log3)"
     ),
-    text=Text.NEW,
     hypotheses=("K = 3, β = log K",),
     depends=("lemma-4.1-hessian",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_both_sides, lambda: prove_both_sides(-1), "the two exchanged", Evidence.FINITE
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import sympy as sp
@@ -27,7 +28,8 @@ from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_equal, prove_zero, sum_over
 from regrob.theory import derivatives, penalties
 
-PAGE = "book/exact_curvature"
+statement = partial(Claim, chapter="book/exact_curvature")
+theorem = partial(statement, where="new", text=Text.NEW)
 SIMPLE = "H's largest eigenvalue is simple, u its unit eigenvector"
 
 # --- the K×K form ----------------------------------------------------------------------
@@ -60,7 +62,7 @@ def gram_norm(case: Case, *, centred: bool = True) -> Tensor:
     return largest
 
 
-EXACT = Claim(
+EXACT = statement(
     id="thm-exact-curvature",
     where="new, on Appendix H",
     title="the curvature is the largest eigenvalue of a K×K matrix",
@@ -71,7 +73,6 @@ EXACT = Claim(
     text=Text.NEW,
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("lemma-4.1-hessian",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_exact_curvature, lambda: prove_exact_curvature(0), "the mean v̄ not taken away"
     ),
@@ -110,7 +111,7 @@ def counterexample_appendix_h() -> Counterexample:
     )
 
 
-APPENDIX_H = Claim(
+APPENDIX_H = statement(
     id="remark-appendix-h",
     where="Appendix H, and the captions of Figures 5 and 7",
     title="a multi-class curvature penalty must approximate",
@@ -122,7 +123,6 @@ APPENDIX_H = Claim(
     text=Text.CORRECTED,
     hypotheses=("rounding aside", "H inside the polytope, as everywhere in the paper"),
     depends=("thm-exact-curvature",),
-    chapter=PAGE,
     counterexample=counterexample_appendix_h,
     expected=Verdict.FAILS,
 )
@@ -158,19 +158,16 @@ def three_classes(case: Case, factor: float = 16.0) -> Tensor:
     return 0.5 * (T + (T.square() - factor * product).clamp_min(0.0).sqrt())
 
 
-THREE = Claim(
+THREE = theorem(
     id="thm-curvature-three-classes",
-    where="new",
     title="the curvature of three classes, without eigenvalues",
     printed=(
         r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad "
         r"T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }"
         r"\mathbf v_0\mathbf v_1\mathbf v_2"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, "K = 3, any n, any label"),
     depends=("thm-exact-curvature", "lemma-4.1-pairs"),
-    chapter=PAGE,
     derivation=Derivation(prove_three_classes, lambda: prove_three_classes(1), "Area² without the 4"),
     checks=on_both(
         "the closed form against ‖H‖₂ of the n×n matrix",
@@ -223,18 +220,15 @@ def product_excess(draw: Draw, *, centred: bool = True) -> Tensor:
     return over_samples(draw, excess)
 
 
-PRODUCT = Claim(
+PRODUCT = theorem(
     id="thm-hessian-vector",
-    where="new",
     title="H times a vector from one pass each way",
     printed=(
         r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad "
         r"\text{the Gauss–Newton matrix is the Hessian}"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("lemma-4.1-jacobian", "lemma-4.1-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_product, lambda: prove_product(0), "the mean of a not taken away"),
     checks=(
         Check(
@@ -319,19 +313,16 @@ def gradient_error(case: Case, route: Route, factor: float = 2.0) -> Tensor:
     return scaled
 
 
-GRADIENT = Claim(
+GRADIENT = theorem(
     id="thm-curvature-gradient",
-    where="new",
     title="the gradient of the curvature",
     printed=(
         r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad "
         r"\frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad "
         r"\mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, SIMPLE),
     depends=("thm-exact-curvature",),
-    chapter=PAGE,
     derivation=Derivation(prove_curvature_gradient, lambda: prove_curvature_gradient(1), "half of ∂/∂V"),
     checks=(
         *on_both(
@@ -395,18 +386,15 @@ def prove_ties(factor: int = 4) -> None:
     prove_zero(least - (2 * t * size / sp.sqrt(gap) - sp.sqrt(gap) * beta) ** 2, because="a square")
 
 
-TIES = Claim(
+TIES = theorem(
     id="thm-curvature-ties",
-    where="new",
     title="where the top eigenvalue is multiple",
     printed=(
         r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad "
         r"U \text{ a basis of the top eigenspace; autograd returns a Clarke element}"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, "E symmetric", "the top eigenvalue of H is positive, of any multiplicity"),
     depends=("thm-curvature-gradient",),
-    chapter=PAGE,
     derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),
     checks=(
         Check(

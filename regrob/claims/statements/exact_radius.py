@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from torch import Tensor
@@ -21,17 +23,18 @@ from regrob.claims.many_classes import (
     on_both,
     on_networks,
     on_random,
-    overshoot,
     ratio_error,
     reach_along,
     violation,
+    within,
     worst,
 )
 from regrob.symbols import differentiate, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory import exact_radius as exact
 
-PAGE = "book/exact_radius"
+statement = partial(Claim, chapter="book/exact_radius")
+theorem = partial(statement, where="new", text=Text.NEW)
 ANY = "any label with L < β; any β"
 MODEL = "the loss replaced by its quadratic model"
 
@@ -117,13 +120,7 @@ def any_label_excess(case: Case, factor: float = 1.0) -> Tensor:
     return certificate(case, r, xi)
 
 
-def shortest_along_gradient(case: Case) -> Tensor:
-    """The shortest step along ∇ that gains ξ: (T, n)."""
-    unit = case.gradient / case.gradient_norm.unsqueeze(-1)
-    return reach_along(case, unit).unsqueeze(-1) * unit
-
-
-EXACT = Claim(
+EXACT = statement(
     id="thm-exact-radius",
     where="new, in place of Proposition 4.1",
     title="the radius of the quadratic model, exactly",
@@ -135,7 +132,6 @@ EXACT = Claim(
     text=Text.NEW,
     hypotheses=(OFF_KINKS, MODEL, ANY, "H ≠ 0", "not the hard case"),
     depends=("lemma-4.1-gradient", "thm-exact-curvature"),
-    chapter=PAGE,
     derivation=Derivation(
         prove_exact_radius, lambda: prove_exact_radius(1), "(I + θH)⁻¹ in place of (I − θH)⁻¹"
     ),
@@ -143,7 +139,7 @@ EXACT = Claim(
         *on_both(
             "r* satisfies the certificate",
             lambda c: certificate(c, step(c)),
-            lambda c: certificate(c, shortest_along_gradient(c)),
+            lambda c: certificate(c, reach_along(c, c.uphill).unsqueeze(-1) * c.uphill),
             "the shortest step along the gradient",
             tolerance=1e-9,
         ),
@@ -157,7 +153,7 @@ EXACT = Claim(
         ),
         *on_both(
             "climbing within the ball finds nothing higher",
-            lambda c, stretch=1.0: overshoot(c, stretch * radius(c)),
+            within(radius),
             1.001,
             "a ball one per mille larger",
             tolerance=1e-9,
@@ -232,9 +228,8 @@ def hard_certificate_excess(draw: Draw, factor: float = 1.0) -> Tensor:
     return worst(certificate(case, r), certificate(case, mirrored))
 
 
-HARD = Claim(
+HARD = theorem(
     id="thm-exact-radius-hard-case",
-    where="new",
     title="the hard case: two shortest steps, neither along the gradient",
     printed=(
         r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}"
@@ -242,10 +237,8 @@ HARD = Claim(
         r"\mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i"
         r"\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3", "λ₁ simple (otherwise a sphere of steps)"),
     depends=("thm-exact-radius",),
-    chapter=PAGE,
     derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
     checks=(
         Check(
@@ -331,18 +324,15 @@ def autograd_excess(case: Case, half: float = 0.5) -> Tensor:
     return apart * case.q.sqrt()
 
 
-ENVELOPE = Claim(
+ENVELOPE = theorem(
     id="thm-exact-radius-envelope",
-    where="new",
     title="the derivative of the exact radius",
     printed=(
         r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla"
         r"+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ANY, "not the hard case"),
     depends=("thm-exact-radius",),
-    chapter=PAGE,
     derivation=Derivation(prove_envelope, lambda: prove_envelope(1), "no ½ before dH"),
     checks=(
         *on_both("against central differences", difference_excess, 1.0, "no ½ before dH", tolerance=1e-5),
@@ -377,18 +367,15 @@ def conditioning_excess(case: Case, factor: float = 1.0) -> Tensor:
     )
 
 
-CONDITIONED = Claim(
+CONDITIONED = theorem(
     id="cor-exact-radius-conditioned",
-    where="new",
     title="the radius is as well conditioned as a number can be",
     printed=(
         r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}"
         r"+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
     depends=("thm-exact-radius-envelope",),
-    chapter=PAGE,
     derivation=Derivation(prove_conditioned, lambda: prove_conditioned(1), "rᵀHr without its ½"),
     checks=on_both("the three quotients", conditioning_excess, 1.1, "a tenth more", tolerance=1e-9),
 )
@@ -417,12 +404,7 @@ def radius_linf(case: Case) -> Tensor:
     return exact.exact_radius_linf_three_classes(case.V, case.z, case.y)
 
 
-def reach_of_sign_corner(case: Case) -> Tensor:
-    """What the corner sign ∇ needs, an upper bound: (T,)."""
-    return reach_along(case, case.gradient.sign())
-
-
-SUP = Claim(
+SUP = statement(
     id="thm-exact-radius-linf",
     where="new, in place of Eqs. (39) and (40)",
     title="the exact radius in the maximum norm, three classes",
@@ -434,28 +416,27 @@ SUP = Claim(
     text=Text.NEW,
     hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3 for the sort; any K for the minimum over signs"),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_corner, lambda: prove_corner(2), "twice the variance"),
     checks=(
         on_random(
             "the sweep against all corners, n = 6 (random instances)",
             lambda c: ratio_error(radius_linf(c), corner_radius(c)),
-            lambda c: ratio_error(reach_of_sign_corner(c), corner_radius(c)),
+            lambda c: ratio_error(reach_along(c, c.gradient.sign()), corner_radius(c)),
             "the corner sign ∇ only",
             Sampling(classes=(3,), inputs=6),
             tolerance=1e-9,
         ),
         on_networks(
             "climbing within the box finds nothing higher (networks, autograd)",
-            lambda c, stretch=1.0: overshoot(c, stretch * radius_linf(c), box=True),
+            within(radius_linf, box=True),
             1.001,
             "a box one per mille larger",
             Sampling(classes=(3,)),
         ),
         on_networks(
             "never more than the corner sign ∇ needs (networks, autograd)",
-            lambda c: violation(radius_linf(c), reach_of_sign_corner(c)),
-            lambda c: violation(reach_of_sign_corner(c), radius_linf(c)),
+            lambda c: violation(radius_linf(c), reach_along(c, c.gradient.sign())),
+            lambda c: violation(reach_along(c, c.gradient.sign()), radius_linf(c)),
             "the two exchanged",
             Sampling(classes=(3,)),
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from sympy.concrete.delta import deltasummation
@@ -10,19 +12,13 @@ from torch import Tensor
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
 from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import (
-    ANY_LABEL,
-    OFF_KINKS,
-    Case,
-    on_both,
-    on_networks,
-    over_samples,
-)
+from regrob.claims.many_classes import ANY_LABEL, OFF_KINKS, Case, on_both, on_networks, over_samples
 from regrob.claims.statements.affine import prove_affine, prove_jacobian
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
 from regrob.theory import probability
 
-PAGE = "book/lemma_4_1"
+statement = partial(Claim, chapter="book/lemma_4_1")
+theorem = partial(statement, where="new", text=Text.NEW)
 PIECEWISE = "piecewise-linear network"
 
 
@@ -43,7 +39,7 @@ def step_excess(draw: Draw, scale: float = 1.0) -> Tensor:
     return over_samples(draw, excess)
 
 
-EQ_14 = Claim(
+EQ_14 = statement(
     id="eq-14",
     where="Section 4, Eq. (14)",
     title="K logits, affine around x",
@@ -52,7 +48,6 @@ EQ_14 = Claim(
     text=Text.RESTATED,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     depends=("eq-5",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
     ),
@@ -80,14 +75,13 @@ def jacobian_excess(draw: Draw, *, reverse: bool = False) -> Tensor:
     return over_samples(draw, excess)
 
 
-JACOBIAN = Claim(
+JACOBIAN = statement(
     id="lemma-4.1-jacobian",
     where="Lemma 4.1, Eq. (15), first line",
     title="the Jacobian is V, for K classes",
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("eq-14",),
-    chapter=PAGE,
     derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
     checks=(
         Check(
@@ -115,22 +109,17 @@ def gradient_error(case: Case, label: float = 1.0) -> Tensor:
     return relative(formula - case.gradient, case.gradient, 1)
 
 
-GRADIENT = Claim(
+GRADIENT = statement(
     id="lemma-4.1-gradient",
     where="Lemma 4.1, Eq. (15), second line",
     title="the input gradient, for K classes",
     printed=r"\nabla = V(p(\mathbf x) - \mathbf y)",
     hypotheses=(PIECEWISE, OFF_KINKS, "any label, right or wrong"),
     depends=("lemma-4.1-jacobian",),
-    chapter=PAGE,
     derivation=Derivation(prove_gradient, lambda: prove_gradient(label=0), "the label forgotten"),
     checks=(
         on_networks(
-            "V(p − y) against autograd's gradient",
-            gradient_error,
-            0.0,
-            "Vp, the label forgotten",
-            ANY_LABEL,
+            "V(p − y) against autograd's gradient", gradient_error, 0.0, "Vp, the label forgotten", ANY_LABEL
         ),
     ),
 )
@@ -183,7 +172,7 @@ def hessian_error(case: Case, matrix: str = "outer") -> Tensor:
     return relative(formula - case.hessian, case.hessian, 2)
 
 
-HESSIAN = Claim(
+HESSIAN = statement(
     id="lemma-4.1-hessian",
     where="Lemma 4.1, Eq. (15), third line",
     title="the Hessian is a covariance",
@@ -193,7 +182,6 @@ HESSIAN = Claim(
     hypotheses=(PIECEWISE, OFF_KINKS, "p a column, as ∇ = V(p − y) needs"),
     transcription=True,
     depends=("lemma-4.1-gradient",),
-    chapter=PAGE,
     derivation=Derivation(prove_hessian, lambda: prove_hessian("scalar"), "pᵀp as a number"),
     checks=(
         on_networks(
@@ -224,14 +212,13 @@ def pairs_error(case: Case, weight: float = 0.5) -> Tensor:
     return relative(formula - case.hessian, case.hessian, 2)
 
 
-PAIRS = Claim(
+PAIRS = statement(
     id="lemma-4.1-pairs",
     where="Lemma 4.1, Eq. (15), last line",
     title="the Hessian, pair by pair",
     printed=r"H = \sum_{i<j} p(\mathbf x)_i p(\mathbf x)_j (\mathbf v_i-\mathbf v_j)(\mathbf v_i-\mathbf v_j)^T",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-hessian",),
-    chapter=PAGE,
     derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
     checks=on_both(
         "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", ANY_LABEL
@@ -259,15 +246,12 @@ def spectrum_excess(case: Case, dropped: int = 1) -> Tensor:
     return share
 
 
-PSD = Claim(
+PSD = theorem(
     id="remark-psd",
-    where="new",
     title="the Hessian bends upwards in every direction",
     printed=r"0 \preceq H,\quad \operatorname{rank} H \le K-1",
-    text=Text.NEW,
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-pairs",),
-    chapter=PAGE,
     derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
     checks=on_both(
         "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", ANY_LABEL
@@ -288,7 +272,7 @@ def counterexample_xi() -> Counterexample:
     )
 
 
-XI = Claim(
+XI = statement(
     id="remark-xi",
     where="Section 4, below Eq. (17)",
     title="the slack in terms of the probability",
@@ -297,7 +281,6 @@ XI = Claim(
     text=Text.CORRECTED,
     transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
-    chapter=PAGE,
     checks=on_both(
         "log(K p_y) against log K − L",
         lambda c: (torch.log(c.K * c.p) - c.xi).abs(),

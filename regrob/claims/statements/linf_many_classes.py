@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from torch import Tensor
@@ -22,6 +24,7 @@ from regrob.claims.many_classes import (
     ratio_error,
     shortfall,
     violation,
+    within,
     worst,
     written_down,
 )
@@ -29,7 +32,8 @@ from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, XI, prove_bend
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
-PAGE = "book/linf_many_classes"
+statement = partial(Claim, chapter="book/linf_many_classes")
+theorem = partial(statement, where="new", text=Text.NEW)
 BOX = "the loss replaced by its quadratic model, β = log K, ‖r‖_∞ minimal"
 
 
@@ -68,8 +72,6 @@ def prove_box(power: int = 2) -> None:
     for sign, halves in ((-1, minus_k * plus_l + plus_k * minus_l), (1, minus_k * minus_l + plus_k * plus_l)):
         prove_zero(t**power + sign * r_k * r_l - (halves / 2).subs(values), because="entry by entry")
         prove_sign(halves, "nonnegative")
-    gap, column = sp.symbols("gap column", nonnegative=True)  # a column's sum, and ‖H‖₁ less that
-    prove_sign((column + gap) - column, "nonnegative")
 
 
 def holder_excess(case: Case, share: float = 1.0) -> Tensor:
@@ -93,7 +95,7 @@ def random_steps_excess(case: Case) -> Tensor:
     )
 
 
-EQ_39 = Claim(
+EQ_39 = statement(
     id="eq-39",
     where="Appendix E, Eq. (39)",
     title="Hölder's inequality on the box",
@@ -106,7 +108,6 @@ EQ_39 = Claim(
     transcription=True,  # the tildes
     hypotheses=(OFF_KINKS, BOX, "n inputs", "‖H‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient", "remark-psd"),
-    chapter=PAGE,
     derivation=Derivation(prove_box, lambda: prove_box(1), "t for t²"),
     checks=(
         *on_both(
@@ -133,14 +134,13 @@ def prove_root(twice: int = 2) -> None:
     prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
 
 
-EQ_40 = Claim(
+EQ_40 = statement(
     id="eq-40",
     where="Appendix E, Eq. (40)",
     title="a lower bound in the ℓ_∞ norm",
     printed=r"\|\tilde{\mathbf r}^*\|_\infty \ge \frac{2\xi}{\sqrt{\|\nabla\|_1^2+2n\|H\|_1\xi}+\|\nabla\|_1}",
     hypotheses=(OFF_KINKS, BOX, "ξ ≥ 0", "‖H‖₁ the largest column sum"),
     depends=("eq-39",),
-    chapter=PAGE,
     derivation=Derivation(prove_root, lambda: prove_root(1), "nξ‖H‖₁ under the root"),
     checks=on_both(
         "no step as short as Eq. (40) reaches ξ",
@@ -188,14 +188,13 @@ def distance_from_bounds(second: float) -> Tensor:
 
 ATTAINED = at_value("attained at V = (1, −1)", distance_from_bounds, -1.0, 0.0, "V = (1, 0)")
 
-INDUCED_GRADIENT = Claim(
+INDUCED_GRADIENT = statement(
     id="remark-gradient-1-norm",
     where="Appendix E, below Eq. (40), first bound",
     title="‖∇‖₁ against ‖V‖₁",
     printed=r"\|\nabla\|_1 \le 2(1-p_y)\|V\|_1",
     hypotheses=(OFF_KINKS, "any label", "‖V‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient",),
-    chapter=PAGE,
     derivation=Derivation(prove_first, lambda: prove_first(1), "q for 2q"),
     checks=(
         *on_both(
@@ -209,14 +208,13 @@ INDUCED_GRADIENT = Claim(
     ),
 )
 
-INDUCED_HESSIAN = Claim(
+INDUCED_HESSIAN = statement(
     id="remark-hessian-1-norm",
     where="Appendix E, below Eq. (40), second bound",
     title="‖H‖₁ against ‖V‖₁‖V‖_∞",
     printed=r"\|H\|_1 \le 2p_y(1-p_y)\|V\|_1\|V\|_\infty",
     hypotheses=(OFF_KINKS, ARGMAX, "‖·‖₁ the largest column sum, ‖·‖_∞ the largest row sum"),
     depends=("lemma-4.1-hessian",),
-    chapter=PAGE,
     derivation=Derivation(prove_second, lambda: prove_second(1), "p_y q for 2p_y q"),
     checks=(
         *on_both(
@@ -241,59 +239,51 @@ def prove_bracket(factor: int = 2) -> None:
     prove_root()
 
 
-def lower(case: Case) -> Tensor:
-    """The left end of Theorem `thm-linf-two-sided`: (T,)."""
-    return bounds.radius_linf_bracket(case.V, case.z, case.y).lower
+def bracket(case: Case) -> bounds.Bracket:
+    """Both ends of Theorem `thm-linf-two-sided`: (T,) each."""
+    return bounds.radius_linf_bracket(case.V, case.z, case.y)
 
 
-def upper(case: Case) -> Tensor:
-    """Its right end: (T,)."""
-    return bounds.radius_linf_bracket(case.V, case.z, case.y).upper
-
-
-LINF = Claim(
+LINF = theorem(
     id="thm-linf-two-sided",
-    where="new",
     title="the ℓ_∞ radius between two closed forms",
     printed=(
         r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le "
         r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ARGMAX, BOX, "∇ ≠ 0"),
     depends=("eq-39", "thm-loewner"),
-    chapter=PAGE,
     derivation=Derivation(prove_bracket, lambda: prove_bracket(1), "pξ/q under the root"),
     checks=(
         *on_both(
             "no step as short as the lower end reaches ξ",
-            lambda c, stretch=1.0: overshoot(c, stretch * lower(c), box=True),
+            within(lambda c: bracket(c).lower, box=True),
             1.01,
             "one per cent longer",
         ),
         *on_both(
             "the corner sign ∇ at the upper end does",
-            lambda c, stretch=1.0: shortfall(c, stretch * upper(c).unsqueeze(-1) * c.gradient.sign()),
+            lambda c, stretch=1.0: shortfall(c, stretch * bracket(c).upper.unsqueeze(-1) * c.gradient.sign()),
             0.99,
             "one per cent shorter",
         ),
         *on_both(
             "the lower end is at least Eq. (40)",
-            lambda c: violation(bound_40(c), lower(c)),
-            lambda c: violation(lower(c), bound_40(c)),
+            lambda c: violation(bound_40(c), bracket(c).lower),
+            lambda c: violation(bracket(c).lower, bound_40(c)),
             "the two exchanged",
         ),
         *on_both(
             "the ends meet at K = 2",
-            lambda c: ratio_error(upper(c), lower(c)),
-            lambda c: ratio_error(upper(c), bound_40(c)),
+            lambda c: ratio_error(bracket(c).upper, bracket(c).lower),
+            lambda c: ratio_error(bracket(c).upper, bound_40(c)),
             "Eq. (40) for the lower end",
             TWO_CLASSES,
         ),
         on_random(
             "the exact radius, by every corner, lies between",
-            lambda c: violation(lower(c), corner_radius(c), upper(c)),
-            lambda c: violation(upper(c), corner_radius(c)),
+            lambda c: violation(bracket(c).lower, corner_radius(c), bracket(c).upper),
+            lambda c: violation(bracket(c).upper, corner_radius(c)),
             "the upper end taken for a lower one",
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from torch import Tensor
@@ -37,7 +39,8 @@ from regrob.claims.statements.proposition_4_1 import (
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives
 
-PAGE = "book/ordering"
+statement = partial(Claim, chapter="book/ordering")
+theorem = partial(statement, where="new", text=Text.NEW)
 
 # --- the Loewner inequality ------------------------------------------------------------
 
@@ -78,15 +81,12 @@ def distance_from_rank_one(spread: float) -> Tensor:
     return difference_from_rank_one(case).abs().amax() / case.curvature
 
 
-LOEWNER = Claim(
+LOEWNER = theorem(
     id="thm-loewner",
-    where="new",
     title="the Hessian dominates the squared gradient",
     printed=r"H \succeq \frac{p_y}{1-p_y}\,\nabla\nabla^T,\quad\text{hence } \|H\|_2 \ge \frac{p_y}{1-p_y}\|\nabla\|_2^2",
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, "any label, any K", "equality iff all rivals' columns coincide"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
-    chapter=PAGE,
     derivation=Derivation(prove_loewner, lambda: prove_loewner(2), "twice the constant"),
     checks=(
         *on_both("least eigenvalue of H − (p/q)∇∇'", loewner_excess, 1.01, "one per cent more", ANY_LABEL),
@@ -141,18 +141,15 @@ def largest_ratio_excess(case: Case, factor: float = 1.0) -> Tensor:
 WIDE = Sampling(correct=False, inputs=12, high=3.0)  # n ≥ K, so that C Vᵀr = C e_y has a solution
 FEW_CLASSES = Sampling(classes=(2, 3, 4), correct=False)
 
-CONSTANT = Claim(
+CONSTANT = theorem(
     id="thm-loewner-constant",
-    where="new",
     title="p_y/q is the best constant",
     printed=(
         r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; "
         r"\text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, "∇ ≠ 0", "any label"),
     depends=("thm-loewner",),
-    chapter=PAGE,
     derivation=Derivation(prove_constant, lambda: prove_constant(1), "∇ᵀr = +q, with p/q unchanged"),
     checks=(
         on_random(
@@ -199,15 +196,12 @@ def distance_between_ends(x: float) -> Tensor:
     )
 
 
-ORDERING = Claim(
+ORDERING = theorem(
     id="cor-ordering",
-    where="new",
     title="the penalties in order, with their best constants",
     printed=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
     checks=(
         *on_both(
@@ -238,24 +232,21 @@ def prove_third(bound: int = 3) -> None:
     prove_sign(sp.expand((1 - p + gap) - 2 * (p - gap)), "positive")
 
 
-def half_gradient_excess(case: Case, least: float) -> Tensor:
+def half_gradient_excess(case: Case, least: float = 1 / 3) -> Tensor:
     """The violation of ½‖∇‖² ≤ ‖H‖ where p_y ≥ `least`; −1 elsewhere."""
     return torch.where(case.p >= least, violation(0.5 * case.gradient_norm.square(), case.curvature), -1.0)
 
 
-HALF = Claim(
+HALF = theorem(
     id="cor-half",
-    where="new",
     title="when half the squared gradient is below the curvature",
     printed=r"\tfrac12\|\nabla\|_2^2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13",
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("thm-loewner",),
-    chapter=PAGE,
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4"),
     checks=on_both(
         "½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3",
-        lambda c, least=1 / 3: half_gradient_excess(c, least),
+        half_gradient_excess,
         0.0,
         "any p_y",
         ANY_LABEL,
@@ -277,14 +268,13 @@ def prove_41(parts: int = 4) -> None:
     prove_quarter(parts)
 
 
-EQ_41 = Claim(
+EQ_41 = statement(
     id="eq-41",
     where="Appendix E, Eq. (41)",
     title="the curvature is at most half the Jacobian penalty",
     printed=r"\|H\|_2 \le 2p_y(1-p_y)\|V\|_F^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
     depends=("eq-36", "cor-ordering"),
-    chapter=PAGE,
     derivation=Derivation(prove_41, lambda: prove_41(5), "p(1 − p) ≤ 1/5"),
     checks=(
         *on_both(
@@ -310,8 +300,6 @@ def prove_42(weight: int = 1) -> None:
     a_k, mean, a_y = sp.symbols("a_k mean a_y", real=True)
     prove_sign(p_k * (a_k - mean) ** 2, "nonnegative")
     prove_zero(P * (a_y - mean) ** 2 - weight * P * (mean - a_y) ** 2, because="∇ = v̄ − v_y")
-    half = sp.Symbol("half", nonnegative=True)  # p_y = ½ + half
-    prove_sign((P - sp.Rational(1, 2)).subs(P, sp.Rational(1, 2) + half), "nonnegative")
 
 
 def counterexample_42() -> Counterexample:
@@ -325,7 +313,7 @@ def counterexample_42() -> Counterexample:
     )
 
 
-EQ_42 = Claim(
+EQ_42 = statement(
     id="eq-42",
     where="Appendix E, Eq. (42)",
     title="the curvature against the input-gradient penalty",
@@ -340,7 +328,6 @@ EQ_42 = Claim(
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, "any label in the first links", "p_y ≥ 1/2 in the last"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
-    chapter=PAGE,
     derivation=Derivation(prove_42, lambda: prove_42(2), "twice ‖∇‖²"),
     checks=(
         *on_both(
@@ -393,7 +380,7 @@ def counterexample_main() -> Counterexample:
     )
 
 
-CHAIN_MAIN = Claim(
+CHAIN_MAIN = statement(
     id="chain-section-4",
     where="Section 4, below Eq. (17)",
     title="the chain in the main text, its squares lost",
@@ -403,7 +390,6 @@ CHAIN_MAIN = Claim(
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
-    chapter=PAGE,
     derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
     checks=on_both(
         "the corrected chain",
@@ -415,7 +401,7 @@ CHAIN_MAIN = Claim(
     expected=Verdict.FAILS,
 )
 
-CHAIN_APPENDIX = Claim(
+CHAIN_APPENDIX = statement(
     id="chain-appendix-e",
     where="Appendix E, above Eq. (41)",
     title="the chain with its squares",
@@ -424,7 +410,6 @@ CHAIN_APPENDIX = Claim(
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
     depends=("eq-41", "cor-half"),
-    chapter=PAGE,
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4 in the left link"),
     checks=(
         *on_both(
@@ -473,7 +458,7 @@ def top_43(case: Case) -> Tensor:
     return 0.125 * case.K * (case.K - 1) * derivatives.cross_lipschitz_squared(case.V)
 
 
-EQ_43 = Claim(
+EQ_43 = statement(
     id="eq-43",
     where="Appendix E, Eq. (43)",
     title="the curvature against the cross-Lipschitz penalty",
@@ -485,7 +470,6 @@ EQ_43 = Claim(
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
-    chapter=PAGE,
     derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2"),
     checks=(
         *on_both(
@@ -526,7 +510,7 @@ def cross_chain_excess(case: Case) -> Tensor:
     return worst(chain, violation(case.curvature, top_43(case))) if case.K >= 3 else chain
 
 
-CHAIN_CROSS = Claim(
+CHAIN_CROSS = statement(
     id="chain-cross-lipschitz",
     where="Appendix E, below Eq. (42)",
     title="the chain that ends in the cross-Lipschitz penalty",
@@ -535,7 +519,6 @@ CHAIN_CROSS = Claim(
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
-    chapter=PAGE,
     derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2 in the printed right end"),
     checks=on_both(
         "‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",

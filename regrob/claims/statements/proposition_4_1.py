@@ -7,6 +7,7 @@ so each is true where a ≥ ‖∇‖₂ and b ≥ ‖H‖₂ (Eq. 33). What is 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 import sympy as sp
@@ -34,6 +35,7 @@ from regrob.claims.many_classes import (
     shortfall,
     total_distance,
     violation,
+    within,
     worst,
     written_down,
 )
@@ -41,7 +43,8 @@ from regrob.claims.statements.lemma_4_1 import prove_pairs
 from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
-PAGE = "book/proposition_4_1"
+statement = partial(Claim, chapter="book/proposition_4_1")
+theorem = partial(statement, where="new", text=Text.NEW)
 E = weighted_moments()  # over all classes
 OVER_RIVALS = weighted_moments(Q)
 
@@ -69,14 +72,13 @@ def distance_from_sharp_slope(second: float) -> Tensor:
     return ratio_error(case.gradient_norm, 2**0.5 * case.q * spectral(case.V))
 
 
-EQ_34 = Claim(
+EQ_34 = statement(
     id="eq-34",
     where="Appendix E, Eq. (34)",
     title="the input gradient against the Lipschitz constant",
     printed=r"\|\nabla\|_2 \le 2(1-p_y)\|V\|_2 \le 2(1-p_y)\|V\|_F",
     hypotheses=(OFF_KINKS, "any label"),
     depends=("lemma-4.1-gradient",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_slope_crude, lambda: prove_slope_crude(1), "‖p − e_y‖ ≤ q, without the factor √2"
     ),
@@ -103,14 +105,7 @@ EQ_34 = Claim(
 # --- Eq. (35) --------------------------------------------------------------------------
 
 
-def prove_trace(count: int = 1) -> None:
-    """tr H = Σ_{i<j} p_i p_j ‖v_i − v_j‖²: Lemma 4.1's pairs at b = a, one input coordinate at a time."""
-    prove_pairs(count)
-    rest, top = sp.symbols("rest top", nonnegative=True)  # H ⪰ 0: tr H is its norm plus the rest
-    prove_sign((top + rest) - top, "nonnegative")
-
-
-EQ_35 = Claim(
+EQ_35 = statement(
     id="eq-35",
     where="Appendix E, Eq. (35)",
     title="the curvature is at most the sum over pairs",
@@ -119,8 +114,8 @@ EQ_35 = Claim(
     text=Text.RESTATED,
     hypotheses=(OFF_KINKS, "any label"),
     depends=("remark-psd",),
-    chapter=PAGE,
-    derivation=Derivation(prove_trace, lambda: prove_trace(2), "every pair counted twice"),
+    # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
+    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
     checks=on_both(
         "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
         lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
@@ -157,14 +152,13 @@ def norm_sum(case: Case) -> Tensor:
     return (pairs - torch.diag_embed(pairs.diagonal(dim1=-2, dim2=-1))).sum(dim=(-2, -1))
 
 
-EQ_36 = Claim(
+EQ_36 = statement(
     id="eq-36",
     where="Appendix E, Eq. (36)",
     title="the curvature against the Lipschitz constant",
     printed=r"\|H\|_2 \le \sum_{i\ne j} p_i p_j(\|\mathbf v_i\|_2^2+\|\mathbf v_j\|_2^2) \le 2p_y(1-p_y)\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35",),
-    chapter=PAGE,
     derivation=Derivation(prove_bend_crude, lambda: prove_bend_crude(1), "‖v_i‖² + ‖v_j‖² without the 2"),
     checks=on_both(
         "both links of Eq. (36)",
@@ -216,15 +210,12 @@ def sharp_bend(case: Case, factor: float = 2.0) -> Tensor:
     return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
 
 
-SHARP = Claim(
+SHARP = theorem(
     id="thm-sharp-norms",
-    where="new",
     title="how large gradient and curvature can be",
     printed=r"\|\nabla\|_2^2 \le q\min(1,2q)\,\|VC\|_2^2,\quad \|H\|_2 \le p_y\min(1,2q)\,\|VC\|_2^2,\quad C = I-\tfrac1K\mathbf 1\mathbf 1^T",
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_sharp, lambda: prove_sharp(1), "Gershgorin's radius forgotten"),
     checks=(
         *on_both(
@@ -271,15 +262,12 @@ def distance_from_trace_bound(tail: float) -> Tensor:
     return ratio_error(pair_sum(case), trace_bound(case))
 
 
-TRACE = Claim(
+TRACE = theorem(
     id="thm-trace-bound",
-    where="new",
     title="the sharp constant in place of Eq. (43)'s",
     printed=r"\|H\|_2 \le \operatorname{tr} H \le \frac2K\,p_y(1-p_y)\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2",
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35", "thm-sharp-norms"),
-    chapter=PAGE,
     derivation=Derivation(prove_trace_bound, lambda: prove_trace_bound(1), "1/K in place of 2/K"),
     checks=(
         *on_both(
@@ -427,7 +415,7 @@ def reading_checks(normalisation: Normalisation, holds: tuple[int, ...], fails: 
     return (
         *on_both(
             f"no step as short as Eq. (16) reaches ξ, K in {holds}",
-            lambda c, stretch=1: overshoot(c, stretch * bound_16(c, normalisation)),
+            within(lambda c: bound_16(c, normalisation)),
             2,
             "twice as long",
             Sampling(classes=holds),
@@ -443,7 +431,7 @@ def reading_checks(normalisation: Normalisation, holds: tuple[int, ...], fails: 
 
 PRINTED_16 = r"\|\mathbf r^*\|_2 \ge \frac{4\|V\|_F}{K(K-1)p_y\nu^2}\left(\sqrt{1+\frac{K(K-1)p_y\nu^2\xi}{4(1-p_y)\|V\|_F^2}}-1\right)"
 
-EQ_16 = Claim(
+EQ_16 = statement(
     id="prop-4.1-eq-16",
     where="Proposition 4.1, Eq. (16), ν² over ordered pairs",
     title="a lower bound by the cross-Lipschitz constant",
@@ -452,7 +440,6 @@ EQ_16 = Claim(
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
-    chapter=PAGE,
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
     checks=reading_checks("ordered", (3, 4, 5, 10), 2),
     counterexample=counterexample_ordered,
@@ -483,7 +470,7 @@ EQ_16_MEAN = replace(
     derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
     checks=on_both(
         "no step as short as Eq. (16) reaches ξ",
-        lambda c, stretch=1: overshoot(c, stretch * bound_16(c, "mean")),
+        within(lambda c: bound_16(c, "mean")),
         2,
         "twice as long",
     ),
@@ -510,7 +497,7 @@ def middle_38(case: Case) -> Tensor:
     return taylor_radius.root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
 
 
-EQ_38 = Claim(
+EQ_38 = statement(
     id="eq-38",
     where="Appendix E, Eq. (38)",
     title="from the sum over pairs to Eq. (16)",
@@ -526,12 +513,11 @@ EQ_38 = Claim(
     text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
-    chapter=PAGE,
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
     checks=(
         *on_both(
             "no step as short as the first line reaches ξ",
-            lambda c, stretch=1: overshoot(c, stretch * middle_38(c)),
+            within(middle_38),
             2,
             "twice as long",
         ),
@@ -571,7 +557,7 @@ def tighter_excess(case: Case, shift: int = 1) -> Tensor:
     return torch.where(decided, -sign.sign() * gap, torch.zeros_like(gap))
 
 
-TIGHTER = Claim(
+TIGHTER = statement(
     id="remark-which-bound",
     where="Appendix E, below Eq. (38)",
     title="which of Eqs. (16) and (17) is tighter",
@@ -584,7 +570,6 @@ TIGHTER = Claim(
     text=Text.RESTATED,
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
-    chapter=PAGE,
     derivation=Derivation(prove_tighter, lambda: prove_tighter(2), "K − 2 for K − 1"),
     checks=on_both(
         "the identity's sign names the tighter bound", tighter_excess, 2, "K − 2 for K − 1", THREE_OR_MORE
@@ -600,7 +585,7 @@ def prove_17(constant: int = 2) -> None:
     prove_zero(root(2 * Q * MU, constant * P * Q * MU**2) - printed, because="Eq. (37)'s last step")
 
 
-EQ_37 = Claim(
+EQ_37 = statement(
     id="eq-37",
     where="Appendix E, Eq. (37)",
     title="from the norms' bounds to the radius's",
@@ -610,7 +595,6 @@ EQ_37 = Claim(
     transcription=True,  # ξ is missing under the first root
     hypotheses=(OFF_KINKS, ARGMAX, MODEL),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
-    chapter=PAGE,
     derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
@@ -621,14 +605,13 @@ def distance_from_17(second: float) -> Tensor:
     return (1 - bound_17(case) / taylor_radius.root(case.gradient_norm, case.curvature, case.xi)).abs()
 
 
-EQ_17 = Claim(
+EQ_17 = statement(
     id="prop-4.1-eq-17",
     where="Proposition 4.1, Eq. (17)",
     title="a lower bound by the Lipschitz constant",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
-    chapter=PAGE,
     derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
     checks=(
         *on_both(
@@ -651,20 +634,15 @@ EQ_17 = Claim(
 # --- the bound that replaces both ------------------------------------------------------
 
 
-def lower(case: Case) -> Tensor:
-    """The left end of Theorem `thm-two-sided`: (T,)."""
-    return bounds.radius_l2_bracket(case.V, case.z, case.y).lower
+def bracket(case: Case) -> bounds.Bracket:
+    """Both ends of Theorem `thm-two-sided`: (T,) each."""
+    return bounds.radius_l2_bracket(case.V, case.z, case.y)
 
 
-def upper(case: Case) -> Tensor:
-    """Its right end: (T,)."""
-    return bounds.radius_l2_bracket(case.V, case.z, case.y).upper
-
-
-def prove_two_sided(bracket: int = 2) -> None:
+def prove_two_sided(twice: int = 2) -> None:
     """Insert the sharp norms into Eq. (33)'s lower end; solve the model's minorant for the upper."""
     W, c, s = sp.symbols("W c s", positive=True)
-    B = sp.sqrt(1 + bracket * P * XI / Q) - 1
+    B = sp.sqrt(1 + twice * P * XI / Q) - 1
     claimed = sp.sqrt(Q / c) * B / (P * W)
     prove_zero(root(sp.sqrt(Q * c) * W, P * c * W**2) - claimed, because="c cancels under the root")
     prove_zero(claimed.subs(c, 2 * Q) - B / (sp.sqrt(2) * P * W), because="c = 2q")
@@ -673,47 +651,39 @@ def prove_two_sided(bracket: int = 2) -> None:
     prove_zero((s + P * s**2 / (2 * Q) - XI).subs(s, Q / P * B), because="the upper end reaches ξ")
 
 
-def step_along_gradient(case: Case, size: Tensor) -> Tensor:
-    """A step of this length (T,) along ∇: (T, n)."""
-    return case.gradient / case.gradient_norm.unsqueeze(-1) * size.unsqueeze(-1)
-
-
 def distance_between_ends(tail: float) -> Tensor:
     """K = 4, V = (½, −½, 0, 0): both ends meet as the last two classes become improbable."""
     case = written_down([[0.5, -0.5, 0.0, 0.0]], [2.0, -2.0, -tail, -tail])
-    return upper(case) / lower(case) - 1
+    return bracket(case).upper / bracket(case).lower - 1
 
 
-TWO_SIDED = Claim(
+TWO_SIDED = theorem(
     id="thm-two-sided",
-    where="new",
     title="the radius between two closed forms",
     printed=(
         r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le "
         r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ "
         r"\mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
-    chapter=PAGE,
     derivation=Derivation(prove_two_sided, lambda: prove_two_sided(1), "pξ/q under the root"),
     checks=(
         *on_both(
             "no step as short as the lower end reaches ξ",
-            lambda c, stretch=1.0: overshoot(c, stretch * lower(c)),
+            within(lambda c: bracket(c).lower),
             1.01,
             "one per cent longer",
         ),
         *on_both(
             "a step of the upper end along ∇ does",
-            lambda c, stretch=1.0: shortfall(c, step_along_gradient(c, stretch * upper(c))),
+            lambda c, stretch=1.0: shortfall(c, (stretch * bracket(c).upper).unsqueeze(-1) * c.uphill),
             0.99,
             "one per cent shorter",
         ),
         *on_both(
             "equal ends at K = 2",
-            lambda c, factor=1.0: ratio_error(upper(c), factor * lower(c)),
+            lambda c, factor=1.0: ratio_error(bracket(c).upper, factor * bracket(c).lower),
             2**0.5,
             "the factor 1/√2 forgotten",
             TWO_CLASSES,
@@ -751,28 +721,25 @@ def prove_dominates(factor: int = 2) -> None:
     )
 
 
-DOMINATES = Claim(
+DOMINATES = theorem(
     id="cor-dominates",
-    where="new",
     title="the two-sided bound is never below Eq. (17), nor below Eq. (16) where that holds",
     printed=r"\text{Eqs. (16) [for } K \ge 3], (17) \le \max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2}",
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
-    chapter=PAGE,
     derivation=Derivation(prove_dominates, lambda: prove_dominates(3), "c ≤ 3q"),
     checks=(
         *on_both(
             "Eq. (17) against the lower end",
-            lambda c, factor=1.0: violation(factor * bound_17(c), lower(c)),
+            lambda c, factor=1.0: violation(factor * bound_17(c), bracket(c).lower),
             2**0.5,
             "Eq. (17) raised by √2",
             TWO_CLASSES,
         ),
         *on_both(
             "Eqs. (16) and (17) against the lower end, K ≥ 3",
-            lambda c: worst(violation(bound_16(c), lower(c)), violation(bound_17(c), lower(c))),
-            lambda c: violation(bound_16(c), lower(c) / 2**0.5),
+            lambda c: worst(*(violation(bound(c), bracket(c).lower) for bound in (bound_16, bound_17))),
+            lambda c: violation(bound_16(c), bracket(c).lower / 2**0.5),
             "the lower end divided by √2",
             THREE_OR_MORE,
         ),
