@@ -4,9 +4,9 @@ import pytest
 import sympy as sp
 import torch
 
-from regrob.claims import many
+from regrob.claims import many_classes
 from regrob.claims.instances import Draw
-from regrob.claims.statements import eq_16, lemma_4_1, prop_4_1
+from regrob.claims.statements import lemma_4_1, proposition_4_1
 from regrob.errors import ProofError
 from regrob.symbols import sum_over
 from regrob.theory import bounds, derivatives, taylor_radius
@@ -22,50 +22,52 @@ def fan(case, radius, angles=20000):
     return (linear + 0.5 * curved).amax(dim=1)
 
 
-@pytest.mark.parametrize("classes", many.CLASSES)
+@pytest.mark.parametrize("classes", many_classes.CLASSES)
 def test_the_climb_reaches_the_top(classes):
-    case = many.random_case(Draw(40, 3), classes, inputs=2, high=4.0)
+    case = many_classes.random_case(Draw(40, 3), classes, inputs=2, high=4.0)
     radius = bounds.radius_l2_bracket(case.V, case.z, case.y).lower
     top = fan(case, radius)
-    torch.testing.assert_close(many.highest(case, radius, steps=400), top, rtol=1e-5, atol=0)
+    torch.testing.assert_close(many_classes.largest_gain(case, radius, steps=400), top, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("inputs", [3, 9])  # every corner, and a climb
-@pytest.mark.parametrize("classes", many.CLASSES)
+@pytest.mark.parametrize("classes", many_classes.CLASSES)
 def test_the_top_of_a_box_is_at_a_corner(classes, inputs):
-    case = many.random_case(Draw(40, 4), classes, inputs=inputs, high=4.0)
+    case = many_classes.random_case(Draw(40, 4), classes, inputs=inputs, high=4.0)
     radius = bounds.radius_linf_bracket(case.V, case.z, case.y).upper
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * inputs)
     r = radius[:, None, None] * corners
     gains = torch.einsum("ta,tka->tk", case.gradient, r)
     gains = gains + 0.5 * torch.einsum("tka,tab,tkb->tk", r, case.hessian, r)
-    found, top = many.highest(case, radius, box=True), gains.amax(dim=1)
-    assert (found <= top * (1 + 1e-12)).all()
+    climbed, top = many_classes.largest_gain(case, radius, box=True), gains.amax(dim=1)
+    assert (climbed <= top * (1 + 1e-12)).all()
     if inputs == 3 or classes == 2:
-        torch.testing.assert_close(found, top, rtol=1e-12, atol=0)
+        torch.testing.assert_close(climbed, top, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("classes", many.CLASSES)
+@pytest.mark.parametrize("classes", many_classes.CLASSES)
 def test_readings_of_nu_squared(classes):
     V = torch.randn(7, 5, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     ordered = sum(
         (V[..., i] - V[..., j]).square().sum(dim=-1) for i in range(classes) for j in range(classes)
     )
-    torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), ordered / classes**2)
-    torch.testing.assert_close(prop_4_1.nu_squared(V, "ordered"), derivatives.cross_lipschitz_squared(V))
-    torch.testing.assert_close(prop_4_1.nu_squared(V, "unordered"), ordered / (2 * classes**2))
-    torch.testing.assert_close(prop_4_1.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
+    torch.testing.assert_close(proposition_4_1.nu_squared(V, "ordered"), ordered / classes**2)
+    torch.testing.assert_close(
+        proposition_4_1.nu_squared(V, "ordered"), derivatives.cross_lipschitz_squared(V)
+    )
+    torch.testing.assert_close(proposition_4_1.nu_squared(V, "unordered"), ordered / (2 * classes**2))
+    torch.testing.assert_close(proposition_4_1.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
 
 
 @pytest.mark.parametrize("classes", [3, 4])
 def test_equation_16_fails_for_unordered_pairs(classes):
-    assert eq_16.counterexample_unordered(classes).refutes()
+    assert proposition_4_1.counterexample_unordered(classes).refutes()
 
 
 def test_the_ordered_counterexample_is_the_exact_radius():
-    found = eq_16.counterexample_ordered()
+    counterexample = proposition_4_1.counterexample_ordered()
     V, z = torch.tensor([[0.5, -0.5]]).double(), torch.tensor([9.0, 1.0]).double().log()
-    assert float(found.left) == pytest.approx(
+    assert float(counterexample.left) == pytest.approx(
         float(taylor_radius.radius_l2(V, z, torch.tensor(0))), rel=1e-12
     )
 

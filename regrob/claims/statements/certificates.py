@@ -1,27 +1,296 @@
-"""Valid certificates in place of the Taylor radius: for the affine classifier, and for the network."""
+"""What was said to certify and does not, the Taylor radius and the threshold log K; and valid certificates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import sympy as sp
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from regrob.certificates import AffineCertificates, affine_certificates
-from regrob.claims.claim import Check, Claim, Derivation, Evidence, Text
+from regrob import networks
+from regrob.affine import polytopes
+from regrob.affine.local_map import local_map
+from regrob.certificates import AffineCertificates, affine_certificates, certified_radius, polytope
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
+from regrob.claims.class_sums import double_sum, plain_moments
 from regrob.claims.instances import Draw
-from regrob.claims.many import ARGMAX, ORDERED, Case, both, violation
-from regrob.claims.statements.guarantee import PAGE, exceeds
+from regrob.claims.many_classes import (
+    ARGMAX,
+    CLASSES,
+    ORDERED,
+    Case,
+    at_value,
+    on_both,
+    violation,
+    worst,
+    written_down,
+)
 from regrob.claims.statements.lemma_3_1 import prove_nearest
+from regrob.errors import InputError, ProofError
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
+statement = partial(Claim, chapter="book/certificates")
+theorem = partial(statement, where="new", text=Text.NEW)
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
 AFFINE = "within Q(x), or for an affine classifier"
 MOVES = "VC ≠ 0; otherwise no step changes the class, and d is infinite"
+
+# --- small networks whose nearest mistake is known exactly -----------------------------
+
+
+class Measured(NamedTuple):
+    """Points of networks with two inputs: each field (P,).
+
+    Attributes:
+        exact: distance to the nearest mistake of the network itself, by cutting the plane.
+        margin: d, of the affine classifier around the point.
+        edge: dist(x, ∂Q(x)).
+        taylor: ‖r*‖₂ of Proposition 3.1, zero where that is undefined.
+        certified: `certified_radius`.
+    """
+
+    exact: Tensor
+    margin: Tensor
+    edge: Tensor
+    taylor: Tensor
+    certified: Tensor
+
+
+@lru_cache(maxsize=8)
+def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
+    """Points of `count` ReLU networks 2-6-5-K with biases, every other one trained."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for i in range(count):
+        network = networks.mlp((2, 6, 5, classes), generator=generator).double()
+        for module in network:
+            if isinstance(module, nn.Linear):
+                module.bias.data.uniform_(-0.6, 0.6, generator=generator)
+        if i % 2:
+            _fit(network, classes, generator)
+        points = torch.rand(3, 2, generator=generator, dtype=torch.float64) * 2 - 1
+        V, z = local_map(network, points)
+        y = z.argmax(dim=1)
+        certified = certified_radius(network, points, y)
+        edge = polytope.edge_distance(network, points)
+        margin = margin_l2(V, z, y)
+        taylor = torch.zeros_like(margin)
+        if classes == 2:
+            defined = taylor_radius.has_taylor_radius(V, z, y)
+            taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
+        for j, point in enumerate(points):
+            try:
+                exact = polytopes.distance_to_mistake(network, point, int(y[j]), low=-4.0, high=4.0)
+            except InputError:  # the nearest mistake lies outside the square
+                continue
+            if math.isfinite(exact):
+                rows.append(torch.stack([exact, margin[j], edge[j], taylor[j], certified[j]]))
+    return Measured(*torch.stack(rows).T)
+
+
+def _fit(network: nn.Module, classes: int, generator: torch.Generator) -> None:
+    """A few steps towards K clouds around points of the square."""
+    centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    with torch.enable_grad():
+        for _ in range(60):
+            y = torch.randint(classes, (32,), generator=generator)
+            x = centres[y] + 0.25 * torch.randn(32, 2, generator=generator, dtype=torch.float64)
+            optimiser.zero_grad()
+            functional.cross_entropy(network(x), y).backward()
+            optimiser.step()
+
+
+def against_nearest_mistake(name: str, classes: int, radius: str, wrong_radius: str, wrong: str) -> Check:
+    """No radius of this kind, a field of `Measured`, exceeds the distance to the nearest mistake."""
+
+    def exceeds(field: str) -> Callable[[Draw], Tensor]:
+        def excess(draw: Draw) -> Tensor:
+            points = measured(classes, draw.seed % 2)
+            length: Tensor = getattr(points, field)
+            return (length - points.exact) / points.exact
+
+        return excess
+
+    return Check(name, exceeds(radius), exceeds(wrong_radius), wrong)
+
+
+# --- "a formal guarantee" --------------------------------------------------------------
+
+
+def printed_radius(p: sp.Expr, q: sp.Expr, xi: sp.Expr) -> sp.Expr:
+    """Eq. (8) at ν = 1."""
+    return (sp.sqrt(1 + 2 * p * xi / q) - 1) / p
+
+
+def counterexample_linear() -> Counterexample:
+    """z = (x, 0) at x = log 3: p = 3/4, the boundary is log 3 away."""
+    p = sp.Rational(3, 4)
+    return Counterexample(
+        r"z_+=x,\ z_-=0,\ x=\log3:\ \|\mathbf r^*\|_2 \text{ against the distance to the boundary}",
+        printed_radius(p, 1 - p, sp.log(2 * p)),
+        "<=",
+        sp.log(3),
+    )
+
+
+GUARANTEE = statement(
+    id="remark-formal-guarantee",
+    where="Section 3.1, below Proposition 3.1",
+    title="the Taylor radius as a formal guarantee",
+    printed=(
+        r"\text{Prop. 3.1 gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise "
+        r"linear DNNs: no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}"
+    ),
+    corrected=(
+        r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) "
+        r"\text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}"
+    ),
+    text=Text.CORRECTED,
+    hypotheses=("K = 2", "classified correctly"),
+    depends=("thm-taylor-overshoots", "thm-network-certificate"),
+    checks=(
+        against_nearest_mistake(
+            "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
+            2,
+            "certified",
+            "taylor",
+            "the Taylor radius",
+        ),
+    ),
+    counterexample=counterexample_linear,
+    expected=Verdict.FAILS,
+)
+
+
+def counterexample_polytope() -> Counterexample:
+    """z₊ − z₋ = x₁ − 10·max(0, x₂) at (1, −1/100): p = e/(1+e), ν = 1, and (0, 11/100) ends on a tie."""
+    x_1, x_2 = sp.Integer(1), -sp.Rational(1, 100)
+    step = sp.Rational(11, 100)
+    if x_1 - 10 * sp.Max(0, x_2) != 1 or x_1 - 10 * sp.Max(0, x_2 + step) != 0:
+        raise ProofError("the step does not lead from a margin of one to a tie")
+    p = sp.E / (1 + sp.E)
+    return Counterexample(
+        r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ \|\mathbf r^*\|_2 \text{ against the length "
+        r"of } (0,\tfrac{11}{100}), \text{ which reaches the boundary; } d=1 \text{ is no guarantee either}",
+        printed_radius(p, 1 / (1 + sp.E), sp.log(2 * p)),
+        "<=",
+        step,
+    )
+
+
+def margin_error(draw: Draw, *, inside: bool = True) -> Tensor:
+    """Where the ball of radius d stays in Q(x), or does not: is d the network's own distance?"""
+    networks_points = [measured(K, seed) for K in (2, 3) for seed in range(2)]
+    return torch.cat(
+        [((m.exact - m.margin).abs() / m.exact)[(m.margin <= m.edge) == inside] for m in networks_points]
+    )
+
+
+POLYTOPE = statement(
+    id="remark-formal-guarantee-polytope",
+    where="Section 3.1, below Proposition 3.1",
+    title="a guarantee that holds beyond the polytope",
+    printed=(
+        r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the "
+        r"approximation}"
+    ),
+    corrected=(
+        r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): "
+        r"d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))"
+    ),
+    text=Text.CORRECTED,
+    hypotheses=("classified correctly", "x off the kinks"),
+    depends=("eq-1-deepfool", "eq-5"),
+    checks=(
+        Check(
+            "d is the exact distance where its ball stays inside Q(x)",
+            margin_error,
+            lambda draw: margin_error(draw, inside=False),
+            "balls that leave Q(x)",
+        ),
+    ),
+    counterexample=counterexample_polytope,
+    expected=Verdict.FAILS,
+)
+
+# --- the threshold log K ---------------------------------------------------------------
+
+
+def prove_threshold(denominator: int = 2) -> None:
+    """p_y > ½ beats every rival; p_y < 1/K loses to their average; above log 2 both happen. Any K."""
+    above, below, e = sp.symbols("above below e", positive=True)
+    K = sp.symbols("K", positive=True)
+    p = sp.Rational(1, denominator) + above
+    prove_sign(p - (1 - p), "positive")  # no rival has more than 1 − p
+    p = 1 / K - below
+    average = (1 - p) / (K - 1)
+    prove_sign(sp.simplify((average - p) * (K - 1)), "positive", certificate=K * below)
+    # For any threshold above log 2: p_y = ½ − e loses to a rival with ½ + e/2, and L → log 2 as e → 0.
+    prove_sign((sp.Rational(1, 2) + e / 2) - (sp.Rational(1, 2) - e), "positive")
+    prove_zero(sp.limit(-sp.log(sp.Rational(1, 2) - e), e, 0) - sp.log(2))
+
+
+def threshold_excess(draw: Draw, base: int | None = 2) -> Tensor:
+    """Random logits: below log `base` (log K if None) the label must lead, above log K it must not."""
+    excesses = []
+    for K in CLASSES:
+        share = Draw(max(50, draw.trials // len(CLASSES)), draw.seed, draw.device)
+        _, z, y = share.instances(K, correct=False, low=0.1)
+        own = z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+        rival = z.scatter(-1, y.unsqueeze(-1), -torch.inf).amax(dim=-1)
+        lead, loss = (own - rival) / z.abs().amax(dim=-1), probability.loss(z, y)
+        safe = loss < math.log(base or K)
+        excesses.append(torch.where(safe, -lead, torch.where(loss > math.log(K), lead, -1.0)))
+    return torch.cat(excesses)
+
+
+def counterexample_log_k() -> Counterexample:
+    """Logits (log 4, log 5, 0), y = 0: p = (2/5, 1/2, 1/10), L = log 5/2 < log 3, and class 1 wins."""
+    weights = [sp.Integer(4), sp.Integer(5), sp.Integer(1)]
+    p = [w / sum(weights) for w in weights]
+    if not (sp.log(3) + sp.log(p[0])).evalf(30) > 0:
+        raise ProofError("the loss is not below log 3")
+    return Counterexample(
+        r"\mathbf z=(\log4,\log5,0),\ y=0:\ \mathcal L=\log\tfrac52<\log3;\ \text{the rival's probability "
+        r"against the label's}",
+        p[1],
+        "<=",
+        p[0],
+    )
+
+
+LOG_K = statement(
+    id="remark-threshold-log-k",
+    where="Section 4 and Appendix E, β = log K",
+    title="with K classes the loss crosses log K at the boundary",
+    printed=r"\mathcal L(\mathbf x, y) < \beta=\log K \text{ separates correct from incorrect}",
+    corrected=(
+        r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K "
+        r"\implies \text{incorrect};\ \text{undecided between}"
+    ),
+    text=Text.CORRECTED,
+    hypotheses=("K ≥ 3; at K = 2 both are log 2",),
+    depends=("remark-beta",),
+    derivation=Derivation(prove_threshold, lambda: prove_threshold(3), "p_y > 1/3 instead of 1/2"),
+    checks=(
+        Check(
+            "random logits, K from 2 to 10",
+            threshold_excess,
+            lambda draw: threshold_excess(draw, None),
+            "log K on both sides",
+        ),
+    ),
+    counterexample=counterexample_log_k,
+    expected=Verdict.FAILS,
+)
 
 # --- valid certificates ----------------------------------------------------------------
 
@@ -32,63 +301,56 @@ def prove_chain(share: int = 2) -> None:
     m = -sp.log(sp.exp(-gap) + others)  # others: the remaining rivals' e^{−gap_j}
     prove_sign(sp.simplify(sp.exp(gap - m)) - 1, "positive")
     K = sp.symbols("K", positive=True)
-    entry = sp.symbols("entry", real=True)
     mean_of_difference = (1 - 1) / K  # the entries of e_y − e_j add to zero: C changes nothing
     prove_zero(mean_of_difference + 1**2 + (-1) ** 2 - share, because="‖e_y − e_j‖²")
     v_i, v_j = sp.symbols("v_i v_j", real=True)
-
-    def moment(i: int) -> sp.Expr:
-        return K if i == 0 else sp.Symbol(f"S{i}")
-
-    centred = sum_over((entry - moment(1) / K) ** 2, moment, entry)  # ‖VC‖_F² in one coordinate
-    ordered = sum_over(sum_over((v_i - v_j) ** 2, moment, v_j), moment, v_i) / K**2
+    moment = plain_moments(K)
+    centred = sum_over((v_i - moment(1) / K) ** 2, moment, v_i)  # ‖VC‖_F² in one coordinate
+    ordered = double_sum((v_i - v_j) ** 2, moment, (v_i,), (v_j,)) / K**2
     prove_zero(centred - K * ordered / 2, because="‖VC‖_F² = Kν²/2 ≥ ‖VC‖₂²")
 
 
-def _bounds(case: Case) -> AffineCertificates:
+def radii(case: Case) -> AffineCertificates:
+    """Each field (T,)."""
     return affine_certificates(case.V, case.z, case.y)
 
 
-def _chain_excess(case: Case) -> Tensor:
+def chain_excess(case: Case) -> Tensor:
     """The three links' violations; equality at K = 2, where m is the gap itself."""
-    b = _bounds(case)
+    r = radii(case)
     links = [
-        violation(b.pairs, b.margin),
-        violation(b.spectral, b.pairs),
-        violation(b.cross_lipschitz, b.spectral),
+        violation(r.pairs, r.margin),
+        violation(r.spectral, r.pairs),
+        violation(r.cross_lipschitz, r.spectral),
     ]
-    if case.z.shape[-1] == 2:
+    if case.K == 2:
         links = [link.abs() for link in links]
-    return torch.stack(links).nan_to_num(0.0).amax(dim=0)  # 0/0: nothing certified, nothing violated
+    return worst(*(link.nan_to_num(0.0) for link in links))  # 0/0: nothing certified, nothing violated
 
 
-def _reversed_excess(case: Case) -> Tensor:
-    b = _bounds(case)
-    return violation(b.margin, b.cross_lipschitz)
-
-
-CHAIN = Claim(
+CHAIN = theorem(
     id="thm-affine-certificates",
-    where="new",
     title="valid radii from the logit margin and Lipschitz constants",
     printed=(
         r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge "
         r"\frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2"
     ),
-    text=Text.NEW,
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
-    chapter=PAGE,
     derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
-    checks=both("the chain's three links", _chain_excess, _reversed_excess, "the ends exchanged"),
+    checks=on_both(
+        "the chain's three links",
+        chain_excess,
+        lambda c: violation(radii(c).margin, radii(c).cross_lipschitz),
+        "the ends exchanged",
+    ),
 )
 
 
 def prove_smooth(bend: int = 1) -> None:
     """ρ = 2ξ/(a + √(a² + wξ)) solves aρ + wρ²/4 = ξ; the true loss stays below that parabola."""
     a, w, xi = sp.symbols("a w xi", positive=True)
-    root = sp.sqrt(a**2 + w * xi)
-    rho = 2 * xi / (a + root)
+    rho = 2 * xi / (a + sp.sqrt(a**2 + w * xi))
     prove_zero(a * rho + bend * w * rho**2 / 4 - xi, because="the parabola reaches log 2")
     # L(x + r) = L + ∇ᵀr + ½rᵀH(x + sr)r for some s in (0, 1), and H ⪯ ½‖VC‖₂² I everywhere:
     # Gershgorin's rows of diag p − ppᵀ reach 2p(1 − p) = ½ − 2(p − ½)² at most.
@@ -96,44 +358,38 @@ def prove_smooth(bend: int = 1) -> None:
     prove_zero(sp.Rational(1, 2) - 2 * p * (1 - p) - 2 * (p - sp.Rational(1, 2)) ** 2)
 
 
-def _smooth_excess(case: Case) -> Tensor:
-    b = _bounds(case)
-    return violation(b.smooth, b.margin)
-
-
-def _local_smooth(case: Case) -> Tensor:
-    """The same with the curvature at x itself: a Taylor radius."""
-    b = _bounds(case)
+def local_smooth_excess(case: Case) -> Tensor:
+    """The smooth radius with the curvature at x itself, a Taylor radius, against d."""
     xi = probability.slack(case.z, case.y).clamp_min(0.0)
-    taylor = taylor_radius.root(case.slope, derivatives.curvature(case.V, case.z), xi)
-    return violation(taylor, b.margin)
+    taylor = taylor_radius.root(case.gradient_norm, derivatives.curvature(case.V, case.z), xi)
+    return violation(taylor, radii(case).margin)
 
 
-SMOOTH = Claim(
+SMOOTH = theorem(
     id="thm-smooth-certificate",
-    where="new",
     title="a valid radius from a curvature that holds everywhere",
     printed=(
         r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L"
     ),
-    text=Text.NEW,
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
-    chapter=PAGE,
     derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
-    checks=both("the smooth radius against d", _smooth_excess, _local_smooth, "the curvature at x"),
+    checks=on_both(
+        "the smooth radius against d",
+        lambda c: violation(radii(c).smooth, radii(c).margin),
+        local_smooth_excess,
+        "the curvature at x",
+    ),
 )
 
-NETWORK = Claim(
+NETWORK = theorem(
     id="thm-network-certificate",
-    where="new",
     title="a certificate for the network itself",
     printed=(
         r"\|\mathbf r\|_2 < \min\big(d,\ \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))\big) \implies "
         r"\mathbf x+\mathbf r \text{ keeps its class},\qquad \operatorname{dist}(\mathbf x,\partial Q)="
         r"\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}"
     ),
-    text=Text.NEW,
     hypotheses=(
         "a network whose only kinks are (leaky) ReLUs and max-pools",
         ARGMAX,
@@ -141,15 +397,15 @@ NETWORK = Claim(
         "units with ∇h = 0 are left out",
     ),
     depends=("eq-1-deepfool", "eq-5", "remark-polytope"),
-    chapter=PAGE,
     derivation=Derivation(
         prove_nearest, lambda: prove_nearest(2), "twice the squared distance to a hyperplane"
     ),
     checks=tuple(
-        Check(
+        against_nearest_mistake(
             f"the exact nearest mistake of random and trained networks, K = {K}",
-            exceeds(K, lambda found: found.certified),
-            exceeds(K, lambda found: found.margin),
+            K,
+            "certified",
+            "margin",
             "d alone",
         )
         for K in (2, 3)
@@ -175,41 +431,34 @@ def prove_both_sides(order: int = 1) -> None:
         prove_sign(gap, "positive", certificate=gap)
 
 
-def _either_side(x: float, sign: int) -> Callable[[Draw], Tensor]:
-    """The package's own bracket, which is exact here, against its margin."""
-
-    def excess(draw: Draw) -> Tensor:
-        V = torch.tensor([[[1.0, 0.0, 0.0]]], dtype=torch.float64)
-        z = torch.tensor([[x, 0.0, 0.0]], dtype=torch.float64)
-        y = torch.tensor([0])
-        return sign * (bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y))
-
-    return excess
+def taylor_over_margin(x: float) -> Tensor:
+    """The package's own bracket, which is exact here, less its margin."""
+    V, z, y, *_ = written_down([[1.0, 0.0, 0.0]], [x, 0.0, 0.0])
+    return bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y)
 
 
-EITHER = Claim(
+EITHER = theorem(
     id="thm-many-classes-either-side",
-    where="new",
     title="with three classes the Taylor radius may also fall short",
     printed=(
         r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } "
         r"x=\log8\qquad(\beta=\log3)"
     ),
-    text=Text.NEW,
     hypotheses=("K = 3, β = log K",),
     depends=("lemma-4.1-hessian",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_both_sides, lambda: prove_both_sides(-1), "the two exchanged", Evidence.FINITE
     ),
     checks=(
-        Check(
+        at_value(
             "in float64: shorter than d at log 6/5",
-            _either_side(math.log(1.2), 1),
-            _either_side(math.log(8.0), 1),
+            taylor_over_margin,
+            math.log(1.2),
+            math.log(8.0),
             "at log 8, where it is longer",
         ),
     ),
 )
 
-CLAIMS = (CHAIN, SMOOTH, NETWORK, EITHER)
+AFTER_PROP_3_1 = (GUARANTEE, POLYTOPE)
+CLAIMS = (LOG_K, CHAIN, SMOOTH, NETWORK, EITHER)

@@ -1,108 +1,42 @@
-"""The exact radius with any number of classes: the secular equation and its hard case."""
+"""The exact radius with any number of classes: the secular equation, its hard case, its derivative, and ℓ_∞."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Derivation, Text
+from regrob.claims.class_sums import weighted_moments
 from regrob.claims.instances import Draw
-from regrob.claims.many import OFF_KINKS, Case, both, gain, too_long
-from regrob.symbols import prove_sign, prove_zero, sum_over
-from regrob.theory import derivatives, taylor_radius
+from regrob.claims.many_classes import (
+    ANY_LABEL,
+    OFF_KINKS,
+    TWO_CLASSES,
+    Case,
+    Sampling,
+    closed_form,
+    corner_radius,
+    length,
+    on_both,
+    on_networks,
+    on_random,
+    ratio_error,
+    reach_along,
+    violation,
+    within,
+    worst,
+)
+from regrob.symbols import differentiate, prove_sign, prove_zero, sum_over
+from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory import exact_radius as exact
 
-PAGE = "book/exact_radius"
+statement = partial(Claim, chapter="book/exact_radius")
+theorem = partial(statement, where="new", text=Text.NEW)
 ANY = "any label with L < β; any β"
 MODEL = "the loss replaced by its quadratic model"
-
-# --- the secular equation --------------------------------------------------------------
-
-
-def prove_square(rest: int = 1) -> None:
-    """∇ = Aw and ‖w‖² = q/p_y with w_k = √p_k (k ≠ y), w_y = −q/√p_y: for every K."""
-    q, v_y = sp.symbols("q v_y")
-    p_y = 1 - q
-    p_j, v_j = sp.symbols("p_j v_j")
-
-    def moment(i: int, j: int) -> sp.Expr:
-        return q if (i, j) == (1, 0) else sp.Symbol(f"R{j}")
-
-    mean = p_y * v_y + moment(1, 1)  # v̄, one coordinate of it
-    product = sum_over(p_j * (v_j - mean), moment, p_j, v_j) - rest * q * (v_y - mean)
-    prove_zero(product - (mean - v_y), because="∇ = Aw")
-    prove_zero(q + (q / sp.sqrt(p_y)) ** 2 - q / p_y, because="‖w‖² = q/p_y")
-
-
-def prove_secular(sign: int = -1) -> None:
-    """One eigendirection at a time: the gain, its growth, and the certificate of the minimum."""
-    g, r = sp.symbols("g r", real=True)
-    size, theta, left = sp.symbols("lambda theta left", positive=True)  # left = 1 − θλ > 0
-    at = theta * g / (1 + sign * theta * size)  # r*_i
-    gained = g * at + size * at**2 / 2
-    secular = g**2 / (2 * size) * ((1 - theta * size) ** -2 - 1)
-    prove_zero(gained - secular, because="the gain of r*")
-    growth = sp.diff(secular, theta)
-    prove_zero(growth - (g**2 / left**3).subs(left, 1 - theta * size), because="its growth")
-    prove_sign(g**2 / left**3, "nonnegative")
-    # ½r² − θ(gain of r) + const = ½(1 − θλ)(r − r*)²: no r of the same gain is shorter.
-    lagrangian = r**2 / 2 - theta * (g * r + size * r**2 / 2)
-    square = left / 2 * ((r - at) ** 2 - at**2)
-    prove_zero(lagrangian - square.subs(left, 1 - theta * size), because="the certificate")
-
-
-def prove_scaled() -> None:
-    """θ = κ/((1+κ)λ₁), λ = μλ₁, g² = λw²: the gain is w²h(h+2)/2, h = κμ/(1 + κ(1−μ))."""
-    size, w = sp.symbols("lambda_1 w", positive=True)
-    kappa, mu = sp.symbols("kappa mu", positive=True)
-    theta, own = kappa / ((1 + kappa) * size), mu * size
-    secular = w**2 / 2 * ((1 - theta * own) ** -2 - 1)
-    h = kappa * mu / (1 + kappa * (1 - mu))
-    prove_zero(sp.together(secular - w**2 * h * (h + 2) / 2), because="the equation in κ")
-
-
-def prove_exact_radius(wrong: bool = False) -> None:
-    """Completing the square, the secular equation, and its form without cancellation."""
-    prove_square()
-    prove_secular(1 if wrong else -1)
-    prove_scaled()
-
-
-def certificate(case: Case, r: Tensor, xi: Tensor | None = None) -> Tensor:
-    """How far r is from satisfying the conditions that make it a global minimiser: (T,).
-
-    The gain is ξ (log K − L if None); r = θ(∇ + Hr); and I − θH ⪰ 0. Only ∇ and H enter,
-    not how r was found.
-    """
-    xi = case.xi if xi is None else xi
-    slope = case.gradient + (case.hessian @ r.unsqueeze(-1)).squeeze(-1)
-    length = torch.linalg.vector_norm(r, dim=-1)
-    theta = length / torch.linalg.vector_norm(slope, dim=-1)
-    stationary = torch.linalg.vector_norm(r - theta.unsqueeze(-1) * slope, dim=-1) / length
-    active = (gain(case, r) / xi - 1).abs()
-    return torch.stack([stationary, active, theta * case.bend - 1]).amax(dim=0)
-
-
-def step(case: Case) -> Tensor:
-    """r*: (T, n)."""
-    return exact.exact_perturbation_l2(case.V, case.z, case.y)
-
-
-def _any_label(case: Case, factor: float = 1.0) -> Tensor:
-    """The certificate for slacks of 0.01 to 100, whatever the label."""
-    xi = torch.logspace(-2, 2, len(case.y), dtype=case.V.dtype, device=case.V.device)
-    r = exact.minimum_l2(case.V, case.z, case.y, factor * xi).perturbation
-    return certificate(case, r, xi)
-
-
-def _along_gradient(case: Case) -> Tensor:
-    """The shortest feasible step along ∇."""
-    unit = case.gradient / case.slope.unsqueeze(-1)
-    bend = (unit.unsqueeze(-2) @ case.hessian @ unit.unsqueeze(-1)).flatten()
-    return taylor_radius.root(case.slope, bend, case.xi).unsqueeze(-1) * unit
 
 
 def radius(case: Case) -> Tensor:
@@ -110,11 +44,83 @@ def radius(case: Case) -> Tensor:
     return exact.exact_radius_l2(case.V, case.z, case.y)
 
 
-def _binary(case: Case, factor: float = 1.0) -> Tensor:
-    return (radius(case) / (factor * taylor_radius.radius_l2(case.V, case.z, case.y)) - 1).abs()
+def step(case: Case) -> Tensor:
+    """r*: (T, n)."""
+    return exact.exact_perturbation_l2(case.V, case.z, case.y)
 
 
-EXACT = Claim(
+# --- the secular equation --------------------------------------------------------------
+
+
+def prove_square(rest: int = 1) -> None:
+    """∇ = Aw and ‖w‖² = q/p_y with w_k = √p_k (k ≠ y), w_y = −q/√p_y: for every K."""
+    q, v_y, p_j, v_j = sp.symbols("q v_y p_j v_j")
+    p_y, rivals = 1 - q, weighted_moments(q)
+    mean = p_y * v_y + rivals(1, 1)  # v̄, one coordinate of it
+    product = sum_over(p_j * (v_j - mean), rivals, p_j, v_j) - rest * q * (v_y - mean)
+    prove_zero(product - (mean - v_y), because="∇ = Aw")
+    prove_zero(q + (q / sp.sqrt(p_y)) ** 2 - q / p_y, because="‖w‖² = q/p_y")
+
+
+def prove_certificate(at: sp.Expr, theta: sp.Expr, because: str) -> None:
+    """½r² − θ(gain of r) + const = ½(1 − θλ)(r − at)², one eigendirection: no r of the same gain is shorter."""
+    g, r = sp.symbols("g r", real=True)
+    size, left = sp.symbols("lambda left", positive=True)
+    lagrangian = r**2 / 2 - theta * (g * r + size * r**2 / 2)
+    square = left / 2 * ((r - at) ** 2 - at**2)
+    prove_zero(lagrangian - square.subs(left, 1 - theta * size), because=because)
+
+
+def prove_secular(sign: int = -1) -> None:
+    """One eigendirection at a time: the gain, its growth, and the certificate of the minimum."""
+    g = sp.symbols("g", real=True)
+    size, theta, left = sp.symbols("lambda theta left", positive=True)  # left = 1 − θλ > 0
+    at = theta * g / (1 + sign * theta * size)  # r*_i
+    secular = g**2 / (2 * size) * ((1 - theta * size) ** -2 - 1)
+    prove_zero(g * at + size * at**2 / 2 - secular, because="the gain of r*")
+    growth = sp.diff(secular, theta)
+    prove_zero(growth - (g**2 / left**3).subs(left, 1 - theta * size), because="its growth")
+    prove_sign(g**2 / left**3, "nonnegative")
+    prove_certificate(at, theta, "the certificate")
+
+
+def prove_scaled() -> None:
+    """θ = κ/((1+κ)λ₁), λ = μλ₁, g² = λw²: the gain is w²h(h+2)/2, h = κμ/(1 + κ(1−μ))."""
+    size, w, kappa, mu = sp.symbols("lambda_1 w kappa mu", positive=True)
+    theta, own = kappa / ((1 + kappa) * size), mu * size
+    secular = w**2 / 2 * ((1 - theta * own) ** -2 - 1)
+    h = kappa * mu / (1 + kappa * (1 - mu))
+    prove_zero(sp.together(secular - w**2 * h * (h + 2) / 2), because="the equation in κ")
+
+
+def prove_exact_radius(sign: int = -1) -> None:
+    """Completing the square, the secular equation, and its form without cancellation."""
+    prove_square()
+    prove_secular(sign)
+    prove_scaled()
+
+
+def certificate(case: Case, r: Tensor, xi: Tensor | None = None) -> Tensor:
+    """How far r is from satisfying the conditions that make it a global minimiser: (T,).
+
+    The gain is ξ (log K − L if None); r = θ(∇ + Hr); and I − θH ⪰ 0. Only ∇ and H enter,
+    not how r was computed.
+    """
+    xi = case.xi if xi is None else xi
+    slope = case.model_gradient(r)
+    theta = length(r) / length(slope)
+    stationary = length(r - theta.unsqueeze(-1) * slope) / length(r)
+    return worst(stationary, ratio_error(case.gain(r), xi), theta * case.curvature - 1)
+
+
+def any_label_excess(case: Case, factor: float = 1.0) -> Tensor:
+    """The certificate for slacks of 0.01 to 100, whatever the label."""
+    xi = torch.logspace(-2, 2, len(case.y), dtype=case.V.dtype, device=case.V.device)
+    r = exact.minimum_l2(case.V, case.z, case.y, factor * xi).perturbation
+    return certificate(case, r, xi)
+
+
+EXACT = statement(
     id="thm-exact-radius",
     where="new, in place of Proposition 4.1",
     title="the radius of the quadratic model, exactly",
@@ -126,39 +132,38 @@ EXACT = Claim(
     text=Text.NEW,
     hypotheses=(OFF_KINKS, MODEL, ANY, "H ≠ 0", "not the hard case"),
     depends=("lemma-4.1-gradient", "thm-exact-curvature"),
-    chapter=PAGE,
     derivation=Derivation(
-        prove_exact_radius, lambda: prove_exact_radius(wrong=True), "(I + θH)⁻¹ in place of (I − θH)⁻¹"
+        prove_exact_radius, lambda: prove_exact_radius(1), "(I + θH)⁻¹ in place of (I − θH)⁻¹"
     ),
     checks=(
-        *both(
+        *on_both(
             "r* satisfies the certificate",
             lambda c: certificate(c, step(c)),
-            lambda c: certificate(c, _along_gradient(c)),
+            lambda c: certificate(c, reach_along(c, c.uphill).unsqueeze(-1) * c.uphill),
             "the shortest step along the gradient",
             tolerance=1e-9,
         ),
-        *both(
+        *on_both(
             "the same for any label and any slack",
-            _any_label,
-            lambda c: _any_label(c, 1.001),
+            any_label_excess,
+            1.001,
             "a slack one per mille larger",
-            correct=False,
+            ANY_LABEL,
             tolerance=1e-9,
         ),
-        *both(
+        *on_both(
             "climbing within the ball finds nothing higher",
-            lambda c: too_long(c, radius(c)),
-            lambda c: too_long(c, 1.001 * radius(c)),
+            within(radius),
+            1.001,
             "a ball one per mille larger",
             tolerance=1e-9,
         ),
-        *both(
+        *on_both(
             "K = 2 gives Proposition 3.1",
-            _binary,
-            lambda c: _binary(c, 1.001),
+            lambda c, factor=1.0: ratio_error(radius(c), factor * taylor_radius.radius_l2(c.V, c.z, c.y)),
+            1.001,
             "one per mille more",
-            classes=(2,),
+            TWO_CLASSES,
         ),
     ),
 )
@@ -168,20 +173,17 @@ EXACT = Claim(
 
 def prove_hard_case(factor: int = 2) -> None:
     """At θ = 1/λ₁ the top direction drops out of the certificate, and t there gains λ₁t²/2."""
-    g, r, t = sp.symbols("g r t", real=True)
+    g, t = sp.symbols("g t", real=True)
     top, size, xi, limit = sp.symbols("lambda_1 lambda xi L", positive=True)
-    theta, left = 1 / top, sp.Symbol("left", positive=True)
+    theta = 1 / top
     prove_zero(t**2 / 2 - theta * (0 * t + top * t**2 / 2), because="the top direction's share")
-    at = theta * g / (1 - theta * size)
-    lagrangian = r**2 / 2 - theta * (g * r + size * r**2 / 2)
-    square = left / 2 * ((r - at) ** 2 - at**2)
-    prove_zero(lagrangian - square.subs(left, 1 - theta * size), because="the other directions' share")
+    prove_certificate(theta * g / (1 - theta * size), theta, "the other directions' share")
     sideways = sp.sqrt(factor * (xi - limit) / top)
     prove_zero(limit + top * sideways**2 / 2 - xi, because="the step sideways uses up what is left")
 
 
-def _mirrored(draw: Draw) -> tuple[Case, Tensor, Tensor]:
-    """Hard cases: rivals b ± c·e seen from a, e ⟂ a, b. Also b − a and c², all random."""
+def mirrored_cases(draw: Draw) -> tuple[Case, Tensor, Tensor]:
+    """Rivals b ± c·e seen from a, e ⟂ a, b, all random; with ‖b − a‖ and c, (T,) each."""
     generator = torch.Generator().manual_seed(draw.seed)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -189,53 +191,45 @@ def _mirrored(draw: Draw) -> tuple[Case, Tensor, Tensor]:
 
     frame = torch.linalg.qr(torch.randn(draw.trials, 5, 3, generator=generator, dtype=torch.float64)).Q
     ahead, aside, common = frame.unbind(dim=-1)
-    length, c = uniform(0.2, 3.0), uniform(0.2, 3.0)
+    distance, c = uniform(0.2, 3.0), uniform(0.2, 3.0)
     common = common * uniform(-2.0, 2.0)
-    V = torch.stack([common, common + length * ahead + c * aside, common + length * ahead - c * aside], -1)
+    rivals = common + distance * ahead
+    V = torch.stack([common, rivals + c * aside, rivals - c * aside], -1)
     z = torch.cat([uniform(0.1, 10.0), torch.zeros(draw.trials, 2, dtype=torch.float64)], dim=1)
     y = torch.zeros(draw.trials, dtype=torch.int64)
-    V, z, y = V.to(draw.device), z.to(draw.device), y.to(draw.device)
-    g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
-    case = Case(V, z, y, g, H, torch.ones_like(z[:, 0]))
-    return case, length.to(draw.device)[:, 0], c.to(draw.device)[:, 0]
+    case = closed_form(V.to(draw.device), z.to(draw.device), y.to(draw.device))
+    return case, distance.to(draw.device)[:, 0], c.to(draw.device)[:, 0]
 
 
-def _by_hand(draw: Draw, *, sideways: bool = True) -> tuple[Tensor, Case]:
-    """The radius of the hard instances by hand: H = pqℓ² along b − a and qc² along e, |∇| = qℓ."""
-    case, ahead, c = _mirrored(draw)
+def hard_cases(draw: Draw, *, sideways: bool = True) -> tuple[Tensor, Case]:
+    """The hard ones among them with their radius by hand: H = pqℓ² along b − a and qc² along e, |∇| = qℓ."""
+    case, ahead, c = mirrored_cases(draw)
     top, other = case.q * c.square(), case.p * case.q * ahead.square()
     along = case.q * ahead / (top - other)
     limit = case.q * ahead * along + 0.5 * other * along.square()
     hard = (top > other * (1 + 1e-6)) & (case.xi > limit * (1 + 1e-6))
     extra = 2 * (case.xi - limit) / top if sideways else torch.zeros_like(top)
-    length = (along.square() + extra).sqrt()
-    return length[hard], Case(*(part[hard] for part in case))
+    by_hand = (along.square() + extra).sqrt()
+    return by_hand[hard], Case(*(part[hard] for part in case))
 
 
-def _hard_excess(*, sideways: bool) -> Callable[[Draw], Tensor]:
-    def excess(draw: Draw) -> Tensor:
-        expected, case = _by_hand(draw, sideways=sideways)
-        return (radius(case) / expected - 1).abs()
-
-    return excess
+def hard_radius_excess(draw: Draw, *, sideways: bool = True) -> Tensor:
+    """The radius against the one by hand."""
+    by_hand, case = hard_cases(draw, sideways=sideways)
+    return ratio_error(radius(case), by_hand)
 
 
-def _hard_certificate(factor: float) -> Callable[[Draw], Tensor]:
+def hard_certificate_excess(draw: Draw, factor: float = 1.0) -> Tensor:
     """Both r* and its mirror image satisfy the certificate."""
-
-    def excess(draw: Draw) -> Tensor:
-        _, case = _by_hand(draw)
-        aside = (case.V[..., 1] - case.V[..., 2]) / 2
-        r, unit = step(case), aside / torch.linalg.vector_norm(aside, dim=-1, keepdim=True)
-        mirrored = r - 2 * factor * (r * unit).sum(dim=-1, keepdim=True) * unit
-        return torch.maximum(certificate(case, r), certificate(case, mirrored))
-
-    return excess
+    _, case = hard_cases(draw)
+    aside = (case.V[..., 1] - case.V[..., 2]) / 2
+    r, unit = step(case), aside / length(aside).unsqueeze(-1)
+    mirrored = r - 2 * factor * (r * unit).sum(dim=-1, keepdim=True) * unit
+    return worst(certificate(case, r), certificate(case, mirrored))
 
 
-HARD = Claim(
+HARD = theorem(
     id="thm-exact-radius-hard-case",
-    where="new",
     title="the hard case: two shortest steps, neither along the gradient",
     printed=(
         r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}"
@@ -243,27 +237,210 @@ HARD = Claim(
         r"\mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i"
         r"\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1"
     ),
-    text=Text.NEW,
     hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3", "λ₁ simple (otherwise a sphere of steps)"),
     depends=("thm-exact-radius",),
-    chapter=PAGE,
     derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
     checks=(
         Check(
             "mirrored rivals: the radius by hand",
-            _hard_excess(sideways=True),
-            _hard_excess(sideways=False),
+            hard_radius_excess,
+            lambda draw: hard_radius_excess(draw, sideways=False),
             "no step sideways",
         ),
         Check(
             "both steps satisfy the certificate",
-            _hard_certificate(1.0),
-            _hard_certificate(0.9),
+            hard_certificate_excess,
+            lambda draw: hard_certificate_excess(draw, 0.9),
             "a mirror image that is not quite one",
             tolerance=1e-9,
         ),
     ),
 )
 
-CLAIMS = (EXACT, HARD)
-"""New: the exact radius in the Euclidean norm."""
+# --- the derivative --------------------------------------------------------------------
+
+
+def prove_envelope(half: int = 2) -> None:
+    """d(‖r*‖²) along g, λ and ξ, by differentiating the secular equation implicitly, every K.
+
+    F(θ) = ξ is the equation, N(θ) = ‖r*‖². Since N' = 2θF', the change of θ drops out.
+    """
+    K = sp.Symbol("K", integer=True, positive=True)
+    i, j = sp.symbols("i j", integer=True, nonnegative=True)
+    g, size = sp.IndexedBase("g", real=True), sp.IndexedBase("lambda", positive=True)
+    theta = sp.Symbol("theta", positive=True)
+
+    def r(k: sp.Symbol) -> sp.Expr:
+        return theta * g[k] / (1 - theta * size[k])
+
+    gain = g[i] * r(i) + size[i] * r(i) ** 2 / 2
+    prove_zero(sp.diff(r(i) ** 2, theta) - 2 * theta * sp.diff(gain, theta), because="N' = 2θF'")
+    F, N = sp.Sum(gain, (i, 0, K - 1)), sp.Sum(r(i) ** 2, (i, 0, K - 1))
+    for by, claimed in ((g[j], -2 * theta * r(j)), (size[j], -2 * theta * r(j) ** 2 / half)):
+        total = differentiate(N, by, i) - 2 * theta * differentiate(F, by, i)
+        prove_zero(total - claimed, because=f"along {by}")
+
+
+def difference_excess(case: Case, half: float = 0.5, h: float = 1e-6) -> Tensor:
+    """The envelope derivative against a central difference, along a random direction in (V, z).
+
+    V's differences of columns change by a share of themselves: two columns that agree stay so.
+    """
+    generator = torch.Generator().manual_seed(1)
+    V, z, y = case.V, case.z, case.y
+    W = torch.randn(V.shape, generator=generator, dtype=torch.float64).to(V.device)
+    w = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(V.device)
+    W = W * (V - derivatives.column(V, y))
+    r = step(case)
+
+    def loss_gradient_form(t: float) -> tuple[Tensor, Tensor, Tensor]:
+        moved = closed_form(V + t * W, z + t * w, y)
+        return probability.loss(moved.z, y), (moved.gradient * r).sum(dim=-1), moved.quadratic_form(r)
+
+    ahead, behind = loss_gradient_form(h), loss_gradient_form(-h)
+    dL, dg, dH = ((a - b) / (2 * h) for a, b in zip(ahead, behind, strict=True))
+    envelope = -(dL + dg + half * dH) / length(case.model_gradient(r))
+    difference = exact.exact_radius_l2(V + h * W, z + h * w, y)
+    difference = (difference - exact.exact_radius_l2(V - h * W, z - h * w, y)) / (2 * h)
+    return (difference - envelope).abs() / (radius(case) + envelope.abs())
+
+
+def autograd_excess(case: Case, half: float = 0.5) -> Tensor:
+    """Autograd's gradient of the radius against the model's at the fixed r*, in units of its rounding.
+
+    Autograd's softmax knows p only to rounding, while the terms that matter are as small as √q.
+    """
+    V, z = case.V.detach().requires_grad_(), case.z.detach().requires_grad_()
+    r = step(case)
+    slope = length(case.model_gradient(r))
+    with torch.enable_grad():
+        in_V, in_z = torch.autograd.grad(exact.exact_radius_l2(V, z, case.y).sum(), (V, z))
+        g, factor = derivatives.input_gradient(V, z, case.y), derivatives.hessian_factor(V, z)
+        form = (factor.mT @ r.unsqueeze(-1)).square().sum(dim=(-2, -1))
+        value = probability.loss(z, case.y) + (g * r).sum(dim=-1) + half * form
+        at_V, at_z = torch.autograd.grad((-value / slope).sum(), (V, z))
+    apart = torch.linalg.matrix_norm(in_V - at_V) / torch.linalg.matrix_norm(at_V)
+    apart = torch.maximum(apart, (in_z - at_z).abs().amax(dim=-1) / at_z.abs().amax(dim=-1))
+    return apart * case.q.sqrt()
+
+
+ENVELOPE = theorem(
+    id="thm-exact-radius-envelope",
+    title="the derivative of the exact radius",
+    printed=(
+        r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla"
+        r"+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}"
+    ),
+    hypotheses=(OFF_KINKS, ANY, "not the hard case"),
+    depends=("thm-exact-radius",),
+    derivation=Derivation(prove_envelope, lambda: prove_envelope(1), "no ½ before dH"),
+    checks=(
+        *on_both("against central differences", difference_excess, 1.0, "no ½ before dH", tolerance=1e-5),
+        *on_both(
+            "autograd's gradient of the radius against the formula",
+            autograd_excess,
+            1.0,
+            "no ½ before H",
+            tolerance=1e-8,
+        ),
+    ),
+)
+
+
+def prove_conditioned(half: int = 2) -> None:
+    """|g| ≤ |g + λr|, θλ ≤ 1 and ξ ≤ r·(g + λr), one eigendirection at a time."""
+    g, size, theta, left = sp.symbols("g lambda theta left", positive=True)
+    r = theta * g / (1 - theta * size)
+    prove_zero(g + size * r - g / (1 - theta * size), because="the slope")
+    prove_sign((1 / left - 1).subs(left, 1 / (1 + sp.Symbol("k", positive=True))), "positive")
+    work = r * (g + size * r) - (g * r + size * r**2 / half)
+    prove_zero(work - size * r**2 / 2, because="what is left is a square")
+
+
+def conditioning_excess(case: Case, factor: float = 1.0) -> Tensor:
+    """‖∇‖, ‖r*‖‖H‖ and ξ/‖r*‖, none of which may exceed ‖∇ + Hr*‖."""
+    size, slope = radius(case), length(case.model_gradient(step(case)))
+    return worst(
+        violation(factor * case.gradient_norm, slope),
+        violation(factor * size * case.curvature, slope),
+        violation(factor * case.xi, size * slope),
+    )
+
+
+CONDITIONED = theorem(
+    id="cor-exact-radius-conditioned",
+    title="the radius is as well conditioned as a number can be",
+    printed=(
+        r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}"
+        r"+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2"
+    ),
+    hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
+    depends=("thm-exact-radius-envelope",),
+    derivation=Derivation(prove_conditioned, lambda: prove_conditioned(1), "rᵀHr without its ½"),
+    checks=on_both("the three quotients", conditioning_excess, 1.1, "a tenth more", tolerance=1e-9),
+)
+
+# --- the maximum norm, three classes ---------------------------------------------------
+
+
+def prove_corner(factor: int = 1) -> None:
+    """The model is convex: between two points it lies below its chord by a weighted variance, any K."""
+    p_k, a_k, b_k, t = sp.symbols("p_k a_k b_k t")
+    E = weighted_moments()
+
+    def mean(value: sp.Expr) -> sp.Expr:
+        return sum_over(p_k * value, E, p_k, a_k, b_k)
+
+    def model(value: sp.Expr) -> sp.Expr:  # L + E[a] − a_y + Var[a]/2, with a_y = 0 and L = 0
+        return mean(value) + (mean(value**2) - mean(value) ** 2) / 2
+
+    chord = t * model(a_k) + (1 - t) * model(b_k) - model(t * a_k + (1 - t) * b_k)
+    variance = mean((a_k - b_k) ** 2) - mean(a_k - b_k) ** 2
+    prove_zero(chord - factor * t * (1 - t) * variance / 2, because="convexity")
+
+
+def radius_linf(case: Case) -> Tensor:
+    """‖r̃*‖_∞ by the sweep over n candidates: (T,)."""
+    return exact.exact_radius_linf_three_classes(case.V, case.z, case.y)
+
+
+SUP = statement(
+    id="thm-exact-radius-linf",
+    where="new, in place of Eqs. (39) and (40)",
+    title="the exact radius in the maximum norm, three classes",
+    printed=(
+        r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|"
+        r"+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; "
+        r"\text{ for } K=3\ n \text{ candidates, found by one sort, suffice}"
+    ),
+    text=Text.NEW,
+    hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3 for the sort; any K for the minimum over signs"),
+    depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
+    derivation=Derivation(prove_corner, lambda: prove_corner(2), "twice the variance"),
+    checks=(
+        on_random(
+            "the sweep against all corners, n = 6 (random instances)",
+            lambda c: ratio_error(radius_linf(c), corner_radius(c)),
+            lambda c: ratio_error(reach_along(c, c.gradient.sign()), corner_radius(c)),
+            "the corner sign ∇ only",
+            Sampling(classes=(3,), inputs=6),
+            tolerance=1e-9,
+        ),
+        on_networks(
+            "climbing within the box finds nothing higher (networks, autograd)",
+            within(radius_linf, box=True),
+            1.001,
+            "a box one per mille larger",
+            Sampling(classes=(3,)),
+        ),
+        on_networks(
+            "never more than the corner sign ∇ needs (networks, autograd)",
+            lambda c: violation(radius_linf(c), reach_along(c, c.gradient.sign())),
+            lambda c: violation(reach_along(c, c.gradient.sign()), radius_linf(c)),
+            "the two exchanged",
+            Sampling(classes=(3,)),
+        ),
+    ),
+)
+
+CLAIMS = (EXACT, HARD, ENVELOPE, CONDITIONED, SUP)

@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from sympy.concrete.delta import deltasummation
 from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.instances import Draw, relative
-from regrob.claims.many import CLASSES, OFF_KINKS, Case, both, over_networks
+from regrob.claims.class_sums import double_sum, weighted_moments
+from regrob.claims.instances import Draw, Sample, relative
+from regrob.claims.many_classes import ANY_LABEL, OFF_KINKS, Case, on_both, on_networks, over_samples
 from regrob.claims.statements.lemma_3_2 import prove_jacobian
 from regrob.claims.statements.locally_affine import prove_affine
-from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero, sum_over
+from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
 from regrob.theory import probability
 
-PAGE = "book/lemma_4_1"
+statement = partial(Claim, chapter="book/lemma_4_1")
+theorem = partial(statement, where="new", text=Text.NEW)
 PIECEWISE = "piecewise-linear network"
 
 
 # --- Eq. (14) --------------------------------------------------------------------------
 
 
-def _step_excess(scale: float, draw: Draw) -> Tensor:
+def step_excess(draw: Draw, scale: float = 1.0) -> Tensor:
     """Move a little inside Q(x): the logits of every K-class network must move by scale·Vᵀr."""
-    parts = []
-    for K in CLASSES:
-        for s in draw.samples(K):
-            generator = torch.Generator().manual_seed(draw.seed)
-            step = 1e-7 * torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images)
-            with torch.no_grad():
-                moved = s.network(s.images + step) - s.network(s.images)
-            predicted = scale * (s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
-            parts.append(relative(moved - predicted, predicted, axes=1))
-    return torch.cat(parts)
+
+    def excess(s: Sample) -> Tensor:
+        generator = torch.Generator().manual_seed(draw.seed)
+        step = 1e-7 * torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images)
+        with torch.no_grad():
+            moved = s.network(s.images + step) - s.network(s.images)
+        predicted = scale * (s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
+        return relative(moved - predicted, predicted, axes=1)
+
+    return over_samples(draw, excess)
 
 
-EQ_14 = Claim(
+EQ_14 = statement(
     id="eq-14",
     where="Section 4, Eq. (14)",
     title="K logits, affine around x",
@@ -45,15 +49,14 @@ EQ_14 = Claim(
     text=Text.RESTATED,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     depends=("eq-5",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
     ),
     checks=(
         Check(
             "a step inside Q(x) moves the K logits by V'r",
-            lambda draw: _step_excess(1.0, draw),
-            lambda draw: _step_excess(1.01, draw),
+            step_excess,
+            lambda draw: step_excess(draw, 1.01),
             "V one per cent too large",
             tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
         ),
@@ -63,29 +66,29 @@ EQ_14 = Claim(
 # --- Lemma 4.1 -------------------------------------------------------------------------
 
 
-def _jacobian_excess(reverse: bool, draw: Draw) -> Tensor:
-    parts = []
-    for K in CLASSES:
-        for s in draw.samples(K):
-            V = s.map.V.flip(-1) if reverse else s.map.V
-            parts.append(relative(V - s.autograd.jacobian, s.autograd.jacobian, axes=2))
-    return torch.cat(parts)
+def jacobian_excess(draw: Draw, *, reverse: bool = False) -> Tensor:
+    """V, or V with its classes in reverse order, against autograd's Jacobian."""
+
+    def excess(s: Sample) -> Tensor:
+        V = s.map.V.flip(-1) if reverse else s.map.V
+        return relative(V - s.autograd.jacobian, s.autograd.jacobian, axes=2)
+
+    return over_samples(draw, excess)
 
 
-JACOBIAN = Claim(
+JACOBIAN = statement(
     id="lemma-4.1-jacobian",
     where="Lemma 4.1, Eq. (15), first line",
     title="the Jacobian is V, for K classes",
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("eq-14",),
-    chapter=PAGE,
     derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
     checks=(
         Check(
             "V against autograd's Jacobian",
-            lambda draw: _jacobian_excess(False, draw),
-            lambda draw: _jacobian_excess(True, draw),
+            jacobian_excess,
+            lambda draw: jacobian_excess(draw, reverse=True),
             "the classes in reverse order",
         ),
     ),
@@ -99,30 +102,25 @@ def prove_gradient(label: int = 1) -> None:
     prove_equal(L.gradient(), claimed, because="∇ = V(p − e_y)")
 
 
-def formula_gradient(case: Case, *, label: float = 1.0) -> Tensor:
-    """∇ = V(p − y), literally Eq. (15): (…, n)."""
-    e = torch.nn.functional.one_hot(case.y, case.z.shape[-1]).to(case.z)
+def gradient_error(case: Case, label: float = 1.0) -> Tensor:
+    """∇ = V(p − y), literally Eq. (15), against the case's gradient; `label=0` forgets the label."""
+    e = torch.nn.functional.one_hot(case.y, case.K).to(case.z)
     p = probability.residual_probability(case.z, case.y) + (1 - label) * e
-    return (case.V @ p.unsqueeze(-1)).squeeze(-1)
+    formula = (case.V @ p.unsqueeze(-1)).squeeze(-1)
+    return relative(formula - case.gradient, case.gradient, 1)
 
 
-GRADIENT = Claim(
+GRADIENT = statement(
     id="lemma-4.1-gradient",
     where="Lemma 4.1, Eq. (15), second line",
     title="the input gradient, for K classes",
     printed=r"\nabla = V(p(\mathbf x) - \mathbf y)",
     hypotheses=(PIECEWISE, OFF_KINKS, "any label, right or wrong"),
     depends=("lemma-4.1-jacobian",),
-    chapter=PAGE,
     derivation=Derivation(prove_gradient, lambda: prove_gradient(label=0), "the label forgotten"),
     checks=(
-        Check(
-            "V(p − y) against autograd's gradient",
-            over_networks(lambda c: relative(formula_gradient(c) - c.gradient, c.gradient, 1), correct=False),
-            over_networks(
-                lambda c: relative(formula_gradient(c, label=0.0) - c.gradient, c.gradient, 1), correct=False
-            ),
-            "Vp, the label forgotten",
+        on_networks(
+            "V(p − y) against autograd's gradient", gradient_error, 0.0, "Vp, the label forgotten", ANY_LABEL
         ),
     ),
 )
@@ -155,27 +153,27 @@ def prove_hessian(matrix: str = "outer") -> None:
     p, j = sp.IndexedBase("p", positive=True), sp.Symbol("j", integer=True, nonnegative=True)
     mean_b = sp.Sum(p[j] * L.v[L.b, j], (j, 0, L.K - 1))
     summand = p[L.k] * v_a * v_b - p[L.k] * v_a * mean_b  # summed over k: the covariance
-    found = covariance_entry(matrix).replace(
+    entry = covariance_entry(matrix).replace(
         lambda part: isinstance(part, sp.Sum) and part.function.has(p[L.k]),
         lambda part: p[L.k] * sp.Sum(sp.expand(part.function / p[L.k]), part.limits[0]),
     )
-    found = found.subs(sp.Sum(-p[j] * L.v[L.b, j], (j, 0, L.K - 1)), -mean_b)
-    prove_zero(found - summand, because="V(diag p − ppᵀ)Vᵀ, row by row")
+    entry = entry.subs(sp.Sum(-p[j] * L.v[L.b, j], (j, 0, L.K - 1)), -mean_b)
+    prove_zero(entry - summand, because="V(diag p − ppᵀ)Vᵀ, row by row")
 
 
-def formula_hessian(case: Case, *, scalar: bool = False) -> Tensor:
-    """V(diag p − ppᵀ)Vᵀ: (…, n, n). `scalar` reads the printed pᵀp as a number times I."""
+def hessian_error(case: Case, matrix: str = "outer") -> Tensor:
+    """V(diag p − ppᵀ)Vᵀ against the case's Hessian; "scalar" reads the printed pᵀp as a number times I."""
     p = torch.softmax(case.z, dim=-1)
-    M = torch.diag_embed(p)
-    if scalar:
-        identity = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)
-        M = M - p.square().sum(dim=-1)[..., None, None] * identity
+    if matrix == "scalar":
+        identity = torch.eye(case.K, dtype=p.dtype, device=p.device)
+        product = p.square().sum(dim=-1)[..., None, None] * identity
     else:
-        M = M - p.unsqueeze(-1) * p.unsqueeze(-2)
-    return case.V @ M @ case.V.mT
+        product = p.unsqueeze(-1) * p.unsqueeze(-2)
+    formula = case.V @ (torch.diag_embed(p) - product) @ case.V.mT
+    return relative(formula - case.hessian, case.hessian, 2)
 
 
-HESSIAN = Claim(
+HESSIAN = statement(
     id="lemma-4.1-hessian",
     where="Lemma 4.1, Eq. (15), third line",
     title="the Hessian is a covariance",
@@ -185,16 +183,14 @@ HESSIAN = Claim(
     hypotheses=(PIECEWISE, OFF_KINKS, "p a column, as ∇ = V(p − y) needs"),
     transcription=True,
     depends=("lemma-4.1-gradient",),
-    chapter=PAGE,
     derivation=Derivation(prove_hessian, lambda: prove_hessian("scalar"), "pᵀp as a number"),
     checks=(
-        Check(
+        on_networks(
             "V(diag p − pp')V' against autograd's Hessian",
-            over_networks(lambda c: relative(formula_hessian(c) - c.hessian, c.hessian, 2), correct=False),
-            over_networks(
-                lambda c: relative(formula_hessian(c, scalar=True) - c.hessian, c.hessian, 2), correct=False
-            ),
+            hessian_error,
+            "scalar",
             "pᵀp as a number",
+            ANY_LABEL,
         ),
     ),
 )
@@ -203,38 +199,30 @@ HESSIAN = Claim(
 def prove_pairs(count: int = 1) -> None:
     """½ Σ_iΣ_j p_i p_j (a_i − a_j)(b_i − b_j) = E[ab] − E[a]E[b] for every K, since Σp = 1."""
     p_i, a_i, b_i, p_j, a_j, b_j = sp.symbols("p_i a_i b_i p_j a_j b_j")
-
-    def moment(i: int, j: int, k: int) -> sp.Expr:
-        return sp.S.One if (i, j, k) == (1, 0, 0) else sp.Symbol(f"E{j}{k}")
-
-    inner = sum_over(sp.Rational(count, 2) * p_i * p_j * (a_i - a_j) * (b_i - b_j), moment, p_j, a_j, b_j)
-    total = sum_over(inner, moment, p_i, a_i, b_i)
-    covariance = moment(1, 1, 1) - moment(1, 1, 0) * moment(1, 0, 1)
-    prove_equal(total, covariance, because="a covariance, pair by pair")
+    E = weighted_moments()
+    pair = sp.Rational(count, 2) * p_i * p_j * (a_i - a_j) * (b_i - b_j)
+    total = double_sum(pair, E, (p_i, a_i, b_i), (p_j, a_j, b_j))
+    prove_equal(total, E(1, 1, 1) - E(1, 1, 0) * E(1, 0, 1), because="a covariance, pair by pair")
 
 
-def pair_hessian(case: Case, *, weight: float = 0.5) -> Tensor:
-    """Σ_{i<j} p_i p_j (v_i − v_j)(v_i − v_j)ᵀ: (…, n, n), every pair formed."""
+def pairs_error(case: Case, weight: float = 0.5) -> Tensor:
+    """Σ_{i<j} p_i p_j (v_i − v_j)(v_i − v_j)ᵀ, every pair formed, against the case's Hessian."""
     p = torch.softmax(case.z, dim=-1)
     d = case.V.unsqueeze(-1) - case.V.unsqueeze(-2)  # (…, n, K, K)
-    return weight * torch.einsum("...aij,...bij,...i,...j->...ab", d, d, p, p)
+    formula = weight * torch.einsum("...aij,...bij,...i,...j->...ab", d, d, p, p)
+    return relative(formula - case.hessian, case.hessian, 2)
 
 
-PAIRS = Claim(
+PAIRS = statement(
     id="lemma-4.1-pairs",
     where="Lemma 4.1, Eq. (15), last line",
     title="the Hessian, pair by pair",
     printed=r"H = \sum_{i<j} p(\mathbf x)_i p(\mathbf x)_j (\mathbf v_i-\mathbf v_j)(\mathbf v_i-\mathbf v_j)^T",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-hessian",),
-    chapter=PAGE,
     derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
-    checks=both(
-        "the sum over pairs against the Hessian",
-        lambda c: relative(pair_hessian(c) - c.hessian, c.hessian, 2),
-        lambda c: relative(pair_hessian(c, weight=1.0) - c.hessian, c.hessian, 2),
-        "every pair counted twice",
-        correct=False,
+    checks=on_both(
+        "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", ANY_LABEL
     ),
 )
 
@@ -243,44 +231,33 @@ def prove_psd(sign: int = -1) -> None:
     """rᵀHr = ½ Σ_iΣ_j p_i p_j (a_i − a_j)² with a = Vᵀr: a sum of squares, for every K."""
     p_i, p_j = sp.symbols("p_i p_j", positive=True)
     a_i, a_j = sp.symbols("a_i a_j", real=True)
-
-    def moment(i: int, j: int) -> sp.Expr:
-        return sp.S.One if (i, j) == (1, 0) else sp.Symbol(f"E{j}")
-
+    E = weighted_moments()
     pair = p_i * p_j * (a_i + sign * a_j) ** 2 / 2
-    total = sum_over(sum_over(pair, moment, p_j, a_j), moment, p_i, a_i)
-    prove_equal(total, moment(1, 2) - moment(1, 1) ** 2, because="rᵀHr, pair by pair")
+    total = double_sum(pair, E, (p_i, a_i), (p_j, a_j))
+    prove_equal(total, E(1, 2) - E(1, 1) ** 2, because="rᵀHr, pair by pair")
     prove_sign(pair, "nonnegative")
 
 
-PSD = Claim(
-    id="remark-psd",
-    where="new",
-    title="the Hessian bends upwards in every direction",
-    printed=r"0 \preceq H,\quad \operatorname{rank} H \le K-1",
-    text=Text.NEW,
-    hypotheses=(PIECEWISE, OFF_KINKS),
-    depends=("lemma-4.1-pairs",),
-    chapter=PAGE,
-    derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
-    checks=both(
-        "the least eigenvalue of H, and all but K − 1 of them",
-        lambda c: _spectrum_excess(c, c.z.shape[-1] - 1),
-        lambda c: _spectrum_excess(c, c.z.shape[-1] - 2),
-        "rank K − 2",
-        correct=False,
-    ),
-)
-
-
-def _spectrum_excess(case: Case, rank: int) -> Tensor:
-    """The size of what should vanish: negative eigenvalues, and all beyond the first `rank`."""
+def spectrum_excess(case: Case, dropped: int = 1) -> Tensor:
+    """The size of what should vanish: negative eigenvalues, and all beyond the first K − `dropped`."""
     values = torch.linalg.eigvalsh(case.hessian)
-    beyond = values[..., : max(0, values.shape[-1] - rank)].abs().sum(dim=-1)
+    beyond = values[..., : max(0, values.shape[-1] - (case.K - dropped))].abs().sum(dim=-1)
     least = (-values[..., 0]).clamp_min(0.0)
     share: Tensor = torch.maximum(beyond, least) / values[..., -1]
     return share
 
+
+PSD = theorem(
+    id="remark-psd",
+    title="the Hessian bends upwards in every direction",
+    printed=r"0 \preceq H,\quad \operatorname{rank} H \le K-1",
+    hypotheses=(PIECEWISE, OFF_KINKS),
+    depends=("lemma-4.1-pairs",),
+    derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
+    checks=on_both(
+        "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", ANY_LABEL
+    ),
+)
 
 # --- ξ ---------------------------------------------------------------------------------
 
@@ -296,7 +273,7 @@ def counterexample_xi() -> Counterexample:
     )
 
 
-XI = Claim(
+XI = statement(
     id="remark-xi",
     where="Section 4, below Eq. (17)",
     title="the slack in terms of the probability",
@@ -305,11 +282,10 @@ XI = Claim(
     text=Text.CORRECTED,
     transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
-    chapter=PAGE,
-    checks=both(
+    checks=on_both(
         "log(K p_y) against log K − L",
-        lambda c: (torch.log(c.z.shape[-1] * c.p) - c.xi).abs(),
-        lambda c: (torch.log(c.z.shape[-1] / c.p) - c.xi).abs(),
+        lambda c: (torch.log(c.K * c.p) - c.xi).abs(),
+        lambda c: (torch.log(c.K / c.p) - c.xi).abs(),
         "the sign as printed",
     ),
     counterexample=counterexample_xi,
@@ -317,4 +293,3 @@ XI = Claim(
 )
 
 CLAIMS = (EQ_14, JACOBIAN, GRADIENT, HESSIAN, PAIRS, PSD, XI)
-"""The claims of this module, in the paper's order."""

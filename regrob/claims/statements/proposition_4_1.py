@@ -1,0 +1,753 @@
+"""Proposition 4.1: how large ∇ and H can be, Eqs. (16) and (17), and the bound that replaces both.
+
+Both of the paper's bounds have one shape, 2ξ/(a + √(a² + 2bξ)), which falls as a or b grows;
+so each is true where a ≥ ‖∇‖₂ and b ≥ ‖H‖₂ (Eq. 33). What is at stake is b.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
+from regrob.claims.many_classes import (
+    ANY_LABEL,
+    ARGMAX,
+    MODEL,
+    OFF_KINKS,
+    ORDERED,
+    THREE_OR_MORE,
+    TWO_CLASSES,
+    Case,
+    Sampling,
+    at_value,
+    on_both,
+    over_random,
+    overshoot,
+    pair_sum,
+    ratio_error,
+    shortfall,
+    total_distance,
+    violation,
+    within,
+    worst,
+    written_down,
+)
+from regrob.claims.statements.lemma_4_1 import prove_pairs
+from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
+from regrob.theory import bounds, taylor_radius
+
+statement = partial(Claim, chapter="book/proposition_4_1")
+theorem = partial(statement, where="new", text=Text.NEW)
+E = weighted_moments()  # over all classes
+OVER_RIVALS = weighted_moments(Q)
+
+# --- Eq. (34) --------------------------------------------------------------------------
+
+
+def prove_slope_crude(constant: int = 2) -> None:
+    """constant·q² − ‖p − e_y‖² = Σ_{j≠y} p_j(q − p_j), each factor of which is nonnegative."""
+    p_j, others = sp.symbols("p_j others", nonnegative=True)  # others = q − p_j, the other rivals
+    squared = Q**2 + sum_over(p_j**2, OVER_RIVALS, p_j)
+    slack = sum_over(p_j * (Q - p_j), OVER_RIVALS, p_j)
+    prove_zero(constant * Q**2 - squared - slack, because="‖p − e_y‖² ≤ 2q²")
+    prove_sign(p_j * others, "nonnegative")
+
+
+def spectral(V: Tensor) -> Tensor:
+    """‖V‖₂: (…,)."""
+    largest: Tensor = torch.linalg.matrix_norm(V, ord=2)
+    return largest
+
+
+def distance_from_sharp_slope(second: float) -> Tensor:
+    """‖∇‖ against √2·q‖V‖₂ at V = (1, second); equal for V = (1, −1)."""
+    case = written_down([[1.0, second]], [0.7, 0.7 * second])
+    return ratio_error(case.gradient_norm, 2**0.5 * case.q * spectral(case.V))
+
+
+EQ_34 = statement(
+    id="eq-34",
+    where="Appendix E, Eq. (34)",
+    title="the input gradient against the Lipschitz constant",
+    printed=r"\|\nabla\|_2 \le 2(1-p_y)\|V\|_2 \le 2(1-p_y)\|V\|_F",
+    hypotheses=(OFF_KINKS, "any label"),
+    depends=("lemma-4.1-gradient",),
+    derivation=Derivation(
+        prove_slope_crude, lambda: prove_slope_crude(1), "‖p − e_y‖ ≤ q, without the factor √2"
+    ),
+    checks=(
+        *on_both(
+            "‖∇‖ ≤ 2q‖V‖₂ ≤ 2q‖V‖_F",
+            lambda c: worst(
+                violation(c.gradient_norm, 2 * c.q * spectral(c.V)), violation(spectral(c.V), c.lipschitz)
+            ),
+            lambda c: violation(c.gradient_norm, c.q * spectral(c.V)),
+            "q in place of 2q",
+            ANY_LABEL,
+        ),
+        at_value(
+            "the best constant is √2: attained at V = (1, −1)",
+            distance_from_sharp_slope,
+            -1.0,
+            0.0,
+            "V = (1, 0), where it is not",
+        ),
+    ),
+)
+
+# --- Eq. (35) --------------------------------------------------------------------------
+
+
+EQ_35 = statement(
+    id="eq-35",
+    where="Appendix E, Eq. (35)",
+    title="the curvature is at most the sum over pairs",
+    printed=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2",
+    corrected=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2 = \operatorname{tr} H, \text{ with equality iff } \operatorname{rank} H \le 1",
+    text=Text.RESTATED,
+    hypotheses=(OFF_KINKS, "any label"),
+    depends=("remark-psd",),
+    # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
+    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
+    checks=on_both(
+        "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
+        lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
+        lambda c: violation(c.curvature, 0.5 * pair_sum(c)),
+        "half the sum",
+        ANY_LABEL,
+    ),
+)
+
+# --- Eq. (36) --------------------------------------------------------------------------
+
+
+def prove_bend_crude(constant: int = 2) -> None:
+    """2(‖v_i‖² + ‖v_j‖²) − ‖v_i − v_j‖² = ‖v_i + v_j‖²; p_y q − p_i(1 − p_i) is a product ≥ 0."""
+    a, b = sp.symbols("a b", real=True)
+    prove_sign(constant * (a**2 + b**2) - (a - b) ** 2, "nonnegative", certificate=(a + b) ** 2)
+    p_i, lead, rest = sp.symbols("p_i lead rest", nonnegative=True)
+    p_y = p_i + lead  # y is the argmax; the classes besides i and y have `rest` = 1 − p_i − p_y
+    slack = p_y * (p_i + rest) - p_i * (p_y + rest)
+    prove_sign(slack, "nonnegative", certificate=lead * rest)
+    # Both indices of Σ_{i≠j} p_i p_j(‖v_i‖² + ‖v_j‖²) give the same: 2 Σ p_i(1 − p_i)‖v_i‖².
+    p_1, w_1, p_2, w_2 = sp.symbols("p_1 w_1 p_2 w_2")
+    double = double_sum(p_1 * p_2 * (w_1 + w_2), E, (p_1, w_1), (p_2, w_2))
+    diagonal = sum_over(2 * p_1**2 * w_1, E, p_1, w_1)
+    claimed = sum_over(2 * p_1 * (1 - p_1) * w_1, E, p_1, w_1)
+    prove_equal(double - diagonal, claimed, because="each index counts once")
+
+
+def norm_sum(case: Case) -> Tensor:
+    """Σ_{i≠j} p_i p_j (‖v_i‖² + ‖v_j‖²) = 2 Σ p_i(1 − p_i)‖v_i‖²: (T,)."""
+    p = torch.softmax(case.z, dim=-1)
+    squares = case.V.square().sum(dim=-2)
+    pairs = p.unsqueeze(-1) * p.unsqueeze(-2) * (squares.unsqueeze(-1) + squares.unsqueeze(-2))
+    return (pairs - torch.diag_embed(pairs.diagonal(dim1=-2, dim2=-1))).sum(dim=(-2, -1))
+
+
+EQ_36 = statement(
+    id="eq-36",
+    where="Appendix E, Eq. (36)",
+    title="the curvature against the Lipschitz constant",
+    printed=r"\|H\|_2 \le \sum_{i\ne j} p_i p_j(\|\mathbf v_i\|_2^2+\|\mathbf v_j\|_2^2) \le 2p_y(1-p_y)\|V\|_F^2",
+    hypotheses=(OFF_KINKS, ARGMAX),
+    depends=("eq-35",),
+    derivation=Derivation(prove_bend_crude, lambda: prove_bend_crude(1), "‖v_i‖² + ‖v_j‖² without the 2"),
+    checks=on_both(
+        "both links of Eq. (36)",
+        lambda c: violation(c.curvature, norm_sum(c), 2 * c.p * c.q * c.lipschitz.square()),
+        lambda c: violation(c.curvature, c.p * c.q * c.lipschitz.square()),
+        "p_y q‖V‖_F², without the factor 2",
+    ),
+)
+
+# --- the sharp forms -------------------------------------------------------------------
+
+
+def gershgorin() -> tuple[sp.Expr, sp.Expr]:
+    """wᵀMw, M = diag p − ppᵀ, and ½ Σ_{i≠j} p_i p_j (w_i + w_j)²; they add up to 2 Σ p_i(1 − p_i)w_i²."""
+    p_i, w_i, p_j, w_j = sp.symbols("p_i w_i p_j w_j")
+    double = double_sum(p_i * p_j * (w_i + w_j) ** 2 / 2, E, (p_i, w_i), (p_j, w_j))
+    off_diagonal = double - sum_over(2 * p_i**2 * w_i**2, E, p_i, w_i)
+    return E(1, 2) - E(1, 1) ** 2, off_diagonal
+
+
+def prove_sharp(radius: int = 2) -> None:
+    """‖p − e_y‖² ≤ q·min(1, 2q) and λ_max(M) ≤ p_y·min(1, 2q): four sums of signed terms."""
+    p_j, lead, w = sp.symbols("p_j lead w", nonnegative=True)
+    # ‖p − e_y‖² ≤ q: the slack is Σ_{j≠y} p_j(p_y − p_j).
+    squared = Q**2 + sum_over(p_j**2, OVER_RIVALS, p_j)
+    slack = sum_over(p_j * (P - p_j), OVER_RIVALS, p_j)
+    prove_zero((Q - squared - slack).subs(P, 1 - Q), because="‖p − e_y‖² ≤ q")
+    prove_sign(p_j * lead, "nonnegative")
+    prove_slope_crude()  # ‖p − e_y‖² ≤ 2q²
+    # p_y|w|² − wᵀMw = Σ (p_y − p_i)w_i² + (pᵀw)².
+    p_i, w_i = sp.symbols("p_i w_i")
+    form, off_diagonal = gershgorin()
+    gaps = sum_over((P - p_i) * w_i**2, E, p_i, w_i)
+    prove_zero(P * E(0, 2) - form - gaps - E(1, 1) ** 2, because="M ⪯ p_y I")
+    prove_sign(lead * w**2, "nonnegative")
+    # 2Σp_i(1 − p_i)w_i² − wᵀMw is a sum of squares.
+    rows = sum_over(radius * p_i * (1 - p_i) * w_i**2, E, p_i, w_i)
+    prove_zero(rows - form - off_diagonal, because="Gershgorin")
+    prove_bend_crude()  # p_i(1 − p_i) ≤ p_y q
+
+
+def sharp_slope(case: Case, factor: float = 2.0) -> Tensor:
+    """√(q·min(1, 2q))·‖VC‖₂: (T,)."""
+    return (case.q * (factor * case.q).clamp_max(1.0)).sqrt() * case.centred_norm
+
+
+def sharp_bend(case: Case, factor: float = 2.0) -> Tensor:
+    """p_y·min(1, 2q)·‖VC‖₂²: (T,)."""
+    return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
+
+
+SHARP = theorem(
+    id="thm-sharp-norms",
+    title="how large gradient and curvature can be",
+    printed=r"\|\nabla\|_2^2 \le q\min(1,2q)\,\|VC\|_2^2,\quad \|H\|_2 \le p_y\min(1,2q)\,\|VC\|_2^2,\quad C = I-\tfrac1K\mathbf 1\mathbf 1^T",
+    hypotheses=(OFF_KINKS, ARGMAX),
+    depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
+    derivation=Derivation(prove_sharp, lambda: prove_sharp(1), "Gershgorin's radius forgotten"),
+    checks=(
+        *on_both(
+            "‖∇‖ and ‖H‖ against ‖VC‖₂",
+            lambda c, factor=2.0: worst(
+                violation(c.gradient_norm, sharp_slope(c, factor)),
+                violation(c.curvature, sharp_bend(c, factor)),
+            ),
+            1.9,
+            "1.9 in place of 2",
+        ),
+        *on_both(
+            "equality at K = 2",
+            lambda c: worst(
+                ratio_error(c.gradient_norm, sharp_slope(c)), ratio_error(c.curvature, sharp_bend(c))
+            ),
+            lambda c: ratio_error(c.gradient_norm, sharp_slope(c, 1.9)),
+            "1.9 in place of 2",
+            TWO_CLASSES,
+        ),
+    ),
+)
+
+
+def prove_trace_bound(factor: int = 2) -> None:
+    """‖VC‖_F² = D/K with D = Σ_{i<j}‖v_i − v_j‖², so tr H ≤ λ_max(M)‖VC‖_F² ≤ (2/K)p_y q D."""
+    K, D = sp.symbols("K D", positive=True)
+    a_i, a_j = sp.symbols("a_i a_j")
+    moment = plain_moments(K)
+    pairs = double_sum((a_i - a_j) ** 2 / 2, moment, (a_i,), (a_j,))
+    centred = sum_over((a_i - moment(1) / K) ** 2, moment, a_i)
+    prove_zero(pairs - K * centred, because="‖VC‖_F² = D/K, row by row")
+    prove_zero(2 * P * Q * (D / K) - factor / K * P * Q * D, because="λ_max(M) ≤ 2p_y q")
+
+
+def trace_bound(case: Case, factor: float = 2.0) -> Tensor:
+    """(2/K)p_y q D: (T,)."""
+    return factor / case.K * case.p * case.q * total_distance(case.V)
+
+
+def distance_from_trace_bound(tail: float) -> Tensor:
+    """V = (½, −½, 0, 0): tr H → (2/K)p_y q D as the last two classes, with logits −tail, become improbable."""
+    case = written_down([[0.5, -0.5, 0.0, 0.0]], [1.0, -1.0, -tail, -tail])
+    return ratio_error(pair_sum(case), trace_bound(case))
+
+
+TRACE = theorem(
+    id="thm-trace-bound",
+    title="the sharp constant in place of Eq. (43)'s",
+    printed=r"\|H\|_2 \le \operatorname{tr} H \le \frac2K\,p_y(1-p_y)\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2",
+    hypotheses=(OFF_KINKS, ARGMAX),
+    depends=("eq-35", "thm-sharp-norms"),
+    derivation=Derivation(prove_trace_bound, lambda: prove_trace_bound(1), "1/K in place of 2/K"),
+    checks=(
+        *on_both(
+            "tr H ≤ (2/K) p_y q D",
+            lambda c, factor=2.0: violation(pair_sum(c), trace_bound(c, factor)),
+            1.9,
+            "1.9 in place of 2",
+        ),
+        at_value(
+            "the constant is approached at K = 4",
+            distance_from_trace_bound,
+            40.0,
+            2.0,
+            "rivals that are not improbable",
+        ),
+    ),
+)
+
+# --- the two bounds --------------------------------------------------------------------
+
+XI, MU = sp.symbols("xi mu", positive=True)
+Normalisation = Literal["ordered", "unordered", "mean"]
+
+
+def nu_squared(V: Tensor, normalisation: Normalisation) -> Tensor:
+    """Three readings of the paper's Σ‖v_i − v_j‖²/K²: (…).
+
+    Args:
+        normalisation: "ordered": all ordered pairs over K², as in [10] and in this package;
+            "unordered": pairs i < j over K²; "mean": the average over the K(K−1) ordered pairs.
+    """
+    K, D = V.shape[-1], total_distance(V)
+    return {"ordered": 2 * D / K**2, "unordered": D / K**2, "mean": 2 * D / (K * (K - 1))}[normalisation]
+
+
+def middle_43(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+    """½K(K−1)p_y qν², the third term of Eq. (43): (T,)."""
+    return 0.5 * case.K * (case.K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
+
+
+def bound_16(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+    """Eq. (16) as printed, in the rationalised form: (T,)."""
+    return taylor_radius.root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
+
+
+def bound_17(case: Case, factor: float = 2.0) -> Tensor:
+    """Eq. (17), in the rationalised form: (T,). The factor is that of Eqs. (34) and (36)."""
+    return taylor_radius.root(
+        factor * case.q * case.lipschitz, factor * case.p * case.q * case.lipschitz.square(), case.xi
+    )
+
+
+def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr = XI) -> sp.Expr:
+    """(a/b)(√(1 + 2bξ/a²) − 1), the lower end of Eq. (33)."""
+    return a / b * (sp.sqrt(1 + 2 * b * xi / a**2) - 1)
+
+
+def printed_16(K: sp.Expr, p: sp.Expr, q: sp.Expr, xi: sp.Expr, nu2: sp.Expr, mu: sp.Expr) -> sp.Expr:
+    """Eq. (16), symbolic, with μ = ‖V‖_F."""
+    k = K * (K - 1) * p * nu2
+    return 4 * mu / k * (sp.sqrt(1 + k * xi / (4 * q * mu**2)) - 1)
+
+
+def prove_above_trace_bound(K: sp.Expr, nu2_over_distance: sp.Expr) -> None:
+    """½K(K−1)p_y qν² ≥ (2/K)p_y qD, the sharp bound on tr H."""
+    D = sp.Symbol("D", positive=True)
+    middle = K * (K - 1) * P * Q * (nu2_over_distance * D) / 2
+    prove_sign(sp.factor(middle - 2 / K * P * Q * D), "nonnegative")
+
+
+def at_least(fewest: int) -> sp.Expr:
+    """A symbolic number of classes K ≥ `fewest`."""
+    return fewest + sp.Symbol("more", nonnegative=True)
+
+
+# --- Eq. (16) under three readings -----------------------------------------------------
+
+
+def prove_16(fewest: int, pairs: int = 2) -> None:
+    """K ≥ `fewest` makes ½K(K−1)p_y qν² at least the sharp (2/K)p_y qD; ν² = pairs·D/K²."""
+    K, D = at_least(fewest), sp.Symbol("D", positive=True)
+    nu2 = pairs * D / K**2
+    lower_end = root(2 * Q * MU, K * (K - 1) * P * Q * nu2 / 2)
+    prove_zero(lower_end - printed_16(K, P, Q, XI, nu2, MU), because="Eq. (16) is Eq. (33)'s lower end")
+    prove_above_trace_bound(K, pairs / K**2)
+
+
+def prove_mean(pairs: int) -> None:
+    """With ν² = pairs·D/(K(K−1)), Eq. (43)'s middle is (pairs/2)·p_y qD ≥ (2/K)p_y qD for K ≥ 2."""
+    K = at_least(2)
+    prove_above_trace_bound(K, pairs / (K * (K - 1)))
+
+
+def refute_16(V: list[list[object]], p: list[object], pairs: int, text: str) -> Counterexample:
+    """Eq. (16) against a step along ∇ that reaches ξ, at exact V and p, label 0; ν² = pairs·D/K²."""
+    columns, weights = sp.Matrix(V), sp.Matrix(p)
+    K = sp.Integer(columns.cols)
+    differences = [columns[:, i] - columns[:, j] for i in range(K) for j in range(i + 1, K)]
+    nu2 = pairs * sum((d.norm() ** 2 for d in differences), sp.S.Zero) / K**2
+    mu = sp.sqrt(sum((entry**2 for entry in columns), sp.S.Zero))
+    g = columns * (weights - sp.Matrix([1] + [0] * (columns.cols - 1)))
+    H = columns * (sp.diag(*weights) - weights * weights.T) * columns.T
+    square = (g.T * g)[0]
+    p_y, xi = weights[0], sp.log(K * weights[0])
+    return Counterexample(
+        text,
+        root(sp.sqrt(square), (g.T * H * g)[0] / square, xi),
+        ">=",
+        printed_16(K, p_y, 1 - p_y, xi, nu2, mu),
+    )
+
+
+def counterexample_ordered() -> Counterexample:
+    """K = 2, V = (½, −½), x = log 9: p = 9/10."""
+    half, p = sp.Rational(1, 2), sp.Rational(9, 10)
+    return refute_16(
+        [[half, -half]],
+        [p, 1 - p],
+        2,
+        r"K = 2,\ V = (\tfrac12, -\tfrac12),\ x = \log 9,\ p_y = \tfrac9{10},\ \nu^2 = \tfrac12:\ \|\mathbf r^*\|_2 \text{ against Eq. (16)}",
+    )
+
+
+def counterexample_unordered(classes: int = 4) -> Counterexample:
+    """i < j over K²: V = (½, −½) in the first input, the other classes in the second."""
+    half, tenth = sp.Rational(1, 2), sp.Rational(-1, 10)
+    others = classes - 2
+    V = [[half, -half] + [0] * others, [0, 0] + [tenth] * others]
+    tail = sp.Rational(1, 10**6)
+    second = sp.Rational(1, 1000) - others * tail
+    return refute_16(
+        V,
+        [sp.Rational(999, 1000), second] + [tail] * others,
+        1,
+        rf"K = {classes},\ V = \begin{{pmatrix}} \tfrac12 & -\tfrac12 & 0 & \cdots \\ 0 & 0 & -\tfrac1{{10}} & \cdots \end{{pmatrix}},\ p_0 = \tfrac{{999}}{{1000}},\ p_2 = \cdots = 10^{{-6}}: \text{{ a step that reaches }} \xi \text{{ against Eq. (16)}}",
+    )
+
+
+def reading_checks(normalisation: Normalisation, holds: tuple[int, ...], fails: int) -> tuple[Check, ...]:
+    """Eq. (16) must be a lower bound for the K that `holds` lists, and must not be one at K = `fails`."""
+
+    def distance_from_failing(case: Case) -> Tensor:
+        return 1e-3 - overshoot(case, bound_16(case, normalisation)).amax()
+
+    return (
+        *on_both(
+            f"no step as short as Eq. (16) reaches ξ, K in {holds}",
+            within(lambda c: bound_16(c, normalisation)),
+            2,
+            "twice as long",
+            Sampling(classes=holds),
+        ),
+        Check(
+            f"Eq. (16) fails at K = {fails}",
+            over_random(distance_from_failing, Sampling(classes=(fails,))),
+            over_random(distance_from_failing, Sampling(classes=holds[:1])),
+            f"K = {holds[0]}, where it does not",
+        ),
+    )
+
+
+PRINTED_16 = r"\|\mathbf r^*\|_2 \ge \frac{4\|V\|_F}{K(K-1)p_y\nu^2}\left(\sqrt{1+\frac{K(K-1)p_y\nu^2\xi}{4(1-p_y)\|V\|_F^2}}-1\right)"
+
+EQ_16 = statement(
+    id="prop-4.1-eq-16",
+    where="Proposition 4.1, Eq. (16), ν² over ordered pairs",
+    title="a lower bound by the cross-Lipschitz constant",
+    printed=PRINTED_16,
+    corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
+    text=Text.CORRECTED,
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
+    depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
+    derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
+    checks=reading_checks("ordered", (3, 4, 5, 10), 2),
+    counterexample=counterexample_ordered,
+    partly=True,
+    expected=Verdict.PARTLY,
+)
+
+EQ_16_UNORDERED = replace(
+    EQ_16,
+    id="prop-4.1-eq-16-unordered",
+    where="Proposition 4.1, Eq. (16), ν² over pairs i < j",
+    title="the same with each pair counted once",
+    corrected=PRINTED_16 + r"\quad\text{for } K \ge 5",
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0", "K ≥ 5 (printed: K ≥ 2)"),
+    derivation=Derivation(lambda: prove_16(5, 1), lambda: prove_16(4, 1), "K ≥ 4"),
+    checks=reading_checks("unordered", (5, 10), 2),
+    counterexample=counterexample_unordered,
+)
+
+EQ_16_MEAN = replace(
+    EQ_16,
+    id="prop-4.1-eq-16-mean",
+    where="Proposition 4.1, Eq. (16), ν² the mean over K(K − 1) ordered pairs",
+    title="the normalisation that makes the algebra work",
+    corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
+    text=Text.RESTATED,
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
+    derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
+    checks=on_both(
+        "no step as short as Eq. (16) reaches ξ",
+        within(lambda c: bound_16(c, "mean")),
+        2,
+        "twice as long",
+    ),
+    counterexample=None,
+    partly=False,
+    expected=Verdict.HOLDS,
+)
+
+
+def counterexample_38() -> Counterexample:
+    """K = 2, V = (½, −½), p = 9/10: the second ≥ of Eq. (38), b = p_y q/2 against p_y q."""
+    K, p, half = sp.Integer(2), sp.Rational(9, 10), sp.Rational(1, 2)
+    q, xi, mu = 1 - p, sp.log(K * p), sp.sqrt(half)
+    return Counterexample(
+        r"K = 2,\ V = (\tfrac12,-\tfrac12),\ p_y = \tfrac9{10}: \text{ Eq. (38)'s middle against its last line}",
+        root(2 * q * mu, p * q, xi),
+        ">=",
+        printed_16(K, p, q, xi, half, mu),
+    )
+
+
+def middle_38(case: Case) -> Tensor:
+    """Eq. (38)'s first line with the −1 outside the root: (T,)."""
+    return taylor_radius.root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
+
+
+EQ_38 = statement(
+    id="eq-38",
+    where="Appendix E, Eq. (38)",
+    title="from the sum over pairs to Eq. (16)",
+    printed=(
+        r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} "
+        r"\ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ "
+        r"\nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2"
+    ),
+    corrected=(
+        r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, "
+        r"\text{ and the second } \ge \text{ for } K \ge 3"
+    ),
+    text=Text.CORRECTED,
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, ORDERED, "K ≥ 3 in the second link"),
+    depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
+    derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
+    checks=(
+        *on_both(
+            "no step as short as the first line reaches ξ",
+            within(middle_38),
+            2,
+            "twice as long",
+        ),
+        *on_both(
+            "the first line is at least Eq. (16)",
+            lambda c: violation(bound_16(c), middle_38(c)),
+            lambda c: violation(middle_38(c), bound_16(c)),
+            "the two exchanged",
+            THREE_OR_MORE,
+        ),
+    ),
+    counterexample=counterexample_38,
+    partly=True,
+    expected=Verdict.PARTLY,
+)
+
+# --- which bound is tighter ------------------------------------------------------------
+
+
+def prove_tighter(shift: int = 1) -> None:
+    """K(K−1)ν²/4 = (K−1)/2·(‖V‖_F² − K‖v̄‖²), v̄ = V1/K, for every n and K."""
+    K = sp.Symbol("K", positive=True)
+    a_i, a_j = sp.symbols("a_i a_j")
+    moment = plain_moments(K)
+    D = double_sum((a_i - a_j) ** 2 / 2, moment, (a_i,), (a_j,))
+    left = K * (K - 1) * (2 * D / K**2) / 4
+    prove_zero(left - (K - shift) / 2 * (moment(2) - K * (moment(1) / K) ** 2), because="row by row")
+
+
+def tighter_excess(case: Case, shift: int = 1) -> Tensor:
+    """The tighter bound must be the one that the sign of ‖V‖_F² − K(K−1)ν²/4 names."""
+    mean = case.V.mean(dim=-1).square().sum(dim=-1)
+    square = case.lipschitz.square()
+    sign = (square - 0.5 * (case.K - shift) * (square - case.K * mean)) / square
+    gap = (bound_16(case) - bound_17(case)) / bound_17(case)
+    decided = sign.abs() > 1e-9
+    return torch.where(decided, -sign.sign() * gap, torch.zeros_like(gap))
+
+
+TIGHTER = statement(
+    id="remark-which-bound",
+    where="Appendix E, below Eq. (38)",
+    title="which of Eqs. (16) and (17) is tighter",
+    printed=r"K(K-1)\nu^2/4 \text{ and } \|V\|_F^2 \text{ are hard to compare, so it is uncertain which bound is tighter}",
+    corrected=(
+        r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): "
+        r"\text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; "
+        r"\text{ always at least as tight for } K \le 3"
+    ),
+    text=Text.RESTATED,
+    hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
+    depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
+    derivation=Derivation(prove_tighter, lambda: prove_tighter(2), "K − 2 for K − 1"),
+    checks=on_both(
+        "the identity's sign names the tighter bound", tighter_excess, 2, "K − 2 for K − 1", THREE_OR_MORE
+    ),
+)
+
+# --- Eqs. (17) and (37) ----------------------------------------------------------------
+
+
+def prove_17(constant: int = 2) -> None:
+    """Eq. (33)'s lower end at a = 2qμ, b = 2p_y qμ² is Eq. (17)."""
+    printed = (sp.sqrt(1 + P * XI / Q) - 1) / (P * MU)
+    prove_zero(root(2 * Q * MU, constant * P * Q * MU**2) - printed, because="Eq. (37)'s last step")
+
+
+EQ_37 = statement(
+    id="eq-37",
+    where="Appendix E, Eq. (37)",
+    title="from the norms' bounds to the radius's",
+    printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{2p_y(1-p_y)\|V\|_F^2}\left(\sqrt{1+\frac{4p_y(1-p_y)\|V\|_F^2}{4(1-p_y)^2\|V\|_F^2}}-1\right) \ge \cdots",
+    corrected=r"\|\mathbf r^*\|_2 \ge \frac{2q\|V\|_F}{2p_yq\|V\|_F^2}\left(\sqrt{1+\frac{4p_yq\|V\|_F^2\,\xi}{4q^2\|V\|_F^2}}-1\right) = \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{q}}-1\right)",
+    text=Text.CORRECTED,
+    transcription=True,  # ξ is missing under the first root
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL),
+    depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
+    derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
+)
+
+
+def distance_from_17(second: float) -> Tensor:
+    """Eq. (17) against the exact radius at V = (1 + second, second), K = 2 and a margin of 60."""
+    case = written_down([[1.0 + second, second]], [30.0, -30.0])
+    return (1 - bound_17(case) / taylor_radius.root(case.gradient_norm, case.curvature, case.xi)).abs()
+
+
+EQ_17 = statement(
+    id="prop-4.1-eq-17",
+    where="Proposition 4.1, Eq. (17)",
+    title="a lower bound by the Lipschitz constant",
+    printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ξ = log(K p_y)", "V ≠ 0"),
+    depends=("eq-37",),
+    derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
+    checks=(
+        *on_both(
+            "no step as short as Eq. (17) reaches ξ",
+            lambda c, factor=2.0: overshoot(c, bound_17(c, factor)),
+            1.0,
+            "‖∇‖ ≤ q‖V‖_F and ‖H‖ ≤ p_y q‖V‖_F², half of Eqs. (34) and (36)",
+        ),
+        at_value(
+            "the constant cannot be raised: ratio → 1 at V = (½, −½)",
+            distance_from_17,
+            -0.5,
+            0.0,
+            "V = (1, 0)",
+            tolerance=1e-6,
+        ),
+    ),
+)
+
+# --- the bound that replaces both ------------------------------------------------------
+
+
+def bracket(case: Case) -> bounds.Bracket:
+    """Both ends of Theorem `thm-two-sided`: (T,) each."""
+    return bounds.radius_l2_bracket(case.V, case.z, case.y)
+
+
+def prove_two_sided(twice: int = 2) -> None:
+    """Insert the sharp norms into Eq. (33)'s lower end; solve the model's minorant for the upper."""
+    W, c, s = sp.symbols("W c s", positive=True)
+    B = sp.sqrt(1 + twice * P * XI / Q) - 1
+    claimed = sp.sqrt(Q / c) * B / (P * W)
+    prove_zero(root(sp.sqrt(Q * c) * W, P * c * W**2) - claimed, because="c cancels under the root")
+    prove_zero(claimed.subs(c, 2 * Q) - B / (sp.sqrt(2) * P * W), because="c = 2q")
+    prove_zero(claimed.subs(c, 1) - sp.sqrt(Q) * B / (P * W), because="c = 1")
+    # H ⪰ (p/q)∇∇ᵀ: along ∇ the model is at least s + (p/2q)s², s = ∇ᵀr, which is ξ at s = (q/p)B.
+    prove_zero((s + P * s**2 / (2 * Q) - XI).subs(s, Q / P * B), because="the upper end reaches ξ")
+
+
+def distance_between_ends(tail: float) -> Tensor:
+    """K = 4, V = (½, −½, 0, 0): both ends meet as the last two classes become improbable."""
+    case = written_down([[0.5, -0.5, 0.0, 0.0]], [2.0, -2.0, -tail, -tail])
+    return bracket(case).upper / bracket(case).lower - 1
+
+
+TWO_SIDED = theorem(
+    id="thm-two-sided",
+    title="the radius between two closed forms",
+    printed=(
+        r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le "
+        r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ "
+        r"\mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j"
+    ),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "∇ ≠ 0"),
+    depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
+    derivation=Derivation(prove_two_sided, lambda: prove_two_sided(1), "pξ/q under the root"),
+    checks=(
+        *on_both(
+            "no step as short as the lower end reaches ξ",
+            within(lambda c: bracket(c).lower),
+            1.01,
+            "one per cent longer",
+        ),
+        *on_both(
+            "a step of the upper end along ∇ does",
+            lambda c, stretch=1.0: shortfall(c, (stretch * bracket(c).upper).unsqueeze(-1) * c.uphill),
+            0.99,
+            "one per cent shorter",
+        ),
+        *on_both(
+            "equal ends at K = 2",
+            lambda c, factor=1.0: ratio_error(bracket(c).upper, factor * bracket(c).lower),
+            2**0.5,
+            "the factor 1/√2 forgotten",
+            TWO_CLASSES,
+        ),
+        at_value(
+            "the ends meet in a limit at K = 4 too",
+            distance_between_ends,
+            40.0,
+            3.0,
+            "rivals that are not improbable",
+        ),
+    ),
+)
+
+
+def prove_dominates(factor: int = 2) -> None:
+    """√(qc)W ≤ 2qμ and p_y cW² ≤ 2p_y qμ², as c ≤ 2q and W ≤ μ: the smaller pair wins.
+
+    Eq. (16) has the same a; its b is at least p_y cW² too, as D = K‖VC‖_F² ≥ KW² and K ≥ 3.
+    """
+    W, rest, spare = sp.symbols("W rest spare", nonnegative=True)  # μ² = W² + rest, c = 2q − spare
+    mu2, c = W**2 + rest, factor * Q - spare
+    prove_sign(
+        4 * Q**2 * mu2 - Q * c * W**2,
+        "nonnegative",
+        certificate=((2 * Q**2 + Q * spare) * W**2 + 4 * Q**2 * rest),
+    )
+    prove_sign(2 * P * Q * mu2 - P * c * W**2, "nonnegative", certificate=P * (spare * W**2 + 2 * Q * rest))
+    more, beyond = sp.symbols("more beyond", nonnegative=True)  # K = 3 + more, ‖VC‖_F² = W² + beyond
+    K, D = 3 + more, (3 + more) * (W**2 + beyond)
+    prove_sign(
+        K * (K - 1) * P * Q * (2 * D / K**2) / 2 - P * c * W**2,
+        "nonnegative",
+        certificate=P * (Q * more * W**2 + Q * (K - 1) * beyond + spare * W**2),
+    )
+
+
+DOMINATES = theorem(
+    id="cor-dominates",
+    title="the two-sided bound is never below Eq. (17), nor below Eq. (16) where that holds",
+    printed=r"\text{Eqs. (16) [for } K \ge 3], (17) \le \max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2}",
+    hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
+    depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
+    derivation=Derivation(prove_dominates, lambda: prove_dominates(3), "c ≤ 3q"),
+    checks=(
+        *on_both(
+            "Eq. (17) against the lower end",
+            lambda c, factor=1.0: violation(factor * bound_17(c), bracket(c).lower),
+            2**0.5,
+            "Eq. (17) raised by √2",
+            TWO_CLASSES,
+        ),
+        *on_both(
+            "Eqs. (16) and (17) against the lower end, K ≥ 3",
+            lambda c: worst(*(violation(bound(c), bracket(c).lower) for bound in (bound_16, bound_17))),
+            lambda c: violation(bound_16(c), bracket(c).lower / 2**0.5),
+            "the lower end divided by √2",
+            THREE_OR_MORE,
+        ),
+    ),
+)
+
+CLAIMS = (
+    *(EQ_34, EQ_35, EQ_36, SHARP, TRACE),
+    *(EQ_16, EQ_16_UNORDERED, EQ_16_MEAN, EQ_38, TIGHTER),
+    *(EQ_37, EQ_17, TWO_SIDED, DOMINATES),
+)
