@@ -444,9 +444,16 @@ def test_thebe_is_dropped_and_nothing_else() -> None:
 
 
 def test_docstrings_become_restructured_text() -> None:
-    lines = [
-        "The `a|b` of |x|:", "", "    |kept|  1", "", "    too   2", "", "Bars |y| again:", "    no block", ">>> |z|",
-    ]  # fmt: skip
+    docstring = """The `a|b` of |x|:
+
+    |kept|  1
+
+    too   2
+
+Bars |y| again:
+    no block
+>>> |z|"""
+    lines = docstring.splitlines()
     reference.as_restructured_text(None, "function", "f", None, None, lines)
     assert lines[0] == r"The ``a|b`` of \|x\|::"
     assert lines[2:5] == ["    |kept|  1", "", "    too   2"]
