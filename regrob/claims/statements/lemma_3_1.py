@@ -5,6 +5,7 @@ Eqs. (6) and (33), how the roots move, and when they are equal.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
 from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
@@ -105,8 +106,15 @@ def prove_threshold(beta: sp.Expr | None = None) -> None:
     prove_equal(L.subs(m, 0), sp.log(2) if beta is None else beta, because="the loss at the boundary")
 
 
-def wrong_side(instance: Instance, beta: float) -> Tensor:
+@checked(
+    "L < log 2 where and only where y has the larger logit",
+    right=math.log(2),
+    wrong=1.0986,
+    mistake="the threshold log 3",
+)
+def wrong_side(draw: Draw, beta: float) -> Tensor:
     """How far the loss is on the wrong side of β, given which logit is the larger one."""
+    instance = draw.instances(2, correct=False)
     loss = functional.cross_entropy(instance.z, instance.y, reduction="none")
     return -instance.m.sign() * (beta - loss)
 
@@ -119,15 +127,7 @@ BETA = Claim(
     hypotheses=(BINARY,),
     chapter=PAGE,
     derivation=Derivation(prove_threshold, lambda: prove_threshold(sp.log(3)), "the threshold log 3"),
-    checks=(
-        check(
-            "L < log 2 where and only where y has the larger logit",
-            on_instances(wrong_side, correct=False),
-            right=math.log(2),
-            wrong=1.0986,
-            mistake="the threshold log 3",
-        ),
-    ),
+    checks=(wrong_side,),
 )
 
 # --- quadratic models ------------------------------------------------------------------
@@ -146,7 +146,10 @@ class Quadratic(NamedTuple):
 
 
 def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
-    """Gradients and symmetric matrices of every scale; some of rank one, some with g ⟂ u."""
+    """Gradients and symmetric matrices of every scale; some of rank one, some with g ⟂ u.
+
+    Every matrix bends upwards somewhere; a semidefinite one nowhere downwards.
+    """
     generator = torch.Generator().manual_seed(draw.seed)
     T, n = draw.trials, 4
 
@@ -173,14 +176,8 @@ def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
     return Quadratic(g.to(draw.device), H.to(draw.device), xi.to(draw.device))
 
 
-def semidefinite_models(draw: Draw) -> Quadratic:
-    """Random models with H ⪰ 0."""
-    return random_models(draw, semidefinite=True)
-
-
-def indefinite_models(draw: Draw) -> Quadratic:
-    """Random models with an H of any signature that bends upwards somewhere."""
-    return random_models(draw, semidefinite=False)
+semidefinite_models = functools.partial(random_models, semidefinite=True)
+indefinite_models = functools.partial(random_models, semidefinite=False)
 
 
 def stack(models: list[Quadratic]) -> Quadratic:

@@ -6,10 +6,10 @@ import sympy as sp
 from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation, Text
-from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.combinators import checked, on_networks
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Sample, signed
-from regrob.claims.statements.locally_affine import EQ_5
+from regrob.claims.statements.locally_affine import masked_product_error
 from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_zero
 
 PAGE = "book/lemma_3_2"
@@ -47,6 +47,18 @@ def prove_hessian(power: int = 1) -> None:
     prove_zero(covariance - (p * q) ** power * (a_plus - a_minus) * (b_plus - b_minus), because="Eq. (7), H")
 
 
+@checked(
+    "V, as this package finds it in any network, against autograd's Jacobian",
+    right=[0, 1],
+    wrong=[1, 0],
+    mistake="the two classes exchanged",
+)
+@on_networks
+def jacobian_error(sample: Sample, order: list[int]) -> Tensor:
+    """J = V, with the columns of V in this order."""
+    return sample.jacobian_error(sample.map.V[..., order])
+
+
 @checked("Eq. (7) against autograd's gradient", right=1.0, wrong=-1.0, mistake="the sign reversed")
 @on_networks
 def gradient_error(sample: Sample, sign: float) -> Tensor:
@@ -75,16 +87,7 @@ LEMMA_JACOBIAN = Claim(
     depends=("eq-5",),
     chapter=PAGE,
     derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
-    checks=(
-        *EQ_5.checks[:1],
-        check(
-            "V, as this package finds it in any network, against autograd's Jacobian",
-            on_networks(lambda s, order: s.jacobian_error(s.map.V[..., order])),
-            right=[0, 1],
-            wrong=[1, 0],
-            mistake="the two classes exchanged",
-        ),
-    ),
+    checks=(masked_product_error, jacobian_error),
 )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from regrob.affine.local_map import local_map, masked_product
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.combinators import checked
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
 from regrob.claims.instances import Draw, Sample, relative
 from regrob.claims.oracle import autograd_derivatives
@@ -81,6 +81,17 @@ def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
     return torch.stack([masked_product(network, image) for image in sample.images])
 
 
+@checked(
+    "W₁D₁…W_d against autograd's Jacobian, slopes in D",
+    right=True,
+    wrong=False,
+    mistake="masks of zeros and ones in a leaky network",
+)
+def mask_error(draw: Draw, slopes: bool) -> Tensor:
+    """The multiplied-out V, with or without slopes in the masks."""
+    return draw.over_samples(3, lambda s: s.jacobian_error(multiplied_out(s, slopes)), only=is_mlp)
+
+
 def counterexample_eq_4() -> Counterexample:
     """One leaky unit of slope 1/10 at x = −1: σ(−1) = −1/10, but a 0/1 mask gives 0."""
     slope, x = sp.Rational(1, 10), sp.Integer(-1)
@@ -101,15 +112,7 @@ EQ_4 = Claim(
     text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT, "CReLU doubles the units, so its D is not square"),
     chapter=PAGE,
-    checks=(
-        check(
-            "W₁D₁…W_d against autograd's Jacobian, slopes in D",
-            on_networks(lambda s, slopes: s.jacobian_error(multiplied_out(s, slopes)), 3, only=is_mlp),
-            right=True,
-            wrong=False,
-            mistake="masks of zeros and ones in a leaky network",
-        ),
-    ),
+    checks=(mask_error,),
     counterexample=counterexample_eq_4,
     partly=True,
     expected=Verdict.PARTLY,
@@ -298,6 +301,17 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
 
 
 @checked(
+    "V, multiplied out from weights and masks, against autograd's Jacobian",
+    right=[0, 1],
+    wrong=[1, 0],
+    mistake="the two classes exchanged",
+)
+def masked_product_error(draw: Draw, order: list[int]) -> Tensor:
+    """The multiplied-out V with its columns in this order."""
+    return draw.over_samples(2, lambda s: s.jacobian_error(multiplied_out(s)[..., order]), only=is_mlp)
+
+
+@checked(
     "a step inside Q(x) moves the logits by V'r",
     right=1.0,
     wrong=1.01,
@@ -329,16 +343,7 @@ EQ_5 = Claim(
     derivation=Derivation(
         prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
     ),
-    checks=(
-        check(
-            "V, multiplied out from weights and masks, against autograd's Jacobian",
-            on_networks(lambda s, order: s.jacobian_error(multiplied_out(s)[..., order]), only=is_mlp),
-            right=[0, 1],
-            wrong=[1, 0],
-            mistake="the two classes exchanged",
-        ),
-        step_error,
-    ),
+    checks=(masked_product_error, step_error),
 )
 
 CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)
