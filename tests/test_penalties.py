@@ -16,7 +16,7 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, stored_predictions
-from regrob.theory import columns, derivatives, penalties, probability
+from regrob.theory import derivatives, penalties, probability
 from regrob.theory.penalties import PENALTIES
 from regrob.training.single import CaffePolicy, Descent, objective, train
 
@@ -137,7 +137,7 @@ def shard(name: str) -> grid.Shard:
 WAYS: dict[str, Callable[[str], object]] = {
     "train": lambda name: train(network_with_statistics(), small_task(), iterations=1, penalty=name),
     "descent": lambda name: Descent(network_with_statistics(), CaffePolicy(), name, 0.1),
-    "columns": lambda name: columns.penalty_by_columns(
+    "columns": lambda name: penalties.penalty_by_columns(
         network_with_statistics().eval(), torch.zeros(2, 36), torch.zeros(2, dtype=torch.int64), name
     ),
     "shard": shard,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regrob.claims.claim import Check
 from regrob.claims.instances import Draw, autograd_noise
-from regrob.theory import bounds, derivatives, probability
+from regrob.theory import derivatives, probability
 
 CLASSES = (2, 3, 4, 5, 10)
 OFF_KINKS = "x off the kinks (the interior of Q(x))"
@@ -51,7 +51,7 @@ class Case(NamedTuple):
     @property
     def xi(self) -> Tensor:
         """log K − L: (T,)."""
-        return bounds.slack(self.z, self.y)
+        return probability.slack(self.z, self.y)
 
     @property
     def slope(self) -> Tensor:

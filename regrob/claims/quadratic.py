@@ -85,8 +85,8 @@ def bounds(model: Quadratic) -> tuple[Tensor, Tensor, Tensor]:
     size, u = values.abs().amax(dim=-1), vectors[..., -1]
     along = (model.g * u).sum(dim=-1)
     u = u * torch.where(along < 0, -1.0, 1.0)[:, None]
-    lower = taylor_radius.root(model.g.norm(dim=-1), size, model.xi)
-    return lower, taylor_radius.root(along.abs(), size, model.xi), u
+    lower = taylor_radius.positive_root(model.g.norm(dim=-1), size, model.xi)
+    return lower, taylor_radius.positive_root(along.abs(), size, model.xi), u
 
 
 def bent_down(model: Quadratic) -> Quadratic:

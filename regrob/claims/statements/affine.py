@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import masked_product
+from regrob.affine.polytopes import masked_product
 from regrob.claims.claim import Check, Claim, Derivation, Text
 from regrob.claims.instances import Draw, Sample, autograd_noise, relative, signed
 from regrob.errors import ProofError

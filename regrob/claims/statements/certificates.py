@@ -104,8 +104,8 @@ def _smooth_excess(case: Case) -> Tensor:
 def _local_smooth(case: Case) -> Tensor:
     """The same with the curvature at x itself: a Taylor radius."""
     b = _bounds(case)
-    xi = probability.slack(case.z, case.y).clamp_min(0.0)
-    taylor = taylor_radius.root(case.slope, derivatives.curvature(case.V, case.z), xi)
+    xi = probability.slack(case.z, case.y, threshold=math.log(2.0)).clamp_min(0.0)
+    taylor = taylor_radius.positive_root(case.slope, derivatives.curvature(case.V, case.z), xi)
     return violation(taylor, b.margin)
 
 

@@ -219,7 +219,7 @@ def counterexample_38() -> Counterexample:
 
 def middle_38(case: Case) -> Tensor:
     """Eq. (38)'s first line with the −1 outside the root: (T,)."""
-    return taylor_radius.root(2 * case.q * frobenius(case.V), pair_sum(case.V, case.z), case.xi)
+    return taylor_radius.positive_root(2 * case.q * frobenius(case.V), pair_sum(case.V, case.z), case.xi)
 
 
 EQ_38 = Claim(

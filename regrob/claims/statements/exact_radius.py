@@ -102,7 +102,7 @@ def _along_gradient(case: Case) -> Tensor:
     """The shortest feasible step along ∇."""
     unit = case.gradient / case.slope.unsqueeze(-1)
     bend = (unit.unsqueeze(-2) @ case.hessian @ unit.unsqueeze(-1)).flatten()
-    return taylor_radius.root(case.slope, bend, case.xi).unsqueeze(-1) * unit
+    return taylor_radius.positive_root(case.slope, bend, case.xi).unsqueeze(-1) * unit
 
 
 def radius(case: Case) -> Tensor:

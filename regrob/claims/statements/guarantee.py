@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regrob import networks
-from regrob.affine import polytopes
 from regrob.affine.local_map import local_map
-from regrob.certificates import certified_radius, polytope
+from regrob.certificates import certified_radius, distance_to_mistake, edge_distance
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.instances import Draw
 from regrob.claims.many import CLASSES
@@ -63,7 +62,7 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
         V, z = local_map(network, points)
         y = z.argmax(dim=1)
         certified = certified_radius(network, points, y)
-        edge = polytope.edge_distance(network, points)
+        edge = edge_distance(network, points)
         margin = margin_l2(V, z, y)
         taylor = torch.zeros_like(margin)
         if classes == 2:
@@ -71,7 +70,7 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
             taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
         for j, point in enumerate(points):
             try:
-                exact = polytopes.distance_to_mistake(network, point, int(y[j]), low=-4.0, high=4.0)
+                exact = distance_to_mistake(network, point, int(y[j]), low=-4.0, high=4.0)
             except InputError:  # the nearest mistake lies outside the square
                 continue
             if math.isfinite(exact):

@@ -222,7 +222,7 @@ def _decreasing_excess(sign: int) -> Callable[[Draw], Tensor]:
         a, b, xi, da, db = torch.exp(
             3 * torch.randn(5, draw.trials, generator=generator, dtype=torch.float64)
         )
-        before, after = taylor_radius.root(a, b, xi), taylor_radius.root(a + da, b + db, xi)
+        before, after = taylor_radius.positive_root(a, b, xi), taylor_radius.positive_root(a + da, b + db, xi)
         return sign * (after - before) / before
 
     return excess

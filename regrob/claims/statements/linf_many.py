@@ -53,7 +53,7 @@ def entries(matrix: Tensor) -> Tensor:
 def bound_40(case: Case, *, inputs: bool = True) -> Tensor:
     """Eq. (40): (T,). `inputs=False` forgets the factor n."""
     n = case.gradient.shape[-1] if inputs else 1
-    return taylor_radius.root(dual(case), n * column_norm(case.hessian), case.xi)
+    return taylor_radius.positive_root(dual(case), n * column_norm(case.hessian), case.xi)
 
 
 # --- Eq. (39) --------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def prove_box(power: int = 2) -> None:
 def corner_radius(case: Case) -> Tensor:
     """‖r̃*‖_∞ exactly, by trying every corner: a convex model is largest on a box at one. (T,)."""
     linear, curved = corner_values(case)
-    return taylor_radius.root(linear, curved, case.xi.unsqueeze(-1)).amin(dim=-1)
+    return taylor_radius.positive_root(linear, curved, case.xi.unsqueeze(-1)).amin(dim=-1)
 
 
 def _holder_excess(case: Case, inputs: float = 1.0) -> Tensor:

@@ -9,7 +9,8 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import local_map, masked_product
+from regrob.affine.local_map import local_map
+from regrob.affine.polytopes import masked_product
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.instances import Draw, Sample, autograd_noise, relative
 from regrob.claims.oracle import autograd_derivatives

@@ -50,13 +50,13 @@ def bound_16(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
     """Eq. (16) as printed, in the rationalised form: (T,)."""
     K = case.z.shape[-1]
     b = 0.5 * K * (K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
-    return taylor_radius.root(2 * case.q * frobenius(case.V), b, case.xi)
+    return taylor_radius.positive_root(2 * case.q * frobenius(case.V), b, case.xi)
 
 
 def bound_17(case: Case) -> Tensor:
     """Eq. (17), in the rationalised form: (T,)."""
     mu = frobenius(case.V)
-    return taylor_radius.root(2 * case.q * mu, 2 * case.p * case.q * mu.square(), case.xi)
+    return taylor_radius.positive_root(2 * case.q * mu, 2 * case.p * case.q * mu.square(), case.xi)
 
 
 def lower(case: Case) -> Tensor:
@@ -112,7 +112,7 @@ def _centred_pair(V: list[list[float]]) -> Callable[[], Tensor]:
 
 def radii_exact(case: Case) -> Tensor:
     """‖r*‖₂ at K = 2, or with one input: the root of the model along ∇, which is then exact."""
-    return taylor_radius.root(case.slope, case.bend, case.xi)
+    return taylor_radius.positive_root(case.slope, case.bend, case.xi)
 
 
 EQ_17 = Claim(
@@ -129,7 +129,8 @@ EQ_17 = Claim(
             "no step as short as Eq. (17) reaches ξ",
             lambda c: too_long(c, bound_17(c)),
             lambda c: too_long(
-                c, taylor_radius.root(c.q * frobenius(c.V), c.p * c.q * frobenius(c.V).square(), c.xi)
+                c,
+                taylor_radius.positive_root(c.q * frobenius(c.V), c.p * c.q * frobenius(c.V).square(), c.xi),
             ),
             "‖∇‖ ≤ q‖V‖_F and ‖H‖ ≤ p_y q‖V‖_F², half of Eqs. (34) and (36)",
         ),

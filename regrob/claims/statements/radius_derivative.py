@@ -203,7 +203,7 @@ def _all_corners(case: Case) -> Tensor:
     signs = torch.cat([torch.ones_like(signs[:, :1]), signs], dim=1).T.to(case.V.device)  # (n, 2ⁿ⁻¹)
     slope = (case.gradient.unsqueeze(-2) @ signs).squeeze(-2).abs()
     bend = (signs * (case.hessian @ signs)).sum(dim=-2).clamp_min(0.0)
-    return taylor_radius.root(slope, bend, case.xi[:, None]).amin(dim=-1)
+    return taylor_radius.positive_root(slope, bend, case.xi[:, None]).amin(dim=-1)
 
 
 def _sup(case: Case) -> Tensor:
@@ -214,7 +214,7 @@ def _along_signs(case: Case) -> Tensor:
     """What the corner sign ∇ needs: an upper bound."""
     corner = case.gradient.sign()
     bend = (corner.unsqueeze(-2) @ case.hessian @ corner.unsqueeze(-1)).flatten()
-    return taylor_radius.root((case.gradient * corner).sum(dim=-1), bend, case.xi)
+    return taylor_radius.positive_root((case.gradient * corner).sum(dim=-1), bend, case.xi)
 
 
 def _corner_excess(found: Callable[[Case], Tensor]) -> Callable[[Case], Tensor]:

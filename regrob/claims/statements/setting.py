@@ -12,7 +12,7 @@ from regrob.claims.claim import Check, Claim, Derivation, Text
 from regrob.claims.instances import Draw
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability
-from regrob.theory.margin import margin_l2
+from regrob.theory.margin import margin_l2, rival_distances
 
 RADIUS, BALL = "book/lemma_3_1", "book/linf_two_classes"
 
@@ -34,13 +34,8 @@ def prove_nearest(factor: int = 1) -> None:
 
 def _leaning(draw: Draw, V: Tensor, z: Tensor, y: Tensor, lean: float) -> tuple[Tensor, Tensor]:
     """Unit directions near the one towards the nearest rival, and the distance to it."""
-    gap = z.gather(-1, y.unsqueeze(-1)) - z
-    towards = V - derivatives.column(V, y)
-    length = towards.norm(dim=-2)
-    distance = torch.where(length > 0, gap / length, torch.inf)
-    distance = distance.scatter(-1, y.unsqueeze(-1), torch.inf)
-    nearest = distance.argmin(dim=-1)
-    w = derivatives.column(towards, nearest).squeeze(-1)
+    nearest = rival_distances(V, z, y).argmin(dim=-1)
+    w = derivatives.column(V - derivatives.column(V, y), nearest).squeeze(-1)
     generator = torch.Generator().manual_seed(draw.seed + 1)
     noise = torch.randn(w.shape, generator=generator, dtype=torch.float64).to(w)
     r = w / w.norm(dim=-1, keepdim=True) + lean * noise
