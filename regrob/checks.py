@@ -6,6 +6,7 @@ any leading axes, usually (N,), the same ones in all arguments of a function.
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,13 +30,15 @@ if TYPE_CHECKING or find_spec("jaxtyping"):
     Logits = Float[Tensor, "*batch K"]
     Labels = Int64[Tensor, "*batch"]
     PerExample = Float[Tensor, "*batch"]
+    Broadcast = Float[Tensor, "*#batch"]
     Mask = Bool[Tensor, "*batch"]
     InputVector = Float[Tensor, "*batch n"]
     InputMatrix = Float[Tensor, "*batch n n"]
     ClassMatrix = Float[Tensor, "*batch K K"]
 else:  # a machine that has torch alone
     Images = Image = Scalar = PerImage = ImageLabels = ImageMask = ImageLogits = Tensor
-    Jacobian = Logits = Labels = PerExample = Mask = InputVector = InputMatrix = ClassMatrix = Tensor
+    Jacobian = Logits = Labels = PerExample = Broadcast = Mask = Tensor
+    InputVector = InputMatrix = ClassMatrix = Tensor
 
 
 def check_images(images: Tensor) -> None:
@@ -102,8 +105,20 @@ def require_binary(V: Tensor) -> None:
         raise InputError(f"this form holds for K = 2 classes only, got K = {V.shape[-1]}")
 
 
+def check_size(name: str, value: float) -> None:
+    """Raise InputError unless a radius or step size is finite and not negative."""
+    if not 0.0 <= value < math.inf:
+        raise InputError(f"{name} must be finite and at least 0, got {value}")
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise InputError unless a number of steps or restarts is at least one."""
+    if value < 1:
+        raise InputError(f"{name} must be at least 1, got {value}")
+
+
 class Offender(NamedTuple):
-    """A refused example: where it stands, () if there is no batch axis, and what an error calls it."""
+    """A refused example: its position, () if there is no batch axis, and what an error calls it."""
 
     position: tuple[int, ...]
     name: str

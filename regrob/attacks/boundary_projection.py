@@ -21,15 +21,18 @@ from regrob.attacks._common import (
     AttackResult,
     Box,
     Goal,
-    check_count,
     conclude,
     inside,
+    over_pixels,
     prepare,
     saturates,
 )
 from regrob.attacks.carlini_wagner import gap_and_coefficients
+from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
 from regrob.ensembles.network_view import Pullback, pullback
 from regrob.errors import InputError
+from regrob.theory.margin import rival_distances
+from regrob.theory.margin import rivals as other_classes
 
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 """What a new projection counts in the average, at the first step and at the last."""
@@ -51,13 +54,13 @@ HAIR, HAIRS = 1e-4, 10
 
 def boundary_projection(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     steps: int = 40,
     rivals: int = 3,
     box: Box = (0.0, 1.0),
-    targets: Tensor | None = None,
+    targets: ImageLabels | None = None,
 ) -> AttackResult:
     """The smallest ‖r‖₂ found by averaged projections onto local boundaries; for piecewise-linear networks.
 
@@ -67,16 +70,16 @@ def boundary_projection(
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
     Args:
-        network: maps (N, …) to logits (N, K); piecewise linear, in eval mode.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images to logits (N, K); piecewise linear, in eval mode.
+        images: (N, …).
+        labels: (N,).
         steps: of the first run; each rival's run has two thirds of them. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
         box: the range of a pixel, or None for no constraint.
-        targets: (N,), int64: aim at these classes; then there is the first run only.
+        targets: (N,): aim at these classes; then there is the first run only.
 
     Raises:
-        InputError: see `result.prepare`; fewer than one step; a negative number of rivals.
+        InputError: see `prepare`; fewer than one step; a negative number of rivals.
     """
     check_count("steps", steps)
     if rivals < 0:
@@ -94,8 +97,8 @@ def boundary_projection(
     return conclude(network, x, search.best, goal, norm="l2", saturated=saturates(z, labels))
 
 
-def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
-    """The point of the box nearest to x, in ℓ2, on the hyperplane w·u = b: (N, n).
+def project(x: InputVector, w: InputVector, b: PerExample, box: Box) -> InputVector:
+    """The point of the box nearest to x, in ℓ2, on the hyperplane w·u = b.
 
     It is clip(x + t w) for the t with w·clip(x + t w) = b. From t = 0 that function of t is
     piecewise linear, rising and concave, so Newton's steps never overshoot and end after
@@ -104,8 +107,7 @@ def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
 
     Args:
         x: (N, n), inside the box.
-        w: (N, n).
-        b: (N,).
+        w, b: (N, n) and (N,), the hyperplanes.
         box: the range of a coordinate, or None.
 
     >>> x, w = torch.tensor([[0.5, 0.5]]), torch.tensor([[2.0, 1.0]])
@@ -133,12 +135,9 @@ def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
 def _nearest_rivals(view: Pullback, x: Tensor, labels: Tensor) -> Tensor:
     """The other classes by the distance of their boundary in the local affine map: (N, K − 1)."""
     V, z = view.local_map(x)
-    own = labels[:, None]
-    gram = V.mT @ V  # ‖v_j − v_y‖² needs no more
-    to_own = gram.gather(2, own[:, None].expand(-1, gram.shape[1], 1)).squeeze(2)
-    squared = gram.diagonal(dim1=1, dim2=2) - 2 * to_own + to_own.gather(1, own)
-    distance = (z.gather(1, own) - z) / squared.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
-    return distance.scatter(1, own, torch.inf).argsort(dim=1, stable=True)[:, :-1]
+    others = other_classes(labels, z)
+    order = rival_distances(V, z, labels).gather(1, others).argsort(dim=1, stable=True)
+    return others.gather(1, order)
 
 
 @dataclass
@@ -166,9 +165,9 @@ class _Search:
             w, gap, fooled = self._boundary(view, point, active, towards)
             reach = torch.linalg.vector_norm(point - origin, dim=1)
             better = fooled & hopeful & (reach < self.distance[active])
-            where = active[better]
-            self.distance[where] = reach[better]
-            self.best[where] = point[better].view(self.best[where].shape)
+            improved = active[better]
+            self.distance[improved] = reach[better]
+            self.best[improved] = point[better].view(self.best[improved].shape)
             if step > 0:
                 overshoot = overshoot * torch.where(gap < 0, 0.6, 1.5).to(overshoot)
                 overshoot = overshoot.clamp(LEAST_OVERSHOOT, MOST_OVERSHOOT)
@@ -206,27 +205,25 @@ class _Search:
 
     def shorten(self) -> None:
         """Move every success towards its image as far as bisection says it may."""
-        shape = (-1, *(1,) * (self.x.ndim - 1))
         low, high = torch.full_like(self.distance, 0.9), torch.ones_like(self.distance)
         longest = self.best
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            tried = torch.lerp(self.x, longest, middle.view(shape))
+            tried = torch.lerp(self.x, longest, over_pixels(middle, self.x))
             fooled = self.goal.reached(self.view.logits(tried))
-            better = (fooled & self.distance.isfinite()).view(shape)
-            self.best = torch.where(better, tried, self.best)
+            better = fooled & self.distance.isfinite()
+            self.best = torch.where(over_pixels(better, self.x), tried, self.best)
             low, high = torch.where(fooled, low, middle), torch.where(fooled, middle, high)
 
     def settle(self, network: nn.Module) -> None:
         """Lengthen by hairs what rounding brings back: another batch may round another way."""
-        shape = (-1, *(1,) * (self.x.ndim - 1))
         for _ in range(HAIRS):
             with torch.no_grad():
                 lost = ~self.goal.reached(network(self.best)) & self.distance.isfinite()
             if not bool(lost.any()):
                 return
             longer = inside(torch.lerp(self.x, self.best, 1 + HAIR), self.box)
-            self.best = torch.where(lost.view(shape), longer, self.best)
+            self.best = torch.where(over_pixels(lost, self.x), longer, self.best)
 
 
 def _along(origin: Tensor, average: Tensor, w: Tensor, b: Tensor, overshoot: Tensor, box: Box) -> Tensor:
@@ -238,4 +235,4 @@ def _along(origin: Tensor, average: Tensor, w: Tensor, b: Tensor, overshoot: Ten
         LEAST_STRETCH, MOST_STRETCH
     )
     point = origin + ((1 + overshoot) * stretch)[:, None] * direction
-    return point if box is None else point.clamp(*box)
+    return inside(point, box)

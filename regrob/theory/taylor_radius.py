@@ -15,6 +15,7 @@ import math
 import torch
 
 from regrob.checks import (
+    Broadcast,
     Jacobian,
     Labels,
     Logits,
@@ -60,7 +61,7 @@ def require_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> None:
     )
 
 
-def positive_root(a: PerExample, b: PerExample, xi: PerExample) -> PerExample:
+def positive_root(a: Broadcast, b: Broadcast, xi: Broadcast) -> Broadcast:
     """The positive root of a t + b t²/2 = ξ, as 2ξ / (a + √(a² + 2bξ)) (Eq. 40's form).
 
     The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0; this one does not.
@@ -76,7 +77,7 @@ def positive_root(a: PerExample, b: PerExample, xi: PerExample) -> PerExample:
     return 2 * xi / (a + torch.sqrt(a.square() + 2 * b * xi))
 
 
-def taylor_reach(m: PerExample, xi: PerExample) -> PerExample:
+def taylor_reach(m: Broadcast, xi: Broadcast) -> Broadcast:
     """(√(1 + 2pξ/q) − 1) / p from the logit margin m = log(p/q), any sign, and ξ ≥ 0.
 
     The factor that Props. 3.1, 3.2 and their many-class forms share: the root t of

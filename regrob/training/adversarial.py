@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from regrob.attacks._common import check_count, check_size
+from regrob.checks import check_count, check_size
 from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
 
