@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
+from regrob.ensembles import multiplications
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, stored_predictions
 from regrob.theory import derivatives, penalties, probability
@@ -140,6 +141,10 @@ WAYS: dict[str, Callable[[str], object]] = {
     "columns": lambda name: penalties.penalty_by_columns(
         network_with_statistics().eval(), torch.zeros(2, 36), torch.zeros(2, dtype=torch.int64), name
     ),
+    "gram": lambda name: penalties.gram_penalty(
+        torch.eye(2), torch.zeros(2), torch.tensor(0), torch.ones(4), ("jacobian", name)
+    ),
+    "multiplications": lambda name: multiplications.columns(("jacobian", name), 2),
     "shard": shard,
     "live": tuned_live,
     "stored predictions": tuned_for_predictions,

@@ -1,12 +1,12 @@
 """The exact size of r* with any number of classes, in place of bounds.
 
 r* is the paper's: the shortest r at which the quadratic model L + ∇ᵀr + rᵀHr/2 of the loss
-reaches the threshold β. H = A Aᵀ (`hessian_factor`) has rank K − 1 at most, ∇ lies
-in its range, and r* = θ(I − θH)⁻¹∇. So the eigenvectors of the K×K matrix AᵀA turn the problem
-into one equation in one unknown. Nothing of size n×n is formed.
+reaches the threshold β. H = A Aᵀ (`hessian_factor`) has rank K − 1 at most, ∇ lies in its
+range, and r* = θ(I − θH)⁻¹∇. So the eigenvectors of the K×K matrix AᵀA turn the problem into
+one equation in one unknown. Nothing of size n×n is formed.
 
-Float64 inside, whatever the dtype of V and z; the relative error stays
-within some tens of roundings, up to margins of 700.
+Float64 inside, whatever the dtype of V and z; the relative error stays within some tens of
+roundings, up to margins of 700.
 """
 
 from __future__ import annotations
@@ -114,14 +114,15 @@ def minimum_l2(V: Jacobian, z: Logits, y: Labels, xi: PerExample) -> Minimum:
     m = probability.logit_margin(z, y)
     q = torch.sigmoid(-m)
     root_p, root_q = probability.root_rival_probability(-m), probability.root_rival_probability(m)
-    open_, xi = xi > 0, torch.where(xi > 0, xi, 1.0)  # ξ ≤ 0 is answered at the end
+    below = xi > 0  # the threshold; elsewhere the radius is zero, which is put in at the end
+    xi = torch.where(below, xi, 1.0)
 
     factor, toward = _factor(V, z, y, q, root_p, root_q)  # A/√q and ∇/q
     Q, R = torch.linalg.qr(factor)  # RᵀR = AᵀA/q: the K×K problem, without squaring
     U, sigma, _ = torch.linalg.svd(R, full_matrices=False)
     directions = Q @ U  # H's eigenvectors: (…, n, min(n, K))
-    moves = sigma[..., 0] > 0
-    top = torch.where(moves, sigma[..., 0], 1.0)
+    curved = sigma[..., 0] > 0
+    top = torch.where(curved, sigma[..., 0], 1.0)
     mu = (sigma / top[..., None]).square()
     gap = (top[..., None] - sigma) * (top[..., None] + sigma) / top[..., None].square()  # 1 − μ
     gamma = (directions.mT @ toward).squeeze(-1) * (root_p / top)[..., None]
@@ -137,9 +138,9 @@ def minimum_l2(V: Jacobian, z: Logits, y: Labels, xi: PerExample) -> Minimum:
     r = (directions @ parts.unsqueeze(-1)).squeeze(-1)
     slope = radius * q * top.square() * (1.0 + 1.0 / s[..., 0] / B)  # ‖r*‖/θ
 
-    reachable = moves & open_
+    reachable = curved & below
     return Minimum(
-        torch.where(reachable, radius, torch.where(open_, math.inf, 0.0)),
+        torch.where(reachable, radius, torch.where(below, math.inf, 0.0)),
         torch.where(reachable[..., None], r, 0.0),
         slope,
     )
