@@ -55,7 +55,7 @@ def test_value_and_gradient_are_those_of_the_penalty(kind: str, network: str, cl
     assert (gradient(value) - right).abs().max() < 1e-10 * size
     # The logits' share is part of it: a C without its graph would be caught.
     if kind in ("input-gradient", "curvature"):
-        C = penalties.columns(kind, f, x, z, y).detach()
+        C = penalties.penalty_columns(kind, f, x, z, y).detach()
         frozen = (V @ C).square().sum(dim=(1, 2))
         torch.testing.assert_close(frozen, expected, rtol=1e-12, atol=1e-14)
         assert (gradient(frozen) - right).abs().max() > 1e-4 * size

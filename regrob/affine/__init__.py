@@ -26,22 +26,7 @@ from regrob.affine.polytopes import (
 )
 
 __all__ = [
-    "ACTIVATIONS",
-    "BENDING",
-    "KINKED",
-    "HalfSpaces",
-    "KinkedOperations",
-    "LocalMap",
-    "Region",
-    "checked_logits",
-    "cut",
-    "distance_to_edge",
-    "half_spaces",
-    "kinks",
-    "local_map",
-    "masked_product",
-    "regions",
-    "require_frozen_statistics",
-    "require_piecewise_linear",
-    "watch_bends",
-]
+    "KINKED", "KinkedOperations", "BENDING", "kinks", "watch_bends", "ACTIVATIONS", "LocalMap",
+    "checked_logits", "local_map", "require_frozen_statistics", "require_piecewise_linear",
+    "HalfSpaces", "Region", "cut", "distance_to_edge", "half_spaces", "masked_product", "regions",
+]  # fmt: skip

@@ -15,18 +15,6 @@ from regrob.attacks.fgsm import fgsm
 from regrob.attacks.pgd import pgd
 
 __all__ = [
-    "PROPERTIES",
-    "ROWS",
-    "AttackResult",
-    "AttackSettings",
-    "Box",
-    "Row",
-    "SingleNetwork",
-    "apgd",
-    "boundary_projection",
-    "carlini_wagner",
-    "deepfool",
-    "evaluate",
-    "fgsm",
-    "pgd",
-]
+    "AttackResult", "Box", "apgd", "boundary_projection", "carlini_wagner", "deepfool",
+    "PROPERTIES", "ROWS", "AttackSettings", "Row", "SingleNetwork", "evaluate", "fgsm", "pgd",
+]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -198,7 +198,19 @@ def check_restarts(restarts: int, random_start: bool) -> None:
         raise InputError(f"{restarts} restarts without random_start would all be the same one")
 
 
-class Best:
+class Examples:
+    """What keeps one entry an example in each of its tensors."""
+
+    def among(self, index: Tensor) -> Self:
+        """The same of some examples only."""
+        subset = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor | Goal):
+                setattr(subset, name, value[index] if isinstance(value, Tensor) else value.among(index))
+        return subset
+
+
+class Best(Examples):
     """The best point seen for each example: successes first, then the larger score.
 
     Attributes:
@@ -221,13 +233,6 @@ class Best:
         self.success = self.success | judged.reached
         self.score = torch.where(better, judged.score, self.score)
         self.saturated = self.saturated | judged.saturated
-
-    def among(self, index: Tensor) -> Best:
-        """A copy of the best points of some examples."""
-        subset = copy.copy(self)
-        for name, value in vars(self).items():
-            setattr(subset, name, value[index])
-        return subset
 
     def put(self, index: Tensor, subset: Best) -> None:
         """Write the best points of some examples back."""

@@ -17,16 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.attacks._common import (
-    AttackResult,
-    Box,
-    Goal,
-    conclude,
-    inside,
-    over_pixels,
-    prepare,
-    saturates,
-)
+from regrob.attacks._common import AttackResult, Box, Goal, conclude, inside, over_pixels, prepare, saturates
 from regrob.attacks.carlini_wagner import gap_and_coefficients
 from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
 from regrob.ensembles.network_view import Pullback, pullback
@@ -70,13 +61,11 @@ def boundary_projection(
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
     Args:
-        network: maps images to logits (N, K); piecewise linear, in eval mode.
-        images: (N, …).
-        labels: (N,).
+        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: of the first run; each rival's run has two thirds of them. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
         box: the range of a pixel, or None for no constraint.
-        targets: (N,): aim at these classes; then there is the first run only.
+        targets: aim at these classes; then there is the first run only.
 
     Raises:
         InputError: see `prepare`; fewer than one step; a negative number of rivals.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 from regrob.attacks._common import (
     AttackResult,
     Box,
+    Examples,
     Goal,
     conclude,
     over_pixels,
@@ -52,9 +51,7 @@ def carlini_wagner(
     is not there. The search therefore starts from that bound, unless told otherwise.
 
     Args:
-        network: maps images to logits (N, K); in eval mode.
-        images: (N, …).
-        labels: (N,).
+        network: maps images (N, …) to logits (N, K); in eval mode.
         confidence: κ ≥ 0.
         learning_rate: Adam's, 5e-3 in the CleverHans of the paper's time.
         binary_search_steps: values of c tried, 5 there.
@@ -63,7 +60,7 @@ def carlini_wagner(
             but no less than 1e-2.
         abort_early: stop an example whose loss has not fallen by 0.01 % in a tenth of the steps.
         box: the range of a pixel, or None for no constraint.
-        targets: (N,): aim at these classes.
+        targets: aim at these classes.
 
     Raises:
         InputError: see `prepare`; a setting out of range.
@@ -180,7 +177,7 @@ def _descend(view: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _
 
 
 @dataclass
-class _Run:
+class _Run(Examples):
     """The examples of one descent, A of them; those that have stopped are no longer recorded."""
 
     goal: Goal
@@ -211,13 +208,6 @@ class _Run:
         self.going = self.going & (loss <= 0.9999 * self.loss)
         self.loss = loss
 
-    def among(self, index: Tensor) -> _Run:
-        """Some of the examples."""
-        subset = dataclasses.replace(self, goal=self.goal.among(index))
-        for name in ("const", "going", "loss", "success", "best", "best_distance"):
-            setattr(subset, name, getattr(self, name)[index])
-        return subset
-
     def put(self, active: Tensor, search: _Search, success: Tensor) -> None:
         """Write the successes and the best images back."""
         success[active] = self.success
@@ -225,7 +215,7 @@ class _Run:
         search.best_distance[active] = self.best_distance
 
 
-class _Adam:
+class _Adam(Examples):
     """Adam on w, where the image is tanh(w) stretched to the box, or w itself without one.
 
     With a box it keeps v = 2w: tanh(w) = 2σ(v) − 1, and torch's σ takes a fifth of the time of
@@ -269,11 +259,3 @@ class _Adam:
         bias = math.sqrt(1 - 0.999**self.steps)
         size = self.second.sqrt().add_(1e-8 * bias / faster)
         self.v.addcdiv_(self.first, size, value=-faster * rate * bias / (1 - 0.9**self.steps))
-
-    def among(self, index: Tensor) -> _Adam:
-        """Some of the examples."""
-        subset = copy.copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(subset, name, value[index])
-        return subset

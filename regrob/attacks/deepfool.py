@@ -5,15 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from regrob.attacks._common import (
-    AttackResult,
-    Box,
-    conclude,
-    inside,
-    over_pixels,
-    prepare,
-    saturates,
-)
+from regrob.attacks._common import AttackResult, Box, conclude, inside, over_pixels, prepare, saturates
 from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import pullback
 
@@ -37,9 +29,7 @@ def deepfool(
     network that is affine everywhere one step is optimal. Examples that are fooled rest.
 
     Args:
-        network: maps images to logits (N, K); piecewise linear, in eval mode.
-        images: (N, …).
-        labels: (N,).
+        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: at most this many, 50 in the original.
         overshoot: 0.02 in the original.
         box: the range of a pixel, or None for no constraint.

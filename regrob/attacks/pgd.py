@@ -44,9 +44,7 @@ def pgd(
     is, and has the largest loss among those: a later step or restart never loses a success.
 
     Args:
-        network: maps images to logits (N, K); in eval mode if it has BatchNorm or dropout.
-        images: (N, …).
-        labels: (N,).
+        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: how many steps, 40 in the original.
         step_size: of each, 0.01 in the original.
@@ -56,7 +54,7 @@ def pgd(
         stop_at_success: leave an example alone once it is fooled. The same examples succeed,
             sooner; their loss is no longer the largest. For success rates only.
         box: the range of a pixel, or None for no constraint.
-        targets: (N,): step down the loss of these classes instead, towards them.
+        targets: step down the loss of these classes instead, towards them.
 
     Raises:
         InputError: see `prepare`; a negative size; fewer than one step or restart;

@@ -9,9 +9,6 @@ from regrob.certificates.complete import distance_to_mistake
 from regrob.certificates.polytope import certified_radius, edge_distance
 
 __all__ = [
-    "AffineCertificates",
-    "affine_certificates",
-    "certified_radius",
-    "distance_to_mistake",
+    "AffineCertificates", "affine_certificates", "distance_to_mistake", "certified_radius",
     "edge_distance",
-]
+]  # fmt: skip

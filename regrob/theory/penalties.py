@@ -236,7 +236,7 @@ def dominant_eigenvector(B: ClassMatrix, *, squarings: int = 14) -> Logits:
 # --- by columns ------------------------------------------------------------------------
 
 
-def columns(kind: str, network: nn.Module, images: Images, z: ImageLogits, y: ImageLabels) -> Tensor:
+def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogits, y: ImageLabels) -> Tensor:
     """C (N, K, c) of a penalty, with a graph to the logits.
 
     Args:
@@ -283,7 +283,7 @@ def penalty_by_columns(
     """
     x = images.detach().requires_grad_(True)
     z = network(x)
-    C = columns(kind, network, images, z, y)
+    C = penalty_columns(kind, network, images, z, y)
     squares = [
         torch.autograd.grad(z, x, C[..., c], create_graph=True)[0].flatten(1).square().sum(dim=1)
         for c in range(C.shape[-1])
