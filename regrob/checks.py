@@ -1,11 +1,44 @@
-"""What every public function asks of images, logits and labels."""
+"""The shapes of images, logits and labels, as types; and the checks that public functions make on them.
+
+Axes: N images, n input coordinates (an image is flattened), K classes; `*batch` stands for
+any leading axes, usually (N,), the same ones in all arguments of a function.
+"""
 
 from __future__ import annotations
+
+import math
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from regrob.errors import InputError
+
+if TYPE_CHECKING or find_spec("jaxtyping"):
+    from jaxtyping import Bool, Float, Int64
+
+    Images = Float[Tensor, "N *pixels"]
+    Image = Float[Tensor, "*pixels"]
+    Scalar = Float[Tensor, ""]
+    PerImage = Float[Tensor, " N"]
+    ImageLabels = Int64[Tensor, " N"]
+    ImageMask = Bool[Tensor, " N"]
+    ImageLogits = Float[Tensor, "N K"]
+
+    Jacobian = Float[Tensor, "*batch n K"]
+    Logits = Float[Tensor, "*batch K"]
+    Labels = Int64[Tensor, "*batch"]
+    PerExample = Float[Tensor, "*batch"]
+    Broadcast = Float[Tensor, "*#batch"]
+    Mask = Bool[Tensor, "*batch"]
+    InputVector = Float[Tensor, "*batch n"]
+    InputMatrix = Float[Tensor, "*batch n n"]
+    ClassMatrix = Float[Tensor, "*batch K K"]
+else:  # a machine that has torch alone
+    Images = Image = Scalar = PerImage = ImageLabels = ImageMask = ImageLogits = Tensor
+    Jacobian = Logits = Labels = PerExample = Broadcast = Mask = Tensor
+    InputVector = InputMatrix = ClassMatrix = Tensor
 
 
 def check_images(images: Tensor) -> None:
@@ -51,15 +84,53 @@ def check_labels(y: Tensor, z: Tensor) -> None:
     classes = z.shape[-1]
     outside = (y < 0) | (y >= classes)
     if bool(outside.any()):
-        first = int(y[outside][0])
-        raise InputError(f"label {first} is outside 0 … {classes - 1}: the network has {classes} classes")
+        label = int(y[outside][0])
+        raise InputError(f"label {label} is outside 0 … {classes - 1}: the network has {classes} classes")
 
 
-def first_offender(bad: Tensor) -> tuple[int, ...]:
-    """Index of the first True; () if there is only one example and no axis."""
-    return tuple(int(i) for i in bad.nonzero()[0])
+def check_map(V: Tensor, z: Tensor) -> None:
+    """Raise InputError unless V is (…, n, K) and z is (…, K): one dtype, equal axes, K ≥ 2."""
+    if V.ndim < 2 or V.shape[:-2] + V.shape[-1:] != z.shape or z.shape[-1] < 2:
+        raise InputError(
+            "V must have shape (…, n, K) and z shape (…, K) with K ≥ 2, "
+            f"got {tuple(V.shape)} and {tuple(z.shape)}"
+        )
+    if V.dtype != z.dtype or not V.is_floating_point():
+        raise InputError(f"V and z must share one floating-point dtype, got {V.dtype} and {z.dtype}")
 
 
-def name_of_example(where: tuple[int, ...]) -> str:
-    """How an error names the example at this index."""
-    return "the example" if not where else f"example {', '.join(map(str, where))}"
+def require_binary(V: Tensor) -> None:
+    """Raise InputError unless there are exactly two classes."""
+    if V.shape[-1] != 2:
+        raise InputError(f"this form holds for K = 2 classes only, got K = {V.shape[-1]}")
+
+
+def check_size(name: str, value: float) -> None:
+    """Raise InputError unless a radius or step size is finite and not negative."""
+    if not 0.0 <= value < math.inf:
+        raise InputError(f"{name} must be finite and at least 0, got {value}")
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise InputError unless a number of steps or restarts is at least one."""
+    if value < 1:
+        raise InputError(f"{name} must be at least 1, got {value}")
+
+
+class Offender(NamedTuple):
+    """A refused example: its position, () if there is no batch axis, and what an error calls it."""
+
+    position: tuple[int, ...]
+    name: str
+
+
+def first_offender(bad: Mask) -> Offender | None:
+    """The first example that is True in `bad`; None if there is none.
+
+    >>> first_offender(torch.tensor([False, True, True]))
+    Offender(position=(1,), name='example 1')
+    """
+    if not bool(bad.any()):
+        return None
+    position = tuple(int(i) for i in bad.nonzero()[0])
+    return Offender(position, f"example {', '.join(map(str, position))}" if position else "the example")

@@ -2,7 +2,7 @@
 
 Every network takes images of shape (N, channels, height, width), or (N, n) for an `mlp`,
 and returns logits of shape (N, K). Activations and poolings are modules, never bare
-functions, so that `regrob.local` can see where the kinks are.
+functions, so that `regrob.affine` can see where the kinks are.
 """
 
 from __future__ import annotations

@@ -7,10 +7,13 @@ import random
 
 import hypothesis
 import pytest
+import shape_checks
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 torch.set_num_threads(1)  # two workers run side by side; a second thread each would slow both
+
+shape_checks.install()  # before any test imports a room
 
 hypothesis.settings.register_profile("regrob", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("regrob")

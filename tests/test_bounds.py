@@ -30,7 +30,7 @@ def brute_force_l2(V, z, y, angles: int = 4000):
     d = torch.stack([t.cos(), t.sin()])  # (2, angles)
     g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     bend = torch.einsum("at,nab,bt->nt", d, H, d)
-    return model_root(g @ d, bend, bounds.slack(z, y)[:, None]).nan_to_num(nan=math.inf).amin(dim=-1)
+    return model_root(g @ d, bend, probability.slack(z, y)[:, None]).nan_to_num(nan=math.inf).amin(dim=-1)
 
 
 def brute_force_linf(V, z, y):
@@ -38,7 +38,7 @@ def brute_force_linf(V, z, y):
     signs = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=V.shape[1])), dtype=torch.float64).T
     g, H = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
     bend = torch.einsum("at,nab,bt->nt", signs, H, signs)
-    return taylor_radius.root((g @ signs).abs(), bend, bounds.slack(z, y)[:, None]).amin(dim=-1)
+    return taylor_radius.positive_root((g @ signs).abs(), bend, probability.slack(z, y)[:, None]).amin(dim=-1)
 
 
 @pytest.mark.parametrize("classes", CLASSES)

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob import networks
-from regrob.affine import polytopes
-from regrob.affine.local_map import local_map
+from regrob import certificates, networks
+from regrob.affine import local_map, polytopes
 from regrob.attacks import deepfool
 from regrob.certificates import affine_certificates, certified_radius, polytope
 from regrob.errors import HypothesisError, InputError
@@ -166,7 +165,7 @@ def test_the_networks_certificate_never_exceeds_the_exact_distance(classes: int)
         y = made(images).argmax(dim=1)
         certified = certified_radius(made, images, y)
         for image, label, bound in zip(images, y, certified, strict=True):
-            exact = polytopes.distance_to_mistake(made, image, int(label), low=-40, high=40)
+            exact = certificates.distance_to_mistake(made, image, int(label), low=-40, high=40)
             assert float(bound) <= float(exact) * (1 + 1e-9)
             reached += math.isclose(float(bound), float(exact), rel_tol=1e-9)
     assert reached > 0 or classes == 3  # sharp somewhere
@@ -191,7 +190,7 @@ def test_the_nearest_mistake_agrees_with_a_dense_scan() -> None:
     made = network(2, 7, 6, 3, seed=5)
     image = torch.tensor([0.1, -0.2], dtype=torch.float64)
     label = int(made(image[None]).argmax())
-    exact = float(polytopes.distance_to_mistake(made, image, label, low=-30, high=30))
+    exact = float(certificates.distance_to_mistake(made, image, label, low=-30, high=30))
     angles = torch.linspace(0, 2 * math.pi, 721, dtype=torch.float64)[:, None]
     circle = torch.cat([angles.cos(), angles.sin()], dim=1)
     for share, any_mistake in ((0.999, False), (1.01, True)):
@@ -203,14 +202,14 @@ def test_the_nearest_mistake_of_a_line_and_its_limits() -> None:
     made = networks.mlp((2, 2)).double()
     made[1].weight.data = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
     image = torch.tensor([0.4, 0.0], dtype=torch.float64)
-    assert float(polytopes.distance_to_mistake(made, image, 0)) == pytest.approx(0.4)
-    assert float(polytopes.distance_to_mistake(made, image, 1)) == 0.0
+    assert float(certificates.distance_to_mistake(made, image, 0)) == pytest.approx(0.4)
+    assert float(certificates.distance_to_mistake(made, image, 1)) == 0.0
     V, z = local_map(made, image[None])
     assert float(margin_l2(V, z, torch.tensor([0]))) == pytest.approx(0.4)
     with pytest.raises(InputError, match="widen"):
-        polytopes.distance_to_mistake(made, image, 0, low=-1.0, high=0.5)
+        certificates.distance_to_mistake(made, image, 0, low=-1.0, high=0.5)
     with pytest.raises(InputError, match="outside the square"):
-        polytopes.distance_to_mistake(made, image, 0, high=0.3)
+        certificates.distance_to_mistake(made, image, 0, high=0.3)
     made[1].weight.data.zero_()
     made[1].bias.data = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    assert float(polytopes.distance_to_mistake(made, image, 0)) == math.inf
+    assert float(certificates.distance_to_mistake(made, image, 0)) == math.inf

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.theory import columns
+from regrob.theory import penalties
 from regrob.theory.penalties import PENALTIES
 from regrob.training.single import objective
 
@@ -40,7 +40,7 @@ def test_value_and_gradient_are_those_of_the_penalty(kind: str, network: str, cl
     f, x, y = pieces(network, classes)
     V, z = local_map(f, x, create_graph=True)
     expected = PENALTIES[kind](V, z, y)
-    value, logits = columns.penalty_by_columns(f, x, y, kind)
+    value, logits = penalties.penalty_by_columns(f, x, y, kind)
     torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-14)
     torch.testing.assert_close(logits, z, rtol=1e-14, atol=1e-14)
     parameters = list(f.parameters())
@@ -55,7 +55,7 @@ def test_value_and_gradient_are_those_of_the_penalty(kind: str, network: str, cl
     assert (gradient(value) - right).abs().max() < 1e-10 * size
     # The logits' share is part of it: a C without its graph would be caught.
     if kind in ("input-gradient", "curvature"):
-        C = columns.columns(kind, f, x, z, y).detach()
+        C = penalties.penalty_columns(kind, f, x, z, y).detach()
         frozen = (V @ C).square().sum(dim=(1, 2))
         torch.testing.assert_close(frozen, expected, rtol=1e-12, atol=1e-14)
         assert (gradient(frozen) - right).abs().max() > 1e-4 * size
@@ -75,7 +75,7 @@ def test_no_more_differentiations_than_columns(classes: int, monkeypatch: pytest
     needed = {"input-gradient": 1, "curvature": 1, "cross-lipschitz": classes - 1, "jacobian": classes}
     for kind, count in needed.items():
         twice.clear()
-        columns.penalty_by_columns(f, x, y, kind)
+        penalties.penalty_by_columns(f, x, y, kind)
         assert len(twice) == count, kind
 
 
@@ -92,5 +92,5 @@ def test_what_is_not_finite_comes_out_as_such() -> None:
     with torch.no_grad():
         f[1].weight.fill_(float("nan"))  # type: ignore[index, union-attr]
     for kind in PENALTIES:
-        value, _ = columns.penalty_by_columns(f, x, y, kind)
+        value, _ = penalties.penalty_by_columns(f, x, y, kind)
         assert value.isnan().all(), kind

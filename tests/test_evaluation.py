@@ -12,7 +12,7 @@ from torch import nn
 
 from regrob import attacks, networks
 from regrob.analysis import tables
-from regrob.attacks.evaluate import ROWS, Alone, AttackSettings, evaluate
+from regrob.attacks.evaluation import ROWS, AttackSettings, SingleNetwork, evaluate
 from regrob.ensembles.ensemble import Ensemble
 from regrob.experiments import checkpoint, grid, solo, sweep
 
@@ -53,7 +53,7 @@ def test_each_members_share_stands_beside_its_rates(together: bool) -> None:
         assert [row[:2] for name in found for row in found[name]] == list(ROWS)
         assert all(len(row[2]) == 3 for name in found for row in found[name])
     else:
-        alone = [dict(evaluate(Alone(member), images, labels, SETTINGS)) for member in members]
+        alone = [dict(evaluate(SingleNetwork(member), images, labels, SETTINGS)) for member in members]
         flags = {name: (*alone[0][name][-1][:2], [one[name][-1][2][0] for one in alone]) for name in ATTACKS}
     for name in ("deepfool", "carlini-wagner"):  # where they begin
         assert flags[name] == (name, "saturated", list(SHARES.values()))

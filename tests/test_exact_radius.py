@@ -253,7 +253,7 @@ def test_no_slope_at_all() -> None:
     simplex = torch.tensor([[1.0, -0.5, -0.5], [0.0, 0.75**0.5, -(0.75**0.5)]], dtype=torch.float64)
     V4 = torch.cat([torch.zeros(2, 1, dtype=torch.float64), simplex], dim=1)
     z4 = torch.tensor([2.0, 0.0, 0.0, 0.0], dtype=torch.float64)
-    q4, xi4 = probability.rival_probability(z4, y), bounds.slack(z4, y)
+    q4, xi4 = probability.rival_probability(z4, y), probability.slack(z4, y)
     assert float(exact_radius_l2(V4, z4, y)) == pytest.approx(float((2 * xi4 / (q4 / 2)).sqrt()), rel=1e-12)
 
 

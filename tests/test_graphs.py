@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from regrob import attacks
-from regrob.attacks.evaluate import Alone, AttackSettings, evaluate
+from regrob.attacks.evaluation import AttackSettings, SingleNetwork, evaluate
 from regrob.bench.device_checks import ATTACKS, STACKABLE, Veiled, clouds, networks
 from regrob.ensembles import graphs
 from regrob.ensembles.ensemble import Ensemble
@@ -131,7 +131,7 @@ def test_evaluation_and_training_make_their_tensors_where_the_images_are() -> No
         for _ in train_ensemble(ensemble, task, [0, 1], iterations=2, adversary=Adversary(0.1, steps=2)):
             pass
         list(evaluate(ensemble, task.test_images, task.test_labels, settings))
-        list(evaluate(Alone(nets[0]), task.test_images, task.test_labels, settings))
+        list(evaluate(SingleNetwork(nets[0]), task.test_images, task.test_labels, settings))
 
 
 def test_a_tensor_without_a_device_is_caught() -> None:

@@ -18,7 +18,7 @@ from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
-from regrob.theory.taylor_radius import margin_l2
+from regrob.theory.margin import margin_l2
 from regrob.training.single import train
 
 Attack = Callable[..., AttackResult]

@@ -14,9 +14,10 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
+from regrob.ensembles import multiplications
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, stored_predictions
-from regrob.theory import columns, derivatives, penalties, probability
+from regrob.theory import derivatives, penalties, probability
 from regrob.theory.penalties import PENALTIES
 from regrob.training.single import CaffePolicy, Descent, objective, train
 
@@ -137,9 +138,13 @@ def shard(name: str) -> grid.Shard:
 WAYS: dict[str, Callable[[str], object]] = {
     "train": lambda name: train(network_with_statistics(), small_task(), iterations=1, penalty=name),
     "descent": lambda name: Descent(network_with_statistics(), CaffePolicy(), name, 0.1),
-    "columns": lambda name: columns.penalty_by_columns(
+    "columns": lambda name: penalties.penalty_by_columns(
         network_with_statistics().eval(), torch.zeros(2, 36), torch.zeros(2, dtype=torch.int64), name
     ),
+    "gram": lambda name: penalties.gram_penalty(
+        torch.eye(2), torch.zeros(2), torch.tensor(0), torch.ones(4), ("jacobian", name)
+    ),
+    "multiplications": lambda name: multiplications.columns(("jacobian", name), 2),
     "shard": shard,
     "live": tuned_live,
     "stored predictions": tuned_for_predictions,

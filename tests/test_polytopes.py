@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import polytopes
-from regrob.affine.local_map import local_map, masked_product
+from regrob.affine import local_map, masked_product, polytopes
 from regrob.errors import HypothesisError, InputError
 from regrob.networks import lenet_5, mlp
 

@@ -111,13 +111,13 @@ def test_reach_is_the_schoolbook_factor_for_any_margin_and_slack(m: float, xi: f
     truth = Exact(torch.zeros(1, 2), torch.tensor([m, 0.0], dtype=torch.float64), 0)
     p, q = truth.p_y, truth.q
     factor = (oracles.mp.sqrt(1 + 2 * p * oracles.mp.mpf(xi) / q) - 1) / p
-    found = taylor_radius.reach(torch.tensor(m, dtype=torch.float64), torch.tensor(xi, dtype=torch.float64))
+    found = taylor_radius.taylor_reach(*torch.tensor([m, xi], dtype=torch.float64))
     assert oracles.relative_error(found, factor) < 1e-12
 
 
 def test_root_is_the_positive_root_down_to_a_vanishing_curvature() -> None:
     b = torch.tensor([0.0, 1e-300, 1e-12, 1.0, 1e12], dtype=torch.float64)
-    t = taylor_radius.root(torch.full_like(b, 2.0), b, torch.full_like(b, 3.0))
+    t = taylor_radius.positive_root(torch.full_like(b, 2.0), b, torch.full_like(b, 3.0))
     torch.testing.assert_close(2 * t + b * t * t / 2, torch.full_like(b, 3.0), rtol=1e-14, atol=0)
     assert float(t[0]) == 1.5
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from regrob import cli
 from regrob.analysis import tables
-from regrob.attacks import evaluate
+from regrob.attacks import evaluation
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint, grid, shard_attacks, solo, sweep
 from regrob.training import single
@@ -355,7 +355,7 @@ def test_a_member_trained_alone_is_what_plain_training_gives(tmp_path: Path) -> 
     rows = table[(table["penalty"] == "curvature") & (table["seed"] == 1) & (table["metric"] == "accuracy")]
     benign = single.accuracy(network, task.test_images[:8], task.test_labels[:8])
     assert rows[rows["attack"] == "none"]["value"].item() == pytest.approx(benign)
-    assert set(zip(table["attack"], table["metric"], strict=True)) == set(evaluate.ROWS)
+    assert set(zip(table["attack"], table["metric"], strict=True)) == set(evaluation.ROWS)
     assert set(table["penalty"]) == {"reference", "none", "curvature", "adversarial-training"}
     assert all(0 < seconds < 1 for seconds in sidecar["step_seconds"].values())
 
@@ -382,7 +382,7 @@ def test_a_lone_member_that_diverges_is_marked_and_its_neighbour_is_not(
     assert sidecar["diverged"] == {shard.name: [0, -1]}
     curved = table[table["penalty"] == "curvature"]
     assert curved[curved["seed"] == 0]["value"].isna().all()
-    assert len(curved[curved["seed"] == 0]) == len(evaluate.ROWS)
+    assert len(curved[curved["seed"] == 0]) == len(evaluation.ROWS)
     assert curved[(curved["seed"] == 1) & (curved["metric"] == "accuracy")]["value"].notna().all()
 
 

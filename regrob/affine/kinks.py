@@ -3,48 +3,68 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.affine.local_map import ACTIVATIONS, _logits
-from regrob.checks import check_images
+from regrob.affine.local_map import ACTIVATIONS, checked_logits
+from regrob.checks import ImageMask, Images, check_images
+
+BENDING = (*ACTIVATIONS, nn.MaxPool2d)
+"""The modules at which a network's affine pieces meet."""
+
+Watcher = Callable[[nn.Module, Tensor], None]
 
 
-def kinks(network: nn.Module, images: Tensor) -> Tensor:
-    """Which examples sit on a kink, where several linear maps meet: (N,) bool.
+@contextmanager
+def watch_bends(network: nn.Module, before: Watcher, after: Watcher | None = None) -> Iterator[None]:
+    """While open, each bending module that runs is shown: before(module, input), after(module, output)."""
+    hooks = []
+    for module in network.modules():
+        if isinstance(module, BENDING):
+            hooks.append(module.register_forward_pre_hook(lambda module, inputs: before(module, *inputs)))
+            if after is not None:
+                hooks.append(module.register_forward_hook(lambda module, _, output: after(module, output)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def kinks(network: nn.Module, images: Images) -> ImageMask:
+    """Which images sit on a kink, where several linear maps meet.
 
     A pre-activation of exactly zero, or a max-pool window whose largest value stands twice
     (unless it is the zero of the ReLU just before, where either choice gives the same map).
     Sees the modules ReLU, LeakyReLU, PReLU and MaxPool2d, and no bare functions.
+
+    Raises:
+        InputError: images that are no finite batch, or that the network cannot read.
     """
     check_images(images)
-    found = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
+    on_kink = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
     rectified: Tensor | None = None  # what the last ReLU returned
 
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal found
-        (h,) = inputs
-        if isinstance(module, ACTIVATIONS):
-            found |= (h == 0).flatten(1).any(dim=1)
-        elif isinstance(module, nn.MaxPool2d):
-            found |= _tied_windows(module, h, zeros_matter=h is not rectified).flatten(1).any(dim=1)
+    def before(module: nn.Module, h: Tensor) -> None:
+        nonlocal on_kink
+        if isinstance(module, nn.MaxPool2d):
+            touching = _tied_windows(module, h, zeros_matter=h is not rectified)
+        else:
+            touching = h == 0
+        on_kink |= touching.flatten(1).any(dim=1)
 
-    def after(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def after(module: nn.Module, output: Tensor) -> None:
         nonlocal rectified
         if isinstance(module, nn.ReLU):
             rectified = output
 
-    hooks = [m.register_forward_pre_hook(before) for m in network.modules()]
-    hooks += [m.register_forward_hook(after) for m in network.modules()]
-    try:
-        with torch.no_grad():
-            _logits(network, images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found
+    with torch.no_grad(), watch_bends(network, before, after):
+        checked_logits(network, images)
+    return on_kink
 
 
 def _tied_windows(pool: nn.MaxPool2d, h: Tensor, *, zeros_matter: bool) -> Tensor:

@@ -1,8 +1,7 @@
 """The local linear map: network, x → (V, z).
 
 Around almost every x a ReLU network is affine (Eqs. 5 and 14): z(x') = Vᵀx' + c for all x'
-in the polytope Q(x). This module is the only one that looks inside a network; everything
-above it is a function of V, z and the label y.
+in the polytope Q(x).
 
 Shapes. N examples, n input coordinates (an image is flattened), K classes:
 V is (N, n, K), so that V[i, :, k] is the paper's column v_k at example i; z is (N, K).
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.checks import check_images, check_logits
+from regrob.checks import ImageLogits, Images, Jacobian, Logits, check_images, check_logits
 from regrob.errors import InputError, NotPiecewiseLinearError
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.PReLU)
@@ -30,22 +29,22 @@ class LocalMap(NamedTuple):
     """The affine map that the network is around each example.
 
     Attributes:
-        V: (N, n, K), input axis then class axis: V[i, :, k] is the gradient of logit k.
-        z: (N, K), the logits.
+        V: input axis then class axis: V[i, :, k] is the gradient of logit k.
+        z: the logits.
     """
 
-    V: Tensor
-    z: Tensor
+    V: Jacobian
+    z: Logits
 
 
 def local_map(
-    network: nn.Module, images: Tensor, *, create_graph: bool = False, check: bool = True
+    network: nn.Module, images: Images, *, create_graph: bool = False, check: bool = True
 ) -> LocalMap:
     """V and z of a piecewise-linear network at each image (Eqs. 5, 14; J = V in Eqs. 7, 15).
 
     Args:
-        network: maps (N, …) to logits (N, K), K ≥ 2, each example by itself.
-        images: (N, …), floating point, finite.
+        network: maps images (N, …) to logits (N, K), K ≥ 2, each example by itself.
+        images: finite.
         create_graph: keep the graph, so that functions of V can be differentiated with
             respect to the weights (a training step with a penalty).
         check: test that the network is piecewise linear (one extra double backward).
@@ -62,7 +61,7 @@ def local_map(
         require_piecewise_linear(network, images)
     with torch.enable_grad():
         x = images.detach().requires_grad_(True)
-        z = _logits(network, x)
+        z = checked_logits(network, x)
         if not z.requires_grad:
             raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
         rows = [
@@ -76,7 +75,7 @@ def local_map(
     return LocalMap(V, z) if create_graph else LocalMap(V.detach(), z.detach())
 
 
-def _logits(network: nn.Module, images: Tensor) -> Tensor:
+def checked_logits(network: nn.Module, images: Images) -> ImageLogits:
     """network(images), with a typed error where the two do not fit."""
     try:
         z: Tensor = network(images)
@@ -91,7 +90,7 @@ def _logits(network: nn.Module, images: Tensor) -> Tensor:
 
 
 def require_frozen_statistics(network: nn.Module) -> None:
-    """Raise unless each example is mapped by itself: no batch statistics, no dropout noise."""
+    """Raise NotPiecewiseLinearError where batch statistics or dropout tie the examples together."""
     for name, module in network.named_modules():
         batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
         if batch_norm and (module.training or module.running_mean is None):
@@ -106,8 +105,8 @@ def require_frozen_statistics(network: nn.Module) -> None:
             )
 
 
-def require_piecewise_linear(network: nn.Module, images: Tensor) -> None:
-    """Raise unless the logits' second derivative vanishes at and near the images.
+def require_piecewise_linear(network: nn.Module, images: Images) -> None:
+    """Raise NotPiecewiseLinearError unless the logits' second derivative vanishes at and near the images.
 
     Autograd differentiates a piecewise-linear network to a Hessian of exact zeros; attention,
     GELU, tanh and layer normalisation leave something else. Two random directions, two points
@@ -134,7 +133,7 @@ def _second_derivative(network: nn.Module, images: Tensor, noise: Callable[[torc
     """Of a random combination of logits, along a random direction: like `images`."""
     with torch.enable_grad():
         x = images.requires_grad_(True)
-        z = _logits(network, x)
+        z = checked_logits(network, x)
         if not bool(torch.isfinite(z).all()):
             raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
         combination = (z * noise(z.shape)).sum()
@@ -160,29 +159,3 @@ def _may_bend(module: nn.Module) -> bool:
         *ACTIVATIONS,
     )
     return not any(module.children()) and not isinstance(module, known)
-
-
-def masked_product(network: nn.Sequential, image: Tensor) -> Tensor:
-    """V = W_1 D_1(x) ⋯ W_{d-1} D_{d-1}(x) W_d, multiplied out as below Eq. (5): (n, K).
-
-    The paper's own formula for an `mlp`, kept beside autograd's answer so that the book can
-    hold one against the other. D_j has entries in {slope, 1}: Eq. (4) prints the case slope 0.
-
-    Args:
-        network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
-        image: one image, any shape with n entries.
-    """
-    activation = image.detach().flatten()
-    V = torch.eye(activation.numel(), dtype=image.dtype, device=image.device)
-    for module in network:
-        if isinstance(module, nn.Linear):
-            activation = module(activation).detach()
-            V = V @ module.weight.detach().T
-        elif isinstance(module, nn.ReLU | nn.LeakyReLU):
-            slope = module.negative_slope if isinstance(module, nn.LeakyReLU) else 0.0
-            diagonal = torch.where(activation > 0, activation.new_ones(()), slope)
-            activation = diagonal * activation
-            V = V * diagonal
-        elif not isinstance(module, nn.Flatten):
-            raise InputError(f"masked_product reads Linear, ReLU and LeakyReLU, got {type(module).__name__}")
-    return V

@@ -1,4 +1,4 @@
-"""The polytope Q(x): the set on which the affine map at x stays exact (below Eq. 5).
+"""The polytope Q(x), on which the affine map at x stays exact (below Eq. 5), and that map layer by layer.
 
 Every hidden unit of an `mlp` splits the inputs at the hyperplane on which it switches. The
 inputs that lie on x's side of all of them form Q(x): convex, closed under mixing, and a cone
@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from regrob.checks import Image, Scalar
 from regrob.errors import HypothesisError, InputError
 
 
@@ -42,19 +43,19 @@ class Region(NamedTuple):
     c: Tensor
 
 
-def half_spaces(network: nn.Sequential, image: Tensor) -> HalfSpaces:
+def half_spaces(network: nn.Sequential, image: Image) -> HalfSpaces:
     """The half-spaces whose intersection is Q(x): M of them for M hidden units.
 
     Args:
         network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
-        image: one image, any shape with n entries.
+        image: one image, of n entries.
 
     Raises:
         HypothesisError: the image sits on a kink, where several polytopes meet.
         InputError: another kind of layer.
     """
     x = image.detach().flatten()
-    V, c = torch.eye(x.numel(), dtype=x.dtype, device=x.device), torch.zeros_like(x)
+    V, c = _identity(x)
     normals, offsets = [V[:0]], [c[:0]]
     for layer in _layers(network):
         if isinstance(layer, nn.Linear):
@@ -64,7 +65,7 @@ def half_spaces(network: nn.Sequential, image: Tensor) -> HalfSpaces:
         if bool((h == 0).any()):
             raise HypothesisError(
                 "the image sits on a kink, so it has no polytope of its own; "
-                "select the images where local.kinks is False, or move them a little"
+                "select the images where kinks(network, images) is False, or move them a little"
             )
         sign = h.sign()
         normals.append((V * sign).T)
@@ -73,8 +74,31 @@ def half_spaces(network: nn.Sequential, image: Tensor) -> HalfSpaces:
     return HalfSpaces(torch.cat(normals), torch.cat(offsets))
 
 
-def distance_to_edge(network: nn.Sequential, image: Tensor) -> Tensor:
-    """Euclidean distance from x to the boundary of Q(x): a scalar, infinite if Q(x) is everything.
+def masked_product(network: nn.Sequential, image: Image) -> Tensor:
+    """V = W_1 D_1(x) ⋯ W_{d-1} D_{d-1}(x) W_d, multiplied out as below Eq. (5): (n, K).
+
+    The paper's own formula for an `mlp`, kept beside autograd's answer so that the book can
+    hold one against the other. D_j has entries in {slope, 1}: Eq. (4) prints the case slope 0.
+
+    Args:
+        network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
+        image: one image, of n entries.
+
+    Raises:
+        InputError: another kind of layer.
+    """
+    x = image.detach().flatten()
+    V, c = _identity(x)
+    for layer in _layers(network):
+        if isinstance(layer, nn.Linear):
+            V, c = _apply(layer, V, c)
+        else:
+            V, c = _mask(V, c, V.T @ x + c > 0, layer)
+    return V
+
+
+def distance_to_edge(network: nn.Sequential, image: Image) -> Scalar:
+    """Euclidean distance from x to the boundary of Q(x), infinite if Q(x) is everything.
 
     The nearest hyperplane decides, even where others are redundant: nothing lies in between.
 
@@ -103,7 +127,7 @@ def regions(network: nn.Sequential, *, low: float = -1.0, high: float = 1.0) -> 
     if not low < high:
         raise InputError(f"low must be below high, got {low} and {high}")
     square = torch.tensor([[low, low], [high, low], [high, high], [low, high]], dtype=torch.float64)
-    pieces = [Region(square, torch.eye(2).to(square), torch.zeros(2).to(square))]
+    pieces = [Region(square, *_identity(square[0]))]
     for layer in _layers(network):
         if isinstance(layer, nn.Linear):
             pieces = [Region(corners, *_apply(layer, V, c)) for corners, V, c in pieces]
@@ -112,51 +136,9 @@ def regions(network: nn.Sequential, *, low: float = -1.0, high: float = 1.0) -> 
     return pieces
 
 
-def distance_to_mistake(
-    network: nn.Sequential, image: Tensor, label: int, *, low: float = -1.0, high: float = 1.0
-) -> Tensor:
-    """Exact distance from x to the nearest mistake of a network with two inputs: a scalar.
-
-    Cuts the square [low, high]² into all polytopes and each polytope along the boundaries of
-    its affine classifier. Zero if x is misclassified; infinite if nothing in the square is.
-
-    Raises:
-        InputError: as `regions`; x outside the square, or nearer to its edge than to any
-            mistake in it, so that a nearer mistake may lie outside.
-    """
-    x = image.detach().flatten().double()
-    to_edge = float(torch.minimum(x - low, high - x).min())
-    if to_edge < 0:
-        raise InputError(f"the image {x.tolist()} is outside the square [{low}, {high}]²")
-    nearest = torch.tensor(torch.inf, dtype=torch.float64)
-    for corners, V, c in regions(network, low=low, high=high):
-        z = corners @ V + c
-        for rival in range(z.shape[1]):
-            lead = z[:, rival] - z[:, label]
-            if rival == label or float(lead.max()) <= 0:
-                continue
-            parts = _cut(corners, lead)
-            # Of two parts the first is the one above zero, where the rival leads.
-            nearest = torch.minimum(nearest, _distance_to_polygon(parts[0], x))
-    if to_edge < float(nearest) < torch.inf:
-        raise InputError(
-            f"the nearest mistake in the square is {float(nearest):.3g} away, its edge only {to_edge:.3g}; "
-            "widen it with low and high"
-        )
-    return nearest
-
-
-def _distance_to_polygon(corners: Tensor, x: Tensor) -> Tensor:
-    """From a point to a convex polygon, zero inside it."""
-    ahead = corners.roll(-1, dims=0) - corners
-    towards = x - corners
-    turn = ahead[:, 0] * towards[:, 1] - ahead[:, 1] * towards[:, 0]
-    if bool((turn >= 0).all()) or bool((turn <= 0).all()):
-        return torch.zeros((), dtype=torch.float64)
-    length = ahead.square().sum(dim=1).clamp_min(torch.finfo(ahead.dtype).tiny)
-    share = ((towards * ahead).sum(dim=1) / length).clamp(0.0, 1.0)
-    nearest: Tensor = torch.linalg.vector_norm(towards - share[:, None] * ahead, dim=1).min()
-    return nearest
+def _identity(x: Tensor) -> tuple[Tensor, Tensor]:
+    """V and c of the map x ↦ x, from which the layers' maps are multiplied up."""
+    return torch.eye(x.numel(), dtype=x.dtype, device=x.device), torch.zeros_like(x)
 
 
 def _layers(network: nn.Sequential) -> Iterator[nn.Linear | float]:
@@ -189,7 +171,7 @@ def _fold(piece: Region, slope: float) -> list[Region]:
     """Cut a polygon along the lines of a layer's units, and mask each part."""
     polygons = [piece.corners]
     for v, offset in zip(piece.V.T, piece.c, strict=True):
-        polygons = [part for polygon in polygons for part in _cut(polygon, polygon @ v + offset)]
+        polygons = [part for polygon in polygons for part in cut(polygon, polygon @ v + offset)]
     parts = []
     for polygon in polygons:
         h = polygon.mean(dim=0) @ piece.V + piece.c
@@ -197,21 +179,26 @@ def _fold(piece: Region, slope: float) -> list[Region]:
     return parts
 
 
-def _cut(polygon: Tensor, height: Tensor) -> list[Tensor]:
-    """The parts of a convex polygon above and below height = 0; height is given at its corners."""
+def cut(polygon: Tensor, height: Tensor) -> list[Tensor]:
+    """The parts of a convex polygon above and below height = 0, in this order; itself if all is on one side.
+
+    Args:
+        polygon: (C, 2), corners in order.
+        height: (C,), an affine function at the corners.
+    """
     tolerance = 1e-12 * float(height.abs().max())
     if float(height.min()) >= -tolerance or float(height.max()) <= tolerance:
         return [polygon]
     above, below = [], []
     for i in range(len(polygon)):
         j = (i + 1) % len(polygon)
-        here, there = height[i], height[j]
-        if here >= 0:
+        start, end = height[i], height[j]
+        if start >= 0:
             above.append(polygon[i])
-        if here <= 0:
+        if start <= 0:
             below.append(polygon[i])
-        if float(here) * float(there) < 0:
-            crossing = polygon[i] + here / (here - there) * (polygon[j] - polygon[i])
+        if float(start) * float(end) < 0:
+            crossing = polygon[i] + start / (start - end) * (polygon[j] - polygon[i])
             above.append(crossing)
             below.append(crossing)
     return [torch.stack(above), torch.stack(below)]

@@ -1,11 +1,20 @@
-"""Attacks: pure functions of (network, images, labels), one file each, settings by keyword."""
+"""Attacks: functions of (network, images, labels) with their settings by keyword, one a file.
 
-from regrob.attacks._common import AttackResult
+ℓ∞: `fgsm`, `pgd`, `apgd`. ℓ2: `deepfool`, `carlini_wagner`, `boundary_projection`. Each returns an
+`AttackResult` and takes one network or an ensemble's `StackedPullback`. `evaluation` runs four of
+them on an ensemble and makes a table; `_common` holds what they share.
+"""
+
+from regrob.attacks._common import AttackResult, Box
 from regrob.attacks.apgd import apgd
 from regrob.attacks.boundary_projection import boundary_projection
 from regrob.attacks.carlini_wagner import carlini_wagner
 from regrob.attacks.deepfool import deepfool
+from regrob.attacks.evaluation import PROPERTIES, ROWS, AttackSettings, Row, SingleNetwork, evaluate
 from regrob.attacks.fgsm import fgsm
 from regrob.attacks.pgd import pgd
 
-__all__ = ["AttackResult", "apgd", "boundary_projection", "carlini_wagner", "deepfool", "fgsm", "pgd"]
+__all__ = [
+    "AttackResult", "Box", "apgd", "boundary_projection", "carlini_wagner", "deepfool",
+    "PROPERTIES", "ROWS", "AttackSettings", "Row", "SingleNetwork", "evaluate", "fgsm", "pgd",
+]  # fmt: skip

@@ -1,17 +1,27 @@
-"""What every attack takes, checks and returns."""
+"""What the attacks share: the result, the goal, the checks, and the best point seen so far."""
 
 from __future__ import annotations
 
 import copy
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
 from regrob.affine.local_map import require_frozen_statistics
-from regrob.checks import check_images, check_labels, check_logits
+from regrob.checks import (
+    ImageLabels,
+    ImageLogits,
+    ImageMask,
+    Images,
+    PerImage,
+    check_count,
+    check_images,
+    check_labels,
+    check_logits,
+)
 from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
 
@@ -24,21 +34,21 @@ class AttackResult:
     """Perturbed images, and whether each of them really fools the network.
 
     Attributes:
-        images: (N, …), the perturbed images; where the attack failed, its best attempt.
-        success: (N,) bool, from a last forward pass over `images`: the predicted class is
-            not the label, or, in a targeted attack, is the target.
-        distance: (N,), size of the perturbation in `norm`, in pixels' units, failures included.
+        images: the perturbed images; where the attack failed, its best attempt.
+        success: from a last forward pass over `images`: the predicted class is not the label,
+            or, in a targeted attack, is the target.
+        distance: size of the perturbation in `norm`, in pixels' units, failures included.
         norm: "l2" or "linf".
-        saturated_mask: (N,) bool, which examples met p_y = 1 in working precision. There the
-            usual p − e_y has lost the label's own part, and an attack that differentiates the
-            cross-entropy goes astray or stands still. Ours differentiate the margin.
+        saturated_mask: which examples met p_y = 1 in working precision. There p − e_y has lost
+            the label's own part, and an attack that differentiates the cross-entropy goes
+            astray or stands still. The attacks of this package differentiate the margin.
     """
 
-    images: Tensor
-    success: Tensor
-    distance: Tensor
+    images: Images
+    success: ImageMask
+    distance: PerImage
     norm: str
-    saturated_mask: Tensor
+    saturated_mask: ImageMask
 
     @property
     def saturated(self) -> int:
@@ -60,32 +70,27 @@ class Judged(NamedTuple):
     """How far an attack has come.
 
     Attributes:
-        reached: (N,) bool, whether the predicted class is the one wanted.
-        score: (N,), grows with the progress: −m, or m of the target. The cross-entropy
+        reached: whether the predicted class is the one wanted.
+        score: grows with the progress: −m, or m of the target. The cross-entropy
             log(1 + e^{−m}) is a function of the logit margin m alone, ∇L = −q∇m, so both have
             the same sign of every derivative and the same order of losses; but −m never
             saturates.
-        slope: (N, K), ∂score/∂z = ∓(e_y − softmax over the rivals); each row sums to zero.
-        saturated: (N,) bool, whether p_y of the label rounds to one.
+        slope: ∂score/∂z = ∓(e_y − softmax over the rivals); each row sums to zero.
+        saturated: whether p_y of the label rounds to one.
     """
 
-    reached: Tensor
-    score: Tensor
-    slope: Tensor
-    saturated: Tensor
+    reached: ImageMask
+    score: PerImage
+    slope: ImageLogits
+    saturated: ImageMask
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What an attack drives at: away from the labels, or towards targets.
+    """What an attack drives at: away from the labels, or towards targets."""
 
-    Attributes:
-        labels: (N,).
-        targets: (N,), or None.
-    """
-
-    labels: Tensor
-    targets: Tensor | None = None
+    labels: ImageLabels
+    targets: ImageLabels | None = None
 
     @property
     def targeted(self) -> bool:
@@ -93,21 +98,21 @@ class Goal:
         return self.targets is not None
 
     @property
-    def classes(self) -> Tensor:
-        """(N,), the classes to reach, or those to leave."""
+    def classes(self) -> ImageLabels:
+        """The classes to reach, or those to leave."""
         return self.labels if self.targets is None else self.targets
 
     def among(self, index: Tensor) -> Goal:
         """The goal of some examples."""
         return Goal(self.labels[index], None if self.targets is None else self.targets[index])
 
-    def reached(self, z: Tensor) -> Tensor:
-        """Whether the predicted class is the one wanted: (N,) bool."""
+    def reached(self, z: ImageLogits) -> ImageMask:
+        """Whether the predicted class is the one wanted."""
         hit = z.argmax(dim=-1) == self.classes
         return hit if self.targeted else ~hit
 
-    def judge(self, z: Tensor) -> Judged:
-        """Where logits (N, K) stand."""
+    def judge(self, z: ImageLogits) -> Judged:
+        """How far the images with these logits have come."""
         own = self.classes[:, None]
         rivals = (z - z.gather(1, own)).scatter_(1, own, -math.inf)  # z_j − z_y
         logs = torch.log_softmax(rivals, dim=1)
@@ -116,14 +121,14 @@ class Goal:
         hit = z.argmax(dim=1) == self.classes
         if self.targeted:
             return Judged(hit, -score, -slope, saturates(z, self.labels))
-        nothing = math.log(torch.finfo(z.dtype).eps / 2)  # 1 + e^score rounds to one below
-        return Judged(~hit, score, slope, score <= nothing)
+        negligible = math.log(torch.finfo(z.dtype).eps / 2)  # 1 + e^score rounds to one below
+        return Judged(~hit, score, slope, score <= negligible)
 
 
 def prepare(
-    network: nn.Module, images: Tensor, labels: Tensor, *, targets: Tensor | None, box: Box
-) -> tuple[Tensor, Goal, Tensor]:
-    """Check everything once; return the detached images, the goal, and the logits (N, K).
+    network: nn.Module, images: Images, labels: ImageLabels, *, targets: ImageLabels | None, box: Box
+) -> tuple[Images, Goal, ImageLogits]:
+    """Check everything once; return the detached images, the goal, and the logits.
 
     Raises:
         InputError: bad images, labels or targets; a target that is the label; pixels outside
@@ -153,42 +158,59 @@ def prepare(
     return images.detach(), Goal(labels, targets), z
 
 
-def check_size(name: str, value: float) -> None:
-    """Raise InputError unless a radius or step size is finite and not negative."""
-    if not 0.0 <= value < math.inf:
-        raise InputError(f"{name} must be finite and at least 0, got {value}")
-
-
-def check_count(name: str, value: int) -> None:
-    """Raise InputError unless a number of steps or restarts is at least one."""
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, got {value}")
-
-
-def ascent(way_in: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Judged]:
-    """∂score/∂x at each image, (N, …), and how far the images have come."""
+def ascent(view: Pullback, images: Images, goal: Goal) -> tuple[Images, Judged]:
+    """∂score/∂x at each image, and how far the images have come."""
     judged: list[Judged] = []
 
     def slope(z: Tensor) -> Tensor:
         judged.append(goal.judge(z))
         return judged[0].slope
 
-    gradient, _ = way_in.gradient(images, slope)
+    gradient, _ = view.gradient(images, slope)
     return gradient, judged[0]
 
 
-def saturates(z: Tensor, labels: Tensor) -> Tensor:
-    """Whether softmax rounds p_y to one: (N,) bool."""
+def saturates(z: ImageLogits, labels: ImageLabels) -> ImageMask:
+    """Whether softmax rounds p_y to one."""
     p = torch.softmax(z, dim=-1)
     return p.gather(-1, labels.unsqueeze(-1)).squeeze(-1) == 1
 
 
-def inside(images: Tensor, box: Box) -> Tensor:
+def inside(images: Images, box: Box) -> Images:
     """Clip every pixel to the box."""
     return images if box is None else images.clamp(*box)
 
 
-class Best:
+def over_pixels(values: Tensor, images: Tensor) -> Tensor:
+    """One value an image, shaped (N, 1, …, 1) so that it meets all of the image's pixels."""
+    return values.view(-1, *(1,) * (images.ndim - 1))
+
+
+def noise_like(images: Images, generator: torch.Generator) -> Images:
+    """Uniform noise in [−1, 1], in float64 on the CPU, so that every device starts at the same points."""
+    return 2 * torch.rand(images.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
+
+
+def check_restarts(restarts: int, random_start: bool) -> None:
+    """Raise InputError unless there is at least one restart, and the starts differ."""
+    check_count("restarts", restarts)
+    if restarts > 1 and not random_start:
+        raise InputError(f"{restarts} restarts without random_start would all be the same one")
+
+
+class Examples:
+    """What keeps one entry an example in each of its tensors."""
+
+    def among(self, index: Tensor) -> Self:
+        """The same of some examples only."""
+        subset = copy.copy(self)
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor | Goal):
+                setattr(subset, name, value[index] if isinstance(value, Tensor) else value.among(index))
+        return subset
+
+
+class Best(Examples):
     """The best point seen for each example: successes first, then the larger score.
 
     Attributes:
@@ -198,39 +220,31 @@ class Best:
         saturated: (N,) bool, whether any point seen was.
     """
 
-    def __init__(self, images: Tensor, judged: Judged) -> None:
+    def __init__(self, images: Images, judged: Judged) -> None:
         self.images, self.success, self.score = images.clone(), judged.reached, judged.score
         self.saturated = judged.saturated
 
-    def offer(self, images: Tensor, judged: Judged, *, first: bool = False) -> None:
-        """Take over the examples in which these images are better; of successes only the `first`, if so."""
+    def offer(self, images: Images, judged: Judged, *, keep_success: bool = False) -> None:
+        """Take over the examples in which these images are better, or not yet a success if `keep_success`."""
         better = torch.where(judged.reached == self.success, judged.score > self.score, judged.reached)
-        if first:
+        if keep_success:
             better &= ~self.success
-        shape = (-1, *(1,) * (images.ndim - 1))
-        torch.where(better.view(shape), images, self.images, out=self.images)
+        torch.where(over_pixels(better, images), images, self.images, out=self.images)
         self.success = self.success | judged.reached
         self.score = torch.where(better, judged.score, self.score)
         self.saturated = self.saturated | judged.saturated
 
-    def among(self, index: Tensor) -> Best:
-        """The best points of some examples, apart from these."""
-        some = copy.copy(self)
-        for name, value in vars(self).items():
-            setattr(some, name, value[index])
-        return some
-
-    def put(self, index: Tensor, some: Best) -> None:
-        """Take over what has become of some examples."""
-        if some is not self:
+    def put(self, index: Tensor, subset: Best) -> None:
+        """Write the best points of some examples back."""
+        if subset is not self:
             for name, value in vars(self).items():
-                value[index] = getattr(some, name)
+                value[index] = getattr(subset, name)
 
 
 def conclude(
-    network: nn.Module, originals: Tensor, images: Tensor, goal: Goal, *, norm: str, saturated: Tensor
+    network: nn.Module, originals: Images, images: Images, goal: Goal, *, norm: str, saturated: ImageMask
 ) -> AttackResult:
-    """Judge the perturbed images by one more forward pass, and measure them; `saturated` (N,) is kept."""
+    """Judge the perturbed images by one more forward pass, and measure them; `saturated` is passed on."""
     with torch.no_grad():
         success = goal.reached(network(images))
     difference = (images - originals).flatten(1)

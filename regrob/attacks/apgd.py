@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,14 +14,15 @@ from regrob.attacks._common import (
     Box,
     Goal,
     ascent,
-    check_count,
-    check_size,
+    check_restarts,
     conclude,
     inside,
+    noise_like,
+    over_pixels,
     prepare,
 )
+from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback, pullback
-from regrob.errors import InputError
 
 MOMENTUM = 0.75
 """What the gradient step counts; the rest is the step before it."""
@@ -31,8 +33,8 @@ ENOUGH = 0.75
 
 def apgd(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     epsilon: float = 0.1,
     steps: int = 100,
@@ -40,7 +42,7 @@ def apgd(
     random_start: bool = True,
     seed: int = 0,
     box: Box = (0.0, 1.0),
-    targets: Tensor | None = None,
+    targets: ImageLabels | None = None,
 ) -> AttackResult:
     """The ℓ∞ attack of Croce and Hein (2020) on the cross-entropy, two classes or more.
 
@@ -49,42 +51,39 @@ def apgd(
     and halves its step. There is no step size to choose, so a weak result is not the
     setting's fault.
 
-    AutoAttack's other loss, DLR, needs three logits; at two there is this one alone. Ours
-    climbs −m in place of the cross-entropy log(1 + e^{−m}): the signs and the order of all
+    AutoAttack's other loss, DLR, needs three logits; at two there is this one alone. The
+    score −m stands in place of the cross-entropy log(1 + e^{−m}): the signs and the order of all
     losses are the same, and nothing saturates, which is what DLR was made for.
 
     Args:
-        network: maps (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: gradients for each restart, 100 in AutoAttack.
         restarts: how many times to start; the best point of all counts.
         random_start: start at random in the ball, some pixel at its edge, else at the image.
         seed: of the random starts.
         box: the range of a pixel, or None for no constraint.
-        targets: (N,), int64: step down the loss of these classes instead, towards them.
+        targets: step down the loss of these classes instead, towards them.
 
     Raises:
-        InputError: see `result.prepare`; a negative size; fewer than one step or restart;
+        InputError: see `prepare`; a negative size; fewer than one step or restart;
             several restarts from one and the same point.
     """
     check_size("epsilon", epsilon)
     check_count("steps", steps)
-    check_count("restarts", restarts)
-    if restarts > 1 and not random_start:
-        raise InputError(f"{restarts} restarts without random_start would all be the same one")
+    check_restarts(restarts, random_start)
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
+    view = pullback(network)
     generator = torch.Generator().manual_seed(seed)
     best = Best(x, goal.judge(z))
+    run = _Run(x=x, goal=goal, epsilon=epsilon, steps=steps, box=box)
     for _ in range(restarts):
         start = x
         if random_start:
-            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
-            noise = noise / noise.flatten(1).abs().amax(dim=1).view(-1, *(1,) * (x.ndim - 1))
+            noise = noise_like(x, generator)
+            noise = noise / over_pixels(noise.flatten(1).abs().amax(dim=1), x)
             start = inside(x + epsilon * noise.to(x), box)
-        _climb(way_in, x, goal, best, start, epsilon, steps, box)
+        run.climb(view, start, best)
     return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
 
 
@@ -100,52 +99,52 @@ def checkpoints(steps: int) -> list[int]:
     return sorted({math.ceil(f * steps / 100) for f in fractions[1:] if f <= 100})
 
 
-def _climb(
-    way_in: Pullback,
-    x: Tensor,
-    goal: Goal,
-    best: Best,
-    start: Tensor,
-    epsilon: float,
-    steps: int,
-    box: Box,
-) -> None:
-    """One run from `start`; every point is offered to `best`."""
+@dataclass(frozen=True)
+class _Run:
+    """What all climbs of an attack have in common."""
 
-    def project(moved: Tensor) -> Tensor:
-        return inside(x + (moved - x).clamp(-epsilon, epsilon), box)
+    x: Tensor  # (N, …)
+    goal: Goal
+    epsilon: float
+    steps: int
+    box: Box
 
-    shape = (-1, *(1,) * (x.ndim - 1))
-    size = torch.full_like(x.flatten(1)[:, 0], 2 * epsilon)  # (N,)
-    current = before = start
-    gradient, judged = ascent(way_in, current, goal)
-    best.offer(current, judged)
-    score = judged.score
-    top, top_image, top_gradient = score, current, gradient  # of this run
-    rises = torch.zeros_like(size)
-    top_then, halved_then = top, torch.zeros_like(size, dtype=torch.bool)
-    marks = checkpoints(steps)
-    last = 0
-    for step in range(1, steps + 1):
-        ahead = project(current + size.view(shape) * gradient.sign())
-        if step > 1:
-            ahead = project(current + MOMENTUM * (ahead - current) + (1 - MOMENTUM) * (current - before))
-        before, current = current, ahead
-        gradient, judged = ascent(way_in, current, goal)
+    def project(self, moved: Tensor) -> Tensor:
+        """Back into the ball and the box."""
+        return inside(self.x + (moved - self.x).clamp(-self.epsilon, self.epsilon), self.box)
+
+    def climb(self, view: Pullback, start: Tensor, best: Best) -> None:
+        """Climb from `start`, and offer every point to `best`."""
+        size = torch.full_like(start.flatten(1)[:, 0], 2 * self.epsilon)  # (N,)
+        current = before = start
+        gradient, judged = ascent(view, current, self.goal)
         best.offer(current, judged)
-        new = judged.score
-        rises = rises + (new > score)
-        score = new
-        record = new > top
-        top = torch.where(record, new, top)
-        top_image = torch.where(record.view(shape), current, top_image)
-        top_gradient = torch.where(record.view(shape), gradient, top_gradient)
-        if step in marks:
-            rare = rises < ENOUGH * (step - last)
-            stalled = ~halved_then & (top <= top_then)
-            halve = rare | stalled
-            size = torch.where(halve, 0.5 * size, size)
-            current = torch.where(halve.view(shape), top_image, current)
-            gradient = torch.where(halve.view(shape), top_gradient, gradient)
-            score = torch.where(halve, top, score)
-            rises, top_then, halved_then, last = torch.zeros_like(rises), top, halve, step
+        score = judged.score
+        top, top_image, top_gradient = score, current, gradient  # of this climb
+        rises = torch.zeros_like(size)
+        top_at_mark, halved_at_mark = top, torch.zeros_like(size, dtype=torch.bool)
+        marks = checkpoints(self.steps)
+        last_mark = 0
+        for step in range(1, self.steps + 1):
+            ahead = self.project(current + over_pixels(size, start) * gradient.sign())
+            if step > 1:
+                ahead = current + MOMENTUM * (ahead - current) + (1 - MOMENTUM) * (current - before)
+                ahead = self.project(ahead)
+            before, current = current, ahead
+            gradient, judged = ascent(view, current, self.goal)
+            best.offer(current, judged)
+            rises = rises + (judged.score > score)
+            score = judged.score
+            record = score > top
+            top = torch.where(record, score, top)
+            top_image = torch.where(over_pixels(record, start), current, top_image)
+            top_gradient = torch.where(over_pixels(record, start), gradient, top_gradient)
+            if step in marks:
+                rare = rises < ENOUGH * (step - last_mark)
+                stalled = ~halved_at_mark & (top <= top_at_mark)
+                halve = rare | stalled
+                size = torch.where(halve, 0.5 * size, size)
+                current = torch.where(over_pixels(halve, start), top_image, current)
+                gradient = torch.where(over_pixels(halve, start), top_gradient, gradient)
+                score = torch.where(halve, top, score)
+                rises, top_at_mark, halved_at_mark, last_mark = torch.zeros_like(rises), top, halve, step

@@ -17,19 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.attacks._common import (
-    AttackResult,
-    Box,
-    Goal,
-    check_count,
-    conclude,
-    inside,
-    prepare,
-    saturates,
-)
+from regrob.attacks._common import AttackResult, Box, Goal, conclude, inside, over_pixels, prepare, saturates
 from regrob.attacks.carlini_wagner import gap_and_coefficients
+from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
 from regrob.ensembles.network_view import Pullback, pullback
 from regrob.errors import InputError
+from regrob.theory.margin import rival_distances
+from regrob.theory.margin import rivals as other_classes
 
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 """What a new projection counts in the average, at the first step and at the last."""
@@ -51,13 +45,13 @@ HAIR, HAIRS = 1e-4, 10
 
 def boundary_projection(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     steps: int = 40,
     rivals: int = 3,
     box: Box = (0.0, 1.0),
-    targets: Tensor | None = None,
+    targets: ImageLabels | None = None,
 ) -> AttackResult:
     """The smallest ‖r‖₂ found by averaged projections onto local boundaries; for piecewise-linear networks.
 
@@ -67,26 +61,24 @@ def boundary_projection(
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
     Args:
-        network: maps (N, …) to logits (N, K); piecewise linear, in eval mode.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: of the first run; each rival's run has two thirds of them. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
         box: the range of a pixel, or None for no constraint.
-        targets: (N,), int64: aim at these classes; then there is the first run only.
+        targets: aim at these classes; then there is the first run only.
 
     Raises:
-        InputError: see `result.prepare`; fewer than one step; a negative number of rivals.
+        InputError: see `prepare`; fewer than one step; a negative number of rivals.
     """
     check_count("steps", steps)
     if rivals < 0:
         raise InputError(f"rivals must be at least 0, got {rivals}")
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
-    search = _Search(way_in, x, goal, box)
+    view = pullback(network)
+    search = _Search(view, x, goal, box)
     search.run(steps, None)
     if not goal.targeted and rivals:
-        order = _nearest_rivals(way_in, x, labels)
+        order = _nearest_rivals(view, x, labels)
         for rank in range(min(rivals, z.shape[-1] - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
     search.shorten()
@@ -94,8 +86,8 @@ def boundary_projection(
     return conclude(network, x, search.best, goal, norm="l2", saturated=saturates(z, labels))
 
 
-def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
-    """The point of the box nearest to x, in ℓ2, on the hyperplane w·u = b: (N, n).
+def project(x: InputVector, w: InputVector, b: PerExample, box: Box) -> InputVector:
+    """The point of the box nearest to x, in ℓ2, on the hyperplane w·u = b.
 
     It is clip(x + t w) for the t with w·clip(x + t w) = b. From t = 0 that function of t is
     piecewise linear, rising and concave, so Newton's steps never overshoot and end after
@@ -104,8 +96,7 @@ def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
 
     Args:
         x: (N, n), inside the box.
-        w: (N, n).
-        b: (N,).
+        w, b: (N, n) and (N,), the hyperplanes.
         box: the range of a coordinate, or None.
 
     >>> x, w = torch.tensor([[0.5, 0.5]]), torch.tensor([[2.0, 1.0]])
@@ -130,22 +121,19 @@ def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
     return torch.addcmul(x, t[:, None], w).clamp(low, high)
 
 
-def _nearest_rivals(way_in: Pullback, x: Tensor, labels: Tensor) -> Tensor:
+def _nearest_rivals(view: Pullback, x: Tensor, labels: Tensor) -> Tensor:
     """The other classes by the distance of their boundary in the local affine map: (N, K − 1)."""
-    V, z = way_in.local_map(x)
-    own = labels[:, None]
-    gram = V.mT @ V  # ‖v_j − v_y‖² needs no more
-    to_own = gram.gather(2, own[:, None].expand(-1, gram.shape[1], 1)).squeeze(2)
-    squared = gram.diagonal(dim1=1, dim2=2) - 2 * to_own + to_own.gather(1, own)
-    distance = (z.gather(1, own) - z) / squared.clamp_min(torch.finfo(x.dtype).tiny).sqrt()
-    return distance.scatter(1, own, torch.inf).argsort(dim=1, stable=True)[:, :-1]
+    V, z = view.local_map(x)
+    others = other_classes(labels, z)
+    order = rival_distances(V, z, labels).gather(1, others).argsort(dim=1, stable=True)
+    return others.gather(1, order)
 
 
 @dataclass
 class _Search:
     """The best image so far of every example, and the runs that improve it."""
 
-    way_in: Pullback
+    view: Pullback
     x: Tensor  # (N, …)
     goal: Goal
     box: Box
@@ -157,18 +145,18 @@ class _Search:
     def run(self, steps: int, towards: Tensor | None) -> None:
         """One run from the images; `towards` (N,) fixes a rival, None follows the leading one."""
         active = torch.arange(len(self.x), device=self.x.device)
-        way_in, hopeful = self.way_in, torch.ones_like(active, dtype=torch.bool)
+        view, hopeful = self.view, torch.ones_like(active, dtype=torch.bool)
         origin = self.x.flatten(1)
         point = origin
         average = origin
         overshoot = torch.full_like(self.distance, FIRST_OVERSHOOT)
         for step in range(steps):
-            w, gap, fooled = self._boundary(way_in, point, active, towards)
+            w, gap, fooled = self._boundary(view, point, active, towards)
             reach = torch.linalg.vector_norm(point - origin, dim=1)
             better = fooled & hopeful & (reach < self.distance[active])
-            where = active[better]
-            self.distance[where] = reach[better]
-            self.best[where] = point[better].view(self.best[where].shape)
+            improved = active[better]
+            self.distance[improved] = reach[better]
+            self.best[improved] = point[better].view(self.best[improved].shape)
             if step > 0:
                 overshoot = overshoot * torch.where(gap < 0, 0.6, 1.5).to(overshoot)
                 overshoot = overshoot.clamp(LEAST_OVERSHOOT, MOST_OVERSHOOT)
@@ -180,16 +168,16 @@ class _Search:
                 hopeful = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
                 if not bool(hopeful.any()):
                     return
-                packed = way_in.pack(hopeful)
+                packed = view.pack(hopeful)
                 if packed is not None:
-                    kept, way_in = packed
+                    kept, view = packed
                     active, hopeful, overshoot = active[kept], hopeful[kept], overshoot[kept]
                     origin, average, point = origin[kept], average[kept], point[kept]
         never = active[self.distance[active].isinf()]
         self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
 
     def _boundary(
-        self, way_in: Pullback, point: Tensor, active: Tensor, towards: Tensor | None
+        self, view: Pullback, point: Tensor, active: Tensor, towards: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """w (A, n) and the gap that w must close (A,), negative beyond; whether the goal is reached (A,)."""
         goal = self.goal.among(active)
@@ -201,32 +189,30 @@ class _Search:
             classes = z.shape[-1]
             return (functional.one_hot(wanted, classes) - functional.one_hot(goal.classes, classes)).to(z)
 
-        w, z = way_in.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
+        w, z = view.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
         return w.flatten(1), -(downhill(z) * z).sum(dim=1), goal.reached(z)
 
     def shorten(self) -> None:
         """Move every success towards its image as far as bisection says it may."""
-        shape = (-1, *(1,) * (self.x.ndim - 1))
         low, high = torch.full_like(self.distance, 0.9), torch.ones_like(self.distance)
         longest = self.best
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
-            tried = torch.lerp(self.x, longest, middle.view(shape))
-            fooled = self.goal.reached(self.way_in.logits(tried))
-            better = (fooled & self.distance.isfinite()).view(shape)
-            self.best = torch.where(better, tried, self.best)
+            tried = torch.lerp(self.x, longest, over_pixels(middle, self.x))
+            fooled = self.goal.reached(self.view.logits(tried))
+            better = fooled & self.distance.isfinite()
+            self.best = torch.where(over_pixels(better, self.x), tried, self.best)
             low, high = torch.where(fooled, low, middle), torch.where(fooled, middle, high)
 
     def settle(self, network: nn.Module) -> None:
         """Lengthen by hairs what rounding brings back: another batch may round another way."""
-        shape = (-1, *(1,) * (self.x.ndim - 1))
         for _ in range(HAIRS):
             with torch.no_grad():
                 lost = ~self.goal.reached(network(self.best)) & self.distance.isfinite()
             if not bool(lost.any()):
                 return
             longer = inside(torch.lerp(self.x, self.best, 1 + HAIR), self.box)
-            self.best = torch.where(lost.view(shape), longer, self.best)
+            self.best = torch.where(over_pixels(lost, self.x), longer, self.best)
 
 
 def _along(origin: Tensor, average: Tensor, w: Tensor, b: Tensor, overshoot: Tensor, box: Box) -> Tensor:
@@ -238,4 +224,4 @@ def _along(origin: Tensor, average: Tensor, w: Tensor, b: Tensor, overshoot: Ten
         LEAST_STRETCH, MOST_STRETCH
     )
     point = origin + ((1 + overshoot) * stretch)[:, None] * direction
-    return point if box is None else point.clamp(*box)
+    return inside(point, box)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -13,13 +11,14 @@ from torch import Tensor, nn
 from regrob.attacks._common import (
     AttackResult,
     Box,
+    Examples,
     Goal,
-    check_count,
-    check_size,
     conclude,
+    over_pixels,
     prepare,
     saturates,
 )
+from regrob.checks import ImageLabels, ImageLogits, Images, PerImage, check_count, check_size
 from regrob.ensembles.network_view import Pullback, pullback
 from regrob.errors import InputError
 
@@ -29,8 +28,8 @@ CHECKS = 10
 
 def carlini_wagner(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     confidence: float = 0.0,
     learning_rate: float = 5e-3,
@@ -39,7 +38,7 @@ def carlini_wagner(
     initial_const: float | None = None,
     abort_early: bool = True,
     box: Box = (0.0, 1.0),
-    targets: Tensor | None = None,
+    targets: ImageLabels | None = None,
 ) -> AttackResult:
     """The smallest ‖r‖₂ found by Adam on ‖r‖² + c·max(z_y − max_j z_j + κ, 0) (2017).
 
@@ -52,9 +51,7 @@ def carlini_wagner(
     is not there. The search therefore starts from that bound, unless told otherwise.
 
     Args:
-        network: maps (N, …) to logits (N, K); in eval mode.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images (N, …) to logits (N, K); in eval mode.
         confidence: κ ≥ 0.
         learning_rate: Adam's, 5e-3 in the CleverHans of the paper's time.
         binary_search_steps: values of c tried, 5 there.
@@ -63,10 +60,10 @@ def carlini_wagner(
             but no less than 1e-2.
         abort_early: stop an example whose loss has not fallen by 0.01 % in a tenth of the steps.
         box: the range of a pixel, or None for no constraint.
-        targets: (N,), int64: aim at these classes.
+        targets: aim at these classes.
 
     Raises:
-        InputError: see `result.prepare`; a setting out of range.
+        InputError: see `prepare`; a setting out of range.
     """
     check_size("confidence", confidence)
     check_size("learning_rate", learning_rate)
@@ -78,11 +75,11 @@ def carlini_wagner(
     saturated = saturates(z, labels)
     settings = _Settings(box, confidence, learning_rate, max_iterations, abort_early)
     best = x.clone()
-    for index, way_in in pullback(network).blocks(x):
-        here, goal_here = x[index], goal.among(index)
-        search = _Search.start(way_in, here, goal_here, confidence, initial_const)
+    for index, view in pullback(network).blocks(x):
+        block, block_goal = x[index], goal.among(index)
+        search = _Search.start(view, block, block_goal, confidence, initial_const)
         for _ in range(binary_search_steps):
-            search.bisect(_descend(way_in, here, goal_here, search, settings))
+            search.bisect(_descend(view, block, block_goal, search, settings))
         best[index] = search.best
     return conclude(network, x, best, goal, norm="l2", saturated=saturated)
 
@@ -99,29 +96,29 @@ class _Search:
 
     @classmethod
     def start(
-        cls, way_in: Pullback, x: Tensor, goal: Goal, confidence: float, initial: float | None
+        cls, view: Pullback, x: Tensor, goal: Goal, confidence: float, initial: float | None
     ) -> _Search:
         """The first constants: given, or from the affine bound 2·gap/‖∇gap‖²."""
         const = x.new_full((len(x),), initial or 0.0)
         if initial is None:
-            z = way_in.logits(x)
+            z = view.logits(x)
             gap, push = gap_and_coefficients(z, goal, confidence)
-            gradient, _ = way_in.gradient(x, lambda _: push)
+            gradient, _ = view.gradient(x, lambda _: push)
             size = gradient.flatten(1).square().sum(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
             const = (2 * gap / size).clamp(1e-2, 1e10)
         infinite = torch.full_like(const, math.inf)
         return cls(const, torch.zeros_like(const), infinite, x.clone(), infinite.clone())
 
-    def bisect(self, found: Tensor) -> None:
-        """Narrow the interval of c after one descent; `found` (N,) bool."""
-        self.upper = torch.where(found, self.const, self.upper)
-        self.lower = torch.where(found, self.lower, self.const)
+    def bisect(self, success: Tensor) -> None:
+        """Narrow the interval of c after one descent; `success` (N,) bool."""
+        self.upper = torch.where(success, self.const, self.upper)
+        self.lower = torch.where(success, self.lower, self.const)
         middle = 0.5 * (self.lower + self.upper)
         self.const = torch.where(self.upper.isinf(), 10 * self.const, middle)
 
 
-def gap_and_coefficients(z: Tensor, goal: Goal, confidence: float) -> tuple[Tensor, Tensor]:
-    """The gap that the attack closes, and ∂gap/∂z: (N,) and (N, K).
+def gap_and_coefficients(z: ImageLogits, goal: Goal, confidence: float) -> tuple[PerImage, ImageLogits]:
+    """The gap that the attack closes, and ∂gap/∂z.
 
     z_y − max_{j≠y} z_j + κ; for a target t, max_{j≠t} z_j − z_t + κ.
     """
@@ -143,17 +140,17 @@ class _Settings:
     abort_early: bool
 
 
-def _descend(way_in: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _Settings) -> Tensor:
+def _descend(view: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _Settings) -> Tensor:
     """One run of Adam at the current constants; updates the best images; returns who succeeded."""
-    found = torch.zeros_like(search.const, dtype=torch.bool)
+    success = torch.zeros_like(search.const, dtype=torch.bool)
     active = torch.arange(len(x), device=x.device)
     run = _Run(
         goal=goal,
         const=search.const,
         confidence=settings.confidence,
-        going=~found,
+        going=~success,
         loss=torch.full_like(search.const, math.inf),
-        found=found,
+        success=success,
         best=search.best.clone(),
         best_distance=search.best_distance,
     )
@@ -161,7 +158,7 @@ def _descend(way_in: Pullback, x: Tensor, goal: Goal, search: _Search, settings:
     every = math.ceil(settings.max_iterations / CHECKS)
     for step in range(settings.max_iterations):
         image = adam.image()
-        pulled, _ = way_in.gradient(image, run.coefficients)
+        pulled, _ = view.gradient(image, run.coefficients)
         moved = image - adam.origin
         squared = torch.linalg.vecdot(moved.flatten(1), moved.flatten(1))
         run.record(image, squared)
@@ -170,17 +167,17 @@ def _descend(way_in: Pullback, x: Tensor, goal: Goal, search: _Search, settings:
             run.check(squared)
             if not bool(run.going.any()):
                 break
-            packed = way_in.pack(run.going)
+            packed = view.pack(run.going)
             if packed is not None:
-                run.put(active, search, found)
-                kept, way_in = packed
+                run.put(active, search, success)
+                kept, view = packed
                 active, run, adam = active[kept], run.among(kept), adam.among(kept)
-    run.put(active, search, found)
-    return found
+    run.put(active, search, success)
+    return success
 
 
 @dataclass
-class _Run:
+class _Run(Examples):
     """The examples of one descent, A of them; those that have stopped are no longer recorded."""
 
     goal: Goal
@@ -188,7 +185,7 @@ class _Run:
     confidence: float
     going: Tensor  # (A,) bool
     loss: Tensor  # (A,), at the last check
-    found: Tensor  # (A,) bool
+    success: Tensor  # (A,) bool
     best: Tensor  # (A, …)
     best_distance: Tensor  # (A,), squared
 
@@ -199,11 +196,11 @@ class _Run:
 
     def record(self, image: Tensor, squared: Tensor) -> None:
         """Note the successes, and keep the closest."""
-        success = (self.gap < 0 if self.confidence == 0 else self.gap <= 0) & self.going
-        closer = success & (squared < self.best_distance)
-        self.found = self.found | success
+        fooled = (self.gap < 0 if self.confidence == 0 else self.gap <= 0) & self.going
+        closer = fooled & (squared < self.best_distance)
+        self.success = self.success | fooled
         self.best_distance = torch.where(closer, squared, self.best_distance)
-        torch.where(closer.view(-1, *(1,) * (image.ndim - 1)), image, self.best, out=self.best)
+        torch.where(over_pixels(closer, image), image, self.best, out=self.best)
 
     def check(self, squared: Tensor) -> None:
         """Stop the examples whose loss has not fallen since the last check."""
@@ -211,21 +208,14 @@ class _Run:
         self.going = self.going & (loss <= 0.9999 * self.loss)
         self.loss = loss
 
-    def among(self, index: Tensor) -> _Run:
-        """Some of the examples."""
-        some = dataclasses.replace(self, goal=self.goal.among(index))
-        for name in ("const", "going", "loss", "found", "best", "best_distance"):
-            setattr(some, name, getattr(self, name)[index])
-        return some
-
-    def put(self, active: Tensor, search: _Search, found: Tensor) -> None:
-        """Hand over what was found."""
-        found[active] = self.found
+    def put(self, active: Tensor, search: _Search, success: Tensor) -> None:
+        """Write the successes and the best images back."""
+        success[active] = self.success
         search.best[active] = self.best
         search.best_distance[active] = self.best_distance
 
 
-class _Adam:
+class _Adam(Examples):
     """Adam on w, where the image is tanh(w) stretched to the box, or w itself without one.
 
     With a box it keeps v = 2w: tanh(w) = 2σ(v) − 1, and torch's σ takes a fifth of the time of
@@ -269,11 +259,3 @@ class _Adam:
         bias = math.sqrt(1 - 0.999**self.steps)
         size = self.second.sqrt().add_(1e-8 * bias / faster)
         self.v.addcdiv_(self.first, size, value=-faster * rate * bias / (1 - 0.9**self.steps))
-
-    def among(self, index: Tensor) -> _Adam:
-        """Some of the examples."""
-        some = copy.copy(self)
-        for name, value in vars(self).items():
-            if isinstance(value, Tensor):
-                setattr(some, name, value[index])
-        return some

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from regrob.attacks._common import (
-    AttackResult,
-    Box,
-    check_count,
-    check_size,
-    conclude,
-    inside,
-    prepare,
-    saturates,
-)
+from regrob.attacks._common import AttackResult, Box, conclude, inside, over_pixels, prepare, saturates
+from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import pullback
 
 SMALLEST_STEP = 1e-4
@@ -23,8 +15,8 @@ SMALLEST_STEP = 1e-4
 
 def deepfool(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     steps: int = 50,
     overshoot: float = 0.02,
@@ -37,37 +29,34 @@ def deepfool(
     network that is affine everywhere one step is optimal. Examples that are fooled rest.
 
     Args:
-        network: maps (N, …) to logits (N, K); piecewise linear, in eval mode.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: at most this many, 50 in the original.
         overshoot: 0.02 in the original.
         box: the range of a pixel, or None for no constraint.
 
     Raises:
-        InputError: see `result.prepare`; fewer than one step; a negative overshoot.
+        InputError: see `prepare`; fewer than one step; a negative overshoot.
     """
     check_count("steps", steps)
     check_size("overshoot", overshoot)
     x, goal, z = prepare(network, images, labels, targets=None, box=box)
-    way_in = pullback(network)
+    view = pullback(network)
     saturated = saturates(z, labels)
     perturbed = x.clone()
-    shape = (-1, *(1,) * (x.ndim - 1))
-    # Of the examples that are still at it, and in an ensemble of some that rest:
+    # Of the examples that are not fooled yet (and, in an ensemble, of some that are):
     active = torch.arange(len(x), device=x.device)
-    here, origin, total = x, x, torch.zeros_like(x)
+    point, origin, total = x, x, torch.zeros_like(x)
     for _ in range(steps):
-        distance, normal, z = way_in.nearest(here, labels[active])
-        standing = z.argmax(dim=1) == labels[active]
-        if not bool(standing.any()):
+        distance, normal, z = view.nearest(point, labels[active])
+        correct = z.argmax(dim=1) == labels[active]
+        if not bool(correct.any()):
             break
-        size = torch.where(standing, distance + SMALLEST_STEP, 0.0)
-        total = total.addcmul(size.view(shape), normal)  # those that rest stay where they are
-        here = inside(torch.add(origin, total, alpha=1.0 + overshoot), box)
-        perturbed[active] = here
-        packed = way_in.pack(standing)
+        size = torch.where(correct, distance + SMALLEST_STEP, 0.0)
+        total = total.addcmul(over_pixels(size, x), normal)  # those that are fooled stay where they are
+        point = inside(torch.add(origin, total, alpha=1.0 + overshoot), box)
+        perturbed[active] = point
+        packed = view.pack(correct)
         if packed is not None:
-            kept, way_in = packed
-            active, here, origin, total = active[kept], here[kept], origin[kept], total[kept]
+            kept, view = packed
+            active, point, origin, total = active[kept], point[kept], origin[kept], total[kept]
     return conclude(network, x, perturbed, goal, norm="l2", saturated=saturated)

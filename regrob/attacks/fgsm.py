@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from regrob.attacks._common import AttackResult, Box, ascent, check_size, conclude, inside, prepare
+from regrob.attacks._common import AttackResult, Box, ascent, conclude, inside, prepare
+from regrob.checks import ImageLabels, Images, check_size
 from regrob.ensembles.network_view import pullback
 
 
 def fgsm(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     epsilon: float = 0.1,
     box: Box = (0.0, 1.0),
-    targets: Tensor | None = None,
+    targets: ImageLabels | None = None,
 ) -> AttackResult:
     """x + ε sign ∇L(x, y), clipped to the box (Goodfellow et al. 2015).
 
@@ -23,15 +24,13 @@ def fgsm(
     box aside; Eq. (2) of the paper asks for that maximum in general.
 
     Args:
-        network: maps (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, in pixels' units.
         box: the range of a pixel, or None for no constraint.
-        targets: (N,), int64: step down the loss of these classes instead, towards them.
+        targets: step down the loss of these classes instead, towards them.
 
     Raises:
-        InputError: see `result.prepare`; a negative or infinite ε.
+        InputError: see `prepare`; a negative or infinite ε.
     """
     check_size("epsilon", epsilon)
     x, goal, _ = prepare(network, images, labels, targets=targets, box=box)

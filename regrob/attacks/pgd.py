@@ -13,20 +13,20 @@ from regrob.attacks._common import (
     Box,
     Goal,
     ascent,
-    check_count,
-    check_size,
+    check_restarts,
     conclude,
     inside,
+    noise_like,
     prepare,
 )
+from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback, pullback
-from regrob.errors import InputError
 
 
 def pgd(
     network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
+    images: Images,
+    labels: ImageLabels,
     *,
     epsilon: float = 0.1,
     steps: int = 40,
@@ -36,7 +36,7 @@ def pgd(
     seed: int = 0,
     stop_at_success: bool = False,
     box: Box = (0.0, 1.0),
-    targets: Tensor | None = None,
+    targets: ImageLabels | None = None,
 ) -> AttackResult:
     """Climb the loss by sign steps, projected to the ball and the box (Madry et al. 2018).
 
@@ -44,9 +44,7 @@ def pgd(
     is, and has the largest loss among those: a later step or restart never loses a success.
 
     Args:
-        network: maps (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: how many steps, 40 in the original.
         step_size: of each, 0.01 in the original.
@@ -56,67 +54,70 @@ def pgd(
         stop_at_success: leave an example alone once it is fooled. The same examples succeed,
             sooner; their loss is no longer the largest. For success rates only.
         box: the range of a pixel, or None for no constraint.
-        targets: (N,), int64: step down the loss of these classes instead, towards them.
+        targets: step down the loss of these classes instead, towards them.
 
     Raises:
-        InputError: see `result.prepare`; a negative size; fewer than one step or restart;
+        InputError: see `prepare`; a negative size; fewer than one step or restart;
             several restarts from one and the same point.
     """
     check_size("epsilon", epsilon)
     check_size("step_size", step_size)
     check_count("steps", steps)
-    check_count("restarts", restarts)
-    if restarts > 1 and not random_start:
-        raise InputError(f"{restarts} restarts without random_start would all be the same one")
+    check_restarts(restarts, random_start)
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
+    view = pullback(network)
     generator = torch.Generator().manual_seed(seed)
     best = Best(x, goal.judge(z))
-    run = _Run(goal, *_walls(x, epsilon, box), steps, step_size, stop_at_success)
+    run = _Run(
+        goal=goal,
+        low=inside(x - epsilon, box),
+        high=inside(x + epsilon, box),
+        steps=steps,
+        step_size=step_size,
+        stop_at_success=stop_at_success,
+    )
     for _ in range(restarts):
         start = x
         if random_start:
-            noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
-            start = inside(x + epsilon * noise.to(x), box)
-        run.climb(way_in, start, best)
+            start = inside(x + epsilon * noise_like(x, generator).to(x), box)
+        run.climb(view, start, best)
     return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
-
-
-def _walls(x: Tensor, epsilon: float, box: Box) -> tuple[Tensor, Tensor]:
-    """The least and the largest value that each pixel may take in the ball and the box."""
-    return inside(x - epsilon, box), inside(x + epsilon, box)
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One climb from a start, and what stays the same in all of them."""
+    """What all climbs of an attack have in common.
+
+    Attributes:
+        low, high: (N, …), the range of each pixel in the ball and the box.
+    """
 
     goal: Goal
-    low: Tensor  # (N, …)
-    high: Tensor  # (N, …)
+    low: Tensor
+    high: Tensor
     steps: int
     step_size: float
     stop_at_success: bool
 
-    def climb(self, way_in: Pullback, start: Tensor, best: Best) -> None:
+    def climb(self, view: Pullback, start: Tensor, best: Best) -> None:
         """Offer every point on the way to `best`."""
         active = torch.arange(len(start), device=start.device)
         current, low, high, goal = start.clone(), self.low, self.high, self.goal
-        here = best  # of the active examples
+        active_best = best
         for _ in range(self.steps):
             if self.stop_at_success:
-                if bool(here.success.all()):
+                if bool(active_best.success.all()):
                     break
-                packed = way_in.pack(~here.success)
+                packed = view.pack(~active_best.success)
                 if packed is not None:
-                    best.put(active, here)
-                    kept, way_in = packed
-                    active, goal, here = active[kept], goal.among(kept), here.among(kept)
+                    best.put(active, active_best)
+                    kept, view = packed
+                    active, goal, active_best = active[kept], goal.among(kept), active_best.among(kept)
                     current, low, high = current[kept], low[kept], high[kept]
-            gradient, judged = ascent(way_in, current, goal)
-            here.offer(current, judged, first=self.stop_at_success)
+            gradient, judged = ascent(view, current, goal)
+            active_best.offer(current, judged, keep_success=self.stop_at_success)
             current.add_(gradient.sign(), alpha=self.step_size)
             torch.clamp(current, low, high, out=current)  # back into the ball and the box
         else:
-            here.offer(current, goal.judge(way_in.logits(current)), first=self.stop_at_success)
-        best.put(active, here)
+            active_best.offer(current, goal.judge(view.logits(current)), keep_success=self.stop_at_success)
+        best.put(active, active_best)

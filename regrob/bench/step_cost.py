@@ -171,7 +171,8 @@ def image_bytes(method: str, widths: Sequence[int], examples: int) -> int:
 
 
 def _rows_and_columns(method: str, classes: int) -> tuple[int, int]:
-    return multiplications.pulled_back((method,), classes), multiplications.columns((method,), classes)
+    kinds = () if method == "none" else (method,)
+    return multiplications.pulled_back(kinds, classes), multiplications.columns(kinds, classes)
 
 
 def _check(method: str) -> None:

@@ -6,14 +6,13 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
-from regrob.theory import bounds, derivatives, probability, taylor_radius
-from regrob.theory.margin import margin_l2
+from regrob.checks import Jacobian, Labels, Logits, PerExample
+from regrob.theory import bounds, derivatives, margin, probability, taylor_radius
 
 
 class AffineCertificates(NamedTuple):
-    """Lower bounds on the distance to the nearest mistake of the affine classifier, each (…).
+    """Lower bounds on the distance to the nearest mistake of the affine classifier.
 
     margin ≥ pairs ≥ spectral ≥ cross_lipschitz, all equal at K = 2; margin ≥ smooth.
 
@@ -25,20 +24,15 @@ class AffineCertificates(NamedTuple):
         smooth: 2ξ/(‖∇‖ + √(‖∇‖² + ‖V C‖₂² ξ)), from ‖H‖₂ ≤ ‖V C‖₂²/2 everywhere, β = log 2.
     """
 
-    margin: Tensor
-    pairs: Tensor
-    spectral: Tensor
-    cross_lipschitz: Tensor
-    smooth: Tensor
+    margin: PerExample
+    pairs: PerExample
+    spectral: PerExample
+    cross_lipschitz: PerExample
+    smooth: PerExample
 
 
-def affine_certificates(V: Tensor, z: Tensor, y: Tensor) -> AffineCertificates:
+def affine_certificates(V: Jacobian, z: Logits, y: Labels) -> AffineCertificates:
     """The certificates within Q(x). All but the margin are zero where p_y ≤ ½: they need m > 0.
-
-    Args:
-        V: (…, n, K), input axis then class axis.
-        z: (…, K), logits.
-        y: (…), labels.
 
     Raises:
         HypothesisError: an example is not classified correctly.
@@ -48,14 +42,14 @@ def affine_certificates(V: Tensor, z: Tensor, y: Tensor) -> AffineCertificates:
     >>> [round(float(bound), 4) for bound in affine_certificates(V, z, torch.tensor(0))[:4]]
     [1.5, 1.5, 1.5, 1.5]
     """
-    margin = margin_l2(V, z, y)
+    distance = margin.margin_l2(V, z, y)
     m = probability.logit_margin(z, y)
-    farthest = torch.linalg.vector_norm(V - derivatives.column(V, y), dim=-2).amax(dim=-1)
+    farthest = margin.rival_lengths(V, y).amax(dim=-1)
     spectral = bounds.centred_norm(V)
     nu = derivatives.cross_lipschitz_squared(V).sqrt()
     slope = torch.linalg.vector_norm(derivatives.input_gradient(V, z, y), dim=-1)
-    xi = probability.slack(z, y).clamp_min(0.0)
+    xi = probability.slack(z, y, threshold=math.log(2.0)).clamp_min(0.0)
     chain = (m / size for size in (farthest, math.sqrt(2) * spectral, math.sqrt(z.shape[-1]) * nu))
-    smooth = taylor_radius.root(slope, spectral.square() / 2, xi)
+    smooth = taylor_radius.positive_root(slope, spectral.square() / 2, xi)
     zero = torch.zeros_like(m)
-    return AffineCertificates(margin, *(torch.where(m > 0, bound, zero) for bound in (*chain, smooth)))
+    return AffineCertificates(distance, *(torch.where(m > 0, bound, zero) for bound in (*chain, smooth)))

@@ -1,66 +1,52 @@
-"""What certifies: lower bounds on the distance to the nearest mistake, with no Taylor model in them.
+"""A certificate for the network itself: the margin, as far as the polytope's edge.
 
-Inside the polytope the network is an affine classifier, whose nearest mistake is known
-exactly. Beyond the polytope's edge nothing is known from V and z alone, so a certificate
-for the network stops there.
+Beyond that edge nothing is known from V and z alone.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from regrob.affine.local_map import ACTIVATIONS, local_map
-from regrob.checks import check_images, check_labels
+from regrob.affine.graph import KinkedOperations
+from regrob.affine.kinks import watch_bends
+from regrob.affine.local_map import local_map
+from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
 from regrob.errors import InputError
 from regrob.theory import probability
 from regrob.theory.margin import margin_l2
 
-# fmt: off
-KINKED = frozenset([
-    "relu", "relu_", "leaky_relu", "leaky_relu_", "_prelu_kernel", "rrelu", "hardtanh", "hardtanh_",
-    "threshold", "threshold_", "clamp", "clamp_", "clamp_min", "clamp_min_", "clamp_max",
-    "clamp_max_", "max_pool2d", "max_pool2d_with_indices", "max_pool3d_with_indices",
-    "adaptive_max_pool2d", "fractional_max_pool2d", "max", "amax", "min", "amin", "maximum",
-    "minimum", "abs", "abs_", "sgn", "sign", "where", "sort", "topk", "hardshrink", "softshrink",
-    "hardswish", "hardsigmoid",
-])
-# fmt: on
-"""Tensor operations that bring kinks; those of hooked modules are the only ones allowed."""
 
-
-def certified_radius(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """min(d, dist(x, ∂Q(x))): no perturbation shorter than this fools the network. Shape (N,).
+def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> PerImage:
+    """min(d, dist(x, ∂Q(x))): no perturbation shorter than this fools the network.
 
     Zero where the example is misclassified or sits on a kink. Both distances are Euclidean
     and ignore the box of pixels, which can only move the nearest mistake further away.
 
     Args:
         model: a piecewise-linear network of modules, in eval mode.
-        images: (N, …), floating point.
-        labels: (N,), int64.
+        images: (N, …).
+        labels: (N,).
 
     Raises:
         InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
     """
     V, z = local_map(model, images)
     check_labels(labels, z)
-    right = probability.correctly_classified(z, labels)
+    correct = probability.correctly_classified(z, labels)
     certified = torch.zeros_like(z[:, 0])
-    if bool(right.any()):
-        margin = margin_l2(V[right], z[right], labels[right])
-        certified[right] = torch.minimum(margin, edge_distance(model, images[right]))
+    if bool(correct.any()):
+        margin = margin_l2(V[correct], z[correct], labels[correct])
+        certified[correct] = torch.minimum(margin, edge_distance(model, images[correct]))
     return certified
 
 
-def edge_distance(model: nn.Module, images: Tensor, *, chunk: int = 64) -> Tensor:
-    """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the units h of the network, the same for pools: (N,).
+def edge_distance(model: nn.Module, images: Images, *, chunk: int = 64) -> PerImage:
+    """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the units h of the network, the same for pools.
 
     A max-pool switches where an element of a window overtakes the largest. A unit that no
     input moves within the polytope never switches. Zero on a kink. Costs min(M, n)/chunk passes
@@ -69,7 +55,7 @@ def edge_distance(model: nn.Module, images: Tensor, *, chunk: int = 64) -> Tenso
     Args:
         model: a network of modules, in eval mode: ReLU, LeakyReLU, PReLU and MaxPool2d are
             the only kinks it may have, and each as a module.
-        images: (N, …), floating point.
+        images: (N, …).
         chunk: units, or pixels, a pass.
 
     Raises:
@@ -116,26 +102,17 @@ def _squared_slopes(height: Tensor, x: Tensor, chunk: int) -> Tensor:
 
 def _heights(model: nn.Module, images: Tensor) -> Tensor:
     """What must keep its sign inside Q(x): pre-activations, and gaps within pool windows: (N, M)."""
-    found: list[Tensor] = []
+    heights: list[Tensor] = []
 
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        (h,) = inputs
+    def before(module: nn.Module, h: Tensor) -> None:
         if isinstance(module, nn.MaxPool2d):
-            found.append(_window_gaps(module, h).flatten(1))
+            heights.append(_window_gaps(module, h).flatten(1))
         else:
-            found.append(h.clone().flatten(1))  # a copy: the module may work in place
+            heights.append(h.clone().flatten(1))  # a copy: the module may work in place
 
-    hooks = [module.register_forward_pre_hook(before) for module in _hooked(model)]
-    try:
+    with watch_bends(model, before):
         model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.cat(found, dim=1)
-
-
-def _hooked(model: nn.Module) -> list[nn.Module]:
-    return [module for module in model.modules() if isinstance(module, (*ACTIVATIONS, nn.MaxPool2d))]
+    return torch.cat(heights, dim=1)
 
 
 def _window_gaps(pool: nn.MaxPool2d, h: Tensor) -> Tensor:
@@ -153,37 +130,14 @@ def _window_gaps(pool: nn.MaxPool2d, h: Tensor) -> Tensor:
 
 def _require_modules(model: nn.Module, image: Tensor) -> int:
     """Raise unless every kinked operation belongs to a module that `_heights` sees; their number."""
-    calls = 0
-
-    def count(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal calls
-        calls += 1
-
-    hooks = [module.register_forward_pre_hook(count) for module in _hooked(model)]
-    try:
-        with torch.no_grad(), _Kinks() as seen:
-            model(image)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    if len(seen.names) != calls:
+    seen: list[nn.Module] = []
+    with torch.no_grad(), KinkedOperations() as kinked, watch_bends(model, lambda m, _: seen.append(m)):
+        model(image)
+    operations = ", ".join(sorted(set(kinked.names)))
+    if len(kinked.names) != len(seen):
         raise InputError(
-            f"the network bends at {len(seen.names)} operations ({', '.join(sorted(set(seen.names)))}), "
-            f"but only {calls} belong to ReLU, LeakyReLU, PReLU or MaxPool2d modules; build it of modules, "
-            "so that no edge of its polytope is missed"
+            f"the network bends at {len(kinked.names)} operations ({operations}), "
+            f"but only {len(seen)} belong to ReLU, LeakyReLU, PReLU or MaxPool2d modules; build it of "
+            "modules, so that no edge of its polytope is missed"
         )
-    return calls
-
-
-class _Kinks(TorchDispatchMode):
-    """Notes every kinked tensor operation that runs inside it."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.names: list[str] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in KINKED:
-            self.names.append(name)
-        return func(*args, **(kwargs or {}))
+    return len(seen)

@@ -67,7 +67,7 @@ class Case(NamedTuple):
     @property
     def xi(self) -> Tensor:
         """log K − L: (T,)."""
-        return bounds.slack(self.z, self.y)
+        return probability.slack(self.z, self.y)
 
     @property
     def gradient_norm(self) -> Tensor:
@@ -330,12 +330,12 @@ def corner_values(case: Case) -> tuple[Tensor, Tensor]:
 def corner_radius(case: Case) -> Tensor:
     """‖r̃*‖_∞ exactly, by trying every corner: a convex model is largest on a box at one. (T,)."""
     linear, curved = corner_values(case)
-    return taylor_radius.root(linear, curved, case.xi.unsqueeze(-1)).amin(dim=-1)
+    return taylor_radius.positive_root(linear, curved, case.xi.unsqueeze(-1)).amin(dim=-1)
 
 
 def reach_along(case: Case, direction: Tensor) -> Tensor:
     """The t > 0 at which the step t·direction (T, n), uphill, gains ξ: (T,)."""
-    return taylor_radius.root(
+    return taylor_radius.positive_root(
         (case.gradient * direction).sum(dim=-1), case.quadratic_form(direction), case.xi
     )
 

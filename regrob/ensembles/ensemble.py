@@ -16,7 +16,7 @@ from regrob.affine.local_map import LocalMap
 from regrob.ensembles.layers import Layer, WeightedLayer, stack
 from regrob.ensembles.step import Block, Step
 from regrob.errors import InputError
-from regrob.theory.penalties import PENALTY_NAMES
+from regrob.theory.penalties import PENALTY_NAMES, zero_sum_basis
 
 CPU_MEMORY = 64 * 2**20
 """Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
@@ -71,13 +71,10 @@ class Ensemble:
         Only the Jacobian penalty needs all K. The others, and the loss, see differences of
         logits alone, and K − 1 rows that are orthogonal to (1, …, 1) span those.
         """
-        identity = torch.eye(self.classes, dtype=torch.float64, device=like.device)
         if "jacobian" in self.kinds:
-            self.directions = identity.to(like)
+            self.directions = torch.eye(self.classes, dtype=like.dtype, device=like.device)
         else:
-            counts = torch.arange(self.classes, device=like.device)
-            helmert = torch.tril(torch.ones_like(identity), -1) - torch.diag(counts)
-            self.directions = torch.nn.functional.normalize(helmert[1:], dim=1).to(like)
+            self.directions = zero_sum_basis(self.classes, like).T
 
     def to(self, device: torch.device | str) -> Ensemble:
         """Move to a device, in place."""

@@ -1,7 +1,7 @@
 """The products of a training step of linear layers: which way is cheaper, and what the limit is.
 
 r rows are pulled back for each of N examples, and the penalties' gradient in S has f columns
-(see `gram`). A layer maps n inputs to h outputs.
+(see `theory.penalties`). A layer maps n inputs to h outputs.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from regrob.theory.penalties import check_name
 
 
 class Product(NamedTuple):
@@ -31,7 +33,13 @@ def pulled_back(kinds: Sequence[str], classes: int) -> int:
 
 
 def columns(kinds: Sequence[str], classes: int) -> int:
-    """f, the columns of the penalties' factor."""
+    """f, the columns of the penalties' factor.
+
+    Raises:
+        InputError: no penalty has one of these names.
+    """
+    for kind in kinds:
+        check_name(kind)
     each = sum(kind in kinds for kind in ("input-gradient", "curvature"))
     return each + (classes if "jacobian" in kinds or "cross-lipschitz" in kinds else 0)
 

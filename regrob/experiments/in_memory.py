@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from regrob.analysis import tables
-from regrob.attacks.evaluate import Alone, AttackSettings, evaluate
+from regrob.attacks.evaluation import AttackSettings, SingleNetwork, evaluate
 from regrob.data.datasets import Task
 from regrob.ensembles.ensemble import Ensemble
 from regrob.errors import InputError
@@ -52,7 +52,7 @@ class Group:
     """
 
     settings: tuple[Setting, ...]
-    ensemble: Ensemble | Alone
+    ensemble: Ensemble | SingleNetwork
     diverged_at: list[int]
     seeds: tuple[int, ...]
 
@@ -225,7 +225,7 @@ def _as_groups(trained: Trained) -> list[Group]:
     count, setting = len(trained.seeds), (("reference", 0.0),)
     if trained.network in SOLO:
         pairs = zip(trained.seeds, trained.references, strict=True)
-        return [Group(setting, Alone(network), [-1], (seed,)) for seed, network in pairs]
+        return [Group(setting, SingleNetwork(network), [-1], (seed,)) for seed, network in pairs]
     ensemble = Ensemble(trained.references, torch.zeros(count, len(PENALTY_NAMES)))
     return [Group(setting, ensemble, [-1] * count, trained.seeds)]
 
@@ -259,7 +259,7 @@ def _tuned_alone(
         for seed, network in zip(start.seeds, start.references, strict=True):
             copied = copy.deepcopy(network)
             lost = _train_alone(copied, start.task, seed + 10_000, iterations, title, progress, setting)
-            yield Group((setting,), Alone(copied), [lost], (seed,))
+            yield Group((setting,), SingleNetwork(copied), [lost], (seed,))
 
 
 def _train(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import ACTIVATIONS, local_map
+from regrob.affine.kinks import watch_bends
+from regrob.affine.local_map import local_map
 from regrob.attacks import boundary_projection, carlini_wagner, deepfool
 from regrob.certificates.polytope import edge_distance
 from regrob.checks import check_labels
@@ -121,25 +122,20 @@ def pattern(network: nn.Module, images: Tensor) -> Tensor:
 
     Sees the modules ReLU, LeakyReLU, PReLU and MaxPool2d.
     """
-    found = [torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)]
+    sides = [torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)]
 
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if isinstance(module, ACTIVATIONS):
-            found.append((inputs[0] > 0).flatten(1).to(torch.int64))
-        elif isinstance(module, nn.MaxPool2d):
+    def before(module: nn.Module, h: Tensor) -> None:
+        if isinstance(module, nn.MaxPool2d):
             _, winner = nn.functional.max_pool2d(
-                inputs[0], module.kernel_size, module.stride, module.padding, return_indices=True
+                h, module.kernel_size, module.stride, module.padding, return_indices=True
             )
-            found.append(winner.flatten(1))
+            sides.append(winner.flatten(1))
+        else:
+            sides.append((h > 0).flatten(1).to(torch.int64))
 
-    hooks = [module.register_forward_pre_hook(before) for module in network.modules()]
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.cat(found, dim=1)
+    with torch.no_grad(), watch_bends(network, before):
+        network(images)
+    return torch.cat(sides, dim=1)
 
 
 @torch.no_grad()

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from regrob.attacks.evaluate import ROWS, Alone, AttackSettings, evaluate
+from regrob.attacks.evaluation import ROWS, AttackSettings, SingleNetwork, evaluate
 from regrob.data.datasets import Task
 from regrob.ensembles.ensemble import Ensemble
 from regrob.experiments import checkpoint
 from regrob.experiments.grid import Shard
 
 
-def attack_all(ensemble: Ensemble | Alone, folder: Path, task: Task, shard: Shard) -> list[list[Any]]:
+def attack_all(ensemble: Ensemble | SingleNetwork, folder: Path, task: Task, shard: Shard) -> list[list[Any]]:
     """The rows [attack, metric, one value a member] of all attacks; what the folder has is not redone.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regrob.attacks.evaluate import ROWS, Alone
+from regrob.attacks.evaluation import ROWS, SingleNetwork
 from regrob.data.datasets import Task
 from regrob.experiments import checkpoint
 from regrob.experiments.grid import ADVERSARIAL, Shard
@@ -121,7 +121,7 @@ def run_shard(shard: Shard, out: Path, task: Task, device: str, *, every: float)
         folder = member_folder(out / "shards" / shard.name, seed)
         rows: dict[tuple[str, str], float] = {}
         if facts["diverged_at"] < 0:
-            for attack, metric, values in attack_all(Alone(network), folder, task, shard):
+            for attack, metric, values in attack_all(SingleNetwork(network), folder, task, shard):
                 (rows[attack, metric],) = values
         by_member.append(rows)
         checkpoint.tidy(folder)

@@ -1,8 +1,8 @@
 """Two-sided bounds for any number of classes, in place of Proposition 4.1 and Eq. (40).
 
-Each bound is a function of V (…, n, K), z (…, K) and y (…), like everything above
-`local`. Write p = p_y, q = 1 − p_y, W = ‖V C‖₂ with C = I − 11ᵀ/K, and u for the rivals'
-average Σ_{j≠y} p_j v_j / q. With two classes both ends of every bracket meet.
+Write p = p_y, q = 1 − p_y, W = ‖V C‖₂ with C = I − 11ᵀ/K, and u for the rivals'
+average Σ_{j≠y} p_j v_j / q. With two classes both ends of every bracket meet. All functions
+raise InputError where V, z and y do not fit together.
 """
 
 from __future__ import annotations
@@ -14,20 +14,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.checks import check_labels
+from regrob.checks import (
+    InputVector,
+    Jacobian,
+    Labels,
+    Logits,
+    Mask,
+    PerExample,
+    check_labels,
+    check_map,
+    first_offender,
+)
 from regrob.errors import HypothesisError
 from regrob.theory import derivatives, probability, taylor_radius
 
 
 class Bracket(NamedTuple):
-    """lower ≤ the quantity ≤ upper, each of shape (…)."""
+    """lower ≤ the quantity ≤ upper."""
 
-    lower: Tensor
-    upper: Tensor
+    lower: PerExample
+    upper: PerExample
 
 
-def centred_norm(V: Tensor) -> Tensor:
-    """W = ‖V C‖₂, the largest singular value of V with its columns' mean taken away: (…).
+def centred_norm(V: Jacobian) -> PerExample:
+    """W = ‖V C‖₂, the largest singular value of V with its columns' mean taken away.
 
     No difference of two logits changes faster than √2 W; and W ≤ ‖V‖₂ ≤ ‖V‖_F.
     """
@@ -36,51 +46,41 @@ def centred_norm(V: Tensor) -> Tensor:
     return largest
 
 
-def rival_gap(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """u − v_y, so that ∇ = q (u − v_y): (…, n). Keeps its accuracy when q underflows."""
-    derivatives.check_map(V, z)
+def rival_gap(V: Jacobian, z: Logits, y: Labels) -> InputVector:
+    """u − v_y, so that ∇ = q (u − v_y). Keeps its accuracy when q underflows."""
+    check_map(V, z)
     check_labels(y, z)
     label = functional.one_hot(y, z.shape[-1]).bool()
     weights = torch.softmax(z.masked_fill(label, -math.inf), dim=-1)
     return ((V - derivatives.column(V, y)) @ weights.unsqueeze(-1)).squeeze(-1)
 
 
-def slack(z: Tensor, y: Tensor) -> Tensor:
-    """ξ = log K − L = log(K p_y), the slack of Section 4, at least 0 where y is the argmax: (…)."""
-    return probability.slack(z, y, threshold=math.log(z.shape[-1]))
-
-
-def has_bracket(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """Where the radius has a bracket: (…) bool.
+def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
+    """Where the radius has a bracket.
 
     Correctly classified, u ≠ v_y (the loss has a slope), and a √q that has not underflowed.
     """
-    m = probability.logit_margin(z, y)
-    root_q = (0.5 * functional.logsigmoid(-m)).exp()
+    root_q = probability.root_rival_probability(probability.logit_margin(z, y))
     sloped = (rival_gap(V, z, y) != 0).any(dim=-1)
     return probability.correctly_classified(z, y) & sloped & (root_q > torch.finfo(z.dtype).tiny)
 
 
-def require_bracket(V: Tensor, z: Tensor, y: Tensor) -> None:
+def require_bracket(V: Jacobian, z: Logits, y: Labels) -> None:
     """Raise HypothesisError, naming the first offender, unless every example is `has_bracket`."""
-    bad = ~has_bracket(V, z, y)
-    if not bool(bad.any()):
+    offender = first_offender(~has_bracket(V, z, y))
+    if offender is None:
         return
-    where = tuple(int(i) for i in bad.nonzero()[0])
-    if not bool(probability.correctly_classified(z, y)[where]):
+    if not bool(probability.correctly_classified(z, y)[offender.position]):
         reason = "it is not classified correctly (y must be the one largest logit)"
-    elif not bool((rival_gap(V, z, y)[where] != 0).any()):
+    elif not bool((rival_gap(V, z, y)[offender.position] != 0).any()):
         reason = "∇ = 0: to first order no direction raises the loss"
     else:
         reason = "p_y equals 1 to working precision: the radius overflows"
-    raise HypothesisError(
-        f"example {where if len(where) != 1 else where[0]}: {reason}; "
-        "select the examples where has_bracket(V, z, y) holds"
-    )
+    raise HypothesisError(f"{offender.name}: {reason}; select the examples where has_bracket(V, z, y) holds")
 
 
-def curvature_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
-    """(p/q)‖∇‖² ≤ ‖H‖₂ ≤ min(p·min(1, 2q), ½) W²: each end (…).
+def curvature_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
+    """(p/q)‖∇‖² ≤ ‖H‖₂ ≤ min(p·min(1, 2q), ½) W².
 
     Any y: where y is not the argmax, ‖H‖₂ ≤ W²/2 still holds and is what is returned.
     """
@@ -94,8 +94,8 @@ def curvature_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
     return Bracket(lower, factor.clamp_max(0.5) * centred_norm(V).square())
 
 
-def radius_l2_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
-    """max(√½, √q)·B/(pW) ≤ ‖r*‖₂ ≤ B/(p‖v_y − u‖₂), B = √(1 + 2pξ/q) − 1: each end (…).
+def radius_l2_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
+    """max(√½, √q)·B/(pW) ≤ ‖r*‖₂ ≤ B/(p‖v_y − u‖₂), B = √(1 + 2pξ/q) − 1.
 
     Here r* is the paper's: the smallest step at which the loss's quadratic model reaches
     log K. At K = 2 both ends are Eq. (8). The lower end is never below Eq. (17), nor below
@@ -105,15 +105,15 @@ def radius_l2_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
         HypothesisError: an example outside `has_bracket`.
     """
     require_bracket(V, z, y)
-    reach = taylor_radius.reach(probability.logit_margin(z, y), slack(z, y))
+    reach = taylor_radius.taylor_reach(probability.logit_margin(z, y), probability.slack(z, y))
     factor = probability.rival_probability(z, y).clamp_min(0.5).sqrt()
     return Bracket(
         factor * reach / centred_norm(V), reach / torch.linalg.vector_norm(rival_gap(V, z, y), dim=-1)
     )
 
 
-def radius_linf_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
-    """2ξ/(‖∇‖₁ + √(‖∇‖₁² + 2hξ)) ≤ ‖r̃*‖_∞ ≤ B/(p‖v_y − u‖₁), h = Σ_{kl}|H_{kl}|: each end (…).
+def radius_linf_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
+    """2ξ/(‖∇‖₁ + √(‖∇‖₁² + 2hξ)) ≤ ‖r̃*‖_∞ ≤ B/(p‖v_y − u‖₁), h = Σ_{kl}|H_{kl}|.
 
     Eq. (40) with n‖H‖₁ replaced by the sum h of all entries, which is never larger; at K = 2
     both ends are Eq. (9). Forms the n×n Hessian.
@@ -123,7 +123,7 @@ def radius_linf_bracket(V: Tensor, z: Tensor, y: Tensor) -> Bracket:
     """
     require_bracket(V, z, y)
     slope = rival_gap(V, z, y).abs().sum(dim=-1)
-    q, xi = probability.rival_probability(z, y), slack(z, y)
+    q, xi = probability.rival_probability(z, y), probability.slack(z, y)
     entries = derivatives.hessian(V, z).abs().sum(dim=(-2, -1))
-    reach = taylor_radius.reach(probability.logit_margin(z, y), xi)
-    return Bracket(taylor_radius.root(q * slope, entries, xi), reach / slope)
+    reach = taylor_radius.taylor_reach(probability.logit_margin(z, y), xi)
+    return Bracket(taylor_radius.positive_root(q * slope, entries, xi), reach / slope)

@@ -1,8 +1,8 @@
-"""What a local linear map is made of: gradient, Hessian, Lipschitz and cross-Lipschitz constants.
+"""Gradient and Hessian of the loss, Lipschitz and cross-Lipschitz constants of the logits.
 
-Functions of V (…, n, K), logits z (…, K) and labels y (…); any leading axes, usually (N,).
-Differences of columns are formed before anything is weighted by a probability, so nothing
-cancels at high confidence.
+Functions of the local map's V and z, and of the labels y; all raise InputError where these do
+not fit together. Differences of columns are formed before anything is weighted by a
+probability, so that nothing cancels at high confidence.
 """
 
 from __future__ import annotations
@@ -12,25 +12,19 @@ import math
 import torch
 from torch import Tensor
 
-from regrob.checks import check_labels
-from regrob.errors import InputError
-
-
-def check_map(V: Tensor, z: Tensor) -> None:
-    """Raise InputError unless V is (…, n, K) and z is (…, K): one dtype, equal axes, K ≥ 2."""
-    if V.ndim < 2 or V.shape[:-2] + V.shape[-1:] != z.shape or z.shape[-1] < 2:
-        raise InputError(
-            "V must have shape (…, n, K) and z shape (…, K) with K ≥ 2, "
-            f"got {tuple(V.shape)} and {tuple(z.shape)}"
-        )
-    if V.dtype != z.dtype or not V.is_floating_point():
-        raise InputError(f"V and z must share one floating-point dtype, got {V.dtype} and {z.dtype}")
-
-
-def require_binary(V: Tensor) -> None:
-    """Raise InputError unless there are exactly two classes."""
-    if V.shape[-1] != 2:
-        raise InputError(f"this form holds for K = 2 classes only, got K = {V.shape[-1]}")
+from regrob.checks import (
+    ClassMatrix,
+    InputMatrix,
+    InputVector,
+    Jacobian,
+    Labels,
+    Logits,
+    Mask,
+    PerExample,
+    check_labels,
+    check_map,
+    require_binary,
+)
 
 
 def column(V: Tensor, index: Tensor) -> Tensor:
@@ -39,16 +33,16 @@ def column(V: Tensor, index: Tensor) -> Tensor:
     return V.gather(-1, index[..., None, None].expand(shape))
 
 
-def input_gradient(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """∇ = V(p − e_y) = Σ_j p_j (v_j − v_y), the loss's gradient (Eqs. 7, 15): (…, n)."""
+def input_gradient(V: Jacobian, z: Logits, y: Labels) -> InputVector:
+    """∇ = V(p − e_y) = Σ_j p_j (v_j − v_y), the loss's gradient (Eqs. 7, 15)."""
     check_map(V, z)
     check_labels(y, z)
     p = torch.softmax(z, dim=-1)
     return ((V - column(V, y)) @ p.unsqueeze(-1)).squeeze(-1)
 
 
-def hessian_factor(V: Tensor, z: Tensor) -> Tensor:
-    """A with columns √p_k (v_k − v̄), v̄ = Vp, so that H = A Aᵀ (Eq. 42's first line): (…, n, K).
+def hessian_factor(V: Jacobian, z: Logits) -> Jacobian:
+    """A with columns √p_k (v_k − v̄), v̄ = Vp, so that H = A Aᵀ (Eq. 42's first line).
 
     Columns are measured from the most likely class, so that v_k − v̄ keeps its accuracy when
     one probability is nearly one; √p comes from log-softmax, whose gradient never overflows.
@@ -60,8 +54,8 @@ def hessian_factor(V: Tensor, z: Tensor) -> Tensor:
     return (relative - mean) * (0.5 * log_p).exp().unsqueeze(-2)
 
 
-def hessian(V: Tensor, z: Tensor) -> Tensor:
-    """H = V (diag p − p pᵀ) Vᵀ, the loss's Hessian inside the polytope (Eqs. 7, 15): (…, n, n).
+def hessian(V: Jacobian, z: Logits) -> InputMatrix:
+    """H = V (diag p − p pᵀ) Vᵀ, the loss's Hessian inside the polytope (Eqs. 7, 15).
 
     It does not depend on the label. Curvature that sits on the kinks between polytopes is
     not in it: the paper's H, like autograd's, never sees a kink.
@@ -70,8 +64,8 @@ def hessian(V: Tensor, z: Tensor) -> Tensor:
     return A @ A.mT
 
 
-def curvature(V: Tensor, z: Tensor) -> Tensor:
-    """‖H‖₂, H's largest eigenvalue: (…).
+def curvature(V: Jacobian, z: Logits) -> PerExample:
+    """‖H‖₂, H's largest eigenvalue.
 
     H = A Aᵀ and Aᵀ A share their nonzero eigenvalues, so a K×K matrix is all that is ever
     decomposed. For K = 2 it is p₊p₋ν² (Eq. 11). NaN where H overflows or holds NaN: one
@@ -81,26 +75,34 @@ def curvature(V: Tensor, z: Tensor) -> Tensor:
         check_map(V, z)
         log_p = torch.log_softmax(z, dim=-1)
         return log_p.sum(dim=-1).exp() * (V[..., 0] - V[..., 1]).square().sum(dim=-1)
-    A = hessian_factor(V, z)
-    gram = A.mT @ A
-    finite = torch.isfinite(gram).flatten(-2).all(dim=-1)
-    gram = gram.masked_fill(~finite[..., None, None], 0.0)  # `eigvalsh` raises on NaN
+    gram, finite = curvature_gram(V, z)
     largest: Tensor = torch.linalg.eigvalsh(gram)[..., -1]
     return largest.masked_fill(~finite, math.nan)
 
 
-def lipschitz_squared(V: Tensor) -> Tensor:
-    """μ² = ‖V‖_F²: (…). The square, because the norm itself has no gradient at V = 0."""
+def curvature_gram(V: Jacobian, z: Logits) -> tuple[ClassMatrix, Mask]:
+    """AᵀA, which has H's nonzero eigenvalues, and where it is finite; zero elsewhere.
+
+    The zeros stand in because `torch.linalg`'s eigenvalues raise on NaN.
+    """
+    A = hessian_factor(V, z)
+    gram = A.mT @ A
+    finite = torch.isfinite(gram).flatten(-2).all(dim=-1)
+    return gram.masked_fill(~finite[..., None, None], 0.0), finite
+
+
+def lipschitz_squared(V: Jacobian) -> PerExample:
+    """μ² = ‖V‖_F². The square, because the norm itself has no gradient at V = 0."""
     return V.square().sum(dim=(-2, -1))
 
 
-def lipschitz(V: Tensor) -> Tensor:
-    """μ = ‖V‖_F, a local Lipschitz constant of the logits: (…)."""
+def lipschitz(V: Jacobian) -> PerExample:
+    """μ = ‖V‖_F, a local Lipschitz constant of the logits."""
     return lipschitz_squared(V).sqrt()
 
 
-def cross_lipschitz_squared(V: Tensor) -> Tensor:
-    """Σ_{i,j} ‖v_i − v_j‖² / K² over ordered pairs (Hein and Andriushchenko): (…).
+def cross_lipschitz_squared(V: Jacobian) -> PerExample:
+    """Σ_{i,j} ‖v_i − v_j‖² / K² over ordered pairs (Hein and Andriushchenko 2017).
 
     This book's one normalisation for many classes. At K = 2 it is ν²/2, the very term that
     the paper penalises. Equal to (2/K)‖V C‖_F², C = I − 11ᵀ/K, which is how it is computed.
@@ -109,8 +111,8 @@ def cross_lipschitz_squared(V: Tensor) -> Tensor:
     return (2.0 / V.shape[-1]) * centred.square().sum(dim=(-2, -1))
 
 
-def cross_lipschitz(V: Tensor) -> Tensor:
-    """ν = ‖v₊ − v₋‖₂, the binary local cross-Lipschitz constant: (…).
+def cross_lipschitz(V: Jacobian) -> PerExample:
+    """ν = ‖v₊ − v₋‖₂, the binary local cross-Lipschitz constant.
 
     Raises:
         InputError: K ≠ 2.

@@ -1,12 +1,12 @@
 """The exact size of r* with any number of classes, in place of bounds.
 
 r* is the paper's: the shortest r at which the quadratic model L + ∇ᵀr + rᵀHr/2 of the loss
-reaches the threshold β. H = A Aᵀ (`properties.hessian_factor`) has rank K − 1 at most, ∇ lies
-in its range, and r* = θ(I − θH)⁻¹∇. So the eigenvectors of the K×K matrix AᵀA turn the problem
-into one equation in one unknown. Nothing of size n×n is formed.
+reaches the threshold β. H = A Aᵀ (`hessian_factor`) has rank K − 1 at most, ∇ lies in its
+range, and r* = θ(I − θH)⁻¹∇. So the eigenvectors of the K×K matrix AᵀA turn the problem into
+one equation in one unknown. Nothing of size n×n is formed.
 
-V is (…, n, K), z is (…, K), y is (…). Float64 inside, whatever the dtype of V and z; the
-relative error stays within some tens of roundings, up to margins of 700.
+Float64 inside, whatever the dtype of V and z; the relative error stays within some tens of
+roundings, up to margins of 700.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.checks import check_labels
+from regrob.checks import (
+    InputVector,
+    Jacobian,
+    Labels,
+    Logits,
+    PerExample,
+    check_labels,
+    check_map,
+    first_offender,
+)
 from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability, taylor_radius
 
@@ -30,21 +39,21 @@ class Minimum(NamedTuple):
     """The shortest step to the model's boundary, float64.
 
     Attributes:
-        radius: (…), ‖r*‖₂; infinite where H = 0 and ∇ = 0.
-        perturbation: (…, n), r*; one of the two where two are shortest.
-        slope: (…), ‖∇ + H r*‖₂, how fast the model rises there, along r*.
+        radius: ‖r*‖₂; infinite where H = 0 and ∇ = 0.
+        perturbation: r*; one of the two where two are shortest.
+        slope: ‖∇ + H r*‖₂, how fast the model rises there, along r*.
     """
 
-    radius: Tensor
-    perturbation: Tensor
-    slope: Tensor
+    radius: PerExample
+    perturbation: InputVector
+    slope: PerExample
 
 
-def exact_radius_l2(V: Tensor, z: Tensor, y: Tensor, *, threshold: float | None = None) -> Tensor:
-    """‖r*‖₂ = min ‖r‖₂ such that L + ∇ᵀr + rᵀHr/2 ≥ β, for any K and any label: (…).
+def exact_radius_l2(V: Jacobian, z: Logits, y: Labels, *, threshold: float | None = None) -> PerExample:
+    """‖r*‖₂ = min ‖r‖₂ such that L + ∇ᵀr + rᵀHr/2 ≥ β, for any K and any label.
 
     Zero where L ≥ β already. Infinite where no r reaches β: all columns of V coincide. At
-    K = 2 it is `radii.radius_l2`. The gradient is the envelope theorem's,
+    K = 2 it is `radius_l2`. The gradient is the envelope theorem's,
 
         d‖r*‖ = −(dL + r*ᵀd∇ + r*ᵀdH r*/2) / ‖∇ + H r*‖₂,
 
@@ -68,8 +77,10 @@ def exact_radius_l2(V: Tensor, z: Tensor, y: Tensor, *, threshold: float | None 
     return radius
 
 
-def exact_perturbation_l2(V: Tensor, z: Tensor, y: Tensor, *, threshold: float | None = None) -> Tensor:
-    """r* itself, with ‖r*‖₂ = `exact_radius_l2`: (…, n). Carries no gradient.
+def exact_perturbation_l2(
+    V: Jacobian, z: Logits, y: Labels, *, threshold: float | None = None
+) -> InputVector:
+    """r* itself, with ‖r*‖₂ = `exact_radius_l2`. Carries no gradient.
 
     Zero where L ≥ β already. Where two steps are shortest it is one of them.
 
@@ -78,19 +89,18 @@ def exact_perturbation_l2(V: Tensor, z: Tensor, y: Tensor, *, threshold: float |
         HypothesisError: as there, and where no r reaches the threshold.
     """
     xi = _checked_slack(V, z, y, threshold)
-    found = minimum_l2(V, z, y, xi)
-    endless = torch.isinf(found.radius)
-    if bool(endless.any()):
+    minimum = minimum_l2(V, z, y, xi)
+    if unmoved := first_offender(torch.isinf(minimum.radius)):
         raise HypothesisError(
-            f"{_name(endless)}: the columns of V coincide, so that no step changes the loss; "
+            f"{unmoved.name}: the columns of V coincide, so that no step changes the loss; "
             "select the examples where exact_radius_l2 is finite"
         )
-    return found.perturbation.to(V.dtype)
+    return minimum.perturbation.to(V.dtype)
 
 
 @torch.no_grad()
-def minimum_l2(V: Tensor, z: Tensor, y: Tensor, xi: Tensor) -> Minimum:
-    """The radius, r* and the slope for a given ξ (…), in float64. Inputs are not checked.
+def minimum_l2(V: Jacobian, z: Logits, y: Labels, xi: PerExample) -> Minimum:
+    """The radius, r* and the slope for a given ξ, in float64. Inputs are not checked.
 
     B = √(1 + 2pξ/q) − 1 as in Prop. 3.1. With λ₁ the largest eigenvalue of AᵀA, μ_i = λ_i/λ₁,
     and γ_i the parts of ∇·√(p/(qλ₁)) along H's eigenvectors, the multiplier θ becomes
@@ -103,33 +113,34 @@ def minimum_l2(V: Tensor, z: Tensor, y: Tensor, xi: Tensor) -> Minimum:
     V, z, xi = V.double(), z.double(), xi.double()
     m = probability.logit_margin(z, y)
     q = torch.sigmoid(-m)
-    root_p, root_q = (0.5 * functional.logsigmoid(m)).exp(), (0.5 * functional.logsigmoid(-m)).exp()
-    open_, xi = xi > 0, torch.where(xi > 0, xi, 1.0)  # ξ ≤ 0 is answered at the end
+    root_p, root_q = probability.root_rival_probability(-m), probability.root_rival_probability(m)
+    below = xi > 0  # the threshold; elsewhere the radius is zero, which is put in at the end
+    xi = torch.where(below, xi, 1.0)
 
     factor, toward = _factor(V, z, y, q, root_p, root_q)  # A/√q and ∇/q
     Q, R = torch.linalg.qr(factor)  # RᵀR = AᵀA/q: the K×K problem, without squaring
     U, sigma, _ = torch.linalg.svd(R, full_matrices=False)
     directions = Q @ U  # H's eigenvectors: (…, n, min(n, K))
-    moves = sigma[..., 0] > 0
-    top = torch.where(moves, sigma[..., 0], 1.0)
+    curved = sigma[..., 0] > 0
+    top = torch.where(curved, sigma[..., 0], 1.0)
     mu = (sigma / top[..., None]).square()
     gap = (top[..., None] - sigma) * (top[..., None] + sigma) / top[..., None].square()  # 1 − μ
     gamma = (directions.mT @ toward).squeeze(-1) * (root_p / top)[..., None]
     first = gamma[..., :1]
     gamma = torch.cat([torch.where(first.abs() < _HARD, _HARD, first), gamma[..., 1:]], dim=-1)
 
-    reach = taylor_radius.reach(m, xi)  # B/p
+    reach = taylor_radius.taylor_reach(m, xi)  # B/p
     B = reach * torch.sigmoid(m)
-    s = _root(gamma, mu, gap, B)
+    s = _solve_scale(gamma, mu, gap, B)
     zeta = 1.0 / (1.0 / s + B[..., None] * gap)
     parts = (reach * root_p / top)[..., None] * gamma * zeta  # of r*, along the eigenvectors
     radius = torch.linalg.vector_norm(parts, dim=-1)
     r = (directions @ parts.unsqueeze(-1)).squeeze(-1)
     slope = radius * q * top.square() * (1.0 + 1.0 / s[..., 0] / B)  # ‖r*‖/θ
 
-    reachable = moves & open_
+    reachable = curved & below
     return Minimum(
-        torch.where(reachable, radius, torch.where(open_, math.inf, 0.0)),
+        torch.where(reachable, radius, torch.where(below, math.inf, 0.0)),
         torch.where(reachable[..., None], r, 0.0),
         slope,
     )
@@ -151,7 +162,7 @@ def _factor(
     return torch.where(label.unsqueeze(-2), own, factor), toward
 
 
-def _root(gamma: Tensor, mu: Tensor, gap: Tensor, B: Tensor) -> Tensor:
+def _solve_scale(gamma: Tensor, mu: Tensor, gap: Tensor, B: Tensor) -> Tensor:
     """s of `minimum_l2`, by bisection of log s on [0, −2 log|γ₁|], then two Newton steps: (…, 1)."""
     share = (B / (B + 2.0))[..., None]
     rest = (2.0 / (B + 2.0))[..., None]
@@ -185,9 +196,9 @@ class _ExactRadius(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, V: Tensor, z: Tensor, y: Tensor, xi: Tensor) -> Tensor:
-        found = minimum_l2(V, z, y, xi)
-        ctx.save_for_backward(V, z, y, *found)
-        return found.radius.to(V.dtype)
+        minimum = minimum_l2(V, z, y, xi)
+        ctx.save_for_backward(V, z, y, *minimum)
+        return minimum.radius.to(V.dtype)
 
     @staticmethod
     def backward(ctx: Any, weight: Tensor) -> tuple[Tensor, Tensor, None, None]:
@@ -215,9 +226,9 @@ def _model_derivatives(V: Tensor, z: Tensor, y: Tensor, r: Tensor) -> tuple[Tens
 
 
 def exact_radius_linf_three_classes(
-    V: Tensor, z: Tensor, y: Tensor, *, threshold: float | None = None
-) -> Tensor:
-    """‖r̃*‖_∞ = min ‖r‖_∞ such that L + ∇ᵀr + rᵀHr/2 ≥ β, exact, for K = 3 and any label: (…).
+    V: Jacobian, z: Logits, y: Labels, *, threshold: float | None = None
+) -> PerExample:
+    """‖r̃*‖_∞ = min ‖r‖_∞ such that L + ∇ᵀr + rᵀHr/2 ≥ β, exact, for K = 3 and any label.
 
     The model is convex, so within the box ‖r‖_∞ ≤ ε it is largest at a corner ε·s, s of
     signs; and it sees s only through the two numbers (v_j − v_y)ᵀs. Those pairs fill a
@@ -228,7 +239,7 @@ def exact_radius_linf_three_classes(
         InputError: K ≠ 3, or as `exact_radius_l2`.
         HypothesisError: as `exact_radius_l2`.
     """
-    derivatives.check_map(V, z)
+    check_map(V, z)
     if V.shape[-1] != 3:
         raise InputError(f"the sweep is for K = 3 classes, got K = {V.shape[-1]}; at K = 2 use radius_linf")
     xi = _checked_slack(V, z, y, threshold)
@@ -252,7 +263,7 @@ def _model_root(relative: Tensor, p: Tensor, residual: Tensor, xi: Tensor, signs
     weights = p.unsqueeze(-1)
     deviation = a - (weights * a).sum(dim=-2, keepdim=True)
     bend = (weights * deviation.square()).sum(dim=-2)
-    return taylor_radius.root(slope, bend, xi[..., None])
+    return taylor_radius.positive_root(slope, bend, xi[..., None])
 
 
 def _polygon_signs(relative: Tensor, y: Tensor) -> Tensor:
@@ -274,25 +285,17 @@ def _polygon_signs(relative: Tensor, y: Tensor) -> Tensor:
 
 def _checked_slack(V: Tensor, z: Tensor, y: Tensor, threshold: float | None) -> Tensor:
     """ξ = β − L in float64, after all checks: (…)."""
-    derivatives.check_map(V, z)
+    check_map(V, z)
     check_labels(y, z)
-    beta = math.log(z.shape[-1]) if threshold is None else threshold
-    if not math.isfinite(beta):
+    if threshold is not None and not math.isfinite(threshold):
         raise InputError(f"the threshold must be a finite loss in nats, got {threshold}")
-    broken = ~(torch.isfinite(V).flatten(-2).all(dim=-1) & torch.isfinite(z).all(dim=-1))
-    if bool(broken.any()):
-        raise InputError(f"V or z of {_name(broken)} holds NaN or infinity")
-    m = probability.logit_margin(z.double(), y)
-    sure = (0.5 * functional.logsigmoid(-m)).exp() <= torch.finfo(V.dtype).tiny
-    if bool(sure.any()):
+    finite = torch.isfinite(V).flatten(-2).all(dim=-1) & torch.isfinite(z).all(dim=-1)
+    if broken := first_offender(~finite):
+        raise InputError(f"V or z of {broken.name} holds NaN or infinity")
+    root_q = probability.root_rival_probability(probability.logit_margin(z.double(), y))
+    if certain := first_offender(root_q <= torch.finfo(V.dtype).tiny):
         raise HypothesisError(
-            f"{_name(sure)}: p_y equals 1 to working precision, so that the radius overflows; "
+            f"{certain.name}: p_y equals 1 to working precision, so that the radius overflows; "
             "leave such an example out, or use margin_l2, which does not need q"
         )
-    return probability.binary_slack(m) + (beta - math.log(2.0))
-
-
-def _name(bad: Tensor) -> str:
-    """The first example that is True, in words."""
-    where = [int(i) for i in bad.nonzero()[0]]
-    return "the example" if not where else f"example {', '.join(map(str, where))}"
+    return probability.slack(z.double(), y, threshold=threshold)

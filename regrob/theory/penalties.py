@@ -27,42 +27,53 @@ eigenvector move. At K = 2 there is one direction for u and nothing to look for.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from regrob.affine.local_map import local_map
+from regrob.checks import (
+    ClassMatrix,
+    ImageLabels,
+    ImageLogits,
+    Images,
+    Jacobian,
+    Labels,
+    Logits,
+    PerExample,
+    PerImage,
+    check_map,
+)
 from regrob.errors import InputError
 from regrob.theory import derivatives
 from regrob.theory.probability import residual_probability
 
+# --- definition ------------------------------------------------------------------------
 
-def input_gradient_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """‖∇‖₂², which is (1 − p_y)² ν² at K = 2: (…)."""
+
+def input_gradient_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """‖∇‖₂², which is (1 − p_y)² ν² at K = 2."""
     return derivatives.input_gradient(V, z, y).square().sum(dim=-1)
 
 
-def jacobian_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """μ² = ‖V‖_F²: (…). Neither the logits nor the label enter."""
-    derivatives.check_map(V, z)
+def jacobian_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """μ² = ‖V‖_F². Neither the logits nor the label enter."""
+    check_map(V, z)
     return derivatives.lipschitz_squared(V)
 
 
-def curvature_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """‖H‖₂, which is p_y (1 − p_y) ν² at K = 2; exact for any K: (…). The label drops out."""
+def curvature_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """‖H‖₂, which is p_y (1 − p_y) ν² at K = 2; exact for any K. The label drops out."""
     return derivatives.curvature(V, z)
 
 
-def cross_lipschitz_penalty(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """Σ_{i,j} ‖v_i − v_j‖² / K², which is ν²/2 at K = 2: (…)."""
-    derivatives.check_map(V, z)
+def cross_lipschitz_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """Σ_{i,j} ‖v_i − v_j‖² / K², which is ν²/2 at K = 2."""
+    check_map(V, z)
     return derivatives.cross_lipschitz_squared(V)
-
-
-PENALTY_NAMES = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
-"""The order of the weights along their last axis."""
 
 
 Penalty = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -74,6 +85,9 @@ PENALTIES: dict[str, Penalty] = {
     "cross-lipschitz": cross_lipschitz_penalty,
 }
 """Name → penalty, as the command line and the results files spell them."""
+
+PENALTY_NAMES = tuple(PENALTIES)
+"""The order of the weights along their last axis."""
 
 
 INPUT_GRADIENT_PEAK = 1.2784645427610737
@@ -87,6 +101,25 @@ def check_name(name: str) -> None:
     """Raise InputError, with the names that there are, unless one of the four penalties is called so."""
     if name not in PENALTIES:
         raise InputError(f"no penalty is called {name!r}; there are {', '.join(PENALTIES)}")
+
+
+# --- what both other forms share -------------------------------------------------------
+
+
+def zero_sum_basis(classes: int, like: Tensor) -> Tensor:
+    """Helmert's orthonormal columns, which span the complement of (1, …, 1): (K, K − 1)."""
+    lower = torch.tril(torch.ones(classes, classes, dtype=torch.float64, device=like.device), -1)
+    helmert = lower - torch.diag(torch.arange(classes, device=like.device))
+    rows: Tensor = functional.normalize(helmert[1:], dim=1)
+    return rows.T.to(like)
+
+
+def _centred(p: Tensor, values: Tensor) -> Tensor:
+    """values − Σ_k p_k values_k, each (…, K)."""
+    return values - (p * values).sum(dim=-1, keepdim=True)
+
+
+# --- in Gram form ----------------------------------------------------------------------
 
 
 class GramPenalty(NamedTuple):
@@ -103,8 +136,90 @@ class GramPenalty(NamedTuple):
     logits: Tensor
 
 
-def dominant_eigenvector(B: Tensor, *, squarings: int = 14) -> Tensor:
-    """A unit top eigenvector of symmetric positive semidefinite B (…, K, K): (…, K).
+def gram_penalty(
+    S: ClassMatrix, z: Logits, y: Labels, weights: Tensor, kinds: Sequence[str] = PENALTY_NAMES
+) -> GramPenalty:
+    """The weighted sum of penalties with its derivatives.
+
+    Args:
+        S: VᵀV.
+        z: logits.
+        y: labels.
+        weights: broadcastable to (…, 4), in the order `PENALTY_NAMES`, nonnegative.
+        kinds: the penalties to compute; the weights of the others are not read.
+
+    Raises:
+        InputError: no penalty has one of these names.
+    """
+    for kind in kinds:
+        check_name(kind)
+
+    def weight(kind: str) -> Tensor:
+        return weights[..., PENALTY_NAMES.index(kind)]
+
+    classes = z.shape[-1]
+    p = torch.softmax(z, dim=-1)
+    value = torch.zeros_like(z[..., 0])
+    logits = torch.zeros_like(z)
+    factor: list[Tensor] = []
+    for kind, by_column in (("input-gradient", _gram_input_gradient), ("curvature", _gram_curvature)):
+        if kind in kinds:
+            weighted = by_column(S, z, y, p, weight(kind))
+            value = value + weighted.value
+            logits = logits + weighted.logits
+            factor.append(weighted.factor)
+    if "jacobian" in kinds or "cross-lipschitz" in kinds:
+        identity = torch.eye(classes, dtype=S.dtype, device=S.device)
+        uniform = torch.full_like(identity, 1.0 / classes)
+        trace = S.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+        total = S.sum(dim=(-2, -1)) / classes
+        jacobian = weight("jacobian") if "jacobian" in kinds else torch.zeros_like(weights[..., 0])
+        cross = weight("cross-lipschitz") if "cross-lipschitz" in kinds else torch.zeros_like(jacobian)
+        cross = cross * 2 / classes
+        value = value + jacobian * trace + cross * (trace - total)
+        # Q = w_J I + w_C (I − 11ᵀ/K) has the square root below.
+        inner = (jacobian + cross).sqrt()[..., None, None] * (identity - uniform)
+        root = inner + jacobian.sqrt()[..., None, None] * uniform
+        factor.append(root.expand(*S.shape[:-1], classes))
+    return GramPenalty(value, torch.cat(factor, dim=-1), logits)
+
+
+def _gram_input_gradient(S: Tensor, z: Tensor, y: Tensor, p: Tensor, w: Tensor) -> GramPenalty:
+    """w‖∇‖₂² with the one column √w (p − e_y)."""
+    residual = p.scatter(-1, y[..., None], 0.0)
+    residual = residual.scatter(-1, y[..., None], -residual.sum(dim=-1, keepdim=True))
+    slope = (S @ residual[..., None]).squeeze(-1)  # Vᵀ∇
+    tilt = 2 * w[..., None] * p * _centred(p, slope)
+    return GramPenalty(w * (residual * slope).sum(dim=-1), _weighted_column(w, residual), tilt)
+
+
+def _gram_curvature(S: Tensor, z: Tensor, y: Tensor, p: Tensor, w: Tensor) -> GramPenalty:
+    """w‖H‖₂ with the one column √w t, where ‖H‖₂ = ‖Vt‖₂²."""
+    if z.shape[-1] == 2:
+        product = p.prod(dim=-1)
+        curvature = product * (S[..., 0, 0] + S[..., 1, 1] - 2 * S[..., 0, 1])
+        root = product.sqrt()
+        t = torch.stack([root, -root], dim=-1)
+        tilt = curvature[..., None] * (1 - 2 * p)
+        return GramPenalty(w * curvature, _weighted_column(w, t), w[..., None] * tilt)
+    root = torch.exp(0.5 * torch.log_softmax(z, dim=-1))
+    mixing = torch.diag_embed(root) - p[..., :, None] * root[..., None, :]
+    u = dominant_eigenvector(mixing.mT @ S @ mixing)
+    t = (mixing @ u[..., None]).squeeze(-1)
+    slope = (S @ t[..., None]).squeeze(-1)
+    curvature = (t * slope).sum(dim=-1)
+    safe = curvature.clamp_min(torch.finfo(S.dtype).tiny)[..., None]
+    tilt = p * (_centred(p, slope).square() / safe - curvature[..., None])
+    return GramPenalty(w * curvature, _weighted_column(w, t), w[..., None] * tilt)
+
+
+def _weighted_column(w: Tensor, column: Tensor) -> Tensor:
+    """√w · column, as a factor with one column: (…, K, 1)."""
+    return (w.sqrt()[..., None] * column)[..., None]
+
+
+def dominant_eigenvector(B: ClassMatrix, *, squarings: int = 14) -> Logits:
+    """A unit top eigenvector of symmetric positive semidefinite B.
 
     B is squared again and again, so that B^(2^14) is a multiple of the projection onto the
     top eigenspace. Unlike `eigh` this runs inside a CUDA graph. Where two eigenvalues agree
@@ -125,92 +240,18 @@ def dominant_eigenvector(B: Tensor, *, squarings: int = 14) -> Tensor:
     return unit
 
 
-def gram_penalty(
-    S: Tensor, z: Tensor, y: Tensor, weights: Tensor, kinds: tuple[str, ...] = PENALTY_NAMES
-) -> GramPenalty:
-    """The weighted sum of penalties with its derivatives.
-
-    Args:
-        S: (…, K, K), VᵀV.
-        z: (…, K), logits.
-        y: (…), labels.
-        weights: broadcastable to (…, 4), in the order `PENALTY_NAMES`, nonnegative.
-        kinds: the penalties to compute; the weights of the others are not read.
-    """
-    classes = z.shape[-1]
-    p = torch.softmax(z, dim=-1)
-    value = torch.zeros_like(z[..., 0])
-    logits = torch.zeros_like(z)
-    columns: list[Tensor] = []
-
-    def weight(kind: str) -> Tensor:
-        return weights[..., PENALTY_NAMES.index(kind)]
-
-    if "input-gradient" in kinds:
-        w = weight("input-gradient")
-        # p − e_y, its y-th entry formed from the rivals.
-        rho = p.scatter(-1, y[..., None], 0.0)
-        rho = rho.scatter(-1, y[..., None], -rho.sum(dim=-1, keepdim=True))
-        slope = (S @ rho[..., None]).squeeze(-1)  # Vᵀ∇
-        value = value + w * (rho * slope).sum(dim=-1)
-        centred = slope - (p * slope).sum(dim=-1, keepdim=True)
-        logits = logits + 2 * w[..., None] * p * centred
-        columns.append((w.sqrt()[..., None] * rho)[..., None])
-    if "curvature" in kinds:
-        w = weight("curvature")
-        if classes == 2:
-            pq = p.prod(dim=-1)
-            nu_squared = S[..., 0, 0] + S[..., 1, 1] - 2 * S[..., 0, 1]
-            curvature = pq * nu_squared
-            root = pq.sqrt()
-            t = torch.stack([root, -root], dim=-1)
-            tilt = curvature[..., None] * (1 - 2 * p)
-        else:
-            root = torch.exp(0.5 * torch.log_softmax(z, dim=-1))
-            mixing = torch.diag_embed(root) - p[..., :, None] * root[..., None, :]
-            u = dominant_eigenvector(mixing.mT @ S @ mixing)
-            t = (mixing @ u[..., None]).squeeze(-1)
-            along = (S @ t[..., None]).squeeze(-1)
-            curvature = (t * along).sum(dim=-1)
-            centred = along - (p * along).sum(dim=-1, keepdim=True)
-            safe = curvature.clamp_min(torch.finfo(S.dtype).tiny)[..., None]
-            tilt = p * (centred.square() / safe - curvature[..., None])
-        value = value + w * curvature
-        logits = logits + w[..., None] * tilt
-        columns.append((w.sqrt()[..., None] * t)[..., None])
-    if "jacobian" in kinds or "cross-lipschitz" in kinds:
-        identity = torch.eye(classes, dtype=S.dtype, device=S.device)
-        uniform = torch.full_like(identity, 1.0 / classes)
-        trace = S.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
-        total = S.sum(dim=(-2, -1)) / classes
-        jacobian = weight("jacobian") if "jacobian" in kinds else torch.zeros_like(weights[..., 0])
-        cross = weight("cross-lipschitz") if "cross-lipschitz" in kinds else torch.zeros_like(jacobian)
-        cross = cross * 2 / classes
-        value = value + jacobian * trace + cross * (trace - total)
-        # Q = w_J I + w_C (I − 11ᵀ/K) has the square root below.
-        inner = (jacobian + cross).sqrt()[..., None, None] * (identity - uniform)
-        factor = inner + jacobian.sqrt()[..., None, None] * uniform
-        columns.append(factor.expand(*S.shape[:-1], classes))
-    return GramPenalty(value, torch.cat(columns, dim=-1), logits)
+# --- by columns ------------------------------------------------------------------------
 
 
-def basis(classes: int, like: Tensor) -> Tensor:
-    """Orthonormal columns that span the complement of (1, …, 1): (K, K − 1)."""
-    lower = torch.tril(torch.ones(classes, classes, dtype=torch.float64), -1)
-    helmert = lower - torch.diag(torch.arange(classes, dtype=torch.float64))
-    rows: Tensor = nn.functional.normalize(helmert[1:], dim=1)
-    return rows.T.to(like)
-
-
-def columns(kind: str, network: nn.Module, images: Tensor, z: Tensor, y: Tensor) -> Tensor:
+def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogits, y: ImageLabels) -> Tensor:
     """C (N, K, c) of a penalty, with a graph to the logits.
 
     Args:
-        kind: a key of `penalties.PENALTIES`.
+        kind: a key of `PENALTIES`.
         network: read for the curvature of three classes and more only, in eval mode.
         images: (N, …).
-        z: (N, K), the network's logits, with their graph.
-        y: (N,), labels.
+        z: the network's logits, with their graph.
+        y: labels.
 
     Raises:
         InputError: no penalty has this name.
@@ -220,40 +261,38 @@ def columns(kind: str, network: nn.Module, images: Tensor, z: Tensor, y: Tensor)
     identity = torch.eye(classes, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
     if kind == "input-gradient":
         return residual_probability(z, y).unsqueeze(-1)
-    if kind == "curvature":
-        if classes == 2:
-            root: Tensor = (0.5 * torch.log_softmax(z, dim=-1).sum(dim=-1)).exp()  # √(p₊p₋)
-            both: Tensor = root[:, None, None] * z.new_tensor([[1.0], [-1.0]])
-            return both
-        V, _ = local_map(network, images, check=False)
-        u: Tensor
-        with torch.no_grad():
-            A = derivatives.hessian_factor(V, z)
-            gram = A.mT @ A
-            finite = torch.isfinite(gram).flatten(-2).all(dim=-1)
-            gram = gram.masked_fill(~finite[:, None, None], 0.0)  # `eigh` raises on NaN
-            u = torch.linalg.eigh(gram).eigenvectors[..., -1:]
-            u = u.masked_fill(~finite[:, None, None], torch.nan)
-        C: Tensor = derivatives.hessian_factor(identity, z) @ u
-        return C
     if kind == "cross-lipschitz":
-        return (math.sqrt(2.0 / classes) * basis(classes, z)).expand(len(z), -1, -1)
-    return identity
+        return (math.sqrt(2.0 / classes) * zero_sum_basis(classes, z)).expand(len(z), -1, -1)
+    if kind == "jacobian":
+        return identity
+    if classes == 2:
+        root: Tensor = (0.5 * torch.log_softmax(z, dim=-1).sum(dim=-1)).exp()  # √(p₊p₋)
+        antisymmetric: Tensor = root[:, None, None] * z.new_tensor([[1.0], [-1.0]])
+        return antisymmetric
+    V, _ = local_map(network, images, check=False)
+    with torch.no_grad():
+        gram, finite = derivatives.curvature_gram(V, z)
+        u = torch.linalg.eigh(gram).eigenvectors[..., -1:]
+        u = u.masked_fill(~finite[:, None, None], torch.nan)
+    C: Tensor = derivatives.hessian_factor(identity, z) @ u
+    return C
 
 
-def penalty_by_columns(network: nn.Module, images: Tensor, y: Tensor, kind: str) -> tuple[Tensor, Tensor]:
-    """A penalty's value at each image (N,), and the logits (N, K), both with a graph.
+def penalty_by_columns(
+    network: nn.Module, images: Images, y: ImageLabels, kind: str
+) -> tuple[PerImage, ImageLogits]:
+    """A penalty's value at each image, and the logits, both with a graph.
 
-    The value and its gradient in the weights are those of `penalties.PENALTIES[kind]`.
+    The value and its gradient in the weights are those of `PENALTIES[kind]`.
 
     Raises:
         InputError: no penalty has this name.
     """
     x = images.detach().requires_grad_(True)
     z = network(x)
-    C = columns(kind, network, images, z, y)
-    rows = [
+    C = penalty_columns(kind, network, images, z, y)
+    squares = [
         torch.autograd.grad(z, x, C[..., c], create_graph=True)[0].flatten(1).square().sum(dim=1)
         for c in range(C.shape[-1])
     ]
-    return torch.stack(rows).sum(dim=0), z
+    return torch.stack(squares).sum(dim=0), z

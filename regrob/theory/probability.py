@@ -1,8 +1,8 @@
-"""The predicted probability and what follows from the logits alone, without cancellation.
+"""What follows from the logits and the label alone: probabilities, loss, slack, without cancellation.
 
-All functions take logits z of shape (…, K) and labels y of shape (…), and return (…).
-The probability of the rivals, q = 1 − p_y, is never formed by subtraction: at a margin
-of 40 that would return zero in float64, and 16 in float32.
+The probability of the rivals, q = 1 − p_y, is never formed by subtraction: that would return
+zero from a margin of 40 on in float64, and of 16 in float32. Labels that do not fit the logits
+raise InputError.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
-from regrob.checks import check_labels
+from regrob.checks import Labels, Logits, Mask, PerExample, check_labels
 
 
-def logit_margin(z: Tensor, y: Tensor) -> Tensor:
-    """m = log(p_y / q) = −log Σ_{j≠y} exp(z_j − z_y); positive exactly where p_y > ½. Shape (…).
+def logit_margin(z: Logits, y: Labels) -> PerExample:
+    """m = log(p_y / q) = −log Σ_{j≠y} exp(z_j − z_y); positive exactly where p_y > ½.
 
     Differences come first, so that a constant added to all logits costs no digits.
 
@@ -30,13 +29,13 @@ def logit_margin(z: Tensor, y: Tensor) -> Tensor:
     return -torch.logsumexp(rivals, dim=-1)
 
 
-def label_probability(z: Tensor, y: Tensor) -> Tensor:
-    """p_y, in [0, 1]. Shape (…)."""
+def label_probability(z: Logits, y: Labels) -> PerExample:
+    """p_y, in [0, 1]."""
     return torch.sigmoid(logit_margin(z, y))
 
 
-def rival_probability(z: Tensor, y: Tensor) -> Tensor:
-    """q = 1 − p_y = Σ_{j≠y} p_j, accurate where p_y rounds to one. Shape (…).
+def rival_probability(z: Logits, y: Labels) -> PerExample:
+    """q = 1 − p_y = Σ_{j≠y} p_j, accurate where p_y rounds to one.
 
     >>> rival_probability(torch.tensor([80.0, 0.0]), torch.tensor(0))  # 1 − p_y would be 0
     tensor(1.8049e-35)
@@ -44,21 +43,31 @@ def rival_probability(z: Tensor, y: Tensor) -> Tensor:
     return torch.sigmoid(-logit_margin(z, y))
 
 
-def loss(z: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy L = −log p_y = log(1 + e^{−m}), in nats, per example. Shape (…)."""
+def root_rival_probability(m: PerExample) -> PerExample:
+    """√q as a function of the logit margin m; at −m it is √p_y.
+
+    Formed through the logarithm: the square root of an underflowed q would lose half of its range.
+    """
+    return (0.5 * functional.logsigmoid(-m)).exp()
+
+
+def loss(z: Logits, y: Labels) -> PerExample:
+    """Cross-entropy L = −log p_y = log(1 + e^{−m}), in nats."""
     return -functional.logsigmoid(logit_margin(z, y))
 
 
-def slack(z: Tensor, y: Tensor, *, threshold: float = math.log(2.0)) -> Tensor:
-    """ξ = β − L: how much loss is left before the threshold β, in nats. Shape (…).
+def slack(z: Logits, y: Labels, *, threshold: float | None = None) -> PerExample:
+    """ξ = β − L: how much loss is left before the threshold β, in nats; negative beyond it.
 
-    Negative where the loss exceeds β; β = log 2, the binary threshold, gives `binary_slack`.
+    Args:
+        threshold: β; None for the paper's log K, with which ξ = log(K p_y).
     """
-    return binary_slack(logit_margin(z, y)) + (threshold - math.log(2.0))
+    beta = math.log(z.shape[-1]) if threshold is None else threshold
+    return binary_slack(logit_margin(z, y)) + (beta - math.log(2.0))
 
 
-def binary_slack(m: Tensor) -> Tensor:
-    """ξ = log(2p) at β = log 2, as a function of the logit margin m = log(p/(1 − p)): (…).
+def binary_slack(m: PerExample) -> PerExample:
+    """ξ = log(2p) at β = log 2, as a function of the logit margin m = log(p/(1 − p)).
 
     Computed as min(m, 0) − log1p((e^{−|m|} − 1)/2): it keeps its relative accuracy next to
     the boundary, where ξ ≈ m/2, and overflows for no m.
@@ -69,16 +78,16 @@ def binary_slack(m: Tensor) -> Tensor:
     return torch.minimum(m, torch.zeros_like(m)) - torch.log1p(0.5 * torch.expm1(-m.abs()))
 
 
-def correctly_classified(z: Tensor, y: Tensor) -> Tensor:
-    """Whether y is the one largest logit (a tie counts as wrong): (…) bool."""
+def correctly_classified(z: Logits, y: Labels) -> Mask:
+    """Whether y is the one largest logit; a tie counts as wrong."""
     check_labels(y, z)
     label = functional.one_hot(y, z.shape[-1]).bool()
     own = z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
     return own > z.masked_fill(label, -math.inf).amax(dim=-1)
 
 
-def residual_probability(z: Tensor, y: Tensor) -> Tensor:
-    """p − e_y, its y-th entry −q formed from the rivals. Shape (…, K), summing to zero."""
+def residual_probability(z: Logits, y: Labels) -> Logits:
+    """p − e_y, which sums to zero; its y-th entry −q is formed from the rivals."""
     p = torch.softmax(z, dim=-1)
     q = rival_probability(z, y)
     return p.scatter(-1, y.unsqueeze(-1), -q.unsqueeze(-1))

@@ -4,7 +4,8 @@ The Taylor radius ‖r*‖ is the size of the smallest r with L + ∇ᵀr + rᵀ
 of the loss's quadratic model. The margin is the exact distance to the boundary of the
 affine classifier that the network is around x. Both look only inside the current polytope.
 
-V is (…, n, K), z is (…, K), y is (…); lengths are in the units of x.
+All functions raise InputError where V, z and y do not fit together, and the binary ones
+where K ≠ 2. Lengths are in the units of x.
 """
 
 from __future__ import annotations
@@ -12,38 +13,41 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
-from torch.nn import functional
 
-from regrob.checks import first_offender, name_of_example
+from regrob.checks import (
+    Broadcast,
+    Jacobian,
+    Labels,
+    Logits,
+    Mask,
+    PerExample,
+    check_map,
+    first_offender,
+    require_binary,
+)
 from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability
 
 
-def has_taylor_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """Where the binary radii are defined: (…) bool.
+def has_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> Mask:
+    """Where the binary radii are defined.
 
     Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
     in float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
     """
-    derivatives.check_map(V, z)
+    check_map(V, z)
     m, nu = probability.logit_margin(z, y), derivatives.cross_lipschitz(V)
-    return (m > 0) & (nu > 0) & (nu < math.inf) & (_root_q(m) > torch.finfo(z.dtype).tiny)
+    representable = probability.root_rival_probability(m) > torch.finfo(z.dtype).tiny
+    return (m > 0) & (nu > 0) & (nu < math.inf) & representable
 
 
-def _root_q(m: Tensor) -> Tensor:
-    """√q, through the logarithm: √ of an underflowed q would lose half of its range."""
-    return (0.5 * functional.logsigmoid(-m)).exp()
-
-
-def require_taylor_radius(V: Tensor, z: Tensor, y: Tensor) -> None:
+def require_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> None:
     """Raise HypothesisError, naming the first offender, unless every example is `has_taylor_radius`."""
-    bad = ~has_taylor_radius(V, z, y)
-    if not bool(bad.any()):
+    offender = first_offender(~has_taylor_radius(V, z, y))
+    if offender is None:
         return
-    where = first_offender(bad)
-    m = float(probability.logit_margin(z, y)[where]) + 0.0  # and −0 becomes 0
-    nu = float(derivatives.cross_lipschitz(V)[where])
+    m = float(probability.logit_margin(z, y)[offender.position]) + 0.0  # and −0 becomes 0
+    nu = float(derivatives.cross_lipschitz(V)[offender.position])
     if math.isnan(m) or not math.isfinite(nu):
         reason = f"V or z holds NaN or infinity (margin {m:.3g}, ν {nu:.3g})"
     elif m <= 0:
@@ -53,11 +57,11 @@ def require_taylor_radius(V: Tensor, z: Tensor, y: Tensor) -> None:
     else:
         reason = f"p_y equals 1 to working precision (margin {m:.3g}): the radius overflows"
     raise HypothesisError(
-        f"{name_of_example(where)}: {reason}; select the examples where has_taylor_radius(V, z, y) holds"
+        f"{offender.name}: {reason}; select the examples where has_taylor_radius(V, z, y) holds"
     )
 
 
-def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
+def positive_root(a: Broadcast, b: Broadcast, xi: Broadcast) -> Broadcast:
     """The positive root of a t + b t²/2 = ξ, as 2ξ / (a + √(a² + 2bξ)) (Eq. 40's form).
 
     The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0; this one does not.
@@ -65,72 +69,71 @@ def root(a: Tensor, b: Tensor, xi: Tensor) -> Tensor:
     Args:
         a, b, xi: nonnegative, a + b·ξ > 0.
 
-    >>> root(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(6.0))  # a line: ξ/a
+    >>> positive_root(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(6.0))  # a line: ξ/a
     tensor(2.)
-    >>> root(torch.tensor(0.0), torch.tensor(2.0), torch.tensor(9.0))  # a parabola: √(2ξ/b)
+    >>> positive_root(torch.tensor(0.0), torch.tensor(2.0), torch.tensor(9.0))  # a parabola: √(2ξ/b)
     tensor(3.)
     """
     return 2 * xi / (a + torch.sqrt(a.square() + 2 * b * xi))
 
 
-def reach(m: Tensor, xi: Tensor) -> Tensor:
-    """(√(1 + 2pξ/q) − 1) / p from the logit margin m = log(p/q), any sign, and ξ ≥ 0: (…).
+def taylor_reach(m: Broadcast, xi: Broadcast) -> Broadcast:
+    """(√(1 + 2pξ/q) − 1) / p from the logit margin m = log(p/q), any sign, and ξ ≥ 0.
 
     The factor that Props. 3.1, 3.2 and their many-class forms share: the root t of
     q t + pq t²/2 = ξ, with √q taken out so that no product underflows.
 
-    >>> reach(torch.tensor(4.0).log(), torch.tensor(1.25))  # p = 4/5: (√11 − 1) / (4/5)
+    >>> taylor_reach(torch.tensor(4.0).log(), torch.tensor(1.25))  # p = 4/5: (√11 − 1) / (4/5)
     tensor(2.8958)
     """
-    root_q = _root_q(m)
-    return root(root_q, torch.sigmoid(m), xi) / root_q
+    root_q = probability.root_rival_probability(m)
+    return positive_root(root_q, torch.sigmoid(m), xi) / root_q
 
 
-def taylor_margin(m: Tensor) -> Tensor:
-    """τ(m) = ν‖r*‖₂, a function of the logit margin m ≥ 0 alone (Prop. 3.1 times ν): (…).
+def taylor_margin(m: PerExample) -> PerExample:
+    """τ(m) = ν‖r*‖₂, a function of the logit margin m ≥ 0 alone (Prop. 3.1 times ν).
 
     The exact distance in the same units is m itself; τ(m) > m for every m > 0.
 
     >>> taylor_margin(torch.tensor(4.0).log())  # p = 4/5: (√(1 + 8 log(8/5)) − 1) / (4/5)
     tensor(1.4772)
     """
-    return reach(m, probability.binary_slack(m))
+    return taylor_reach(m, probability.binary_slack(m))
 
 
-def radius_l2(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """‖r*‖₂ = (√(1 + 2p_yξ/(1 − p_y)) − 1) / (p_y ν), Prop. 3.1 with Eq. (8) mended: (…).
+def radius_l2(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """‖r*‖₂ = (√(1 + 2p_yξ/(1 − p_y)) − 1) / (p_y ν), Prop. 3.1 with Eq. (8) mended.
 
     Raises:
         HypothesisError: an example outside `has_taylor_radius`.
-        InputError: K ≠ 2, or wrong shapes.
     """
     require_taylor_radius(V, z, y)
     return taylor_margin(probability.logit_margin(z, y)) / derivatives.cross_lipschitz(V)
 
 
-def radius_linf(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """‖r̃*‖_∞, the same with ‖v₊ − v₋‖₁, the dual norm, in place of ν (Prop. 3.2, Eq. 9): (…).
+def radius_linf(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """‖r̃*‖_∞, the same with ‖v₊ − v₋‖₁, the dual norm, in place of ν (Prop. 3.2, Eq. 9).
 
     Raises:
-        HypothesisError, InputError: as `radius_l2`.
+        HypothesisError: as `radius_l2`.
     """
     require_taylor_radius(V, z, y)
     dual = (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
     return taylor_margin(probability.logit_margin(z, y)) / dual
 
 
-def worst_case_loss(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
-    """η* = max over ‖r‖_∞ ≤ ε of L + ∇ᵀr + rᵀHr/2 at K = 2 (Prop. 3.3, Eq. 10), in nats: (…).
+def worst_case_loss(V: Jacobian, z: Logits, y: Labels, epsilon: float) -> PerExample:
+    """η* = max over ‖r‖_∞ ≤ ε of L + ∇ᵀr + rᵀHr/2 at K = 2 (Prop. 3.3, Eq. 10), in nats.
 
     The maximum of the quadratic model, which is not a bound on the true loss. Any y.
 
     Raises:
-        InputError: K ≠ 2, wrong shapes, or a negative ε.
+        InputError: a negative or infinite ε.
     """
-    derivatives.check_map(V, z)
-    derivatives.require_binary(V)
+    check_map(V, z)
+    require_binary(V)
     if not 0 <= epsilon < math.inf:
         raise InputError(f"epsilon must be finite and at least 0, got {epsilon}")
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
-    reach = epsilon * (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
-    return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
+    rise = epsilon * (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
+    return probability.loss(z, y) + q * rise + 0.5 * p * q * rise.square()

@@ -13,9 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regrob import networks
-from regrob.affine import polytopes
 from regrob.affine.local_map import local_map
-from regrob.certificates import AffineCertificates, affine_certificates, certified_radius, polytope
+from regrob.certificates import (
+    AffineCertificates,
+    affine_certificates,
+    certified_radius,
+    distance_to_mistake,
+    edge_distance,
+)
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
 from regrob.claims.class_sums import double_sum, plain_moments
 from regrob.claims.instances import Draw
@@ -79,7 +84,7 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
         V, z = local_map(network, points)
         y = z.argmax(dim=1)
         certified = certified_radius(network, points, y)
-        edge = polytope.edge_distance(network, points)
+        edge = edge_distance(network, points)
         margin = margin_l2(V, z, y)
         taylor = torch.zeros_like(margin)
         if classes == 2:
@@ -87,7 +92,7 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
             taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
         for j, point in enumerate(points):
             try:
-                exact = polytopes.distance_to_mistake(network, point, int(y[j]), low=-4.0, high=4.0)
+                exact = distance_to_mistake(network, point, int(y[j]), low=-4.0, high=4.0)
             except InputError:  # the nearest mistake lies outside the square
                 continue
             if math.isfinite(exact):
@@ -360,8 +365,8 @@ def prove_smooth(bend: int = 1) -> None:
 
 def local_smooth_excess(case: Case) -> Tensor:
     """The smooth radius with the curvature at x itself, a Taylor radius, against d."""
-    xi = probability.slack(case.z, case.y).clamp_min(0.0)
-    taylor = taylor_radius.root(case.gradient_norm, derivatives.curvature(case.V, case.z), xi)
+    xi = probability.slack(case.z, case.y, threshold=math.log(2.0)).clamp_min(0.0)
+    taylor = taylor_radius.positive_root(case.gradient_norm, derivatives.curvature(case.V, case.z), xi)
     return violation(taylor, radii(case).margin)
 
 

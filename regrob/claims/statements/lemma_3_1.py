@@ -218,8 +218,8 @@ def bounds(model: Quadratic) -> tuple[Tensor, Tensor, Tensor]:
     size, u = values.abs().amax(dim=-1), vectors[..., -1]
     along = (model.g * u).sum(dim=-1)
     u = u * torch.where(along < 0, -1.0, 1.0)[:, None]
-    lower = taylor_radius.root(model.g.norm(dim=-1), size, model.xi)
-    return lower, taylor_radius.root(along.abs(), size, model.xi), u
+    lower = taylor_radius.positive_root(model.g.norm(dim=-1), size, model.xi)
+    return lower, taylor_radius.positive_root(along.abs(), size, model.xi), u
 
 
 def bent_down(model: Quadratic) -> Quadratic:
@@ -414,7 +414,7 @@ def prove_decreasing(sign: int = 1) -> None:
 def growth(draw: Draw, sign: int) -> Tensor:
     """By how much the root grows, relatively, as ‖∇‖₂ and ‖H‖₂ grow; `sign` −1: shrinks."""
     a, b, xi, da, db = torch.exp(3 * draw.normal(5, draw.trials))
-    before, after = taylor_radius.root(a, b, xi), taylor_radius.root(a + da, b + db, xi)
+    before, after = taylor_radius.positive_root(a, b, xi), taylor_radius.positive_root(a + da, b + db, xi)
     return sign * (after - before) / before
 
 

@@ -55,7 +55,7 @@ def row_norm(matrix: Tensor) -> Tensor:
 def bound_40(case: Case, *, inputs: bool = True) -> Tensor:
     """Eq. (40): (T,). `inputs=False` forgets the factor n."""
     n = case.gradient.shape[-1] if inputs else 1
-    return taylor_radius.root(one_norm(case), n * column_norm(case.hessian), case.xi)
+    return taylor_radius.positive_root(one_norm(case), n * column_norm(case.hessian), case.xi)
 
 
 # --- Eqs. (39) and (40) ----------------------------------------------------------------

@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import local_map, masked_product
+from regrob.affine import local_map, masked_product
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.combinators import checked
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE

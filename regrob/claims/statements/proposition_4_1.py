@@ -310,12 +310,12 @@ def middle_43(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
 
 def bound_16(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
     """Eq. (16) as printed, in the rationalised form: (T,)."""
-    return taylor_radius.root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
+    return taylor_radius.positive_root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
 
 
 def bound_17(case: Case, factor: float = 2.0) -> Tensor:
     """Eq. (17), in the rationalised form: (T,). The factor is that of Eqs. (34) and (36)."""
-    return taylor_radius.root(
+    return taylor_radius.positive_root(
         factor * case.q * case.lipschitz, factor * case.p * case.q * case.lipschitz.square(), case.xi
     )
 
@@ -494,7 +494,7 @@ def counterexample_38() -> Counterexample:
 
 def middle_38(case: Case) -> Tensor:
     """Eq. (38)'s first line with the −1 outside the root: (T,)."""
-    return taylor_radius.root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
+    return taylor_radius.positive_root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
 
 
 EQ_38 = statement(
@@ -602,7 +602,9 @@ EQ_37 = statement(
 def distance_from_17(second: float) -> Tensor:
     """Eq. (17) against the exact radius at V = (1 + second, second), K = 2 and a margin of 60."""
     case = written_down([[1.0 + second, second]], [30.0, -30.0])
-    return (1 - bound_17(case) / taylor_radius.root(case.gradient_norm, case.curvature, case.xi)).abs()
+    return (
+        1 - bound_17(case) / taylor_radius.positive_root(case.gradient_norm, case.curvature, case.xi)
+    ).abs()
 
 
 EQ_17 = statement(

@@ -1,10 +1,10 @@
-"""What a set of networks is worth: accuracy and distortion under the four attacks, and their V.
+"""Tables of robustness: accuracy and distances of an ensemble's members under four attacks.
 
-One row a network and a metric. Accuracy counts all images given; a distance counts those
-that the network classifies correctly and the attack then fools, and is never reported
-without the attack's success rate. Beside each of them stands the share of examples that
-saturated: at p_y = 1 in working precision many an attack stands still, and what it then
-reports is not to be trusted. A member that diverged gets NaN everywhere.
+One row an attack and a metric, with one value a member. Accuracy counts all images given; a
+distance counts those that the member classifies correctly and the attack then fools, and is
+never reported without the attack's success rate. Beside each of them stands the share of
+examples that saturated: at p_y = 1 in working precision many an attack stands still, and what
+it then reports is not to be trusted. A member that diverged gets NaN everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine.local_map import LocalMap, local_map
-from regrob.attacks import AttackResult, carlini_wagner, deepfool, fgsm, pgd
+from regrob.attacks._common import AttackResult
+from regrob.attacks.carlini_wagner import carlini_wagner
+from regrob.attacks.deepfool import deepfool
+from regrob.attacks.fgsm import fgsm
+from regrob.attacks.pgd import pgd
+from regrob.checks import ImageLabels, Images
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
 from regrob.theory import derivatives, probability
@@ -72,8 +77,8 @@ Tables from before "saturated" was kept lack its rows.
 """
 
 
-class Alone:
-    """One network, of any kind, posing as an ensemble of one.
+class SingleNetwork:
+    """One network, of any kind, with the methods of an ensemble of one that `evaluate` needs.
 
     Args:
         network: in eval mode, on the images' device.
@@ -98,9 +103,9 @@ class Alone:
 
 
 def evaluate(
-    ensemble: Ensemble | Alone,
-    images: Tensor,
-    labels: Tensor,
+    ensemble: Ensemble | SingleNetwork,
+    images: Images,
+    labels: ImageLabels,
     settings: AttackSettings,
     *,
     skip: frozenset[str] = frozenset(),
@@ -108,24 +113,24 @@ def evaluate(
     """Attack every member with the same images; yield each attack's rows as they are ready.
 
     Args:
-        ensemble: M networks, or one alone.
-        images: (N, …), held-out images.
-        labels: (N,), int64.
+        ensemble: M networks, or one.
+        images: (N, …), held out.
+        labels: (N,).
         settings: of the attacks.
         skip: names of attacks whose rows are known already.
     """
-    members = ensemble.network if isinstance(ensemble, Alone) else StackedPullback(ensemble)
-    some = slice(settings.images)
+    members = ensemble.network if isinstance(ensemble, SingleNetwork) else StackedPullback(ensemble)
+    one_step = slice(settings.images)
     searched = slice(settings.searched_images or settings.images)
-    few = slice(settings.distance_images)
+    distances = slice(settings.distance_images)
     epsilon = settings.epsilon
     if "none" not in skip:
-        yield "none", _properties(ensemble, images[some], labels[some], settings.at_once)
+        yield "none", _properties(ensemble, images[one_step], labels[one_step], settings.at_once)
     attacks: dict[str, tuple[slice, Callable[[Tensor, Tensor], AttackResult]]] = {
-        "fgsm": (some, lambda x, y: fgsm(members, x, y, epsilon=epsilon)),
+        "fgsm": (one_step, lambda x, y: fgsm(members, x, y, epsilon=epsilon)),
         "pgd": (searched, lambda x, y: pgd(members, x, y, epsilon=epsilon, stop_at_success=True)),
         "deepfool": (searched, lambda x, y: deepfool(members, x, y)),
-        "carlini-wagner": (few, lambda x, y: carlini_wagner(members, x, y, **settings.carlini_wagner)),
+        "carlini-wagner": (distances, lambda x, y: carlini_wagner(members, x, y, **settings.carlini_wagner)),
     }
     for name, (part, attack) in attacks.items():
         if name not in skip:
@@ -133,45 +138,48 @@ def evaluate(
 
 
 def _attacked(
-    ensemble: Ensemble | Alone,
+    ensemble: Ensemble | SingleNetwork,
     images: Tensor,
     labels: Tensor,
     name: str,
     attack: Callable[[Tensor, Tensor], AttackResult],
     at_once: int,
 ) -> list[Row]:
+    """The rows of one attack."""
     M = ensemble.members
     success, distance, correct, saturated = [], [], [], []
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
-        every_x, every_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
+        repeated_x, repeated_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
         z = ensemble.logits(x.expand(M, *x.shape))
         correct.append(z.argmax(dim=-1) == y)
-        result = attack(every_x, every_y)
-        success.append(result.success.view(M, -1))
-        distance.append(result.distance.view(M, -1))
-        saturated.append(result.saturated_mask.view(M, -1))
+        attacked = attack(repeated_x, repeated_y)
+        success.append(attacked.success.view(M, -1))
+        distance.append(attacked.distance.view(M, -1))
+        saturated.append(attacked.saturated_mask.view(M, -1))
     fooled, size, right = torch.cat(success, 1), torch.cat(distance, 1), torch.cat(correct, 1)
-    flag: Row = (name, "saturated", torch.cat(saturated, 1).double().mean(dim=1).tolist())
+    saturated_row: Row = (name, "saturated", torch.cat(saturated, 1).double().mean(dim=1).tolist())
     if name in ("fgsm", "pgd"):
-        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist()), flag]
+        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist()), saturated_row]
     counted = (fooled & right).double()
     mean = (size.double() * counted).nan_to_num().sum(dim=1) / counted.sum(dim=1)
     rate = counted.sum(dim=1) / right.double().sum(dim=1)
-    return [(name, "distance", mean.tolist()), (name, "success", rate.tolist()), flag]
+    return [(name, "distance", mean.tolist()), (name, "success", rate.tolist()), saturated_row]
 
 
-def _properties(ensemble: Ensemble | Alone, images: Tensor, labels: Tensor, at_once: int) -> list[Row]:
+def _properties(
+    ensemble: Ensemble | SingleNetwork, images: Tensor, labels: Tensor, at_once: int
+) -> list[Row]:
     """Accuracy, mean loss and p_y, and the means of the four penalties and of the margin."""
     sums: dict[str, Tensor] = {}
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
         V, z = ensemble.local_maps(x.expand(ensemble.members, *x.shape))
-        labels_here = y.expand(z.shape[:-1])
-        gradient = derivatives.input_gradient(V, z, labels_here)
+        member_labels = y.expand(z.shape[:-1])
+        gradient = derivatives.input_gradient(V, z, member_labels)
         values = {
             "accuracy": (z.argmax(dim=-1) == y).to(z),
-            "loss": probability.loss(z, labels_here),
-            "probability": probability.label_probability(z, labels_here),
-            "logit-margin": probability.logit_margin(z, labels_here),
+            "loss": probability.loss(z, member_labels),
+            "probability": probability.label_probability(z, member_labels),
+            "logit-margin": probability.logit_margin(z, member_labels),
             "input-gradient": gradient.square().sum(dim=-1),
             "jacobian": derivatives.lipschitz_squared(V),
             "curvature": derivatives.curvature(V, z),
