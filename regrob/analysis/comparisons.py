@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
-from regrob.analysis.measures import UNPENALISED, Key, Setting, values, weights_of
+from regrob.analysis.measures import UNPENALISED, Key, Measure, NetworkResults, Setting, values, weights_of
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
@@ -205,6 +205,37 @@ def at_best(
 def endings(finishes: Sequence[Finish]) -> list[str]:
     """The verdicts of `at_best` against the rivals, in their order."""
     return [finish.verdict for finish in finishes if finish.penalty != finishes[0].penalty]
+
+
+def gaps(
+    results: NetworkResults, pair: tuple[str, str], factor: float, measure: Measure
+) -> tuple[Interval, Interval]:
+    """How far two penalties are apart, at equal λ and with the second's λ `factor` times as large.
+
+    The second penalty is read off between two of its λ, by a straight line over log λ. Only λ of
+    the first are taken whose partner the grid contains.
+
+    Returns:
+        two intervals over seeds, of |first − second| averaged over λ; NaN if no λ has a partner.
+    """
+    first, second = pair
+    grid = results.weights(first)
+    plain, shifted = [], []
+    for i, weight in enumerate(grid):
+        partner = weight * factor
+        high = next((w for w in grid[i:] if w >= partner), None)
+        if high is None:
+            continue
+        low = grid[grid.index(high) - 1]
+        share = math.log(partner / low) / math.log(high / low)
+        at_low, at_high = (results.values((second, w), measure) for w in (low, high))
+        own = results.values((first, weight), measure)
+        plain.append(own - results.values((second, weight), measure))
+        shifted.append(own - (1 - share) * at_low - share * at_high)
+    if not plain:
+        return mean_interval([math.nan]), mean_interval([math.nan])
+    apart = [np.abs(np.stack(part)).mean(axis=0) for part in (plain, shifted)]
+    return mean_interval(apart[0]), mean_interval(apart[1])
 
 
 def tally(verdicts: Iterable[str]) -> str:

@@ -204,6 +204,10 @@ class NetworkResults:
         """One value a seed, in the order of the seeds; NaN for a run that diverged."""
         return measure.factor * values(self.table, self.network, *setting, *measure.key)
 
+    def penalty(self, setting: Setting, name: str) -> NDArray[np.float64]:
+        """The mean of a penalty's own term over the images, one value a seed."""
+        return values(self.table, self.network, *setting, "none", name)
+
     def interval(self, setting: Setting, measure: Measure, level: float = 0.95) -> Interval:
         """The mean over seeds, and its interval."""
         return mean_interval(self.values(setting, measure), level)
