@@ -1,4 +1,4 @@
-"""Which penalty wins: at each λ, and with each penalty at its own best λ.
+"""Which penalty wins, at each λ and with each penalty at its own best; and whether two are the same.
 
 λ means something else for every penalty, so equal λ alone decides nothing; `equal_robustness`
 has the third comparison, which does without λ. All are paired over seeds, and intervals that
@@ -16,7 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
-from regrob.analysis.measures import UNPENALISED, Key, Measure, NetworkResults, Setting, values, weights_of
+from regrob.analysis.measures import (
+    ATTACKS,
+    UNPENALISED,
+    Key,
+    Measure,
+    NetworkResults,
+    Setting,
+    means,
+    values,
+    weights_of,
+)
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,6 +74,40 @@ def differences(
                 )
     names = ["network", "lambda", "attack", "metric", "mean", "low", "high", "count", "dropped"]
     return pd.DataFrame(rows, columns=names)
+
+
+MARGINS = {"accuracy": 0.01, "distance": 0.02}
+"""What would not matter: a point of accuracy; a fiftieth of the distance without a penalty."""
+
+
+def equivalence(
+    table: pd.DataFrame, network: str, first: str, second: str, level: float = 0.95
+) -> pd.DataFrame:
+    """Whether two penalties are the same at each λ under each attack, up to the margin of `MARGINS`.
+
+    A difference that is "not significant" shows nothing; one whose whole interval lies within the
+    margin shows sameness. The intervals hold all at once with the probability `level`.
+
+    Returns:
+        the columns of `differences`; reach, the largest |value| of the interval; same, whether it
+        is below the margin; apart, whether the interval leaves zero out. Both are false where there is
+        no interval.
+    """
+    of_network = table[table["network"] == network]
+    count = len(ATTACKS) * len(weights_of(of_network, network, first))
+    gaps = differences(of_network, first, second, ATTACKS, 1 - (1 - level) / count)
+    unpenalised = means(of_network)[network]
+    distance = [unpenalised[(*key, *UNPENALISED)] for key in zip(gaps["attack"], gaps["metric"], strict=True)]
+    scale = np.where(gaps["metric"] == "accuracy", 1.0, distance)
+    gaps["reach"] = gaps[["low", "high"]].abs().max(axis=1, skipna=False)
+    gaps["same"] = gaps["reach"] < gaps["metric"].map(MARGINS) * scale
+    gaps["apart"] = (gaps["low"] > 0) | (gaps["high"] < 0)
+    return gaps
+
+
+def largest(gaps: pd.DataFrame) -> dict[str, float]:
+    """Metric → the largest |mean difference|, of `differences` or `equivalence`."""
+    return {str(metric): float(part["mean"].abs().max()) for metric, part in gaps.groupby("metric")}
 
 
 def duels(

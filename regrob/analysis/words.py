@@ -218,6 +218,13 @@ def scoreboard(board: pd.DataFrame, first: str) -> str:
     return "\n".join(lines)
 
 
+def attacks_and_weights(gaps: pd.DataFrame) -> str:
+    """Where the rows of `comparisons.differences` stand: "PGD at λ = 0.1, DeepFool at λ = 1.6"."""
+    rows = zip(gaps["attack"], gaps["metric"], gaps["lambda"], strict=True)
+    places = [f"{MEASURES[attack, metric].title} at λ = {weight:g}" for attack, metric, weight in rows]
+    return ", ".join(places) or "none"
+
+
 def finishes(ends: Sequence[Finish]) -> str:
     """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
     lines = []

@@ -142,11 +142,26 @@ def draw(
 
 
 def band(
-    axes: Axes, x: Sequence[float], intervals: Sequence[Interval], penalty: str, top: float = np.inf
+    axes: Axes,
+    x: Sequence[float],
+    intervals: Sequence[Interval],
+    penalty: str,
+    top: float = np.inf,
+    **marker: Any,
 ) -> None:
-    """A penalty's line of means with the band of its intervals, cut at 0 and at `top`."""
+    """A penalty's line of means with the band of its intervals, cut at 0 and at `top`.
+
+    Args:
+        axes: to draw on.
+        x: one number an interval.
+        intervals: in the same order.
+        penalty: decides colour, dashes and marker.
+        top: the largest value that is possible.
+        marker: arguments of `Axes.plot` that take the place of the usual marker's.
+    """
     look = LOOKS[penalty]
-    axes.plot(x, [interval.mean for interval in intervals], **look.line, **_marker(penalty))
+    means = [interval.mean for interval in intervals]
+    axes.plot(x, means, **look.line, **(marker or _marker(penalty)))
     ends = ([max(i.low, 0.0) for i in intervals], [min(i.high, top) for i in intervals])
     axes.fill_between(x, *ends, color=look.colour, alpha=0.18, linewidth=0)
 
