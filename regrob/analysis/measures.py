@@ -178,14 +178,14 @@ def lines_of(table: pd.DataFrame, wanted: Sequence[str] = ()) -> list[str]:
     return [name for name in known(table, "penalty", wanted) if name not in ("none", "reference")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetworkResults:
     """The rows of one network in a table of results, read by setting and measure.
 
     Attributes:
-        table: as `tables.read` gives it.
-        network: one of its networks.
-        title: how the network is written.
+        table: those rows, as `tables.read` gives them.
+        network: its name in the table.
+        classes: of its task, if titles shall say so.
 
     Every number is in the unit of its measure. Each method raises InputError for a setting that
     the table lacks.
@@ -193,7 +193,12 @@ class NetworkResults:
 
     table: pd.DataFrame
     network: str
-    title: str
+    classes: int | None = None
+
+    @property
+    def title(self) -> str:
+        """How the network is written."""
+        return name_of(self.network) + (f", {self.classes} classes" if self.classes else "")
 
     @property
     def seeds(self) -> int:
@@ -221,18 +226,24 @@ class NetworkResults:
         return weights_of(self.table, self.network, penalty)
 
     def settings(self, *penalties: str) -> list[Setting]:
-        """Every setting of these penalties at which no seed diverged, by penalty, λ ascending."""
-        gone = self.diverged()
-        return [(name, w) for name in penalties for w in self.weights(name) if not gone.get((name, w))]
+        """Every setting of these penalties, λ ascending for each."""
+        return [(name, weight) for name in penalties for weight in self.weights(name)]
 
     def diverged(self) -> dict[Setting, int]:
         """Each setting's number of seeds that ended in NaN, where there are some."""
         return {s: count for s, count in diverged(self.table, self.network).items() if count}
 
+    def whole(self, *penalties: str) -> list[Setting]:
+        """The settings of these penalties at which no seed diverged."""
+        gone = self.diverged()
+        return [setting for setting in self.settings(*penalties) if setting not in gone]
+
+    def best(self, penalty: str, measure: Measure) -> Setting:
+        """A penalty's setting with the largest mean: the same seeds choose and are shown."""
+        return max(self.whole(penalty), key=lambda setting: self.interval(setting, measure).mean)
+
 
 def by_network(table: pd.DataFrame, classes: int | None = None) -> Iterator[NetworkResults]:
-    """The results of each network, in the table's order; with `classes`, the title says how many."""
-    suffix = f", {classes} classes" if classes else ""
+    """The results of each network, in the table's order."""
     for network in table["network"].unique():
-        rows = table[table["network"] == network]
-        yield NetworkResults(rows, network, f"{name_of(network)}{suffix}")
+        yield NetworkResults(table[table["network"] == network], network, classes)

@@ -20,7 +20,9 @@ from regrob.analysis.measures import (
     BENIGN,
     LABELS,
     ROBUST,
+    UNPENALISED,
     Measure,
+    NetworkResults,
     by_network,
     diverged,
     interval_by_setting,
@@ -187,6 +189,25 @@ def describe(table: pd.DataFrame) -> str:
             if count:
                 lines.append(f"  {setting_name(setting)}")
                 lines.append(f"    {count} of its seeds diverged")
+    return "\n".join(lines)
+
+
+def best_settings(
+    results: NetworkResults, penalties: Sequence[str], chosen_by: Measure, measures: Sequence[Measure]
+) -> str:
+    """Each penalty's best λ by one measure, and all measures there, as lines below a heading.
+
+    The first line is that of no penalty. The same seeds choose and are shown: a description.
+    """
+    short = {"none": "none", "fgsm": "FGSM", "pgd": "PGD", "deepfool": "DF", "carlini-wagner": "CW"}
+    columns = "".join(f"{short[measure.attack]:>6}" for measure in measures)
+    lines = [f"{results.title}, {results.seeds} seed(s)", f"  {'':16}{'λ':>6}{columns}"]
+    for penalty, weight in (UNPENALISED, *(results.best(name, chosen_by) for name in penalties)):
+        line = f"  {LABELS[penalty]:16}{f'{weight:g}' if weight else '–':>6}"
+        for measure in measures:
+            mean = results.interval((penalty, weight), measure).mean
+            line += f"{'–':>6}" if np.isnan(mean) else f"{mean:6{measure.digits}}"
+        lines.append(line)
     return "\n".join(lines)
 
 

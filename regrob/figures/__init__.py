@@ -5,7 +5,17 @@ results; `paper` the paper's own Figure 1 (it needs torch); `draw_all` a folder 
 Matplotlib is loaded when something is drawn.
 """
 
-from regrob.figures.results import difference_figure, draw, exchange, robustness
+from regrob.figures.results import (
+    band,
+    cloud,
+    difference_figure,
+    dots,
+    exchange,
+    legend_below,
+    robustness,
+    trade,
+    widen,
+)
 from regrob.figures.theme import (
     BLACK,
     BLUE,
@@ -26,6 +36,6 @@ from regrob.figures.theme import (
 
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LINE_STYLES", "LOOKS", "MARKERS", "ORANGE",
-    "PURPLE", "SKY", "VERMILION", "Look", "difference_figure", "digits", "draw", "exchange",
-    "robustness", "style",
+    "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits", "dots",
+    "exchange", "legend_below", "robustness", "style", "trade", "widen",
 ]  # fmt: skip

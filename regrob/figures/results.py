@@ -8,7 +8,8 @@ bands their 95 % intervals. A diverged run is a cross on the lower edge, never a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from regrob.analysis.measures import (
     ROBUST,
     UNPENALISED,
     Measure,
+    NetworkResults,
     Setting,
     diverged,
     interval_by_setting,
@@ -33,7 +35,7 @@ from regrob.analysis.measures import (
     name_of,
     success,
 )
-from regrob.figures.theme import BLACK, LOOKS
+from regrob.figures.theme import BLACK, GREY, LOOKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -230,26 +232,83 @@ def exchange(
     import matplotlib.pyplot as plt
 
     figure, cells = plt.subplots(1, len(measures), figsize=(6.4, 4.3), sharex=True, squeeze=False)
-    gone, horizontal = diverged(table, network), interval_by_setting(table, network, across)
+    results = NetworkResults(table[table["network"] == network], network)
     for axes, measure in zip(cells[0], measures, strict=True):
-        vertical = interval_by_setting(table, network, measure)
-        for name in penalties:
-            settings = [s for s in sorted(vertical) if s[0] == name]
-            whole = [s for s in [UNPENALISED, *settings] if not gone[s]]
-            x, y = ([intervals[s] for s in whole] for intervals in (horizontal, vertical))
-            middle = [[interval.mean for interval in line] for line in (x, y)]
-            axes.plot(*middle, **LOOKS[name].line, **_marker(name))
-            for line, bars in ((x, "xerr"), (y, "yerr")):
-                half = [interval.high - interval.mean for interval in line]
-                colour = LOOKS[name].colour
-                axes.errorbar(
-                    *middle, **{bars: half}, color=colour, linestyle="none", linewidth=1.0, alpha=0.6
-                )
-        start = [intervals[UNPENALISED].mean for intervals in (horizontal, vertical)]
+        for penalty in penalties:
+            trade(axes, results, penalty, across, measure)
+        start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
         axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9, label="no penalty", zorder=5)
         axes.set(title=measure.title, xlabel=across.unit, ylabel=measure.unit)
     legend_below(figure, cells[0, 0], fontsize=11)
     return figure
+
+
+def trade(
+    axes: Axes,
+    results: NetworkResults,
+    penalty: str,
+    across: Measure,
+    up: Measure,
+    bars: bool = True,
+) -> None:
+    """One line of `exchange`: a penalty's means from λ = 0 to its largest, with bars for intervals."""
+    settings = results.whole("none", penalty)
+    lines = [[results.interval(setting, m) for setting in settings] for m in (across, up)]
+    middle = [[interval.mean for interval in line] for line in lines]
+    look = LOOKS[penalty]
+    marker = _marker(penalty) if bars else {"marker": look.marker, "markersize": 5}
+    axes.plot(*middle, **look.line, **marker)
+    for line, direction in zip(lines, ("xerr", "yerr") if bars else (), strict=False):
+        half = {direction: [interval.high - interval.mean for interval in line]}
+        axes.errorbar(*middle, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
+
+
+def cloud(axes: Axes, points: Sequence[tuple[str, str, float, float]]) -> None:
+    """One dot for each (network's title, penalty, x, y): markers tell networks, colours penalties."""
+    markers = dict(zip(dict.fromkeys(point[0] for point in points), "os^Dv", strict=False))
+    for (title, penalty), part in groupby(points, key=lambda point: point[:2]):
+        x, y = zip(*(point[2:] for point in part), strict=True)
+        axes.plot(x, y, markers[title], color=LOOKS[penalty].colour, alpha=0.8)
+    for title, marker in markers.items():
+        axes.plot([], [], marker, color=GREY, label=title)
+    for penalty in dict.fromkeys(point[1] for point in points):
+        axes.plot([], [], "s", color=LOOKS[penalty].colour, label=LOOKS[penalty].label)
+
+
+def dots(
+    axes: Axes,
+    rows: Sequence[str],
+    series: Mapping[str, tuple[str, str, Sequence[Interval]]],
+    bars: bool = True,
+    **settings: Any,
+) -> None:
+    """A row for each label, from top to bottom, with one dot a series and its interval as a bar.
+
+    Args:
+        axes: to draw on.
+        rows: their labels.
+        series: label → (colour, marker, one interval a row).
+        bars: whether intervals are drawn.
+        settings: of the dots, as `Axes.plot` takes them.
+    """
+    for label, (colour, marker, intervals) in series.items():
+        for row, interval in enumerate(intervals if bars else ()):
+            axes.plot([interval.low, interval.high], [row, row], color=colour, linestyle="-")
+        means = [interval.mean for interval in intervals]
+        axes.plot(means, range(len(rows)), marker, color=colour, label=label, **settings)
+    axes.set(yticks=range(len(rows)), yticklabels=rows)
+    axes.invert_yaxis()
+
+
+def widen(axes: Axes, x: float, y: float) -> None:
+    """Give both axes a least span, so that noise does not fill a panel."""
+    for get_limits, set_limits, least in (
+        (axes.get_xlim, axes.set_xlim, x),
+        (axes.get_ylim, axes.set_ylim, y),
+    ):
+        low, high = get_limits()
+        room = max(least - (high - low), 0) / 2
+        set_limits(low - room, high + room)
 
 
 def legend_below(figure: Figure, axes: Axes, **settings: Any) -> None:
