@@ -214,3 +214,19 @@ def thinned(table: pd.DataFrame, network: str, methods: Sequence[str]) -> pd.Dat
         of_method = (table["network"] == network) & (table["penalty"] == method)
         keep &= ~(of_method & table["lambda"].isin(dropped)).to_numpy()
     return table[keep]
+
+
+def firm_races(
+    table: pd.DataFrame,
+    network: str,
+    rival: str,
+    methods: Sequence[str],
+    across: Key,
+    aims: Sequence[Key],
+    targets: Sequence[float],
+) -> pd.DataFrame:
+    """`races`, with a column `firm`: whether the verdict is the same without every second strength."""
+    whole = races(table, network, rival, methods, across, aims, targets)
+    coarse = thinned(table, network, (*methods, rival))
+    again = races(coarse, network, rival, methods, across, aims, targets)
+    return whole.assign(firm=(whole["verdict"] == again["verdict"]).to_numpy())

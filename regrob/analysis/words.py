@@ -42,6 +42,8 @@ PHONE = 38
 ONE_SEED = "one seed, no interval"
 VERDICTS = ("higher", "lower", "within", "outside", "undecided", ONE_SEED)
 
+NOT_REACHED = "not reached"
+
 MEASURES = {measure.key: measure for measure in (BENIGN, *ROBUST)}
 
 
@@ -283,3 +285,37 @@ def standing(ends: Sequence[Finish], price: float, measure: Measure) -> str:
         if end.penalty != ends[0].penalty and (end.price, end.measure) == (price, measure.key):
             groups.setdefault(endings[end.verdict], []).append(LABELS[end.penalty])
     return " and ".join(f"{word} {', '.join(names)}" for word, names in groups.items())
+
+
+# --- equal robustness in words ------------------------------------------------------------
+
+
+def of_row(row: pd.Series[Any], factor: float = 1.0) -> Interval:
+    """The interval in a row of `equal_robustness.prices` or `races`, times `factor`."""
+    return Interval(row["mean"], row["low"], row["high"], int(row.get("count", 2))).times(factor)
+
+
+def paid(row: pd.Series[Any]) -> str:
+    """A price in points, with its interval; or how many seeds reach the target at all."""
+    if row["reached"] < row["seeds"]:
+        return f"reached by {row['reached']:.0f} of {row['seeds']:.0f} seeds"
+    return f"{of_row(row, 100):.2f}"
+
+
+def raced(row: pd.Series[Any], factor: float = 1.0) -> str:
+    """A difference of `races`, with its interval."""
+    return "not reached by all seeds" if row["verdict"] == NOT_REACHED else f"{of_row(row, factor):.2f}"
+
+
+def race_verdict(row: pd.Series[Any], endings: Mapping[str, str]) -> str:
+    """The verdict of `firm_races` in the words of `endings`, and whether a coarser grid denies it."""
+    ending = endings.get(row["verdict"], row["verdict"])
+    decided = row["verdict"] in ("higher", "lower")
+    return f"{ending}, but not on a coarser grid" if decided and not row["firm"] else ending
+
+
+def race_mark(row: pd.Series[Any]) -> str:
+    """✅ for a firm "higher", ❌ for a firm "lower", else "undecided" or "not reached"."""
+    if row["verdict"] == NOT_REACHED:
+        return NOT_REACHED
+    return mark([row["verdict"]] if row["firm"] else [])

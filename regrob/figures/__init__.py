@@ -12,6 +12,7 @@ from regrob.figures.results import (
     dots,
     exchange,
     legend_below,
+    price_figure,
     robustness,
     trade,
     widen,
@@ -37,5 +38,5 @@ from regrob.figures.theme import (
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LINE_STYLES", "LOOKS", "MARKERS", "ORANGE",
     "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits", "dots",
-    "exchange", "legend_below", "robustness", "style", "trade", "widen",
+    "exchange", "legend_below", "price_figure", "robustness", "style", "trade", "widen",
 ]  # fmt: skip

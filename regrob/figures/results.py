@@ -263,6 +263,24 @@ def trade(
         axes.errorbar(*middle, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
 
 
+def price_figure(prices: pd.DataFrame) -> Figure:
+    """`equal_robustness.prices` in points against the target, moved sideways to keep bars apart."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.6))
+    for place, (method, rows) in enumerate(prices.groupby("method", sort=False)):
+        reached = rows[rows["mean"].notna()]
+        y, low, high = (100 * reached[column] for column in ("mean", "low", "high"))
+        look = LOOKS[str(method)]
+        x = 100 * reached["target"] + 0.45 * (place - 2)
+        axes.errorbar(x, y, yerr=(y - low, high - y), capsize=3, marker=look.marker, **look.line)
+    axes.axhline(0, color=BLACK, linewidth=1)
+    axes.set(xlabel="accuracy under PGD, %", ylabel="accuracy given up, points")
+    axes.set_xticks([100 * target for target in prices["target"].unique()])
+    axes.legend(loc="upper left", fontsize=10)
+    return figure
+
+
 def cloud(axes: Axes, points: Sequence[tuple[str, str, float, float]]) -> None:
     """One dot for each (network's title, penalty, x, y): markers tell networks, colours penalties."""
     markers = dict(zip(dict.fromkeys(point[0] for point in points), "os^Dv", strict=False))
