@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regrob.analysis import tables
 from regrob.analysis.intervals import Interval, mean_interval
+from regrob.analysis.measures import name_of
 from regrob.errors import DataError
 
 if TYPE_CHECKING:
@@ -77,6 +78,13 @@ class Stated:
     def key(self) -> tuple[str, str, str]:
         """Dataset, network and attack."""
         return self.dataset, self.network, self.attack
+
+    @property
+    def title(self) -> str:
+        """Network, task and attack: "LeNet-5, ten, PGD"."""
+        task = {"mnist-1-7": "1 vs 7", "mnist-10": "ten"}[self.dataset]
+        attack = {"none": "", "fgsm": ", FGSM", "pgd": ", PGD"}[self.attack]
+        return f"{name_of(self.network)}, {task}{attack}"
 
 
 LENET, CONV = "lenet-300-100", "lenet-5"
@@ -176,6 +184,37 @@ def ours(folder: Path) -> dict[tuple[str, str, str], list[Ours]]:
                     values.append(Ours(value, int(length), f"test {test}"))
         measured[stated.key] = sorted(values, key=lambda value: -value.iterations)
     return measured
+
+
+def beside(measured: Mapping[tuple[str, str, str], Sequence[Ours]]) -> pd.DataFrame:
+    """The paper's numbers and ours side by side, in words: one row for each of ours.
+
+    Args:
+        measured: as `ours` gives it.
+
+    Returns:
+        columns paper, ours, verdict, iterations, seeds, from; the index says which network.
+    """
+    import pandas as pd
+
+    rows = []
+    for stated in STATED:
+        row: dict[str, Any] = {
+            "network": stated.title, "paper": f"{stated.value:g} ± {stated.spread:g}", "ours": "not run",
+            "verdict": "", "iterations": "", "seeds": "", "from": "",
+        }  # fmt: skip
+        values = [
+            {
+                "ours": f"{value.value:.2f}",
+                "verdict": verdict(stated, value.value),
+                "iterations": f"{value.iterations:,}",
+                "seeds": value.value.count,
+                "from": value.source,
+            }
+            for value in measured[stated.key]
+        ]
+        rows += [row | value for value in values or [{}]]
+    return pd.DataFrame(rows).set_index("network")
 
 
 def _only(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:

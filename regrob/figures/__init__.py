@@ -12,8 +12,10 @@ from regrob.figures.results import (
     dots,
     exchange,
     legend_below,
+    predicted_against_found,
     price_figure,
     robustness,
+    stated_and_measured,
     trade,
     widen,
 )
@@ -23,6 +25,7 @@ from regrob.figures.theme import (
     COLOURS,
     GREEN,
     GREY,
+    LENGTHS,
     LINE_STYLES,
     LOOKS,
     MARKERS,
@@ -36,7 +39,8 @@ from regrob.figures.theme import (
 )
 
 __all__ = [
-    "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LINE_STYLES", "LOOKS", "MARKERS", "ORANGE",
-    "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits", "dots",
-    "exchange", "legend_below", "price_figure", "robustness", "style", "trade", "widen",
+    "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LENGTHS", "LINE_STYLES", "LOOKS", "MARKERS",
+    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits",
+    "dots", "exchange", "legend_below", "predicted_against_found", "price_figure", "robustness",
+    "stated_and_measured", "style", "trade", "widen",
 ]  # fmt: skip

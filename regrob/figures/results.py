@@ -35,7 +35,8 @@ from regrob.analysis.measures import (
     name_of,
     success,
 )
-from regrob.figures.theme import BLACK, GREY, LOOKS
+from regrob.analysis.paper_numbers import Stated, readings
+from regrob.figures.theme import BLACK, BLUE, GREY, LENGTHS, LOOKS, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,6 +292,55 @@ def cloud(axes: Axes, points: Sequence[tuple[str, str, float, float]]) -> None:
         axes.plot([], [], marker, color=GREY, label=title)
     for penalty in dict.fromkeys(point[1] for point in points):
         axes.plot([], [], "s", color=LOOKS[penalty].colour, label=LOOKS[penalty].label)
+
+
+def predicted_against_found(axes: Axes, table: pd.DataFrame, title: str) -> None:
+    """Three predicted lengths against what attacks find, both logarithmic; one dot an image.
+
+    Args:
+        axes: to draw on.
+        table: columns found, radius, margin and edge, as `predictions.measure` gives it.
+        title: of the panel.
+    """
+    for name in ("radius", "margin", "edge"):
+        label, colour, _, marker = LENGTHS[name]
+        look = {"color": colour, "label": label, "markersize": 5, "alpha": 0.7, "linestyle": "none"}
+        axes.plot(table["found"], table[name], marker, **look)
+    ends = [table["found"].min(), table["found"].max()]
+    axes.plot(ends, ends, color=BLACK, linestyle="-", linewidth=1.2, label="equal")
+    axes.set(xscale="log", yscale="log", xlabel="found by attacks")
+    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4) if tick <= ends[1]]
+    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
+    axes.set_title(title, fontsize=11)
+
+
+def stated_and_measured(stated: Sequence[Stated], measured: Sequence[Interval | None]) -> Figure:
+    """The paper's numbers with both readings of ±, thick and thin, and ours below each.
+
+    Args:
+        stated: the paper's numbers.
+        measured: ours, in the same order; None where nothing was measured.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.4))
+    for row, (number, interval) in enumerate(zip(stated, measured, strict=True)):
+        narrow, wide = readings(number)
+        for half, width in ((wide, 1.2), (narrow, 4.0)):
+            ends = [number.value - half, number.value + half]
+            axes.plot(ends, [row - 0.12] * 2, color=VERMILION, linestyle="-", linewidth=width)
+        axes.plot(
+            number.value, row - 0.12, "s", color=VERMILION, markersize=5, label=None if row else "paper"
+        )
+        if interval is not None:
+            axes.plot([interval.low, interval.high], [row + 0.16] * 2, color=BLUE, linestyle="-")
+            axes.plot(interval.mean, row + 0.16, "o", color=BLUE, markersize=5, label=None if row else "ours")
+    names = [number.title for number in stated]
+    axes.set(yticks=range(len(names)), yticklabels=names, xlabel="accuracy in %", xlim=(0, 101))
+    axes.invert_yaxis()
+    axes.legend(loc="upper left")
+    return figure
 
 
 def dots(

@@ -60,6 +60,15 @@ LOOKS: dict[str, Look] = {
 """Name of a penalty → its look, the same in every figure of the book."""
 
 
+LENGTHS = {
+    "radius": Look("‖r*‖₂", VERMILION, LINE_STYLES[0], "s"),
+    "margin": Look("d", BLUE, LINE_STYLES[0], "o"),
+    "edge": Look("nearest kink", GREY, LINE_STYLES[0], "|"),
+    "found": Look("found by attacks", BLACK, LINE_STYLES[0], "X"),
+}
+"""Column of a table of predictions → the look of that length."""
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """Draw with the book's settings inside the `with` block; restore the old ones after it.
