@@ -13,7 +13,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob.analysis import measures, tables, words
+from regrob.analysis import measures, paper_numbers, tables, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
@@ -278,3 +278,65 @@ def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys)
 def test_a_folder_without_results_says_so(tmp_path):
     with pytest.raises(DataError, match="fig4"):
         draw_all.draw_all(tmp_path)
+
+
+def test_dots_stand_at_means_and_bars_at_intervals():
+    _, axes = plt.subplots()
+    intervals = [Interval(1.0, 0.5, 1.5, 3), Interval(2.0, 1.0, 3.0, 3)]
+    results.dots(axes, ["a", "b"], {"found": (theme.BLUE, "o", intervals)})
+    *bars, means = axes.lines
+    assert list(means.get_xdata()) == [1.0, 2.0] and means.get_label() == "found"
+    assert [list(bar.get_xdata()) for bar in bars] == [[0.5, 1.5], [1.0, 3.0]]
+    assert axes.yaxis_inverted() and [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_a_cloud_tells_networks_and_penalties_apart():
+    _, axes = plt.subplots()
+    points = [("one", "none", 0.1, 1.0), ("one", "jacobian", 0.2, 2.0), ("two", "jacobian", 0.3, 3.0)]
+    results.cloud(axes, points)
+    drawn = [line for line in axes.lines if len(line.get_xdata())]
+    assert [(line.get_xdata()[0], line.get_marker()) for line in drawn] == [
+        (0.1, "o"),
+        (0.2, "o"),
+        (0.3, "s"),
+    ]
+    assert [line.get_color() for line in drawn[1:]] == [theme.LOOKS["jacobian"].colour] * 2
+    labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+    assert labels == ["one", "two", "no penalty", "Jacobian"]
+
+
+def test_an_axis_is_widened_to_a_least_span_only():
+    _, axes = plt.subplots()
+    axes.set(xlim=(0.0, 1.0), ylim=(0.0, 10.0))
+    results.widen(axes, 4.0, 4.0)
+    assert axes.get_xlim() == (-1.5, 2.5) and axes.get_ylim() == (0.0, 10.0)
+
+
+def test_prices_that_are_not_reached_are_not_drawn():
+    rows = [("jacobian", 0.6, 4, 4, 0.01, 0.0, 0.02), ("jacobian", 0.8, 3, 4, math.nan, math.nan, math.nan)]
+    prices = pd.DataFrame(rows, columns=["method", "target", "reached", "seeds", "mean", "low", "high"])
+    (axes,) = results.price_figure(prices).axes
+    points = axes.lines[0]
+    assert list(points.get_ydata()) == [1.0]
+    assert list(axes.get_xticks()) == [60.0, 80.0]
+
+
+def test_predictions_are_drawn_against_what_was_found():
+    _, axes = plt.subplots()
+    lengths = pd.DataFrame(
+        {"found": [0.5, 1.0], "radius": [5.0, 9.0], "margin": [0.6, 1.1], "edge": [0.01, 0.02]}
+    )
+    results.predicted_against_found(axes, lengths, "title")
+    assert list(line_of(axes, "d")[1]) == [0.6, 1.1]
+    x, y = line_of(axes, "equal")
+    assert list(x) == list(y) == [0.5, 1.0]
+
+
+def test_stated_numbers_stand_beside_ours():
+    stated = paper_numbers.STATED[:2]
+    (axes,) = results.stated_and_measured(stated, [Interval(99.0, 98.0, 100.0, 3), None]).axes
+    assert list(line_of(axes, "paper")[0]) == [stated[0].value]
+    assert list(line_of(axes, "ours")[0]) == [99.0]
+    wide = max(np.ptp(line.get_xdata()) for line in axes.lines if line.get_color() == theme.VERMILION)
+    assert wide == pytest.approx(2 * paper_numbers.readings(stated[0])[1])
+    assert [text.get_text() for text in axes.get_yticklabels()] == [number.title for number in stated]

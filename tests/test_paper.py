@@ -145,6 +145,7 @@ def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
     binary, ten = ("mnist-1-7", "lenet-300-100", "pgd"), ("mnist-10", "lenet-5", "none")
     assert set(paper_numbers.ours(tmp_path)) == {stated.key for stated in STATED}
     assert not any(paper_numbers.ours(tmp_path).values())
+    assert set(paper_numbers.beside(paper_numbers.ours(tmp_path))["ours"]) == {"not run"}
     row = dict.fromkeys(tables.COLUMNS, "")
     row |= {"dataset": "mnist-10", "network": "lenet-5", "penalty": "reference", "lambda": 0.0}
     row |= {"figure": "references-10", "attack": "none", "metric": "accuracy"}

@@ -177,3 +177,24 @@ def test_thinning_keeps_the_largest_strength():
     both = equal_robustness.thinned(here, "net", (PENALTY, HARDENING))
     assert measures.weights_of(both, "net", PENALTY) == [0.1, 1.6]
     assert measures.weights_of(both, "net", HARDENING) == [0.2]
+
+
+def test_a_common_level_is_reached_by_every_method():
+    both = table(START | PENALISED | {("curvature", 1.0): lambda s: (0.6, 0.9)})
+    level = equal_robustness.common_level(both, "net", (PENALTY, "curvature"), PGD, 0.75)
+    assert level == pytest.approx(0.4 + 0.75 * (0.6 - 0.4))
+
+
+def test_a_race_that_a_coarser_grid_turns_round_is_not_firm():
+    noise = (0.0, 1e-4, -1e-4, 0.0)
+    lines = START | {
+        (HARDENING, 1.0): lambda s: (0.8, 0.95 + noise[s]),
+        (PENALTY, 0.5): lambda s: (0.79, 0.985 - noise[s]),
+        (PENALTY, 1.0): lambda s: (0.9, 0.5),
+    }
+    args = ("net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.75,))
+    (row,) = equal_robustness.firm_races(table(lines), *args).to_dict("records")
+    assert row["verdict"] == "higher" and not row["firm"]
+    lines[PENALTY, 1.0] = lambda s: (0.9, 0.98 - noise[s])
+    (row,) = equal_robustness.firm_races(table(lines), *args).to_dict("records")
+    assert row["verdict"] == "higher" and row["firm"]

@@ -144,7 +144,8 @@ def duels(
 
 def at_largest(board: pd.DataFrame) -> pd.DataFrame:
     """The rows of `duels` at the largest λ that all penalties have."""
-    return board[board["lambda"] == board["lambda"].max()]
+    rows: pd.DataFrame = board[board["lambda"] == board["lambda"].max()]
+    return rows
 
 
 def chosen(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +128,7 @@ def weights_of(table: pd.DataFrame, network: str, penalty: str) -> list[float]:
     return sorted(float(weight) for weight in rows["lambda"].unique())
 
 
-def means(table: pd.DataFrame) -> pd.Series[float]:
+def means(table: pd.DataFrame) -> pd.Series[Any]:
     """Means over the seeds that did not diverge, by network, attack, metric, penalty and λ."""
     keys = ["network", "attack", "metric", "penalty", "lambda"]
     return table.groupby(keys, sort=True)["value"].mean()

@@ -255,13 +255,13 @@ def trade(
     """One line of `exchange`: a penalty's means from λ = 0 to its largest, with bars for intervals."""
     settings = results.whole("none", penalty)
     lines = [[results.interval(setting, m) for setting in settings] for m in (across, up)]
-    middle = [[interval.mean for interval in line] for line in lines]
+    x, y = ([interval.mean for interval in line] for line in lines)
     look = LOOKS[penalty]
     marker = _marker(penalty) if bars else {"marker": look.marker, "markersize": 5}
-    axes.plot(*middle, **look.line, **marker)
+    axes.plot(x, y, **look.line, **marker)
     for line, direction in zip(lines, ("xerr", "yerr") if bars else (), strict=False):
-        half = {direction: [interval.high - interval.mean for interval in line]}
-        axes.errorbar(*middle, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
+        half: dict[str, Any] = {direction: [interval.high - interval.mean for interval in line]}
+        axes.errorbar(x, y, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
 
 
 def price_figure(prices: pd.DataFrame) -> Figure:
@@ -304,7 +304,13 @@ def predicted_against_found(axes: Axes, table: pd.DataFrame, title: str) -> None
     """
     for name in ("radius", "margin", "edge"):
         label, colour, _, marker = LENGTHS[name]
-        look = {"color": colour, "label": label, "markersize": 5, "alpha": 0.7, "linestyle": "none"}
+        look: dict[str, Any] = {
+            "color": colour,
+            "label": label,
+            "markersize": 5,
+            "alpha": 0.7,
+            "linestyle": "none",
+        }
         axes.plot(table["found"], table[name], marker, **look)
     ends = [table["found"].min(), table["found"].max()]
     axes.plot(ends, ends, color=BLACK, linestyle="-", linewidth=1.2, label="equal")
