@@ -14,8 +14,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from regrob.affine import polytopes
 from regrob.errors import InputError
-from regrob.figures import paper, theme
+from regrob.figures import paper, planes, theme
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +105,41 @@ def test_digits_names_what_is_wrong():
         theme.digits(torch.rand(2, 3, 28, 28))
     with pytest.raises(InputError, match="titles"):
         theme.digits(torch.rand(2, 28, 28), ["one"])
+
+
+def triangle() -> polytopes.Region:
+    """z₀ − z₁ = x₁ − ½ on a triangle, so that the boundary is the vertical x₁ = ½."""
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    V = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    return polytopes.Region(corners, V, torch.tensor([-0.5, 0.0], dtype=torch.float64))
+
+
+def test_a_piece_has_a_straight_boundary_or_none():
+    piece = triangle()
+    ends = planes.boundary(piece)
+    assert torch.allclose(ends.sort(dim=0).values, torch.tensor([[0.5, 0.0], [0.5, 0.5]]).double())
+    assert planes.boundary(piece._replace(c=torch.tensor([2.0, 0.0]))) is None
+    _, axes = plt.subplots()
+    planes.draw_boundary(axes, [piece, piece._replace(c=torch.tensor([2.0, 0.0]))], color="black")
+    (line,) = axes.lines
+    assert sorted(line.get_ydata()) == [0.0, 0.5]
+
+
+def test_pieces_are_filled_in_the_colour_of_their_direction():
+    _, axes = plt.subplots()
+    turned = triangle()._replace(V=torch.tensor([[0.0, 0.0], [1.0, 0.0]]).double())
+    planes.fill_pieces(axes, [triangle(), turned])
+    first, _, second, edge = axes.patches
+    assert first.get_facecolor() != second.get_facecolor()
+    assert not edge.get_fill()
+    planes.frame(axes, ticks=False)
+    assert axes.get_xlim() == (-1.0, 1.0) and len(axes.get_xticks()) == 0
+
+
+def test_an_ellipse_is_where_the_quadratic_form_is_one():
+    centre = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    matrix = torch.tensor([[4.0, 1.0], [1.0, 2.0]], dtype=torch.float64)
+    points = planes.ellipse(centre, matrix, points=50) - centre[:, None]
+    form = (points * torch.linalg.solve(matrix, points)).sum(dim=0)
+    assert torch.allclose(form, torch.ones(50, dtype=torch.float64))
+    assert torch.allclose(points[:, 0], points[:, -1])

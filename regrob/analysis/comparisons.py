@@ -51,7 +51,7 @@ def differences(
     """First − second, paired over seeds, for each network, each λ that both have, each measure.
 
     Args:
-        table: as `results.read` gives it.
+        table: as `tables.read` gives it.
         first, second: names of penalties.
         measures: pairs (attack, metric).
         level: of each interval.

@@ -235,8 +235,8 @@ class NetworkResults:
 
     def whole(self, *penalties: str) -> list[Setting]:
         """The settings of these penalties at which no seed diverged."""
-        gone = self.diverged()
-        return [setting for setting in self.settings(*penalties) if setting not in gone]
+        diverged_seeds = self.diverged()
+        return [setting for setting in self.settings(*penalties) if setting not in diverged_seeds]
 
     def best(self, penalty: str, measure: Measure) -> Setting:
         """A penalty's setting with the largest mean: the same seeds choose and are shown."""

@@ -123,24 +123,24 @@ def readings(stated: Stated) -> tuple[float, float]:
     return STUDENT * stated.spread / math.sqrt(RUNS), STUDENT * stated.spread
 
 
-def verdict(stated: Stated, ours: Interval) -> str:
+def verdict(stated: Stated, measured: Interval) -> str:
     """Whether the difference of the two means is compatible with zero, under both readings.
 
     "compatible" if it is in the narrow reading already, "differs" if not even in the wide one,
     "open" in between, or where we have fewer than `FEWEST` seeds.
     """
-    half = 0.5 * (ours.high - ours.low)
-    if math.isnan(half) or ours.count < FEWEST:
+    half = 0.5 * (measured.high - measured.low)
+    if math.isnan(half) or measured.count < FEWEST:
         return "open"
-    narrow, wide = (math.hypot(half, theirs) for theirs in readings(stated))
-    distance = abs(ours.mean - stated.value)
+    narrow, wide = (math.hypot(half, reading) for reading in readings(stated))
+    distance = abs(measured.mean - stated.value)
     if distance <= narrow:
         return "compatible"
     return "open" if distance <= wide else "differs"
 
 
 @dataclass(frozen=True)
-class Ours:
+class Measured:
     """What we measured in the place of a stated number.
 
     Attributes:
@@ -154,7 +154,7 @@ class Ours:
     source: str
 
 
-def ours(folder: Path) -> dict[tuple[str, str, str], list[Ours]]:
+def measured(folder: Path) -> dict[tuple[str, str, str], list[Measured]]:
     """For each of `STATED`, by its key, our values: the longest training first, none if none was run.
 
     Raises:
@@ -165,32 +165,32 @@ def ours(folder: Path) -> dict[tuple[str, str, str], list[Ours]]:
     figures = [name for name in FIGURES if (folder / f"{name}.csv").is_file()]
     stored = {name: tables.read(folder, name) for name in figures}
     tests = read(folder)[0] if (folder / "paper.csv").is_file() else pd.DataFrame(columns=list(COLUMNS))
-    measured = {}
+    by_key = {}
     for stated in STATED:
         dataset, network, attack = stated.key
         place = {"dataset": dataset, "network": network}
-        values: list[Ours] = []
+        values: list[Measured] = []
         for name, (table, sidecar) in stored.items():
             rows = _only(table, **place, attack=attack, metric="accuracy", penalty="reference")
             if len(rows):
                 length = int(sidecar["networks"][network]["reference"])
-                values.append(Ours(_per_cent(rows), length, name))
+                values.append(Measured(_per_cent(rows), length, name))
         for test, variant in TRAINED_AS_STATED:
             measure = "accuracy" if attack == "none" else attack
             rows = _only(tests, **place, test=test, variant=variant, measure=measure)
             for length in sorted(set(rows["iteration"])):
                 if length >= SHORTEST:
                     value = _per_cent(rows[rows["iteration"] == length])
-                    values.append(Ours(value, int(length), f"test {test}"))
-        measured[stated.key] = sorted(values, key=lambda value: -value.iterations)
-    return measured
+                    values.append(Measured(value, int(length), f"test {test}"))
+        by_key[stated.key] = sorted(values, key=lambda value: -value.iterations)
+    return by_key
 
 
-def beside(measured: Mapping[tuple[str, str, str], Sequence[Ours]]) -> pd.DataFrame:
+def beside(values_by_key: Mapping[tuple[str, str, str], Sequence[Measured]]) -> pd.DataFrame:
     """The paper's numbers and ours side by side, in words: one row for each of ours.
 
     Args:
-        measured: as `ours` gives it.
+        values_by_key: as the function `measured` gives it.
 
     Returns:
         columns paper, ours, verdict, iterations, seeds, from; the index says which network.
@@ -211,7 +211,7 @@ def beside(measured: Mapping[tuple[str, str, str], Sequence[Ours]]) -> pd.DataFr
                 "seeds": value.value.count,
                 "from": value.source,
             }
-            for value in measured[stated.key]
+            for value in values_by_key[stated.key]
         ]
         rows += [row | value for value in values or [{}]]
     return pd.DataFrame(rows).set_index("network")

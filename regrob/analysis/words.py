@@ -175,10 +175,10 @@ def describe(table: pd.DataFrame) -> str:
     penalties = lines_of(table)
     for network in known(table, "network"):
         lines.append(name_of(network))
-        gone = diverged(table, network)
+        diverged_seeds = diverged(table, network)
         for measure in (BENIGN, *ROBUST):
             intervals = interval_by_setting(table, network, measure)
-            tried = {s: intervals[s] for s in intervals if s[0] in penalties and not gone[s]}
+            tried = {s: intervals[s] for s in intervals if s[0] in penalties and not diverged_seeds[s]}
             if not tried:
                 continue
             most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
@@ -187,7 +187,7 @@ def describe(table: pd.DataFrame) -> str:
             for word, setting in (("highest", most), ("lowest", least)):
                 lines.append(f"    {word} {tried[setting]:{measure.digits}}")
                 lines.append(f"      {setting_name(setting)}")
-        for setting, count in gone.items():
+        for setting, count in diverged_seeds.items():
             if count:
                 lines.append(f"  {setting_name(setting)}")
                 lines.append(f"    {count} of its seeds diverged")

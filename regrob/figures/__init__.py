@@ -1,7 +1,8 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of
-results; `paper` the paper's own Figure 1 (it needs torch); `draw_all` a folder of results.
+results; `planes` networks of two inputs; `paper` the paper's own Figure 1 (it needs torch);
+`draw_all` a folder of results.
 Matplotlib is loaded when something is drawn.
 """
 

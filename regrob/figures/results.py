@@ -88,9 +88,10 @@ def _block(
     ]
     for (row, column), minimal in zip(((3, 0), (3, 1)), (DEEPFOOL, CARLINI), strict=True):
         places.append((cells[row, column], success(minimal), "success"))
-    gone = diverged(table, network)
+    diverged_seeds = diverged(table, network)
     for axes, measure, group in places:
-        draw(axes, interval_by_setting(table, network, measure), gone, penalties, measure)
+        intervals = interval_by_setting(table, network, measure)
+        _panel(axes, intervals, diverged_seeds, penalties, measure)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel(measure.unit)
         grouped.setdefault(group, []).append(axes)
@@ -104,10 +105,10 @@ def _block(
     cells[0, 1].legend(handles, labels, loc="center", fontsize=11)
 
 
-def draw(
+def _panel(
     axes: Axes,
     intervals: dict[Setting, Interval],
-    gone: dict[Setting, int],
+    diverged_seeds: dict[Setting, int],
     penalties: Sequence[str],
     measure: Measure,
 ) -> None:
@@ -116,7 +117,7 @@ def draw(
     Args:
         axes: of the panel.
         intervals: of every setting, as `interval_by_setting` gives them.
-        gone: how many seeds of each setting diverged.
+        diverged_seeds: how many seeds of each setting diverged.
         penalties: which to draw.
         measure: that of the intervals.
     """
@@ -134,13 +135,12 @@ def draw(
         if not grid:
             continue
         band(axes, grid, [intervals[name, weight] for weight in grid], name, top=top)
-        lost = [weight for weight in grid if gone[name, weight]]
-        if lost:
+        crossed = [weight for weight in grid if diverged_seeds[name, weight]]
+        if crossed:
+            cross: dict[str, Any] = {"marker": "x", "markersize": 9, "markeredgewidth": 2.5, "zorder": 5}
+            cross |= {"color": LOOKS[name].colour, "linestyle": "none", "label": "_diverged"}
             edge = axes.get_xaxis_transform()
-            axes.plot(
-                lost, [0.0] * len(lost), marker="x", color=LOOKS[name].colour, transform=edge, clip_on=False,
-                linestyle="none", markersize=9, markeredgewidth=2.5, label="_diverged", zorder=5,
-            )  # fmt: skip
+            axes.plot(crossed, [0.0] * len(crossed), transform=edge, clip_on=False, **cross)
     axes.set_title(measure.title)
 
 
