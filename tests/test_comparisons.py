@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_table import table
 
-from regrob.analysis import comparisons, intervals
+from regrob.analysis import comparisons, equal_robustness, measures
 from regrob.analysis.intervals import mean_interval, paired_difference
 from regrob.errors import InputError
 
@@ -63,7 +63,7 @@ def test_at_equal_reads_off_each_seeds_line():
 
     def read(at):
         args = ("net", "jacobian", ("none", "accuracy"), ("pgd", "accuracy"))
-        return comparisons.at_equal(table_, *args, at)
+        return equal_robustness.at_equal(table_, *args, at)
 
     assert read(0.8) == pytest.approx([0.3] * 3)
     assert read(0.6) == pytest.approx([0.5] * 3)
@@ -86,9 +86,7 @@ def test_duels_hold_together():
     assert len(found) == 4
     jacobian = found[found["rival"] == "jacobian"].set_index("lambda")
     assert list(jacobian["verdict"]) == ["higher", "higher"]
-    pair = [
-        intervals.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")
-    ]
+    pair = [measures.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")]
     one = paired_difference(*pair, 1 - 0.05 / 4)
     assert jacobian.loc[0.1, "low"] == pytest.approx(one.low)
     other = comparisons.duels(table(rows), "net", "jacobian", ("curvature",), [("pgd", "accuracy")])
@@ -119,7 +117,7 @@ def test_at_equal_stops_where_a_seed_diverged():
     def line(weight, seed):
         return (0.2, 0.9) if weight == 0 else gain[weight] if seed == 1 else (0.8, 0.5)
 
-    found = comparisons.at_equal(
+    found = equal_robustness.at_equal(
         chain(line, weights=(0.1, 1.0, 10.0, 100.0)),
         *("net", "jacobian", ("pgd", "accuracy"), ("none", "accuracy")), 0.7,
     )  # fmt: skip
@@ -128,8 +126,8 @@ def test_at_equal_stops_where_a_seed_diverged():
 
 def test_a_tally_counts_each_verdict_also_those_that_are_missing():
     found = pd.DataFrame({"verdict": ["higher", "open", "higher", "higher"]})
-    assert comparisons.tally(found) == "3 ahead, 0 behind, 1 undecided"
-    assert comparisons.tally(found[found["verdict"] == "open"]) == "0 ahead, 0 behind, 1 undecided"
+    assert comparisons.tally(found["verdict"]) == "3 ahead, 0 behind, 1 undecided"
+    assert comparisons.tally(["open"]) == "0 ahead, 0 behind, 1 undecided"
 
 
 def test_a_race_is_paired_strict_and_counts_its_price():
@@ -158,3 +156,68 @@ def test_a_race_is_paired_strict_and_counts_its_price():
     assert other.verdict == "lower"
     with pytest.raises(InputError, match="needs a rival"):
         comparisons.at_best(table(rows), "net", "jacobian", [], [pgd])
+
+
+def pair_of_lines(first, second, weights, seeds=4):
+    """Rows of none and two penalties under all attacks: first(λ) and second(λ), and a seed's own share."""
+    rows = []
+    for seed in range(seeds):
+        for attack, metric in measures.ATTACKS:
+            rows.append(("none", 0.0, seed, attack, metric, 0.5))
+            for weight in weights:
+                own = (seed - 1.5) / 1e4
+                rows.append(("jacobian", weight, seed, attack, metric, first(weight) + own))
+                rows.append(("cross-lipschitz", weight, seed, attack, metric, second(weight) - own))
+    return table(rows)
+
+
+def test_sameness_needs_an_interval_within_the_margin():
+    pair = ("jacobian", "cross-lipschitz")
+    near = pair_of_lines(
+        lambda w: 0.6, lambda w: 0.6 + 0.002 * (w == 1.0) + 0.05 * (w == 2.0), (0.1, 1.0, 2.0)
+    )
+    gaps = comparisons.equivalence(near, "net", *pair).set_index(["lambda", "attack"])
+    assert len(gaps) == 12
+    assert list(gaps.loc[0.1, "same"]) == [True] * 4 and not gaps.loc[0.1, "apart"].any()
+    assert list(gaps.loc[1.0, "same"]) == [True] * 4 and gaps.loc[1.0, "apart"].all()
+    assert not gaps.loc[2.0, "same"].any()
+    # A distance's margin is a fiftieth of 0.5, an accuracy's a point: 0.0101 is too much for both.
+    edge = pair_of_lines(lambda w: 0.6, lambda w: 0.6101, (0.1,))
+    assert not comparisons.equivalence(edge, "net", *pair)["same"].any()
+    alone = near[near["seed"] == 0]
+    gaps = comparisons.equivalence(alone, "net", *pair)
+    assert not gaps["same"].any() and not gaps["apart"].any()
+    assert comparisons.largest(gaps) == pytest.approx({"accuracy": 0.0503, "distance": 0.0503})
+
+
+def test_gaps_vanish_at_the_partners_weight():
+    def line(weight):
+        return math.log10(weight) / 10 + 0.5
+
+    rows = pair_of_lines(line, lambda w: line(w / 5), (0.01, 0.1, 1.0, 10.0))
+    (results,) = measures.by_network(rows)
+    plain, shifted = comparisons.gaps(results, ("jacobian", "cross-lipschitz"), 5.0, measures.PGD)
+    assert plain.mean == pytest.approx(10 * math.log10(5), abs=0.03)
+    assert shifted.mean < 0.03 and plain.count == 4
+    nowhere = comparisons.gaps(results, ("jacobian", "cross-lipschitz"), 1e4, measures.PGD)
+    assert all(math.isnan(gap.mean) for gap in nowhere)
+
+
+def test_at_largest_keeps_the_last_weight():
+    board = pd.DataFrame({"lambda": [0.1, 1.6, 1.6], "verdict": ["lower", "open", "higher"]})
+    assert list(comparisons.at_largest(board)["verdict"]) == ["open", "higher"]
+
+
+def test_results_of_a_network_are_in_its_measures_unit():
+    table_ = chain(lambda weight, seed: (math.nan if (weight, seed) == (10.0, 1) else weight / 100, 0.99))
+    table_ = table_.assign(value=table_["value"].where(~((table_["lambda"] == 10.0) & (table_["seed"] == 1))))
+    (results,) = measures.by_network(table_, classes=2)
+    assert (results.title, results.seeds) == ("net, 2 classes", 3)
+    assert results.settings("none", "jacobian")[0] == measures.UNPENALISED
+    assert results.weights("jacobian") == [0.1, 1.0, 10.0]
+    assert results.diverged() == {("jacobian", 10.0): 1}
+    assert results.whole("jacobian") == [("jacobian", 0.1), ("jacobian", 1.0)]
+    assert results.best("jacobian", measures.PGD) == ("jacobian", 1.0)
+    assert results.values(("jacobian", 1.0), measures.PGD) == pytest.approx([1.0] * 3)
+    gap = results.difference(("jacobian", 1.0), measures.UNPENALISED, measures.PGD)
+    assert gap.mean == pytest.approx(1.0) and gap.above()

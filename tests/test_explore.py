@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from regrob.errors import InputError
-from regrob.notebook import Slider, check_answer, glue, slider
+from regrob.notebook import Slider, check_answer, glue, glue_all, slider
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -140,6 +140,12 @@ def test_glue(displayed: list, arguments: tuple, text: str) -> None:
     [(data, metadata)] = displayed
     assert data == {"application/papermill.record/text/plain": text}
     assert metadata["scrapbook"] == {"name": "n", "mime_prefix": "application/papermill.record/"}
+
+
+def test_glue_all_prefixes_every_name(displayed: list) -> None:
+    glue_all({"a": 1.0, "b": 2.0}, "f4-", ".1f")
+    assert [metadata["scrapbook"]["name"] for _, metadata in displayed] == ["f4-a", "f4-b"]
+    assert [data["application/papermill.record/text/plain"] for data, _ in displayed] == ["'1.0'", "'2.0'"]
 
 
 def test_glue_is_read_by_the_book(displayed: list) -> None:

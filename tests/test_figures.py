@@ -14,9 +14,9 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from regrob.affine import polytopes
 from regrob.errors import InputError
-from regrob.figures import theme
-from regrob.theory import penalties
+from regrob.figures import paper, planes, theme
 
 
 @pytest.fixture(autouse=True)
@@ -46,17 +46,10 @@ def test_style_keeps_a_notebook_interactive():
         assert mpl.is_interactive()
 
 
-def test_every_penalty_has_its_own_colour_dashes_and_marker():
-    assert set(theme.PENALTY_STYLE) == {"none", *penalties.PENALTIES}
-    for part in ("label", "colour", "linestyle", "marker"):
-        values = [getattr(look, part) for look in theme.PENALTY_STYLE.values()]
-        assert len(set(values)) == len(values), part
-
-
 @pytest.mark.parametrize("nu", [0.5, 1.0, 2**0.5])
 def test_figure_1_right_panel_is_the_closed_form(nu):
     with theme.style():
-        right = theme.figure_1(nu).axes[1]
+        right = paper.figure_1(nu).axes[1]
     bold = [line for line in right.lines if line.get_label() == f"ν = {nu:.3g}"]
     p, radius = (torch.as_tensor(values) for values in bold[0].get_data())
     assert radius[0] == 0
@@ -69,7 +62,7 @@ def test_figure_1_right_panel_is_the_closed_form(nu):
 
 def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
     with theme.style():
-        left = theme.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
+        left = paper.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
     dots = [line for line in left.lines if line.get_marker() == "o"]
     assert len(dots) == 2
     for p, dot in zip((0.6, 0.9), dots, strict=True):
@@ -85,14 +78,14 @@ def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
 )
 def test_figure_1_refuses_what_has_no_radius(bad):
     with pytest.raises(InputError):
-        theme.figure_1(**bad)
+        paper.figure_1(**bad)
 
 
 def test_the_same_figure_is_the_same_svg():
     def drawn() -> bytes:
         out = io.BytesIO()
         with theme.style():
-            theme.figure_1().savefig(out, format="svg", metadata={"Date": None})
+            paper.figure_1().savefig(out, format="svg", metadata={"Date": None})
         return out.getvalue()
 
     assert drawn() == drawn()
@@ -112,3 +105,41 @@ def test_digits_names_what_is_wrong():
         theme.digits(torch.rand(2, 3, 28, 28))
     with pytest.raises(InputError, match="titles"):
         theme.digits(torch.rand(2, 28, 28), ["one"])
+
+
+def triangle() -> polytopes.Region:
+    """z₀ − z₁ = x₁ − ½ on a triangle, so that the boundary is the vertical x₁ = ½."""
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    V = torch.tensor([[1.0, 0.0], [0.0, 0.0]], dtype=torch.float64)
+    return polytopes.Region(corners, V, torch.tensor([-0.5, 0.0], dtype=torch.float64))
+
+
+def test_a_piece_has_a_straight_boundary_or_none():
+    piece = triangle()
+    ends = planes.boundary(piece)
+    assert torch.allclose(ends.sort(dim=0).values, torch.tensor([[0.5, 0.0], [0.5, 0.5]]).double())
+    assert planes.boundary(piece._replace(c=torch.tensor([2.0, 0.0]))) is None
+    _, axes = plt.subplots()
+    planes.draw_boundary(axes, [piece, piece._replace(c=torch.tensor([2.0, 0.0]))], color="black")
+    (line,) = axes.lines
+    assert sorted(line.get_ydata()) == [0.0, 0.5]
+
+
+def test_pieces_are_filled_in_the_colour_of_their_direction():
+    _, axes = plt.subplots()
+    turned = triangle()._replace(V=torch.tensor([[0.0, 0.0], [1.0, 0.0]]).double())
+    planes.fill_pieces(axes, [triangle(), turned])
+    first, _, second, edge = axes.patches
+    assert first.get_facecolor() != second.get_facecolor()
+    assert not edge.get_fill()
+    planes.frame(axes, ticks=False)
+    assert axes.get_xlim() == (-1.0, 1.0) and len(axes.get_xticks()) == 0
+
+
+def test_an_ellipse_is_where_the_quadratic_form_is_one():
+    centre = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    matrix = torch.tensor([[4.0, 1.0], [1.0, 2.0]], dtype=torch.float64)
+    points = planes.ellipse(centre, matrix, points=50) - centre[:, None]
+    form = (points * torch.linalg.solve(matrix, points)).sum(dim=0)
+    assert torch.allclose(form, torch.ones(50, dtype=torch.float64))
+    assert torch.allclose(points[:, 0], points[:, -1])

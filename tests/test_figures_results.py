@@ -13,7 +13,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob.analysis import tables, words
+from regrob.analysis import measures, paper_numbers, tables, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
@@ -85,12 +85,12 @@ PLACES = {
 
 
 def test_every_point_is_the_mean_of_its_seeds(table):
-    found = panels(results.figure_4(table))
+    found = panels(results.robustness(table))
     for (number, title), axes in found.items():
         network = ("lenet-300-100", "lenet-5")[number]
         attack, metric, factor = PLACES[title]
         for penalty in ("jacobian", "curvature"):
-            x, y = line_of(axes, results.LOOKS[penalty].label)
+            x, y = line_of(axes, theme.LOOKS[penalty].label)
             assert tuple(x) == GRID
             seeds = [cell(table, network, penalty, w, attack, metric) for w in GRID]
             expected = [factor * np.nanmean(one) for one in seeds if not np.isnan(one).all()]
@@ -102,7 +102,7 @@ def test_every_point_is_the_mean_of_its_seeds(table):
 
 
 def test_bands_are_the_intervals(table):
-    axes = panels(results.figure_4(table))[0, "PGD"]
+    axes = panels(results.robustness(table))[0, "PGD"]
     values = cell(table, "lenet-300-100", "curvature", 0.1, "pgd", "accuracy") * 100
     one = mean_interval(values)
     corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
@@ -112,7 +112,7 @@ def test_bands_are_the_intervals(table):
 
 
 def test_axes_are_shared_within_an_attack_and_between_networks(table):
-    found = panels(results.figure_5(table))
+    found = panels(results.robustness(table))
     for names in (("FGSM", "PGD"), ("DeepFool", "Carlini–Wagner"), ("no attack",)):
         limits = {found[number, name].get_ylim() for number in (0, 1) for name in names}
         assert len(limits) == 1, names
@@ -127,38 +127,41 @@ def test_axes_are_shared_within_an_attack_and_between_networks(table):
 
 
 def test_a_diverged_setting_is_a_cross_and_no_number(table):
-    found = panels(results.figure_4(table))
+    found = panels(results.robustness(table))
     for number in (0, 1):
         x, _ = line_of(found[number, "PGD"], "_diverged")
         assert list(x) == [1.6]
     _, y = line_of(found[1, "PGD"], "Jacobian")
     assert np.isnan(y[-1])
-    legend = next(axes for axes in results.figure_4(table).subfigs[0].axes if not axes.axison)
+    legend = next(axes for axes in results.robustness(table).subfigs[0].axes if not axes.axison)
     assert "a seed diverged" in [text.get_text() for text in legend.get_legend().get_texts()]
     whole = table[(table["penalty"] != "jacobian")]
-    axes = panels(results.figure_4(whole))[0, "PGD"]
+    axes = panels(results.robustness(whole))[0, "PGD"]
     assert "_diverged" not in [line.get_label() for line in axes.lines]
+
+
+FIGURE_2 = ("jacobian", "cross-lipschitz")
 
 
 def test_figure_2_draws_two_penalties_and_one_network_may_be_chosen(table):
     both = table.copy()
     twin = table[table["penalty"] == "jacobian"].assign(penalty="cross-lipschitz")
     both = pd.concat([both, twin])
-    figure = results.figure_2(both, ["lenet-5"])
+    figure = results.robustness(both, FIGURE_2, ["lenet-5"])
     assert len(figure.subfigs) == 1
     assert figure.subfigs[0].get_suptitle() == "LeNet-5, 4 seeds"
     labels = {line.get_label() for line in figure.subfigs[0].axes[0].lines}
     assert {"Jacobian", "cross-Lipschitz"} <= labels
     assert "curvature" not in labels
     with pytest.raises(InputError, match="no penalty 'cross-lipschitz'"):
-        results.figure_2(table)
+        results.robustness(table, FIGURE_2)
     with pytest.raises(InputError, match="no network 'vgg'"):
-        results.figure_6(table, ["vgg"])
+        results.robustness(table, networks=["vgg"])
 
 
 def test_the_figure_fits_a_phone(table):
     # 390 CSS pixels for 6.4 inches: 12-point letters are ten pixels high.
-    figure = results.figure_7(table)
+    figure = results.robustness(table)
     width = figure.get_size_inches()[0]
     sizes = [text.get_fontsize() for block in figure.subfigs for text in block.findobj(mpl.text.Text)
              if text.get_text()]  # fmt: skip
@@ -178,8 +181,8 @@ def test_the_difference_is_paired(table):
 
 
 def test_exchange_leaves_out_what_diverged(table):
-    measures = (results.PGD, results.DEEPFOOL)
-    figure = results.exchange(table, "lenet-300-100", results.CONFIDENCE, measures, ["jacobian"])
+    robust = (measures.PGD, measures.DEEPFOOL)
+    figure = results.exchange(table, "lenet-300-100", measures.CONFIDENCE, robust, ["jacobian"])
     x, y = line_of(figure.axes[0], "Jacobian")
     assert len(x) == 3  # none, and two of three weights
     assert x[0] == pytest.approx(cell(table, "lenet-300-100", "none", 0.0, "none", "probability").mean())
@@ -198,13 +201,13 @@ def test_the_description_is_computed(table):
     part = text.split("LeNet-5")[1]
     block = part.split("  PGD, %")[1].split("highest ")[1]
     assert block.startswith(f"{best[0]:.1f} [")
-    assert block.splitlines()[1] == f"      {results.LOOKS[best[1]].label}, λ = {best[2]:g}"
+    assert block.splitlines()[1] == f"      {theme.LOOKS[best[1]].label}, λ = {best[2]:g}"
     assert "  Jacobian, λ = 1.6\n    1 of its seeds diverged" in text.split("LeNet-5")[0]
     assert "  Jacobian, λ = 1.6\n    4 of its seeds diverged" in part
 
 
 def test_every_penalty_and_reference_has_a_look_of_its_own():
-    looks = results.LOOKS
+    looks = theme.LOOKS
     assert set(looks) == {"none", "reference", "adversarial-training", *penalties.PENALTIES}
     for part in ("label", "colour", "linestyle", "marker"):
         values = [str(getattr(look, part)) for look in looks.values()]
@@ -275,3 +278,65 @@ def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys)
 def test_a_folder_without_results_says_so(tmp_path):
     with pytest.raises(DataError, match="fig4"):
         draw_all.draw_all(tmp_path)
+
+
+def test_dots_stand_at_means_and_bars_at_intervals():
+    _, axes = plt.subplots()
+    intervals = [Interval(1.0, 0.5, 1.5, 3), Interval(2.0, 1.0, 3.0, 3)]
+    results.dots(axes, ["a", "b"], {"found": (theme.BLUE, "o", intervals)})
+    *bars, means = axes.lines
+    assert list(means.get_xdata()) == [1.0, 2.0] and means.get_label() == "found"
+    assert [list(bar.get_xdata()) for bar in bars] == [[0.5, 1.5], [1.0, 3.0]]
+    assert axes.yaxis_inverted() and [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_a_cloud_tells_networks_and_penalties_apart():
+    _, axes = plt.subplots()
+    points = [("one", "none", 0.1, 1.0), ("one", "jacobian", 0.2, 2.0), ("two", "jacobian", 0.3, 3.0)]
+    results.cloud(axes, points)
+    drawn = [line for line in axes.lines if len(line.get_xdata())]
+    assert [(line.get_xdata()[0], line.get_marker()) for line in drawn] == [
+        (0.1, "o"),
+        (0.2, "o"),
+        (0.3, "s"),
+    ]
+    assert [line.get_color() for line in drawn[1:]] == [theme.LOOKS["jacobian"].colour] * 2
+    labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
+    assert labels == ["one", "two", "no penalty", "Jacobian"]
+
+
+def test_an_axis_is_widened_to_a_least_span_only():
+    _, axes = plt.subplots()
+    axes.set(xlim=(0.0, 1.0), ylim=(0.0, 10.0))
+    results.widen(axes, 4.0, 4.0)
+    assert axes.get_xlim() == (-1.5, 2.5) and axes.get_ylim() == (0.0, 10.0)
+
+
+def test_prices_that_are_not_reached_are_not_drawn():
+    rows = [("jacobian", 0.6, 4, 4, 0.01, 0.0, 0.02), ("jacobian", 0.8, 3, 4, math.nan, math.nan, math.nan)]
+    prices = pd.DataFrame(rows, columns=["method", "target", "reached", "seeds", "mean", "low", "high"])
+    (axes,) = results.price_figure(prices).axes
+    points = axes.lines[0]
+    assert list(points.get_ydata()) == [1.0]
+    assert list(axes.get_xticks()) == [60.0, 80.0]
+
+
+def test_predictions_are_drawn_against_what_was_found():
+    _, axes = plt.subplots()
+    lengths = pd.DataFrame(
+        {"found": [0.5, 1.0], "radius": [5.0, 9.0], "margin": [0.6, 1.1], "edge": [0.01, 0.02]}
+    )
+    results.predicted_against_found(axes, lengths, "title")
+    assert list(line_of(axes, "d")[1]) == [0.6, 1.1]
+    x, y = line_of(axes, "equal")
+    assert list(x) == list(y) == [0.5, 1.0]
+
+
+def test_stated_numbers_stand_beside_ours():
+    stated = paper_numbers.STATED[:2]
+    (axes,) = results.stated_and_measured(stated, [Interval(99.0, 98.0, 100.0, 3), None]).axes
+    assert list(line_of(axes, "paper")[0]) == [stated[0].value]
+    assert list(line_of(axes, "ours")[0]) == [99.0]
+    wide = max(np.ptp(line.get_xdata()) for line in axes.lines if line.get_color() == theme.VERMILION)
+    assert wide == pytest.approx(2 * paper_numbers.readings(stated[0])[1])
+    assert [text.get_text() for text in axes.get_yticklabels()] == [number.title for number in stated]

@@ -143,8 +143,9 @@ def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
 
 def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
     binary, ten = ("mnist-1-7", "lenet-300-100", "pgd"), ("mnist-10", "lenet-5", "none")
-    assert set(paper_numbers.ours(tmp_path)) == {stated.key for stated in STATED}
-    assert not any(paper_numbers.ours(tmp_path).values())
+    assert set(paper_numbers.measured(tmp_path)) == {stated.key for stated in STATED}
+    assert not any(paper_numbers.measured(tmp_path).values())
+    assert set(paper_numbers.beside(paper_numbers.measured(tmp_path))["ours"]) == {"not run"}
     row = dict.fromkeys(tables.COLUMNS, "")
     row |= {"dataset": "mnist-10", "network": "lenet-5", "penalty": "reference", "lambda": 0.0}
     row |= {"figure": "references-10", "attack": "none", "metric": "accuracy"}
@@ -154,7 +155,7 @@ def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
     tables.write(tmp_path, "references-10", rows + tuned, facts)
     tests = [(*binary[:2], "as trained", n, s, "pgd", n / 1e5) for n in (250, 5_000, 50_000) for s in (0, 1)]
     paper_numbers.store(tmp_path, "training", tests, 1.0)
-    found = paper_numbers.ours(tmp_path)
+    found = paper_numbers.measured(tmp_path)
     assert [(one.iterations, one.source) for one in found[ten]] == [(50_000, "references-10")]
     assert found[ten][0].value.mean == pytest.approx(99.0)
     assert found[ten][0].value.count == 3
@@ -167,4 +168,4 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         paper_numbers.read(tmp_path)
     monkeypatch.setattr(sys, "argv", ["paper", "nonsense", "--out", str(tmp_path)])
     with pytest.raises(InputError, match="no test is called 'nonsense'"):
-        paper_numbers.main()
+        reproduction.main()

@@ -1,25 +1,29 @@
-"""Which penalty wins: at each λ, at each one's best λ, and at equal robustness.
+"""Which penalty wins, at each λ and with each penalty at its own best; and whether two are the same.
 
-λ means something else for every penalty, so there are three kinds of comparison. All are
-paired over seeds, as everything in `statistics`, and intervals that are reported together
-hold together.
+λ means something else for every penalty, so equal λ alone decides nothing; `equal_robustness`
+has the third comparison, which does without λ. All are paired over seeds, and intervals that
+are reported together hold together (Bonferroni).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regrob.analysis.intervals import (
-    Interval,
-    differences,
-    mean_interval,
-    paired_difference,
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.analysis.measures import (
+    ATTACKS,
+    UNPENALISED,
+    Key,
+    Measure,
+    NetworkResults,
+    Setting,
+    means,
     values,
     weights_of,
 )
@@ -28,18 +32,130 @@ from regrob.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-Measured = tuple[str, str]
-"""Attack and metric."""
+ENDINGS = {"higher": "ahead", "lower": "behind", "open": "undecided"}
+"""What the verdicts of `duels` and `at_best` say of the first penalty."""
+
+
+def line_through(table: pd.DataFrame, network: str, penalty: str) -> list[Setting]:
+    """Fine-tuning without a penalty, then the penalty's λ in ascending order."""
+    return [UNPENALISED, *((penalty, weight) for weight in weights_of(table, network, penalty))]
+
+
+def differences(
+    table: pd.DataFrame,
+    first: str,
+    second: str,
+    measures: Iterable[Key],
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """First − second, paired over seeds, for each network, each λ that both have, each measure.
+
+    Args:
+        table: as `tables.read` gives it.
+        first, second: names of penalties.
+        measures: pairs (attack, metric).
+        level: of each interval.
+
+    Returns:
+        columns network, lambda, attack, metric, mean, low, high, count, dropped.
+    """
+    import pandas as pd
+
+    rows = []
+    measures = list(measures)
+    for network in table["network"].unique():
+        shared = set(weights_of(table, network, first)) & set(weights_of(table, network, second))
+        for weight in sorted(shared):
+            for attack, metric in measures:
+                pair = [values(table, network, name, weight, attack, metric) for name in (first, second)]
+                gap = paired_difference(pair[0], pair[1], level)
+                rows.append(
+                    (network, weight, attack, metric, gap.mean, gap.low, gap.high, gap.count, gap.dropped)
+                )
+    names = ["network", "lambda", "attack", "metric", "mean", "low", "high", "count", "dropped"]
+    return pd.DataFrame(rows, columns=names)
+
+
+MARGINS = {"accuracy": 0.01, "distance": 0.02}
+"""What would not matter: a point of accuracy; a fiftieth of the distance without a penalty."""
+
+
+def equivalence(
+    table: pd.DataFrame, network: str, first: str, second: str, level: float = 0.95
+) -> pd.DataFrame:
+    """Whether two penalties are the same at each λ under each attack, up to the margin of `MARGINS`.
+
+    A difference that is "not significant" shows nothing; one whose whole interval lies within the
+    margin shows sameness. The intervals hold all at once with the probability `level`.
+
+    Returns:
+        the columns of `differences`; reach, the largest |value| of the interval; same, whether it
+        is below the margin; apart, whether the interval leaves zero out. Both are false where there is
+        no interval.
+    """
+    of_network = table[table["network"] == network]
+    count = len(ATTACKS) * len(weights_of(of_network, network, first))
+    gaps = differences(of_network, first, second, ATTACKS, 1 - (1 - level) / count)
+    unpenalised = means(of_network)[network]
+    distance = [unpenalised[(*key, *UNPENALISED)] for key in zip(gaps["attack"], gaps["metric"], strict=True)]
+    scale = np.where(gaps["metric"] == "accuracy", 1.0, distance)
+    gaps["reach"] = gaps[["low", "high"]].abs().max(axis=1, skipna=False)
+    gaps["same"] = gaps["reach"] < gaps["metric"].map(MARGINS) * scale
+    gaps["apart"] = (gaps["low"] > 0) | (gaps["high"] < 0)
+    return gaps
+
+
+def largest(gaps: pd.DataFrame) -> dict[str, float]:
+    """Metric → the largest |mean difference|, of `differences` or `equivalence`."""
+    return {str(metric): float(part["mean"].abs().max()) for metric, part in gaps.groupby("metric")}
+
+
+def duels(
+    table: pd.DataFrame,
+    network: str,
+    first: str,
+    rivals: Iterable[str],
+    measures: Iterable[Key],
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """One penalty against each rival, at every λ that both have, with intervals that hold together.
+
+    With m comparisons each interval is taken at 1 − (1 − level)/m, so that all hold at once
+    with the probability `level`, however the comparisons depend on each other (Bonferroni).
+
+    Returns:
+        the columns of `differences`, and rival, and verdict: "higher" or "lower" where the
+        interval of first − rival leaves zero out, else "open".
+    """
+    import pandas as pd
+
+    of_network = table[table["network"] == network]
+    rivals, measures = list(rivals), list(measures)
+    own = set(weights_of(of_network, network, first))
+    count = len(measures) * sum(len(own & set(weights_of(of_network, network, rival))) for rival in rivals)
+    if not count:
+        raise InputError(f"{first} shares no λ with {', '.join(rivals) or 'nobody'} for {network}")
+    strict = 1 - (1 - level) / count
+    parts = [differences(of_network, first, rival, measures, strict).assign(rival=rival) for rival in rivals]
+    board = pd.concat(parts, ignore_index=True)
+    board["verdict"] = np.select([board["low"] > 0, board["high"] < 0], ["higher", "lower"], "open")
+    return board
+
+
+def at_largest(board: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `duels` at the largest λ that all penalties have."""
+    rows: pd.DataFrame = board[board["lambda"] == board["lambda"].max()]
+    return rows
 
 
 def chosen(
     table: pd.DataFrame,
     network: str,
     penalty: str,
-    aim: Measured,
+    aim: Key,
     *,
     within: float = math.inf,
-    keep: Measured = ("none", "accuracy"),
+    keep: Key = ("none", "accuracy"),
 ) -> tuple[NDArray[np.float64], list[float]]:
     """A penalty at its best λ, where nothing that chooses is also what is scored.
 
@@ -54,77 +170,20 @@ def chosen(
     Raises:
         InputError: a setting that the table lacks.
     """
-    settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
+    settings = line_through(table, network, penalty)
     score = np.stack([values(table, network, *s, *aim) for s in settings])  # (settings, seeds)
     kept = np.stack([values(table, network, *s, *keep) for s in settings])
     if score.shape[1] < 2:
         return np.array([math.nan]), [math.nan]
-    found, weights = [], []
+    scores, weights = [], []
     for seed in range(score.shape[1]):
         others = np.arange(score.shape[1]) != seed
         mean, cost = score[:, others].mean(axis=1), kept[:, others].mean(axis=1)
         allowed = (cost >= cost[0] - within) & ~np.isnan(score).any(axis=1)
         best = int(np.argmax(np.where(allowed, mean, -np.inf)))
-        found.append(score[best, seed])
+        scores.append(score[best, seed])
         weights.append(settings[best][1])
-    return np.array(found), weights
-
-
-def at_equal(
-    table: pd.DataFrame, network: str, penalty: str, across: Measured, aim: Measured, at: float
-) -> NDArray[np.float64]:
-    """`aim` where `across` has a given value, on each seed's line through its settings.
-
-    The line runs from λ = 0 through the penalty's λ in ascending order, straight between two
-    of them; its first crossing counts. NaN for a seed whose line does not reach the value, or
-    diverged before it did.
-    """
-    settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
-    x = np.stack([values(table, network, *s, *across) for s in settings], axis=1)  # (seeds, settings)
-    y = np.stack([values(table, network, *s, *aim) for s in settings], axis=1)
-    found = np.full(len(x), np.nan)
-    for seed in range(len(x)):
-        for i in range(len(settings) - 1):
-            before, after = x[seed, i] - at, x[seed, i + 1] - at
-            if np.isnan(after):  # beyond, a crossing need not be the first
-                break
-            if before * after <= 0 and before != after:
-                share = before / (before - after)
-                found[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]
-                break
-    return found
-
-
-def duels(
-    table: pd.DataFrame,
-    network: str,
-    first: str,
-    rivals: Iterable[str],
-    measures: Iterable[Measured],
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """One penalty against each rival, at every λ that both have, with intervals that hold together.
-
-    With m comparisons each interval is taken at 1 − (1 − level)/m, so that all hold at once
-    with the probability `level`, however the comparisons depend on each other (Bonferroni).
-
-    Returns:
-        the columns of `differences`, and rival, and verdict: "higher" or "lower" where the
-        interval of first − rival leaves zero out, else "open".
-    """
-    import pandas as pd
-
-    here = table[table["network"] == network]
-    rivals, measures = list(rivals), list(measures)
-    own = set(weights_of(here, network, first))
-    count = len(measures) * sum(len(own & set(weights_of(here, network, rival))) for rival in rivals)
-    if not count:
-        raise InputError(f"{first} shares no λ with {', '.join(rivals) or 'nobody'} for {network}")
-    strict = 1 - (1 - level) / count
-    parts = [differences(here, first, rival, measures, strict).assign(rival=rival) for rival in rivals]
-    found = pd.concat(parts, ignore_index=True)
-    found["verdict"] = np.select([found["low"] > 0, found["high"] < 0], ["higher", "lower"], "open")
-    return found
+    return np.array(scores), weights
 
 
 @dataclass(frozen=True)
@@ -141,7 +200,7 @@ class Finish:
     """
 
     price: float
-    measure: Measured
+    measure: Key
     penalty: str
     score: Interval
     weights: tuple[float, ...]
@@ -158,7 +217,7 @@ def at_best(
     network: str,
     first: str,
     rivals: Iterable[str],
-    measures: Iterable[Measured],
+    measures: Iterable[Key],
     prices: Iterable[float] = (math.inf,),
     level: float = 0.95,
 ) -> list[Finish]:
@@ -177,22 +236,54 @@ def at_best(
     if not rivals:
         raise InputError(f"{first} needs a rival to race against, got none")
     strict = 1 - (1 - level) / (len(prices) * len(measures) * len(rivals))
-    found = []
+    finishes = []
     for price in prices:
         for measure in measures:
             runs = {name: chosen(table, network, name, measure, within=price) for name in (first, *rivals)}
             ahead, _ = runs[first]
             for penalty, (scores, weights) in runs.items():
                 lead = paired_difference(ahead, scores, strict)
-                found.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
-    return found
+                finishes.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
+    return finishes
 
 
-ENDINGS = {"higher": "ahead", "lower": "behind", "open": "undecided"}
-"""What the verdicts of `duels` and `at_best` say of the first penalty."""
+def endings(finishes: Sequence[Finish]) -> list[str]:
+    """The verdicts of `at_best` against the rivals, in their order."""
+    return [finish.verdict for finish in finishes if finish.penalty != finishes[0].penalty]
 
 
-def tally(found: pd.DataFrame) -> str:
-    """How the comparisons of `duels` ended for the first penalty: "3 ahead, 0 behind, 1 undecided"."""
-    counts = found["verdict"].value_counts()
-    return ", ".join(f"{counts.get(verdict, 0)} {word}" for verdict, word in ENDINGS.items())
+def gaps(
+    results: NetworkResults, pair: tuple[str, str], factor: float, measure: Measure
+) -> tuple[Interval, Interval]:
+    """How far two penalties are apart, at equal λ and with the second's λ `factor` times as large.
+
+    The second penalty is read off between two of its λ, by a straight line over log λ. Only λ of
+    the first are taken whose partner the grid contains.
+
+    Returns:
+        two intervals over seeds, of |first − second| averaged over λ; NaN if no λ has a partner.
+    """
+    first, second = pair
+    grid = results.weights(first)
+    plain, shifted = [], []
+    for i, weight in enumerate(grid):
+        partner = weight * factor
+        high = next((w for w in grid[i:] if w >= partner), None)
+        if high is None:
+            continue
+        low = grid[grid.index(high) - 1]
+        share = math.log(partner / low) / math.log(high / low)
+        at_low, at_high = (results.values((second, w), measure) for w in (low, high))
+        own = results.values((first, weight), measure)
+        plain.append(own - results.values((second, weight), measure))
+        shifted.append(own - (1 - share) * at_low - share * at_high)
+    if not plain:
+        return mean_interval([math.nan]), mean_interval([math.nan])
+    apart = [np.abs(np.stack(part)).mean(axis=0) for part in (plain, shifted)]
+    return mean_interval(apart[0]), mean_interval(apart[1])
+
+
+def tally(verdicts: Iterable[str]) -> str:
+    """How the comparisons of `duels` or `at_best` ended: "3 ahead, 0 behind, 1 undecided"."""
+    endings = list(verdicts)
+    return ", ".join(f"{endings.count(verdict)} {word}" for verdict, word in ENDINGS.items())

@@ -11,10 +11,10 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from regrob.analysis.paper_numbers import WEIGHTS, WEIGHTS_CIFAR
 from regrob.data.datasets import Task
 from regrob.data.tasks import TASKS
 from regrob.errors import InputError
-from regrob.experiments.presets import PAPER_WEIGHTS
 from regrob.theory.penalties import PENALTY_NAMES, check_name
 from regrob.training.single import CaffePolicy, StepPolicy
 
@@ -191,7 +191,7 @@ BUDGETS: dict[tuple[str, str, str], Budget] = {
     ("quick", "colour-digits-1-7", "resnet-32"): Budget(1, 60, 5, (0.01,), 20, 5, 1, 20, searched_images=5),
     ("quick", "colour-digits-10", "conv-bn"): Budget(1, 60, 5, (0.01,), 50, 5, 1, 20, searched_images=20),
     ("quick", "colour-digits-10", "vgg"): Budget(1, 60, 2, (0.01,), 20, 5, 1, 10, searched_images=5),
-    ("standard", "mnist-1-7", "lenet-300-100"): Budget(10, 5_000, 5_000, PAPER_WEIGHTS, None, 200),
+    ("standard", "mnist-1-7", "lenet-300-100"): Budget(10, 5_000, 5_000, WEIGHTS, None, 200),
     ("standard", "mnist-1-7", "lenet-5"): Budget(3, 2_000, 2_000, FIVE, None, 200),
     ("standard", "mnist-10", "lenet-300-100"): Budget(3, 5_000, 3_000, FIVE, None, 200),
     ("standard", "mnist-10", "lenet-5"): Budget(2, 2_000, 800, (1e-2, 0.1, 0.4), None, 200),
@@ -222,9 +222,8 @@ BUDGETS: dict[tuple[str, str, str], Budget] = {
 }
 # Carlini and Wagner's attack takes 5 000 steps an image: 200 held-out images, on every device, so
 # that shards made on a processor and on a GPU belong to one table.
-PAPER = Budget(10, 50_000, 50_000, PAPER_WEIGHTS, None, 200, 5, 1_000, 5e-3)
-CIFAR_WEIGHTS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
-PAPER_CIFAR = replace(PAPER, reference=100_000, fine_tuning=100_000, weights=CIFAR_WEIGHTS, policy="steps")
+PAPER = Budget(10, 50_000, 50_000, WEIGHTS, None, 200, 5, 1_000, 5e-3)
+PAPER_CIFAR = replace(PAPER, reference=100_000, fine_tuning=100_000, weights=WEIGHTS_CIFAR, policy="steps")
 
 
 def budget(preset: str, dataset: str, network: str) -> Budget:

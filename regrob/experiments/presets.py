@@ -32,9 +32,6 @@ class Preset:
     images: int | None
 
 
-PAPER_WEIGHTS = (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
-"""The λ grid of Appendix F for MNIST."""
-
 PRESETS = {
     preset.name: preset
     for preset in (

@@ -1,0 +1,85 @@
+"""Pictures of networks with two inputs: the pieces on which they are affine, and ellipses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from torch import Tensor
+
+    from regrob.affine.polytopes import Region
+
+
+def frame(axes: Axes, limit: float = 1.0, ticks: bool = True, **settings: Any) -> None:
+    """A square panel from −limit to limit in both inputs, without a grid."""
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal", **settings)
+    if ticks:
+        marks = [-limit, -limit / 2, 0, limit / 2, limit]
+        axes.set(xticks=marks, yticks=marks, xlabel="$x_1$", ylabel="$x_2$")
+    else:
+        axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+
+
+def fill_pieces(axes: Axes, pieces: Iterable[Region]) -> None:
+    """Each polygon in the colour of the direction of v₊ − v₋ there, with white edges."""
+    import matplotlib as mpl
+
+    for piece in pieces:
+        s = piece.V[:, 0] - piece.V[:, 1]
+        turn = float(s[1].atan2(s[0])) / (2 * math.pi) + 0.5  # a colour that closes at ±π
+        colour = mpl.colormaps["twilight"](turn)
+        axes.fill(*piece.corners.T, color=colour, alpha=0.75, linewidth=0)
+        outline(axes, [piece], "white", 0.7)
+
+
+def outline(axes: Axes, pieces: Iterable[Region], colour: str, linewidth: float) -> None:
+    """The edges of each polygon."""
+    for piece in pieces:
+        axes.fill(*piece.corners.T, fill=False, edgecolor=colour, linestyle="-", linewidth=linewidth)
+
+
+def draw_boundary(axes: Axes, pieces: Iterable[Region], **settings: Any) -> None:
+    """The decision boundary of two classes: in each polygon a straight piece."""
+    for piece in pieces:
+        ends = boundary(piece)
+        if ends is not None:
+            axes.plot(*ends.T, solid_capstyle="round", **settings)
+
+
+def boundary(piece: Region) -> Tensor | None:
+    """The two points (2, 2) of a polygon's edges at which both logits are equal; None without any."""
+    import torch
+
+    corners, V, c = piece
+    gap = corners @ (V[:, 0] - V[:, 1]) + c[0] - c[1]
+    ends = []
+    for i in range(len(corners)):
+        j = (i + 1) % len(corners)
+        if gap[i] * gap[j] < 0:
+            share = gap[i] / (gap[i] - gap[j])
+            ends.append(corners[i] + share * (corners[j] - corners[i]))
+    return torch.stack(ends) if len(ends) == 2 else None
+
+
+def ellipse(centre: Tensor, matrix: Tensor, points: int = 300) -> Tensor:
+    """The curve (r − centre)ᵀ M⁻¹ (r − centre) = 1 in the plane.
+
+    Args:
+        centre: (2,).
+        matrix: M, (2, 2), symmetric and positive semidefinite.
+        points: on the curve.
+
+    Returns:
+        (2, points), the last point being the first.
+    """
+    import torch
+
+    turn = torch.linspace(0, 2 * torch.pi, points, dtype=matrix.dtype)
+    values, vectors = torch.linalg.eigh(matrix)
+    circle = torch.stack([turn.cos(), turn.sin()])
+    curve: Tensor = centre[:, None] + vectors @ (values.clamp_min(0).sqrt()[:, None] * circle)
+    return curve
