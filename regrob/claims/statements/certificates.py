@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import sympy as sp
@@ -24,8 +25,8 @@ from regrob.claims.many_classes import (
     CLASSES,
     ORDERED,
     Case,
-    at_value,
-    on_both,
+    check_at,
+    check_both,
     violation,
     worst,
     written_down,
@@ -318,11 +319,7 @@ def radii(case: Case) -> AffineCertificates:
 def chain_excess(case: Case) -> Tensor:
     """The three links' violations; equality at K = 2, where m is the gap itself."""
     r = radii(case)
-    links = [
-        violation(r.pairs, r.margin),
-        violation(r.spectral, r.pairs),
-        violation(r.cross_lipschitz, r.spectral),
-    ]
+    links = [violation(*link) for link in pairwise((r.cross_lipschitz, r.spectral, r.pairs, r.margin))]
     if case.K == 2:
         links = [link.abs() for link in links]
     return worst(*(link.nan_to_num(0.0) for link in links))  # 0/0: nothing certified, nothing violated
@@ -338,7 +335,7 @@ CHAIN = theorem(
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
     derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
-    checks=on_both(
+    checks=check_both(
         "the chain's three links",
         chain_excess,
         lambda c: violation(radii(c).margin, radii(c).cross_lipschitz),
@@ -374,7 +371,7 @@ SMOOTH = theorem(
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
     derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
-    checks=on_both(
+    checks=check_both(
         "the smooth radius against d",
         lambda c: violation(radii(c).smooth, radii(c).margin),
         local_smooth_excess,
@@ -450,7 +447,7 @@ EITHER = theorem(
         prove_both_sides, lambda: prove_both_sides(-1), "the two exchanged", Evidence.FINITE
     ),
     checks=(
-        at_value(
+        check_at(
             "in float64: shorter than d at log 6/5",
             taylor_over_margin,
             math.log(1.2),
