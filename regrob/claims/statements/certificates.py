@@ -18,7 +18,6 @@ from regrob.affine import polytopes
 from regrob.affine.local_map import local_map
 from regrob.certificates import AffineCertificates, affine_certificates, certified_radius, polytope
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
-from regrob.claims.class_sums import double_sum, plain_moments
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
     ARGMAX,
@@ -31,9 +30,10 @@ from regrob.claims.many_classes import (
     worst,
     written_down,
 )
+from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.claims.statements.setting import prove_nearest
 from regrob.errors import InputError, ProofError
-from regrob.symbols import prove_sign, prove_zero, sum_over
+from regrob.symbols import prove_sign, prove_zero
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
@@ -304,11 +304,7 @@ def prove_chain(share: int = 2) -> None:
     K = sp.symbols("K", positive=True)
     mean_of_difference = (1 - 1) / K  # the entries of e_y − e_j add to zero: C changes nothing
     prove_zero(mean_of_difference + 1**2 + (-1) ** 2 - share, because="‖e_y − e_j‖²")
-    v_i, v_j = sp.symbols("v_i v_j", real=True)
-    moment = plain_moments(K)
-    centred = sum_over((v_i - moment(1) / K) ** 2, moment, v_i)  # ‖VC‖_F² in one coordinate
-    ordered = double_sum((v_i - v_j) ** 2, moment, (v_i,), (v_j,)) / K**2
-    prove_zero(centred - K * ordered / 2, because="‖VC‖_F² = Kν²/2 ≥ ‖VC‖₂²")
+    prove_centring()  # ‖VC‖₂² ≤ ‖VC‖_F² = D/K = Kν²/2, as ν² = 2D/K²
 
 
 def radii(case: Case) -> AffineCertificates:
