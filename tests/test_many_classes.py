@@ -5,6 +5,7 @@ import sympy as sp
 import torch
 
 from regrob.claims import many_classes
+from regrob.claims.claim import Claim, judge
 from regrob.claims.instances import Draw
 from regrob.claims.statements import lemma_4_1, proposition_4_1
 from regrob.errors import ProofError
@@ -43,6 +44,31 @@ def test_the_top_of_a_box_is_at_a_corner(classes, inputs):
     assert (climbed <= top * (1 + 1e-12)).all()
     if inputs == 3 or classes == 2:
         torch.testing.assert_close(climbed, top, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("classes", many_classes.CLASSES)
+def test_the_corner_radius_is_the_box_whose_best_corner_reaches_the_slack(classes):
+    case = many_classes.random_case(Draw(40, 5), classes, high=4.0)
+    radius = many_classes.corner_radius(case)
+    assert many_classes.overshoot(case, radius, box=True).abs().max() < 1e-10
+    assert many_classes.overshoot(case, 0.99 * radius, box=True).max() < -1e-3
+    assert many_classes.overshoot(case, 1.01 * radius, box=True).min() > 1e-3
+
+
+def test_a_chain_is_as_violated_as_its_worst_link():
+    a, b, c = torch.tensor([[1.0, 3.0, 0.0], [2.0, 1.0, 0.0], [6.0, 2.0, 0.0]], dtype=torch.float64)
+    assert many_classes.violation(a, b, c).tolist() == [-1 / 3, 0.5, 0.0]
+    assert many_classes.violation(c, b).tolist() == [0.5, 1 / 3, 0.0]
+
+
+@pytest.mark.parametrize(("tooth", "bites"), [(2.0, True), (1.0, False), (lambda case: case.xi, True)])
+def test_a_tooth_is_a_wrong_argument_or_another_excess(tooth, bites):
+    checks = many_classes.check_both(
+        "p", lambda case, factor=1.0: factor * case.p - case.p, tooth, "w", many_classes.TWO_CLASSES
+    )
+    claim = Claim(id="x", where="new", title="t", printed="1 = 1", chapter="book/x", checks=checks)
+    expected = () if bites else tuple(f"{check.name}: the tooth does not bite (w)" for check in checks)
+    assert judge(claim, trials=20).failures == expected
 
 
 @pytest.mark.parametrize("classes", many_classes.CLASSES)

@@ -96,6 +96,12 @@ class Case(NamedTuple):
         return derivatives.lipschitz(self.V)
 
     @property
+    def spectral_norm(self) -> Tensor:
+        """‖V‖₂: (T,)."""
+        largest: Tensor = torch.linalg.matrix_norm(self.V, ord=2)
+        return largest
+
+    @property
     def centred_norm(self) -> Tensor:
         """‖VC‖₂: (T,)."""
         return bounds.centred_norm(self.V)
@@ -147,7 +153,7 @@ def network_cases(draw: Draw, classes: int, *, correct: bool = True) -> list[Cas
 # --- checks ----------------------------------------------------------------------------
 
 Excess = Callable[..., Tensor]
-"""By how much each instance of a case violates a statement; a second argument, if any, has a default."""
+"""A function of a case, (T,) or scalar: by how much the statement is violated. Further arguments have defaults."""
 
 
 @dataclass(frozen=True)
@@ -210,19 +216,25 @@ def _check(
     sampling: Sampling = CORRECT,
     tolerance: float = 1e-10,
 ) -> Check:
-    """A check whose tooth is another excess, or a wrong second argument of the same one."""
+    """A check over many cases.
+
+    Args:
+        over: where they come from, `over_random` or `over_networks`.
+        tooth: another excess, or a wrong second argument of the same one.
+        wrong: what is wrong with it, in words.
+    """
     wrong_excess = tooth if callable(tooth) else lambda case: excess(case, tooth)
     return Check(name, over(excess, sampling), over(wrong_excess, sampling), wrong, tolerance)
 
 
-on_random = partial(_check, over_random)
-"""`_check` on bare instances."""
+check_random = partial(_check, over_random)
+"""A check on bare instances; see `_check`."""
 
-on_networks = partial(_check, over_networks)
-"""`_check` on networks, with autograd's ∇ and H."""
+check_networks = partial(_check, over_networks)
+"""A check on networks, with autograd's ∇ and H; see `_check`."""
 
 
-def on_both(
+def check_both(
     name: str,
     excess: Excess,
     tooth: Excess | object,
@@ -230,15 +242,15 @@ def on_both(
     sampling: Sampling = CORRECT,
     tolerance: float = 1e-10,
 ) -> tuple[Check, Check]:
-    """`on_random` and `on_networks` with the same arguments."""
+    """`check_random` and `check_networks` with the same arguments."""
     arguments = (excess, tooth, wrong, sampling, tolerance)
     return (
-        on_random(f"{name} (random instances)", *arguments),
-        on_networks(f"{name} (networks, autograd)", *arguments),
+        check_random(f"{name} (random instances)", *arguments),
+        check_networks(f"{name} (networks, autograd)", *arguments),
     )
 
 
-def at_value(
+def check_at(
     name: str,
     excess: Callable[[float], Tensor],
     value: float,

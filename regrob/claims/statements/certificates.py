@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import sympy as sp
@@ -22,22 +23,22 @@ from regrob.certificates import (
     edge_distance,
 )
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
-from regrob.claims.class_sums import double_sum, plain_moments
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
     ARGMAX,
     CLASSES,
     ORDERED,
     Case,
-    at_value,
-    on_both,
+    check_at,
+    check_both,
     violation,
     worst,
     written_down,
 )
+from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.errors import InputError, ProofError
-from regrob.symbols import prove_sign, prove_zero, sum_over
+from regrob.symbols import prove_sign, prove_zero
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
@@ -308,11 +309,7 @@ def prove_chain(share: int = 2) -> None:
     K = sp.symbols("K", positive=True)
     mean_of_difference = (1 - 1) / K  # the entries of e_y − e_j add to zero: C changes nothing
     prove_zero(mean_of_difference + 1**2 + (-1) ** 2 - share, because="‖e_y − e_j‖²")
-    v_i, v_j = sp.symbols("v_i v_j", real=True)
-    moment = plain_moments(K)
-    centred = sum_over((v_i - moment(1) / K) ** 2, moment, v_i)  # ‖VC‖_F² in one coordinate
-    ordered = double_sum((v_i - v_j) ** 2, moment, (v_i,), (v_j,)) / K**2
-    prove_zero(centred - K * ordered / 2, because="‖VC‖_F² = Kν²/2 ≥ ‖VC‖₂²")
+    prove_centring()  # ‖VC‖₂² ≤ ‖VC‖_F² = D/K = Kν²/2, as ν² = 2D/K²
 
 
 def radii(case: Case) -> AffineCertificates:
@@ -323,11 +320,7 @@ def radii(case: Case) -> AffineCertificates:
 def chain_excess(case: Case) -> Tensor:
     """The three links' violations; equality at K = 2, where m is the gap itself."""
     r = radii(case)
-    links = [
-        violation(r.pairs, r.margin),
-        violation(r.spectral, r.pairs),
-        violation(r.cross_lipschitz, r.spectral),
-    ]
+    links = [violation(*link) for link in pairwise((r.cross_lipschitz, r.spectral, r.pairs, r.margin))]
     if case.K == 2:
         links = [link.abs() for link in links]
     return worst(*(link.nan_to_num(0.0) for link in links))  # 0/0: nothing certified, nothing violated
@@ -343,7 +336,7 @@ CHAIN = theorem(
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
     derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
-    checks=on_both(
+    checks=check_both(
         "the chain's three links",
         chain_excess,
         lambda c: violation(radii(c).margin, radii(c).cross_lipschitz),
@@ -379,7 +372,7 @@ SMOOTH = theorem(
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
     derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
-    checks=on_both(
+    checks=check_both(
         "the smooth radius against d",
         lambda c: violation(radii(c).smooth, radii(c).margin),
         local_smooth_excess,
@@ -455,7 +448,7 @@ EITHER = theorem(
         prove_both_sides, lambda: prove_both_sides(-1), "the two exchanged", Evidence.FINITE
     ),
     checks=(
-        at_value(
+        check_at(
             "in float64: shorter than d at log 6/5",
             taylor_over_margin,
             math.log(1.2),

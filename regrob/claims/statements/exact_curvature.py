@@ -17,10 +17,10 @@ from regrob.claims.many_classes import (
     OFF_KINKS,
     Case,
     Sampling,
+    check_both,
+    check_random,
     closed_form,
     length,
-    on_both,
-    on_random,
     over_samples,
     ratio_error,
 )
@@ -77,14 +77,14 @@ EXACT = statement(
         prove_exact_curvature, lambda: prove_exact_curvature(0), "the mean v̄ not taken away"
     ),
     checks=(
-        *on_both(
+        *check_both(
             "λ_max of the K×K matrix against ‖H‖₂ of the n×n one",
             lambda c, centred=True: ratio_error(gram_norm(c, centred=centred), c.curvature),
             False,
             "the mean v̄ not taken away",
             ANY_LABEL,
         ),
-        *on_both(
+        *check_both(
             "`properties.curvature` against ‖H‖₂ of the n×n one",
             lambda c: ratio_error(derivatives.curvature(c.V, c.z), c.curvature),
             lambda c: ratio_error(derivatives.curvature(c.V, c.z), c.trace),
@@ -169,7 +169,7 @@ THREE = theorem(
     hypotheses=(OFF_KINKS, "K = 3, any n, any label"),
     depends=("thm-exact-curvature", "lemma-4.1-pairs"),
     derivation=Derivation(prove_three_classes, lambda: prove_three_classes(1), "Area² without the 4"),
-    checks=on_both(
+    checks=check_both(
         "the closed form against ‖H‖₂ of the n×n matrix",
         lambda c, factor=16.0: ratio_error(three_classes(c, factor), c.curvature),
         4.0,
@@ -325,21 +325,21 @@ GRADIENT = theorem(
     depends=("thm-exact-curvature",),
     derivation=Derivation(prove_curvature_gradient, lambda: prove_curvature_gradient(1), "half of ∂/∂V"),
     checks=(
-        *on_both(
+        *check_both(
             "against autograd through the n×n eigenvalue problem",
             lambda c, factor=2.0: gradient_error(c, "dense", factor),
             1.0,
             "half of ∂/∂V",
             ANY_LABEL,
         ),
-        *on_both(
+        *check_both(
             "against autograd through the K×K eigenvalue problem",
             lambda c, factor=2.0: gradient_error(c, "small", factor),
             1.0,
             "half of ∂/∂V",
             ANY_LABEL,
         ),
-        on_random(
+        check_random(
             "against the closed form that trains ensembles",
             lambda c, factor=2.0: gradient_error(c, "engine", factor),
             1.0,

@@ -17,12 +17,12 @@ from regrob.claims.many_classes import (
     TWO_CLASSES,
     Case,
     Sampling,
+    check_both,
+    check_networks,
+    check_random,
     closed_form,
     corner_radius,
     length,
-    on_both,
-    on_networks,
-    on_random,
     ratio_error,
     reach_along,
     violation,
@@ -136,14 +136,14 @@ EXACT = statement(
         prove_exact_radius, lambda: prove_exact_radius(1), "(I + θH)⁻¹ in place of (I − θH)⁻¹"
     ),
     checks=(
-        *on_both(
+        *check_both(
             "r* satisfies the certificate",
             lambda c: certificate(c, step(c)),
             lambda c: certificate(c, reach_along(c, c.uphill).unsqueeze(-1) * c.uphill),
             "the shortest step along the gradient",
             tolerance=1e-9,
         ),
-        *on_both(
+        *check_both(
             "the same for any label and any slack",
             any_label_excess,
             1.001,
@@ -151,14 +151,14 @@ EXACT = statement(
             ANY_LABEL,
             tolerance=1e-9,
         ),
-        *on_both(
+        *check_both(
             "climbing within the ball finds nothing higher",
             within(radius),
             1.001,
             "a ball one per mille larger",
             tolerance=1e-9,
         ),
-        *on_both(
+        *check_both(
             "K = 2 gives Proposition 3.1",
             lambda c, factor=1.0: ratio_error(radius(c), factor * taylor_radius.radius_l2(c.V, c.z, c.y)),
             1.001,
@@ -335,8 +335,8 @@ ENVELOPE = theorem(
     depends=("thm-exact-radius",),
     derivation=Derivation(prove_envelope, lambda: prove_envelope(1), "no ½ before dH"),
     checks=(
-        *on_both("against central differences", difference_excess, 1.0, "no ½ before dH", tolerance=1e-5),
-        *on_both(
+        *check_both("against central differences", difference_excess, 1.0, "no ½ before dH", tolerance=1e-5),
+        *check_both(
             "autograd's gradient of the radius against the formula",
             autograd_excess,
             1.0,
@@ -377,7 +377,7 @@ CONDITIONED = theorem(
     hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
     depends=("thm-exact-radius-envelope",),
     derivation=Derivation(prove_conditioned, lambda: prove_conditioned(1), "rᵀHr without its ½"),
-    checks=on_both("the three quotients", conditioning_excess, 1.1, "a tenth more", tolerance=1e-9),
+    checks=check_both("the three quotients", conditioning_excess, 1.1, "a tenth more", tolerance=1e-9),
 )
 
 # --- the maximum norm, three classes ---------------------------------------------------
@@ -418,7 +418,7 @@ SUP = statement(
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
     derivation=Derivation(prove_corner, lambda: prove_corner(2), "twice the variance"),
     checks=(
-        on_random(
+        check_random(
             "the sweep against all corners, n = 6 (random instances)",
             lambda c: ratio_error(radius_linf(c), corner_radius(c)),
             lambda c: ratio_error(reach_along(c, c.gradient.sign()), corner_radius(c)),
@@ -426,14 +426,14 @@ SUP = statement(
             Sampling(classes=(3,), inputs=6),
             tolerance=1e-9,
         ),
-        on_networks(
+        check_networks(
             "climbing within the box finds nothing higher (networks, autograd)",
             within(radius_linf, box=True),
             1.001,
             "a box one per mille larger",
             Sampling(classes=(3,)),
         ),
-        on_networks(
+        check_networks(
             "never more than the corner sign ∇ needs (networks, autograd)",
             lambda c: violation(radius_linf(c), reach_along(c, c.gradient.sign())),
             lambda c: violation(reach_along(c, c.gradient.sign()), radius_linf(c)),

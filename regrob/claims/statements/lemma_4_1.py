@@ -12,7 +12,7 @@ from torch import Tensor
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
 from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import ANY_LABEL, OFF_KINKS, Case, on_both, on_networks, over_samples
+from regrob.claims.many_classes import ANY_LABEL, OFF_KINKS, Case, check_both, check_networks, over_samples
 from regrob.claims.statements.lemma_3_2 import prove_jacobian
 from regrob.claims.statements.locally_affine import prove_affine
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
@@ -119,7 +119,7 @@ GRADIENT = statement(
     depends=("lemma-4.1-jacobian",),
     derivation=Derivation(prove_gradient, lambda: prove_gradient(label=0), "the label forgotten"),
     checks=(
-        on_networks(
+        check_networks(
             "V(p − y) against autograd's gradient", gradient_error, 0.0, "Vp, the label forgotten", ANY_LABEL
         ),
     ),
@@ -185,7 +185,7 @@ HESSIAN = statement(
     depends=("lemma-4.1-gradient",),
     derivation=Derivation(prove_hessian, lambda: prove_hessian("scalar"), "pᵀp as a number"),
     checks=(
-        on_networks(
+        check_networks(
             "V(diag p − pp')V' against autograd's Hessian",
             hessian_error,
             "scalar",
@@ -221,7 +221,7 @@ PAIRS = statement(
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-hessian",),
     derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
-    checks=on_both(
+    checks=check_both(
         "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", ANY_LABEL
     ),
 )
@@ -254,7 +254,7 @@ PSD = theorem(
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-pairs",),
     derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
-    checks=on_both(
+    checks=check_both(
         "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", ANY_LABEL
     ),
 )
@@ -282,7 +282,7 @@ XI = statement(
     text=Text.CORRECTED,
     transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
-    checks=on_both(
+    checks=check_both(
         "log(K p_y) against log K − L",
         lambda c: (torch.log(c.K * c.p) - c.xi).abs(),
         lambda c: (torch.log(c.K / c.p) - c.xi).abs(),

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation, Text
-from regrob.claims.class_sums import P, Q
+from regrob.claims.class_sums import Q
 from regrob.claims.many_classes import (
     ANY_LABEL,
     ARGMAX,
     OFF_KINKS,
     TWO_CLASSES,
     Case,
-    at_value,
+    check_at,
+    check_both,
+    check_random,
     corner_radius,
-    on_both,
-    on_random,
     overshoot,
     ratio_error,
     shortfall,
@@ -28,7 +28,7 @@ from regrob.claims.many_classes import (
     worst,
     written_down,
 )
-from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, XI, prove_bend_crude
+from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, XI, prove_bend_crude, prove_upper_end
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
@@ -110,13 +110,13 @@ EQ_39 = statement(
     depends=("lemma-4.1-gradient", "remark-psd"),
     derivation=Derivation(prove_box, lambda: prove_box(1), "t for t²"),
     checks=(
-        *on_both(
+        *check_both(
             "∇'r and r'Hr on a box",
             random_steps_excess,
             lambda c: violation((c.gradient * c.gradient.sign()).sum(dim=-1), 0.99 * one_norm(c)),
             "one per cent off ‖∇‖₁",
         ),
-        on_random(
+        check_random(
             "the left side at the exact ‖r̃*‖_∞",
             holder_excess,
             0.2,  # n = 5
@@ -142,7 +142,7 @@ EQ_40 = statement(
     hypotheses=(OFF_KINKS, BOX, "ξ ≥ 0", "‖H‖₁ the largest column sum"),
     depends=("eq-39",),
     derivation=Derivation(prove_root, lambda: prove_root(1), "nξ‖H‖₁ under the root"),
-    checks=on_both(
+    checks=check_both(
         "no step as short as Eq. (40) reaches ξ",
         lambda c, inputs=True: overshoot(c, bound_40(c, inputs=inputs), box=True),
         False,
@@ -186,7 +186,7 @@ def distance_from_bounds(second: float) -> Tensor:
     )
 
 
-ATTAINED = at_value("attained at V = (1, −1)", distance_from_bounds, -1.0, 0.0, "V = (1, 0)")
+ATTAINED = check_at("attained at V = (1, −1)", distance_from_bounds, -1.0, 0.0, "V = (1, 0)")
 
 INDUCED_GRADIENT = statement(
     id="remark-gradient-1-norm",
@@ -197,7 +197,7 @@ INDUCED_GRADIENT = statement(
     depends=("lemma-4.1-gradient",),
     derivation=Derivation(prove_first, lambda: prove_first(1), "q for 2q"),
     checks=(
-        *on_both(
+        *check_both(
             "‖∇‖₁ ≤ 2q‖V‖₁",
             lambda c, factor=2.0: violation(one_norm(c), gradient_bound(c, factor)),
             1.0,
@@ -217,7 +217,7 @@ INDUCED_HESSIAN = statement(
     depends=("lemma-4.1-hessian",),
     derivation=Derivation(prove_second, lambda: prove_second(1), "p_y q for 2p_y q"),
     checks=(
-        *on_both(
+        *check_both(
             "‖H‖₁ ≤ 2p_y q‖V‖₁‖V‖_∞",
             lambda c, factor=2.0: violation(column_norm(c.hessian), hessian_bound(c, factor)),
             1.0,
@@ -231,10 +231,8 @@ INDUCED_HESSIAN = statement(
 
 
 def prove_bracket(factor: int = 2) -> None:
-    """Along r = t·sign ∇ the model is at least s + (p/2q)s² with s = ‖∇‖₁t: ξ at s = (q/p)B."""
-    s = sp.Symbol("s", positive=True)
-    reached = Q / P * (sp.sqrt(1 + factor * P * XI / Q) - 1)
-    prove_zero((s + P * s**2 / (2 * Q) - XI).subs(s, reached), because="the upper end")
+    """The upper end along r = t·sign ∇, where ∇ᵀr = ‖∇‖₁t; the lower one is the root of Eq. (39)'s."""
+    prove_upper_end(factor)
     prove_box()
     prove_root()
 
@@ -255,32 +253,32 @@ LINF = theorem(
     depends=("eq-39", "thm-loewner"),
     derivation=Derivation(prove_bracket, lambda: prove_bracket(1), "pξ/q under the root"),
     checks=(
-        *on_both(
+        *check_both(
             "no step as short as the lower end reaches ξ",
             within(lambda c: bracket(c).lower, box=True),
             1.01,
             "one per cent longer",
         ),
-        *on_both(
+        *check_both(
             "the corner sign ∇ at the upper end does",
             lambda c, stretch=1.0: shortfall(c, stretch * bracket(c).upper.unsqueeze(-1) * c.gradient.sign()),
             0.99,
             "one per cent shorter",
         ),
-        *on_both(
+        *check_both(
             "the lower end is at least Eq. (40)",
             lambda c: violation(bound_40(c), bracket(c).lower),
             lambda c: violation(bracket(c).lower, bound_40(c)),
             "the two exchanged",
         ),
-        *on_both(
+        *check_both(
             "the ends meet at K = 2",
             lambda c: ratio_error(bracket(c).upper, bracket(c).lower),
             lambda c: ratio_error(bracket(c).upper, bound_40(c)),
             "Eq. (40) for the lower end",
             TWO_CLASSES,
         ),
-        on_random(
+        check_random(
             "the exact radius, by every corner, lies between",
             lambda c: violation(bracket(c).lower, corner_radius(c), bracket(c).upper),
             lambda c: violation(bracket(c).upper, corner_radius(c)),

@@ -18,10 +18,10 @@ from regrob.claims.many_classes import (
     THREE_OR_MORE,
     Case,
     Sampling,
-    at_value,
-    on_both,
-    on_networks,
-    on_random,
+    check_at,
+    check_both,
+    check_networks,
+    check_random,
     pair_sum,
     ratio_error,
     violation,
@@ -89,15 +89,15 @@ LOEWNER = theorem(
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=Derivation(prove_loewner, lambda: prove_loewner(2), "twice the constant"),
     checks=(
-        *on_both("least eigenvalue of H − (p/q)∇∇'", loewner_excess, 1.01, "one per cent more", ANY_LABEL),
-        *on_both(
+        *check_both("least eigenvalue of H − (p/q)∇∇'", loewner_excess, 1.01, "one per cent more", ANY_LABEL),
+        *check_both(
             "the norms",
             lambda c, factor=1.0: violation(factor * c.p / c.q * c.gradient_norm.square(), c.curvature),
             1.01,
             "one per cent more",
             ANY_LABEL,
         ),
-        at_value(
+        check_at(
             "equality where the rivals coincide", distance_from_rank_one, 0.0, 0.1, "rivals that differ"
         ),
     ),
@@ -152,18 +152,20 @@ CONSTANT = theorem(
     depends=("thm-loewner",),
     derivation=Derivation(prove_constant, lambda: prove_constant(1), "∇ᵀr = +q, with p/q unchanged"),
     checks=(
-        on_random(
+        check_random(
             "a direction in which rᵀHr = (p/q)(∇ᵀr)² (random instances)",
             tight_direction_error,
             1.01,
             "one per cent more",
             WIDE,
         ),
-        on_networks(
+        check_networks(
             "the same (networks, autograd)", tight_direction_error, 1.01, "one per cent more", FEW_CLASSES
         ),
-        on_random("∇'H⁺∇ ≤ q/p_y (random instances)", largest_ratio_excess, 0.99, "one per cent less", WIDE),
-        on_networks(
+        check_random(
+            "∇'H⁺∇ ≤ q/p_y (random instances)", largest_ratio_excess, 0.99, "one per cent less", WIDE
+        ),
+        check_networks(
             "∇'H⁺∇ ≤ q/p_y (networks, autograd)", largest_ratio_excess, 0.99, "one per cent less", FEW_CLASSES
         ),
     ),
@@ -204,7 +206,7 @@ ORDERING = theorem(
     depends=("thm-loewner", "lemma-4.1-hessian"),
     derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
     checks=(
-        *on_both(
+        *check_both(
             "‖∇‖²/(K−1) ≤ ‖H‖ ≤ ½‖VC‖²",
             lambda c, half=0.5: violation(
                 c.gradient_norm.square() / (c.K - 1.0), c.curvature, half * c.centred_norm.square()
@@ -212,7 +214,7 @@ ORDERING = theorem(
             1 / 3,
             "a third for a half",
         ),
-        at_value(
+        check_at(
             "both ends are approached at K = 4",
             distance_between_ends,
             1e-6,
@@ -244,7 +246,7 @@ HALF = theorem(
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("thm-loewner",),
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4"),
-    checks=on_both(
+    checks=check_both(
         "½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3",
         half_gradient_excess,
         0.0,
@@ -277,13 +279,13 @@ EQ_41 = statement(
     depends=("eq-36", "cor-ordering"),
     derivation=Derivation(prove_41, lambda: prove_41(5), "p(1 − p) ≤ 1/5"),
     checks=(
-        *on_both(
+        *check_both(
             "both links",
             lambda c: worst(violation(c.curvature, 2 * c.p * c.q * c.lipschitz.square()), c.p * c.q - 0.25),
             lambda c: violation(c.curvature, c.p * c.q * c.lipschitz.square()),
             "p_y q‖V‖_F², without the factor 2",
         ),
-        *on_both(
+        *check_both(
             "‖H‖₂ ≤ ½‖V‖_F² for any label",
             lambda c: violation(c.curvature, 0.5 * c.lipschitz.square()),
             lambda c: violation(c.curvature, 2 * c.p * c.q * c.lipschitz.square()),
@@ -330,14 +332,14 @@ EQ_42 = statement(
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=Derivation(prove_42, lambda: prove_42(2), "twice ‖∇‖²"),
     checks=(
-        *on_both(
+        *check_both(
             "‖H‖ ≥ p_y‖∇‖², any label",
             lambda c: violation(c.p * c.gradient_norm.square(), c.curvature),
             lambda c: violation(c.gradient_norm.square(), c.curvature),
             "‖∇‖² itself",
             ANY_LABEL,
         ),
-        *on_both(
+        *check_both(
             "‖H‖ ≥ ½‖∇‖² where p_y ≥ ½",
             lambda c, least=0.5: half_gradient_excess(c, least),
             0.0,
@@ -391,7 +393,7 @@ CHAIN_MAIN = statement(
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
     derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
-    checks=on_both(
+    checks=check_both(
         "the corrected chain",
         lambda c: chain_excess(c, c.K - 1.0),
         lambda c: violation(0.5 * c.gradient_norm, c.curvature),
@@ -412,7 +414,7 @@ CHAIN_APPENDIX = statement(
     depends=("eq-41", "cor-half"),
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4 in the left link"),
     checks=(
-        *on_both(
+        *check_both(
             "the left link where p_y ≥ 1/3, the right one always",
             lambda c, least=1 / 3: worst(
                 half_gradient_excess(c, least), violation(c.curvature, 0.5 * c.lipschitz.square())
@@ -421,7 +423,7 @@ CHAIN_APPENDIX = statement(
             "the left link for any p_y",
             ANY_LABEL,
         ),
-        on_random(
+        check_random(
             "both links for K = 2 and 3, correctly classified (random instances)",
             lambda c, divisor=2.0: chain_excess(c, divisor),
             0.5,
@@ -472,14 +474,14 @@ EQ_43 = statement(
     depends=("eq-35", "thm-trace-bound"),
     derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2"),
     checks=(
-        *on_both(
+        *check_both(
             "all three links, K ≥ 3",
             lambda c: violation(c.curvature, pair_sum(c), middle_43(c), top_43(c)),
             lambda c: violation(pair_sum(c), 0.5 * middle_43(c)),
             "half of the second sum",
             THREE_OR_MORE,
         ),
-        *on_both(
+        *check_both(
             "tr H ≤ K p_y q ν², every K",
             lambda c: violation(pair_sum(c), c.K * c.p * c.q * derivatives.cross_lipschitz_squared(c.V)),
             lambda c: violation(pair_sum(c), middle_43(c)),
@@ -520,7 +522,7 @@ CHAIN_CROSS = statement(
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
     derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2 in the printed right end"),
-    checks=on_both(
+    checks=check_both(
         "‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",
         cross_chain_excess,
         lambda c: violation(c.gradient_norm.square() / (c.K - 1), c.curvature, top_43(c)),
