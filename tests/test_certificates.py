@@ -15,7 +15,7 @@ from regrob.affine import local_map, polytopes
 from regrob.attacks import deepfool
 from regrob.certificates import affine_certificates, certified_radius, polytope
 from regrob.errors import HypothesisError, InputError
-from regrob.theory.margin import margin_l2
+from regrob.theory import margin_l2
 
 
 def network(*widths: int, seed: int = 0) -> nn.Sequential:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from regrob import networks
-from regrob.affine.local_map import local_map
-from regrob.theory import penalties
-from regrob.theory.penalties import PENALTIES
+from regrob.affine import local_map
+from regrob.theory import PENALTIES, penalties
 from regrob.training.single import objective
 
 

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from regrob import networks
-from regrob.affine.local_map import local_map
+from regrob.affine import local_map
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool
 from regrob.attacks.boundary_projection import project
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
-from regrob.theory.margin import margin_l2
+from regrob.theory import margin_l2
 from regrob.training.single import train
 
 Attack = Callable[..., AttackResult]

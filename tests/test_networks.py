@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regrob import networks
-from regrob.affine.local_map import local_map, require_piecewise_linear
+from regrob.affine import local_map, require_piecewise_linear
 from regrob.data import tasks
 from regrob.training.single import CaffePolicy, Descent, accuracy
 

@@ -13,12 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from regrob import networks
-from regrob.affine.local_map import local_map
+from regrob.affine import local_map
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, stored_predictions
-from regrob.theory import derivatives, penalties, probability
-from regrob.theory.penalties import PENALTIES
+from regrob.theory import PENALTIES, derivatives, penalties, probability
 from regrob.training.single import CaffePolicy, Descent, objective, train
 
 

@@ -12,10 +12,9 @@ from cases import NAMES, case
 from oracles import Exact
 from torch import Tensor
 
-from regrob.affine.local_map import local_map
+from regrob.affine import local_map
 from regrob.errors import InputError
-from regrob.theory import derivatives, probability
-from regrob.theory.penalties import PENALTIES
+from regrob.theory import PENALTIES, derivatives, probability
 
 MARGINS = (1e-8, 1e-3, 0.5, 3.0, 12.0, 40.0, 120.0, 400.0, 700.0)
 

@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from oracles import Exact
 from torch import Tensor
 
-from regrob.theory import derivatives, probability, taylor_radius
-from regrob.theory.margin import margin_l2
-from regrob.theory.penalties import PENALTIES
+from regrob.theory import PENALTIES, derivatives, margin_l2, probability, taylor_radius
 
 ROUNDING = 1e-12
 

@@ -12,8 +12,7 @@ from oracles import Exact
 from torch import Tensor
 
 from regrob.errors import HypothesisError, InputError
-from regrob.theory import derivatives, probability, taylor_radius
-from regrob.theory.margin import margin_l2
+from regrob.theory import derivatives, margin_l2, probability, taylor_radius
 
 MARGINS = (1e-8, 1e-6, 1e-4, 0.01, 0.3, 1.0, 5.0, 20.0, 36.7, 40.0, 90.0, 300.0, 700.0)
 RAYS = oracles.directions(20_000)

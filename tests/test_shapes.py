@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from beartype.roar import BeartypeCallHintViolation
@@ -55,3 +58,17 @@ def test_the_packages_own_errors_come_through_and_other_misuse_does_not_pass() -
         theory.zero_sum_basis(3, [1.0])
     with pytest.raises(BeartypeCallHintViolation):  # and here it would broadcast
         theory.rival_distances(V, z[:1], y)
+
+
+def test_a_machine_without_jaxtyping_runs_the_package_all_the_same() -> None:
+    code = """
+import importlib.util, sys
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "jaxtyping" else find_spec(name)
+import torch
+from regrob import attacks, certificates, checks, theory
+assert checks.Jacobian is torch.Tensor and "jaxtyping" not in sys.modules
+print(float(theory.curvature(torch.tensor([[2.0, 0.0]]), torch.zeros(2))))
+"""
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(output) == 1.0

@@ -25,7 +25,7 @@ from regrob.attacks.pgd import pgd
 from regrob.checks import ImageLabels, Images
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
-from regrob.theory import derivatives, probability
+from regrob.theory import PENALTIES, PENALTY_NAMES, probability
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,7 @@ class AttackSettings:
 Row = tuple[str, str, list[float]]
 """Attack, metric, and one value a member."""
 
-PROPERTIES = (
-    "accuracy",
-    "loss",
-    "probability",
-    "logit-margin",
-    "input-gradient",
-    "jacobian",
-    "curvature",
-    "cross-lipschitz",
-)
+PROPERTIES = ("accuracy", "loss", "probability", "logit-margin", *PENALTY_NAMES)
 ROWS = (
     *(("none", metric) for metric in PROPERTIES),
     *((attack, metric) for attack in ("fgsm", "pgd") for metric in ("accuracy", "saturated")),
@@ -114,8 +105,7 @@ def evaluate(
 
     Args:
         ensemble: M networks, or one.
-        images: (N, …), held out.
-        labels: (N,).
+        images: held out.
         settings: of the attacks.
         skip: names of attacks whose rows are known already.
     """
@@ -174,16 +164,12 @@ def _properties(
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
         V, z = ensemble.local_maps(x.expand(ensemble.members, *x.shape))
         member_labels = y.expand(z.shape[:-1])
-        gradient = derivatives.input_gradient(V, z, member_labels)
         values = {
             "accuracy": (z.argmax(dim=-1) == y).to(z),
             "loss": probability.loss(z, member_labels),
             "probability": probability.label_probability(z, member_labels),
             "logit-margin": probability.logit_margin(z, member_labels),
-            "input-gradient": gradient.square().sum(dim=-1),
-            "jacobian": derivatives.lipschitz_squared(V),
-            "curvature": derivatives.curvature(V, z),
-            "cross-lipschitz": derivatives.cross_lipschitz_squared(V),
+            **{name: penalty(V, z, member_labels) for name, penalty in PENALTIES.items()},
         }
         for metric, value in values.items():
             sums[metric] = sums.get(metric, torch.zeros((), device="cpu")) + value.double().sum(dim=1).cpu()

@@ -21,7 +21,7 @@ from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.kernels import split, symmetric_product
 from regrob.ensembles.layers import Layer, StackedFlatten, StackedLinear, WeightedLayer
 from regrob.errors import InputError
-from regrob.theory.margin import Boundary, differences, nearest
+from regrob.theory.margin import Boundary, nearest_boundary, rival_differences
 from regrob.theory.penalties import PENALTY_NAMES
 
 ALIKE = 0.75
@@ -113,8 +113,8 @@ class AutogradPullback(Pullback):
     @override
     def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
         V, z = self.local_map(images)
-        rows = (differences(labels, z) @ V.mT).view(len(z), -1, *images.shape[1:])
-        return nearest(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
+        rows = (rival_differences(labels, z) @ V.mT).view(len(z), -1, *images.shape[1:])
+        return nearest_boundary(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
 
 
 class StackedPullback(nn.Module, Pullback):
@@ -156,13 +156,13 @@ class StackedPullback(nn.Module, Pullback):
     @torch.no_grad()
     def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
         z = self.logits(images)
-        rows = self._by_member(differences(labels, z))  # (M, N, K − 1, K)
+        rows = self._by_member(rival_differences(labels, z))  # (M, N, K − 1, K)
         layers = self.ensemble.layers
         start = next(i for i, layer in enumerate(layers) if not isinstance(layer, StackedFlatten))
         first = layers[start]
         if not isinstance(first, StackedLinear) or not self._gram_pays(first, rows.shape[1] * rows.shape[2]):
             rows = _pull(rows, layers).flatten(0, 1)
-            return nearest(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
+            return nearest_boundary(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
         # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
         # only the row that is chosen goes through it.
         if self.gram is None:
@@ -170,7 +170,8 @@ class StackedPullback(nn.Module, Pullback):
         rows = _pull(rows, layers[start + 1 :]).flatten(1, 2)  # (M, N·(K − 1), h)
         squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
         by_example = (len(z), z.shape[1] - 1)
-        chosen = nearest(rows.view(*by_example, -1), squared.clamp_min(0).sqrt().view(by_example), labels, z)
+        length = squared.clamp_min(0).sqrt().view(by_example)
+        chosen = nearest_boundary(rows.view(*by_example, -1), length, labels, z)
         normal = first.pull(self._by_member(chosen.normal).unsqueeze(2)).view(images.shape)
         return chosen._replace(normal=normal)
 

@@ -37,9 +37,9 @@ from regrob.theory.exact_radius import (
 )
 from regrob.theory.margin import (
     Boundary,
-    differences,
     margin_l2,
-    nearest,
+    nearest_boundary,
+    rival_differences,
     rival_distances,
     rival_lengths,
     rivals,
@@ -87,8 +87,8 @@ __all__ = [
     "radius_linf_bracket", "require_bracket", "rival_gap", "column", "cross_lipschitz",
     "cross_lipschitz_squared", "curvature", "curvature_gram", "hessian", "hessian_factor",
     "input_gradient", "lipschitz", "lipschitz_squared", "Minimum", "exact_perturbation_l2",
-    "exact_radius_l2", "exact_radius_linf_three_classes", "minimum_l2", "Boundary", "differences",
-    "margin_l2", "nearest", "rival_distances", "rival_lengths", "rivals", "PENALTIES",
+    "exact_radius_l2", "exact_radius_linf_three_classes", "minimum_l2", "Boundary", "rival_differences",
+    "margin_l2", "nearest_boundary", "rival_distances", "rival_lengths", "rivals", "PENALTIES",
     "PENALTY_NAMES", "GramPenalty", "Penalty", "check_name", "cross_lipschitz_penalty",
     "curvature_penalty", "dominant_eigenvector", "gram_penalty", "input_gradient_penalty",
     "jacobian_penalty", "penalty_by_columns", "penalty_columns", "zero_sum_basis", "binary_slack",

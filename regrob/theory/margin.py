@@ -9,7 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.checks import Jacobian, Labels, Logits, PerExample, check_map, first_offender
+from regrob.checks import (
+    ImageLabels,
+    ImageLogits,
+    Images,
+    Jacobian,
+    Labels,
+    Logits,
+    PerExample,
+    PerImage,
+    check_map,
+    first_offender,
+)
 from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability
 
@@ -63,36 +74,36 @@ class Boundary(NamedTuple):
     """The nearest boundary between a label and any rival, for an attack that steps to it.
 
     Attributes:
-        distance: (N,), min_j |z_y − z_j|/‖v_y − v_j‖₂.
-        normal: (N, …), from y towards that rival, of length one.
-        z: (N, K).
+        distance: min_j |z_y − z_j|/‖v_y − v_j‖₂.
+        normal: from y towards that rival, of length one.
+        z: the logits.
     """
 
-    distance: Tensor
-    normal: Tensor
-    z: Tensor
+    distance: PerImage
+    normal: Images
+    z: ImageLogits
 
 
-def rivals(labels: Tensor, z: Tensor) -> Tensor:
+def rivals(labels: ImageLabels, z: ImageLogits) -> Tensor:
     """The other classes of each label (N,), in ascending order: (N, K − 1)."""
     every = torch.arange(z.shape[1] - 1, device=z.device)
     return every + (every >= labels[:, None])
 
 
-def differences(labels: Tensor, z: Tensor) -> Tensor:
+def rival_differences(labels: ImageLabels, z: ImageLogits) -> Tensor:
     """e_j − e_y for all rivals j, in ascending order: (N, K − 1, K)."""
     identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     return identity[rivals(labels, z)] - identity[labels][:, None]
 
 
-def nearest(rows: Tensor, length: Tensor, labels: Tensor, z: Tensor) -> Boundary:
+def nearest_boundary(rows: Tensor, length: Tensor, labels: ImageLabels, z: ImageLogits) -> Boundary:
     """The boundary of least distance, on either side of it.
 
     Args:
         rows: (N, K − 1, …), v_j − v_y for each rival in turn, or what a linear layer makes v_j − v_y of.
         length: (N, K − 1), ‖v_j − v_y‖₂.
-        labels: (N,).
-        z: (N, K).
+        labels: the classes y.
+        z: the logits.
     """
     length = length.clamp_min(SHORTEST)
     gap = z.gather(1, labels[:, None]) - z.gather(1, rivals(labels, z))
