@@ -17,6 +17,7 @@ from regrob.figures.results import (
     predicted_against_found,
     price_figure,
     robustness,
+    seeds_figure,
     stated_and_measured,
     trade,
     widen,
@@ -44,5 +45,5 @@ __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LENGTHS", "LINE_STYLES", "LOOKS", "MARKERS",
     "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits",
     "dots", "ellipse", "exchange", "legend_below", "predicted_against_found", "price_figure", "robustness",
-    "stated_and_measured", "style", "trade", "widen",
+    "seeds_figure", "stated_and_measured", "style", "trade", "widen",
 ]  # fmt: skip
