@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_table import table
 
-from regrob.analysis import comparisons, measures
+from regrob.analysis import comparisons, intervals, measures
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import InputError
 
@@ -75,6 +75,18 @@ def test_one_run_has_no_interval_and_supports_no_claim(alone):
 def test_all_diverged():
     one = mean_interval([math.nan, math.nan])
     assert math.isnan(one.mean) and (one.count, one.dropped) == (0, 2)
+
+
+def test_an_interval_of_a_share_solves_wilsons_equation():
+    for share, count in ((0.9, 200), (1.0, 50), (0.0, 50)):
+        for end in intervals.share_interval(share, count):
+            # The ends are the shares p from which the observed one is 1.96 standard errors away.
+            assert abs(share - end) == pytest.approx(1.96 * math.sqrt(end * (1 - end) / count), abs=1e-9)
+    low, high = intervals.share_interval(1.0, 50)
+    assert 0.9 < low < high <= 1 + 1e-12
+    for share, count in ((1.2, 10), (0.5, 0)):
+        with pytest.raises(InputError, match="share between 0 and 1"):
+            intervals.share_interval(share, count)
 
 
 @pytest.mark.parametrize("bad", [[], [[1.0, 2.0]], [1.0, math.inf], 3.0])

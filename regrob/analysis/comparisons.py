@@ -142,6 +142,11 @@ def duels(
     return board
 
 
+def boards(table: pd.DataFrame, first: str, rivals: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """`duels` of each network of a table under all four attacks."""
+    return {network: duels(table, network, first, rivals, ATTACKS) for network in table["network"].unique()}
+
+
 def at_largest(board: pd.DataFrame) -> pd.DataFrame:
     """The rows of `duels` at the largest λ that all penalties have."""
     rows: pd.DataFrame = board[board["lambda"] == board["lambda"].max()]
@@ -245,6 +250,22 @@ def at_best(
                 lead = paired_difference(ahead, scores, strict)
                 finishes.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
     return finishes
+
+
+def finals(
+    table: pd.DataFrame,
+    first: str,
+    rivals: Sequence[str],
+    measures: Sequence[Key],
+    prices: Sequence[float],
+) -> dict[str, list[Finish]]:
+    """`at_best` of each network of a table, where every penalty chooses among the λ that all have."""
+    races = {}
+    for network in table["network"].unique():
+        grids = [set(weights_of(table, network, penalty)) for penalty in (first, *rivals)]
+        common = table[table["lambda"].isin({0.0, *set.intersection(*grids)})]
+        races[str(network)] = at_best(common, network, first, rivals, measures, prices)
+    return races
 
 
 def endings(finishes: Sequence[Finish]) -> list[str]:

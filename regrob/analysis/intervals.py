@@ -123,3 +123,17 @@ def _as_row(values: ArrayLike) -> NDArray[np.float64]:
     if np.isinf(row).any():
         raise InputError("values must be finite, or NaN for a run that diverged; got an infinite one")
     return row
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of `count` independent images, 0 ≤ share ≤ 1.
+
+    Raises:
+        InputError: no images, or a share outside [0, 1].
+    """
+    if count < 1 or not 0 <= share <= 1:
+        raise InputError(f"need a share between 0 and 1 of at least one image, got {share} of {count}")
+    z2 = 1.96**2 / count
+    middle = (share + z2 / 2) / (1 + z2)
+    half = math.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
+    return middle - half, middle + half

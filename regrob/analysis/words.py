@@ -265,6 +265,11 @@ def finishes(ends: Sequence[Finish]) -> str:
     return "\n".join(lines)
 
 
+def named(texts: Mapping[str, str]) -> str:
+    """Texts of several networks below each other, each under its network's name."""
+    return "\n".join(f"{name_of(network)}\n{text}" for network, text in texts.items())
+
+
 def leads(ends: Sequence[Finish], prices: Mapping[str, float], digits: str = ".2f") -> dict[str, str]:
     """ "PRICE-ATTACK-RIVAL" → the first penalty's lead with its ending, of `comparisons.at_best`."""
     names = {price: name for name, price in prices.items()}

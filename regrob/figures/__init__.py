@@ -6,6 +6,7 @@ results; `planes` networks of two inputs; `paper` the paper's own Figure 1 (it n
 Matplotlib is loaded when something is drawn.
 """
 
+from regrob.figures.planes import ellipse
 from regrob.figures.results import (
     band,
     cloud,
@@ -16,6 +17,7 @@ from regrob.figures.results import (
     predicted_against_found,
     price_figure,
     robustness,
+    seeds_figure,
     stated_and_measured,
     trade,
     widen,
@@ -42,6 +44,6 @@ from regrob.figures.theme import (
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LENGTHS", "LINE_STYLES", "LOOKS", "MARKERS",
     "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits",
-    "dots", "exchange", "legend_below", "predicted_against_found", "price_figure", "robustness",
-    "stated_and_measured", "style", "trade", "widen",
+    "dots", "ellipse", "exchange", "legend_below", "predicted_against_found", "price_figure", "robustness",
+    "seeds_figure", "stated_and_measured", "style", "trade", "widen",
 ]  # fmt: skip

@@ -264,6 +264,27 @@ def trade(
         axes.errorbar(x, y, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
 
 
+def seeds_figure(results: NetworkResults, penalties: Sequence[str], measures: Sequence[Measure]) -> Figure:
+    """Each seed's accuracy without a penalty and at every λ: a panel a measure, a line a seed."""
+    import matplotlib.pyplot as plt
+
+    figure, cells = plt.subplots(1, len(measures), figsize=(6.6, 3.6), sharey=True)
+    for axes, measure in zip(cells, measures, strict=True):
+        for penalty in penalties:
+            settings = results.settings("none", penalty)
+            seeds = np.array([results.values(setting, measure) for setting in settings])
+            look = {**LOOKS[penalty].line, "marker": LOOKS[penalty].marker}
+            axes.plot(range(len(settings)), seeds, **{**look, "label": None})
+            if axes is cells[0]:
+                axes.plot([], [], **look)
+        ticks = ["none", *(f"{weight:g}" for _, weight in settings[1:])]
+        axes.set_xticks(range(len(settings)), labels=ticks)
+        axes.set(title=measure.title, xlabel="λ", ylim=(-3, 103))
+    cells[0].set_ylabel("accuracy, %")
+    legend_below(figure, cells[0])
+    return figure
+
+
 def price_figure(prices: pd.DataFrame) -> Figure:
     """`equal_robustness.prices` in points against the target, moved sideways to keep bars apart."""
     import matplotlib.pyplot as plt
