@@ -35,8 +35,8 @@ from regrob.claims.many_classes import (
     worst,
     written_down,
 )
-from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.claims.statements.lemma_3_1 import prove_nearest
+from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.errors import InputError, ProofError
 from regrob.symbols import prove_sign, prove_zero
 from regrob.theory import bounds, derivatives, probability, taylor_radius
