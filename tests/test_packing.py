@@ -49,35 +49,35 @@ def batch(count: int = 12) -> tuple[Tensor, Tensor]:
 # --- the way in -------------------------------------------------------------------------
 
 
-def answers(way_in: Pullback, x: Tensor, y: Tensor) -> list[Tensor]:
-    gradient, z = way_in.gradient(x, torch.sin)
-    local = way_in.local_map(x)
-    return [z, gradient, local.V, local.z, *way_in.nearest(x, y)]
+def answers(view: Pullback, x: Tensor, y: Tensor) -> list[Tensor]:
+    gradient, z = view.gradient(x, torch.sin)
+    local = view.local_map(x)
+    return [z, gradient, local.V, local.z, *view.nearest(x, y)]
 
 
 def test_what_is_kept_answers_as_before() -> None:
     """Twice in a row, so that parts are packed too; members differ in how many go on, one has none."""
     x, y = batch()
-    way_in: Pullback = stacked()
+    view: Pullback = stacked()
     generator = torch.Generator().manual_seed(0)
     shares = torch.tensor([0.9, 0.3, 0.0, 0.6, 0.1]).repeat_interleave(12)
     going = torch.rand(60, generator=generator) < shares
     for _ in range(2):
-        packed = way_in.pack(going)
+        packed = view.pack(going)
         assert packed is not None
         kept, narrower = packed
         assert set(going.nonzero().squeeze(1).tolist()) <= set(kept.tolist())
         assert len(set(kept.tolist())) == len(kept) < 0.8 * len(x)
         assert len(kept) <= int(going.sum()) / network_view.ALIKE
-        for before, after in zip(answers(way_in, x, y), answers(narrower, x[kept], y[kept]), strict=True):
+        for before, after in zip(answers(view, x, y), answers(narrower, x[kept], y[kept]), strict=True):
             torch.testing.assert_close(after, before[kept], atol=1e-12, rtol=0)
         wrong = answers(narrower, x[kept.flip(0)], y[kept.flip(0)])[0]  # another member's weights
-        assert not torch.allclose(wrong, answers(way_in, x, y)[0][kept.flip(0)])
-        x, y, way_in, going = x[kept], y[kept], narrower, going[kept]
+        assert not torch.allclose(wrong, answers(view, x, y)[0][kept.flip(0)])
+        x, y, view, going = x[kept], y[kept], narrower, going[kept]
         going &= torch.rand(len(x), generator=generator) < 0.6
     mostly = torch.ones(len(x), dtype=torch.bool)
     mostly[0] = False
-    assert way_in.pack(mostly) is None
+    assert view.pack(mostly) is None
 
 
 @pytest.mark.parametrize("count", [1, 40])
@@ -94,13 +94,13 @@ def test_nearest_boundary_equals_the_local_maps(count: int) -> None:
         distance = distance.scatter(1, y[:, None], torch.inf)
         least, rival = distance.min(dim=1)
         normal = nn.functional.normalize(toward.take_along_dim(rival[:, None, None], dim=2).squeeze(2), dim=1)
-        for way_in in (oracle, network_view.pullback(network)):
-            found: Boundary = way_in.nearest(x, y)
+        for view in (oracle, network_view.pullback(network)):
+            found: Boundary = view.nearest(x, y)
             torch.testing.assert_close(found.distance, least, atol=1e-12, rtol=1e-11)
             torch.testing.assert_close(found.normal.flatten(1), normal, atol=1e-11, rtol=0)
         assert float(distance.sort(dim=1).values.diff(dim=1)[:, 0].max()) > 1e-3  # another rival is farther
-        if isinstance(way_in, StackedPullback):
-            assert (way_in.gram is not None) == (count == 40 and isinstance(network[0], nn.Flatten))
+        if isinstance(view, StackedPullback):
+            assert (view.gram is not None) == (count == 40 and isinstance(network[0], nn.Flatten))
 
 
 # --- attacks ----------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def check_count(name: str, value: int) -> None:
         raise InputError(f"{name} must be at least 1, got {value}")
 
 
-def ascent(way_in: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Judged]:
+def ascent(view: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Judged]:
     """∂score/∂x at each image, (N, …), and how far the images have come."""
     judged: list[Judged] = []
 
@@ -173,7 +173,7 @@ def ascent(way_in: Pullback, images: Tensor, goal: Goal) -> tuple[Tensor, Judged
         judged.append(goal.judge(z))
         return judged[0].slope
 
-    gradient, _ = way_in.gradient(images, slope)
+    gradient, _ = view.gradient(images, slope)
     return gradient, judged[0]
 
 

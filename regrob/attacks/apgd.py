@@ -75,7 +75,7 @@ def apgd(
     if restarts > 1 and not random_start:
         raise InputError(f"{restarts} restarts without random_start would all be the same one")
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
+    view = pullback(network)
     generator = torch.Generator().manual_seed(seed)
     best = Best(x, goal.judge(z))
     for _ in range(restarts):
@@ -84,7 +84,7 @@ def apgd(
             noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
             noise = noise / noise.flatten(1).abs().amax(dim=1).view(-1, *(1,) * (x.ndim - 1))
             start = inside(x + epsilon * noise.to(x), box)
-        _climb(way_in, x, goal, best, start, epsilon, steps, box)
+        _climb(view, x, goal, best, start, epsilon, steps, box)
     return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
 
 
@@ -101,7 +101,7 @@ def checkpoints(steps: int) -> list[int]:
 
 
 def _climb(
-    way_in: Pullback,
+    view: Pullback,
     x: Tensor,
     goal: Goal,
     best: Best,
@@ -118,7 +118,7 @@ def _climb(
     shape = (-1, *(1,) * (x.ndim - 1))
     size = torch.full_like(x.flatten(1)[:, 0], 2 * epsilon)  # (N,)
     current = before = start
-    gradient, judged = ascent(way_in, current, goal)
+    gradient, judged = ascent(view, current, goal)
     best.offer(current, judged)
     score = judged.score
     top, top_image, top_gradient = score, current, gradient  # of this run
@@ -131,7 +131,7 @@ def _climb(
         if step > 1:
             ahead = project(current + MOMENTUM * (ahead - current) + (1 - MOMENTUM) * (current - before))
         before, current = current, ahead
-        gradient, judged = ascent(way_in, current, goal)
+        gradient, judged = ascent(view, current, goal)
         best.offer(current, judged)
         new = judged.score
         rises = rises + (new > score)

@@ -82,11 +82,11 @@ def boundary_projection(
     if rivals < 0:
         raise InputError(f"rivals must be at least 0, got {rivals}")
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
-    search = _Search(way_in, x, goal, box)
+    view = pullback(network)
+    search = _Search(view, x, goal, box)
     search.run(steps, None)
     if not goal.targeted and rivals:
-        order = _nearest_rivals(way_in, x, labels)
+        order = _nearest_rivals(view, x, labels)
         for rank in range(min(rivals, z.shape[-1] - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
     search.shorten()
@@ -130,9 +130,9 @@ def project(x: Tensor, w: Tensor, b: Tensor, box: Box) -> Tensor:
     return torch.addcmul(x, t[:, None], w).clamp(low, high)
 
 
-def _nearest_rivals(way_in: Pullback, x: Tensor, labels: Tensor) -> Tensor:
+def _nearest_rivals(view: Pullback, x: Tensor, labels: Tensor) -> Tensor:
     """The other classes by the distance of their boundary in the local affine map: (N, K − 1)."""
-    V, z = way_in.local_map(x)
+    V, z = view.local_map(x)
     own = labels[:, None]
     gram = V.mT @ V  # ‖v_j − v_y‖² needs no more
     to_own = gram.gather(2, own[:, None].expand(-1, gram.shape[1], 1)).squeeze(2)
@@ -145,7 +145,7 @@ def _nearest_rivals(way_in: Pullback, x: Tensor, labels: Tensor) -> Tensor:
 class _Search:
     """The best image so far of every example, and the runs that improve it."""
 
-    way_in: Pullback
+    view: Pullback
     x: Tensor  # (N, …)
     goal: Goal
     box: Box
@@ -157,13 +157,13 @@ class _Search:
     def run(self, steps: int, towards: Tensor | None) -> None:
         """One run from the images; `towards` (N,) fixes a rival, None follows the leading one."""
         active = torch.arange(len(self.x), device=self.x.device)
-        way_in, hopeful = self.way_in, torch.ones_like(active, dtype=torch.bool)
+        view, hopeful = self.view, torch.ones_like(active, dtype=torch.bool)
         origin = self.x.flatten(1)
         point = origin
         average = origin
         overshoot = torch.full_like(self.distance, FIRST_OVERSHOOT)
         for step in range(steps):
-            w, gap, fooled = self._boundary(way_in, point, active, towards)
+            w, gap, fooled = self._boundary(view, point, active, towards)
             reach = torch.linalg.vector_norm(point - origin, dim=1)
             better = fooled & hopeful & (reach < self.distance[active])
             where = active[better]
@@ -180,16 +180,16 @@ class _Search:
                 hopeful = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
                 if not bool(hopeful.any()):
                     return
-                packed = way_in.pack(hopeful)
+                packed = view.pack(hopeful)
                 if packed is not None:
-                    kept, way_in = packed
+                    kept, view = packed
                     active, hopeful, overshoot = active[kept], hopeful[kept], overshoot[kept]
                     origin, average, point = origin[kept], average[kept], point[kept]
         never = active[self.distance[active].isinf()]
         self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
 
     def _boundary(
-        self, way_in: Pullback, point: Tensor, active: Tensor, towards: Tensor | None
+        self, view: Pullback, point: Tensor, active: Tensor, towards: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """w (A, n) and the gap that w must close (A,), negative beyond; whether the goal is reached (A,)."""
         goal = self.goal.among(active)
@@ -201,7 +201,7 @@ class _Search:
             classes = z.shape[-1]
             return (functional.one_hot(wanted, classes) - functional.one_hot(goal.classes, classes)).to(z)
 
-        w, z = way_in.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
+        w, z = view.gradient(point.view(len(active), *self.x.shape[1:]), downhill)
         return w.flatten(1), -(downhill(z) * z).sum(dim=1), goal.reached(z)
 
     def shorten(self) -> None:
@@ -212,7 +212,7 @@ class _Search:
         for _ in range(BISECTIONS):
             middle = 0.5 * (low + high)
             tried = torch.lerp(self.x, longest, middle.view(shape))
-            fooled = self.goal.reached(self.way_in.logits(tried))
+            fooled = self.goal.reached(self.view.logits(tried))
             better = (fooled & self.distance.isfinite()).view(shape)
             self.best = torch.where(better, tried, self.best)
             low, high = torch.where(fooled, low, middle), torch.where(fooled, middle, high)

@@ -78,11 +78,11 @@ def carlini_wagner(
     saturated = saturates(z, labels)
     settings = _Settings(box, confidence, learning_rate, max_iterations, abort_early)
     best = x.clone()
-    for index, way_in in pullback(network).blocks(x):
+    for index, view in pullback(network).blocks(x):
         here, goal_here = x[index], goal.among(index)
-        search = _Search.start(way_in, here, goal_here, confidence, initial_const)
+        search = _Search.start(view, here, goal_here, confidence, initial_const)
         for _ in range(binary_search_steps):
-            search.bisect(_descend(way_in, here, goal_here, search, settings))
+            search.bisect(_descend(view, here, goal_here, search, settings))
         best[index] = search.best
     return conclude(network, x, best, goal, norm="l2", saturated=saturated)
 
@@ -99,14 +99,14 @@ class _Search:
 
     @classmethod
     def start(
-        cls, way_in: Pullback, x: Tensor, goal: Goal, confidence: float, initial: float | None
+        cls, view: Pullback, x: Tensor, goal: Goal, confidence: float, initial: float | None
     ) -> _Search:
         """The first constants: given, or from the affine bound 2·gap/‖∇gap‖²."""
         const = x.new_full((len(x),), initial or 0.0)
         if initial is None:
-            z = way_in.logits(x)
+            z = view.logits(x)
             gap, push = gap_and_coefficients(z, goal, confidence)
-            gradient, _ = way_in.gradient(x, lambda _: push)
+            gradient, _ = view.gradient(x, lambda _: push)
             size = gradient.flatten(1).square().sum(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
             const = (2 * gap / size).clamp(1e-2, 1e10)
         infinite = torch.full_like(const, math.inf)
@@ -143,7 +143,7 @@ class _Settings:
     abort_early: bool
 
 
-def _descend(way_in: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _Settings) -> Tensor:
+def _descend(view: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _Settings) -> Tensor:
     """One run of Adam at the current constants; updates the best images; returns who succeeded."""
     found = torch.zeros_like(search.const, dtype=torch.bool)
     active = torch.arange(len(x), device=x.device)
@@ -161,7 +161,7 @@ def _descend(way_in: Pullback, x: Tensor, goal: Goal, search: _Search, settings:
     every = math.ceil(settings.max_iterations / CHECKS)
     for step in range(settings.max_iterations):
         image = adam.image()
-        pulled, _ = way_in.gradient(image, run.coefficients)
+        pulled, _ = view.gradient(image, run.coefficients)
         moved = image - adam.origin
         squared = torch.linalg.vecdot(moved.flatten(1), moved.flatten(1))
         run.record(image, squared)
@@ -170,10 +170,10 @@ def _descend(way_in: Pullback, x: Tensor, goal: Goal, search: _Search, settings:
             run.check(squared)
             if not bool(run.going.any()):
                 break
-            packed = way_in.pack(run.going)
+            packed = view.pack(run.going)
             if packed is not None:
                 run.put(active, search, found)
-                kept, way_in = packed
+                kept, view = packed
                 active, run, adam = active[kept], run.among(kept), adam.among(kept)
     run.put(active, search, found)
     return found

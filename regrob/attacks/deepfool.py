@@ -50,7 +50,7 @@ def deepfool(
     check_count("steps", steps)
     check_size("overshoot", overshoot)
     x, goal, z = prepare(network, images, labels, targets=None, box=box)
-    way_in = pullback(network)
+    view = pullback(network)
     saturated = saturates(z, labels)
     perturbed = x.clone()
     shape = (-1, *(1,) * (x.ndim - 1))
@@ -58,7 +58,7 @@ def deepfool(
     active = torch.arange(len(x), device=x.device)
     here, origin, total = x, x, torch.zeros_like(x)
     for _ in range(steps):
-        distance, normal, z = way_in.nearest(here, labels[active])
+        distance, normal, z = view.nearest(here, labels[active])
         standing = z.argmax(dim=1) == labels[active]
         if not bool(standing.any()):
             break
@@ -66,8 +66,8 @@ def deepfool(
         total = total.addcmul(size.view(shape), normal)  # those that rest stay where they are
         here = inside(torch.add(origin, total, alpha=1.0 + overshoot), box)
         perturbed[active] = here
-        packed = way_in.pack(standing)
+        packed = view.pack(standing)
         if packed is not None:
-            kept, way_in = packed
+            kept, view = packed
             active, here, origin, total = active[kept], here[kept], origin[kept], total[kept]
     return conclude(network, x, perturbed, goal, norm="l2", saturated=saturated)

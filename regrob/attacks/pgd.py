@@ -69,7 +69,7 @@ def pgd(
     if restarts > 1 and not random_start:
         raise InputError(f"{restarts} restarts without random_start would all be the same one")
     x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    way_in = pullback(network)
+    view = pullback(network)
     generator = torch.Generator().manual_seed(seed)
     best = Best(x, goal.judge(z))
     run = _Run(goal, *_walls(x, epsilon, box), steps, step_size, stop_at_success)
@@ -78,7 +78,7 @@ def pgd(
         if random_start:
             noise = 2 * torch.rand(x.shape, generator=generator, dtype=torch.float64, device="cpu") - 1
             start = inside(x + epsilon * noise.to(x), box)
-        run.climb(way_in, start, best)
+        run.climb(view, start, best)
     return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
 
 
@@ -98,7 +98,7 @@ class _Run:
     step_size: float
     stop_at_success: bool
 
-    def climb(self, way_in: Pullback, start: Tensor, best: Best) -> None:
+    def climb(self, view: Pullback, start: Tensor, best: Best) -> None:
         """Offer every point on the way to `best`."""
         active = torch.arange(len(start), device=start.device)
         current, low, high, goal = start.clone(), self.low, self.high, self.goal
@@ -107,16 +107,16 @@ class _Run:
             if self.stop_at_success:
                 if bool(here.success.all()):
                     break
-                packed = way_in.pack(~here.success)
+                packed = view.pack(~here.success)
                 if packed is not None:
                     best.put(active, here)
-                    kept, way_in = packed
+                    kept, view = packed
                     active, goal, here = active[kept], goal.among(kept), here.among(kept)
                     current, low, high = current[kept], low[kept], high[kept]
-            gradient, judged = ascent(way_in, current, goal)
+            gradient, judged = ascent(view, current, goal)
             here.offer(current, judged, first=self.stop_at_success)
             current.add_(gradient.sign(), alpha=self.step_size)
             torch.clamp(current, low, high, out=current)  # back into the ball and the box
         else:
-            here.offer(current, goal.judge(way_in.logits(current)), first=self.stop_at_success)
+            here.offer(current, goal.judge(view.logits(current)), first=self.stop_at_success)
         best.put(active, here)

@@ -89,13 +89,13 @@ def fused_step(
     ensemble = Ensemble([network(name, classes, seed) for seed in range(members)], weights).to(device)
     x, y = batch(classes, members=members, device=device)
     rate = torch.tensor(POLICY.base, device=device)
-    way_in = StackedPullback(ensemble)
+    view = StackedPullback(ensemble)
 
     def step() -> None:
         images = x
         if adversary is not None:
             begin = starts(0, 0, x.shape[1:]).to(x).expand_as(x).flatten(0, 1)
-            images = adversary.perturb(way_in, x.flatten(0, 1), y.flatten(), begin).view_as(x)
+            images = adversary.perturb(view, x.flatten(0, 1), y.flatten(), begin).view_as(x)
         ensemble.step(images, y, rate)
 
     return captured(step, list(ensemble.state().values()))

@@ -196,11 +196,11 @@ def _closed(name: str, quick: bool) -> Measurement:
         p.requires_grad_(False)
     x, _ = (value[0] for value in batch(2))
     y = model(x).argmax(dim=1)
-    way_in = pullback(model)
+    view = pullback(model)
     one, label = x[:1].clone(), y[:1].clone()
 
     def ours() -> Tensor:
-        V, z = way_in.local_map(x)
+        V, z = view.local_map(x)
         derivatives.input_gradient(V, z, y)
         taylor_radius.radius_l2(V, z, y)
         return derivatives.curvature(V, z)

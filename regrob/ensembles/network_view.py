@@ -45,11 +45,11 @@ class Packed(NamedTuple):
     Attributes:
         kept: (A,), positions in the batch before. In an ensemble some of them may be done:
             members that run side by side hold equally many.
-        way_in: for these examples, in this order.
+        view: for these examples, in this order.
     """
 
     kept: Tensor
-    way_in: Pullback
+    view: Pullback
 
 
 class Pullback(ABC):
@@ -217,9 +217,9 @@ class StackedPullback(nn.Module, Pullback):
             if isinstance(layer, WeightedLayer):
                 layer.weight = layer.weight[group]
                 layer.bias = None if layer.bias is None else layer.bias[group]
-        way_in = StackedPullback(part)
-        way_in.gram = None if self.gram is None else self.gram[group]
-        return way_in
+        view = StackedPullback(part)
+        view.gram = None if self.gram is None else self.gram[group]
+        return view
 
     def _by_member(self, examples: Tensor) -> Tensor:
         members = self.ensemble.members

@@ -43,11 +43,11 @@ class Adversary:
         """The size of one step."""
         return 2.5 * self.epsilon / self.steps if self.step_size is None else self.step_size
 
-    def perturb(self, way_in: Pullback, images: Tensor, labels: Tensor, starts: Tensor) -> Tensor:
+    def perturb(self, view: Pullback, images: Tensor, labels: Tensor, starts: Tensor) -> Tensor:
         """The adversarial batch: within ε of the images and in [0, 1], (N, …).
 
         Args:
-            way_in: the network, frozen in what it does with batch statistics and dropout.
+            view: the network, frozen in what it does with batch statistics and dropout.
             images: (N, …), in [0, 1].
             labels: (N,), int64.
             starts: (N, …), in [−1, 1], where in the ball to begin; see `starts`.
@@ -55,7 +55,7 @@ class Adversary:
         low, high = (images - self.epsilon).clamp_min(0), (images + self.epsilon).clamp_max(1)
         x = torch.clamp(images + self.epsilon * starts, low, high)
         for _ in range(self.steps):
-            gradient, _ = way_in.gradient(x, lambda z: _slope(z, labels))
+            gradient, _ = view.gradient(x, lambda z: _slope(z, labels))
             x = torch.clamp(x + self.stride * gradient.sign(), low, high)
         return x
 

@@ -166,7 +166,7 @@ def _one_step(
     adversary: Adversary | None,
 ) -> Callable[[], None]:
     """A function that takes the next step. It stays on the device, so that a graph can record it."""
-    way_in = StackedPullback(ensemble)
+    view = StackedPullback(ensemble)
 
     def step() -> None:
         index = buffers.index.index_select(0, buffers.cursor)[0].index_select(0, row_of_member)  # (M, N)
@@ -174,7 +174,7 @@ def _one_step(
         x, y = images[index], labels[index]
         if adversary is not None:
             begin = buffers.starts.index_select(0, row_of_member)
-            moved = adversary.perturb(way_in, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
+            moved = adversary.perturb(view, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
             x = moved.view_as(x)
         seen = ensemble.step(x, y, rate)
         buffers.loss.index_copy_(0, buffers.cursor, seen.loss[None])
