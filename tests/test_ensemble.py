@@ -324,6 +324,25 @@ def test_convolutions_equal_torch(channels: int, kernel: int, dtype: torch.dtype
     assert float((convolve(x, weight.flip(2)) - forward).abs().max()) > 0.1
 
 
+@pytest.mark.parametrize("images", [6, 70])
+def test_fourier_transforms_give_the_bits_that_torch_gives_without_onednn(images: int) -> None:
+    """Trained shards on disks depend on them."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(3, 6, 5, 5, generator=generator)
+    x = torch.randn(images, 6, 9, 11, generator=generator)
+    u = torch.randn(images, 3, 5, 7, generator=generator)
+    turned = weight.flip(2, 3).transpose(0, 1).contiguous()
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        forward = torch.cat([nn.functional.conv2d(part, weight) for part in x.split(64)])
+        back = torch.cat([nn.functional.conv2d(part, turned, padding=4) for part in u.split(64)])
+    finally:
+        torch.backends.mkldnn.enabled = before
+    assert torch.equal(convolve(x, weight), forward)
+    assert torch.equal(convolve_transposed(u, weight, x.shape[1:]), back)
+
+
 def test_bad_ensembles_say_what_is_wrong() -> None:
     good = perceptron(2, 0)
     with pytest.raises(InputError, match="at least one network"):
