@@ -18,7 +18,8 @@ from regrob.errors import InputError
 from regrob.theory.penalties import PENALTIES, PENALTY_NAMES, dominant_eigenvector, gram_penalty
 from regrob.training import many
 from regrob.training.many import train_ensemble
-from regrob.training.single import CaffePolicy, train
+from regrob.training.policy import CaffePolicy
+from regrob.training.single import Regime, train
 
 KINDS = {kind: [0.1 if k == kind else 0.0 for k in PENALTY_NAMES] for kind in PENALTY_NAMES}
 KINDS |= {"none": [0.0] * 4, "all": [0.1, 0.02, 0.1, 0.03], "one row": [0.1, 0.0, 0.1, 0.03]}
@@ -171,7 +172,7 @@ def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch
     for m, (kind, weight) in enumerate(settings):
         solo = perceptron(2, m)
         seed = [5, 5, 6, 7][m]
-        history = train(solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, policy=policy)
+        history = train(solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, regime=Regime(policy=policy))
         assert worst(solo, ensemble.member(m, perceptron(2, 9))) < 1e-10
         assert torch.allclose(last.loss[m].float(), history.loss[14:].mean(), atol=1e-5)
 
@@ -324,6 +325,7 @@ def test_convolutions_equal_torch(channels: int, kernel: int, dtype: torch.dtype
     assert float((convolve(x, weight.flip(2)) - forward).abs().max()) > 0.1
 
 
+@pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="needs a torch with NNPACK")
 @pytest.mark.parametrize("images", [6, 70])
 def test_fourier_transforms_give_the_bits_that_torch_gives_without_onednn(images: int) -> None:
     """Trained shards on disks depend on them."""

@@ -22,16 +22,27 @@ CPU_MEMORY = 64 * 2**20
 """Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
 
 
+def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
+    """(M, 4) for `Ensemble`: each member's λ for one penalty, and zeros where no penalty has this name."""
+    columns = torch.tensor([float(name == penalty) for name in PENALTY_NAMES], device="cpu")
+    return torch.tensor(weights, device="cpu")[:, None] * columns
+
+
 class Ensemble:
     """M networks of one architecture, each with its own weights, data and penalty weights.
 
     Args:
         networks: M `nn.Sequential`s of Linear, Conv2d, ReLU, LeakyReLU, MaxPool2d, Flatten.
             Their parameters are copied; `member` writes one back into a network.
-        penalty_weights: (M, 4), λ for each penalty in the order of `PENALTY_NAMES`.
+        penalty_weights: (M, 4), λ for each penalty in the order of `PENALTY_NAMES`; None for
+            zeros, as for networks that are only looked at.
         momentum, weight_decay: Caffe's.
         memory: bytes that a step may use beside the parameters; by default half of what is
             free on a CUDA device, and on the CPU `CPU_MEMORY`.
+
+    Attributes:
+        recorded: whether a training on CUDA records its step once and replays it; otherwise it
+            launches each kernel anew.
 
     Raises:
         InputError: architectures differ or cannot be stacked; weights negative or misshapen.
@@ -40,7 +51,7 @@ class Ensemble:
     def __init__(
         self,
         networks: Sequence[nn.Sequential],
-        penalty_weights: Tensor,
+        penalty_weights: Tensor | None = None,
         *,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
@@ -48,6 +59,8 @@ class Ensemble:
     ) -> None:
         self.layers: list[Layer] = stack(networks)
         self.members = len(networks)
+        if penalty_weights is None:
+            penalty_weights = torch.zeros(self.members, len(PENALTY_NAMES), device="cpu")
         if penalty_weights.shape != (self.members, len(PENALTY_NAMES)) or bool((penalty_weights < 0).any()):
             raise InputError(
                 f"penalty_weights must be nonnegative of shape ({self.members}, {len(PENALTY_NAMES)}), "
@@ -57,6 +70,7 @@ class Ensemble:
         self.weights = penalty_weights.to(reference)
         self.momentum, self.weight_decay = momentum, weight_decay
         self.memory = memory
+        self.recorded = True
         self._sizes: dict[tuple[int, ...], int] = {}
         self.kinds = tuple(
             kind for i, kind in enumerate(PENALTY_NAMES) if bool((self.weights[:, i] > 0).any())

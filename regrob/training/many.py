@@ -14,7 +14,8 @@ from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
 from regrob.training.adversarial import Adversary, check_box, starts
-from regrob.training.single import CaffePolicy, batches
+from regrob.training.policy import CaffePolicy
+from regrob.training.single import batches
 
 CAFFE = CaffePolicy()
 
@@ -49,7 +50,6 @@ def train_ensemble(
     policy: CaffePolicy = CAFFE,
     start: Progress | None = None,
     adversary: Adversary | None = None,
-    graphs: bool = True,
 ) -> Iterator[Progress]:
     """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
 
@@ -65,7 +65,6 @@ def train_ensemble(
         start: where an earlier run stopped.
         adversary: perturbs each batch before the step; penalties then act at the perturbed
             images. Its random starts depend on a member's seed and the iteration.
-        graphs: on CUDA, record the step once and replay it; False launches each kernel anew.
 
     Raises:
         InputError: not one seed a member; with an adversary, pixels outside [0, 1].
@@ -89,7 +88,7 @@ def train_ensemble(
         buffers.starts = images.new_zeros(shape)
     done = progress.iteration
     run_one: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
-    if graphs and done < iterations:
+    if ensemble.recorded and done < iterations:
         written = [*ensemble.state().values(), buffers.loss, buffers.penalty, buffers.cursor]
         run_one = captured(run_one, written)
     while done < iterations:
@@ -110,6 +109,32 @@ def train_ensemble(
         for name, value in ensemble.state().items():
             value[gone] = before[name][gone]
         yield progress
+
+
+def train_many(
+    ensemble: Ensemble,
+    task: Task,
+    seeds: Sequence[int],
+    *,
+    iterations: int,
+    policy: CaffePolicy = CAFFE,
+    adversary: Adversary | None = None,
+    title: str = "",
+) -> Progress:
+    """Train every member to the end, as `train_ensemble`, and return where they then stand.
+
+    Args:
+        title: of a progress bar; none is shown if empty. The other arguments are those of
+            `train_ensemble`.
+    """
+    from tqdm import tqdm
+
+    progress = _at_zero(ensemble)
+    steps = train_ensemble(ensemble, task, seeds, iterations=iterations, policy=policy, adversary=adversary)
+    with tqdm(total=iterations, desc=title, unit="it", disable=not title) as bar:
+        for progress in steps:
+            bar.update(progress.iteration - bar.n)
+    return progress
 
 
 def _at_zero(ensemble: Ensemble) -> Progress:
