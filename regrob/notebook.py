@@ -1,4 +1,4 @@
-"""What a reader touches: sliders that also move without a kernel, bound numbers, exercises.
+"""For notebooks: sliders that also move without a kernel, numbers for the prose, exercises.
 
 A slider redraws live where a kernel is at hand. Where the environment says
 `REGROB_STATIC=1`, as it does while the book is built, all frames are drawn beforehand and
@@ -232,6 +232,12 @@ def glue(name: str, value: object, format: str = "") -> None:  # noqa: A002
     record = {prefix + "text/plain": repr(value if not format else f"{value:{format}}")}
     scrapbook = {"name": name, "mime_prefix": prefix}
     display(record, metadata={"scrapbook": scrapbook}, raw=True)  # type: ignore[no-untyped-call]
+
+
+def glue_all(values: Mapping[str, object], prefix: str = "", format: str = "") -> None:  # noqa: A002
+    """`glue` for each item of a mapping from names, which all get the prefix, to values."""
+    for name, value in values.items():
+        glue(f"{prefix}{name}", value, format)
 
 
 def check_answer(answer: object, expected: object, *, tolerance: float = 1e-6) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_table import table
 
-from regrob.analysis import comparisons, intervals
+from regrob.analysis import comparisons, equal_robustness, measures
 from regrob.analysis.intervals import mean_interval, paired_difference
 from regrob.errors import InputError
 
@@ -63,7 +63,7 @@ def test_at_equal_reads_off_each_seeds_line():
 
     def read(at):
         args = ("net", "jacobian", ("none", "accuracy"), ("pgd", "accuracy"))
-        return comparisons.at_equal(table_, *args, at)
+        return equal_robustness.at_equal(table_, *args, at)
 
     assert read(0.8) == pytest.approx([0.3] * 3)
     assert read(0.6) == pytest.approx([0.5] * 3)
@@ -86,9 +86,7 @@ def test_duels_hold_together():
     assert len(found) == 4
     jacobian = found[found["rival"] == "jacobian"].set_index("lambda")
     assert list(jacobian["verdict"]) == ["higher", "higher"]
-    pair = [
-        intervals.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")
-    ]
+    pair = [measures.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")]
     one = paired_difference(*pair, 1 - 0.05 / 4)
     assert jacobian.loc[0.1, "low"] == pytest.approx(one.low)
     other = comparisons.duels(table(rows), "net", "jacobian", ("curvature",), [("pgd", "accuracy")])
@@ -119,7 +117,7 @@ def test_at_equal_stops_where_a_seed_diverged():
     def line(weight, seed):
         return (0.2, 0.9) if weight == 0 else gain[weight] if seed == 1 else (0.8, 0.5)
 
-    found = comparisons.at_equal(
+    found = equal_robustness.at_equal(
         chain(line, weights=(0.1, 1.0, 10.0, 100.0)),
         *("net", "jacobian", ("pgd", "accuracy"), ("none", "accuracy")), 0.7,
     )  # fmt: skip
@@ -128,8 +126,8 @@ def test_at_equal_stops_where_a_seed_diverged():
 
 def test_a_tally_counts_each_verdict_also_those_that_are_missing():
     found = pd.DataFrame({"verdict": ["higher", "open", "higher", "higher"]})
-    assert comparisons.tally(found) == "3 ahead, 0 behind, 1 undecided"
-    assert comparisons.tally(found[found["verdict"] == "open"]) == "0 ahead, 0 behind, 1 undecided"
+    assert comparisons.tally(found["verdict"]) == "3 ahead, 0 behind, 1 undecided"
+    assert comparisons.tally(["open"]) == "0 ahead, 0 behind, 1 undecided"
 
 
 def test_a_race_is_paired_strict_and_counts_its_price():

@@ -15,8 +15,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from regrob.errors import InputError
-from regrob.figures import theme
-from regrob.theory import penalties
+from regrob.figures import paper, theme
 
 
 @pytest.fixture(autouse=True)
@@ -46,17 +45,10 @@ def test_style_keeps_a_notebook_interactive():
         assert mpl.is_interactive()
 
 
-def test_every_penalty_has_its_own_colour_dashes_and_marker():
-    assert set(theme.PENALTY_STYLE) == {"none", *penalties.PENALTIES}
-    for part in ("label", "colour", "linestyle", "marker"):
-        values = [getattr(look, part) for look in theme.PENALTY_STYLE.values()]
-        assert len(set(values)) == len(values), part
-
-
 @pytest.mark.parametrize("nu", [0.5, 1.0, 2**0.5])
 def test_figure_1_right_panel_is_the_closed_form(nu):
     with theme.style():
-        right = theme.figure_1(nu).axes[1]
+        right = paper.figure_1(nu).axes[1]
     bold = [line for line in right.lines if line.get_label() == f"ν = {nu:.3g}"]
     p, radius = (torch.as_tensor(values) for values in bold[0].get_data())
     assert radius[0] == 0
@@ -69,7 +61,7 @@ def test_figure_1_right_panel_is_the_closed_form(nu):
 
 def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
     with theme.style():
-        left = theme.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
+        left = paper.figure_1(2.0, probabilities=(0.6, 0.9)).axes[0]
     dots = [line for line in left.lines if line.get_marker() == "o"]
     assert len(dots) == 2
     for p, dot in zip((0.6, 0.9), dots, strict=True):
@@ -85,14 +77,14 @@ def test_figure_1_left_dots_lie_on_their_parabolas_at_log_2():
 )
 def test_figure_1_refuses_what_has_no_radius(bad):
     with pytest.raises(InputError):
-        theme.figure_1(**bad)
+        paper.figure_1(**bad)
 
 
 def test_the_same_figure_is_the_same_svg():
     def drawn() -> bytes:
         out = io.BytesIO()
         with theme.style():
-            theme.figure_1().savefig(out, format="svg", metadata={"Date": None})
+            paper.figure_1().savefig(out, format="svg", metadata={"Date": None})
         return out.getvalue()
 
     assert drawn() == drawn()

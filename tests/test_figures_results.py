@@ -13,7 +13,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from regrob.analysis import tables, words
+from regrob.analysis import measures, tables, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
@@ -85,12 +85,12 @@ PLACES = {
 
 
 def test_every_point_is_the_mean_of_its_seeds(table):
-    found = panels(results.figure_4(table))
+    found = panels(results.robustness(table))
     for (number, title), axes in found.items():
         network = ("lenet-300-100", "lenet-5")[number]
         attack, metric, factor = PLACES[title]
         for penalty in ("jacobian", "curvature"):
-            x, y = line_of(axes, results.LOOKS[penalty].label)
+            x, y = line_of(axes, theme.LOOKS[penalty].label)
             assert tuple(x) == GRID
             seeds = [cell(table, network, penalty, w, attack, metric) for w in GRID]
             expected = [factor * np.nanmean(one) for one in seeds if not np.isnan(one).all()]
@@ -102,7 +102,7 @@ def test_every_point_is_the_mean_of_its_seeds(table):
 
 
 def test_bands_are_the_intervals(table):
-    axes = panels(results.figure_4(table))[0, "PGD"]
+    axes = panels(results.robustness(table))[0, "PGD"]
     values = cell(table, "lenet-300-100", "curvature", 0.1, "pgd", "accuracy") * 100
     one = mean_interval(values)
     corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
@@ -112,7 +112,7 @@ def test_bands_are_the_intervals(table):
 
 
 def test_axes_are_shared_within_an_attack_and_between_networks(table):
-    found = panels(results.figure_5(table))
+    found = panels(results.robustness(table))
     for names in (("FGSM", "PGD"), ("DeepFool", "Carlini–Wagner"), ("no attack",)):
         limits = {found[number, name].get_ylim() for number in (0, 1) for name in names}
         assert len(limits) == 1, names
@@ -127,38 +127,41 @@ def test_axes_are_shared_within_an_attack_and_between_networks(table):
 
 
 def test_a_diverged_setting_is_a_cross_and_no_number(table):
-    found = panels(results.figure_4(table))
+    found = panels(results.robustness(table))
     for number in (0, 1):
         x, _ = line_of(found[number, "PGD"], "_diverged")
         assert list(x) == [1.6]
     _, y = line_of(found[1, "PGD"], "Jacobian")
     assert np.isnan(y[-1])
-    legend = next(axes for axes in results.figure_4(table).subfigs[0].axes if not axes.axison)
+    legend = next(axes for axes in results.robustness(table).subfigs[0].axes if not axes.axison)
     assert "a seed diverged" in [text.get_text() for text in legend.get_legend().get_texts()]
     whole = table[(table["penalty"] != "jacobian")]
-    axes = panels(results.figure_4(whole))[0, "PGD"]
+    axes = panels(results.robustness(whole))[0, "PGD"]
     assert "_diverged" not in [line.get_label() for line in axes.lines]
+
+
+FIGURE_2 = ("jacobian", "cross-lipschitz")
 
 
 def test_figure_2_draws_two_penalties_and_one_network_may_be_chosen(table):
     both = table.copy()
     twin = table[table["penalty"] == "jacobian"].assign(penalty="cross-lipschitz")
     both = pd.concat([both, twin])
-    figure = results.figure_2(both, ["lenet-5"])
+    figure = results.robustness(both, FIGURE_2, ["lenet-5"])
     assert len(figure.subfigs) == 1
     assert figure.subfigs[0].get_suptitle() == "LeNet-5, 4 seeds"
     labels = {line.get_label() for line in figure.subfigs[0].axes[0].lines}
     assert {"Jacobian", "cross-Lipschitz"} <= labels
     assert "curvature" not in labels
     with pytest.raises(InputError, match="no penalty 'cross-lipschitz'"):
-        results.figure_2(table)
+        results.robustness(table, FIGURE_2)
     with pytest.raises(InputError, match="no network 'vgg'"):
-        results.figure_6(table, ["vgg"])
+        results.robustness(table, networks=["vgg"])
 
 
 def test_the_figure_fits_a_phone(table):
     # 390 CSS pixels for 6.4 inches: 12-point letters are ten pixels high.
-    figure = results.figure_7(table)
+    figure = results.robustness(table)
     width = figure.get_size_inches()[0]
     sizes = [text.get_fontsize() for block in figure.subfigs for text in block.findobj(mpl.text.Text)
              if text.get_text()]  # fmt: skip
@@ -178,8 +181,8 @@ def test_the_difference_is_paired(table):
 
 
 def test_exchange_leaves_out_what_diverged(table):
-    measures = (results.PGD, results.DEEPFOOL)
-    figure = results.exchange(table, "lenet-300-100", results.CONFIDENCE, measures, ["jacobian"])
+    robust = (measures.PGD, measures.DEEPFOOL)
+    figure = results.exchange(table, "lenet-300-100", measures.CONFIDENCE, robust, ["jacobian"])
     x, y = line_of(figure.axes[0], "Jacobian")
     assert len(x) == 3  # none, and two of three weights
     assert x[0] == pytest.approx(cell(table, "lenet-300-100", "none", 0.0, "none", "probability").mean())
@@ -198,13 +201,13 @@ def test_the_description_is_computed(table):
     part = text.split("LeNet-5")[1]
     block = part.split("  PGD, %")[1].split("highest ")[1]
     assert block.startswith(f"{best[0]:.1f} [")
-    assert block.splitlines()[1] == f"      {results.LOOKS[best[1]].label}, λ = {best[2]:g}"
+    assert block.splitlines()[1] == f"      {theme.LOOKS[best[1]].label}, λ = {best[2]:g}"
     assert "  Jacobian, λ = 1.6\n    1 of its seeds diverged" in text.split("LeNet-5")[0]
     assert "  Jacobian, λ = 1.6\n    4 of its seeds diverged" in part
 
 
 def test_every_penalty_and_reference_has_a_look_of_its_own():
-    looks = results.LOOKS
+    looks = theme.LOOKS
     assert set(looks) == {"none", "reference", "adversarial-training", *penalties.PENALTIES}
     for part in ("label", "colour", "linestyle", "marker"):
         values = [str(getattr(look, part)) for look in looks.values()]

@@ -167,4 +167,4 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         paper_numbers.read(tmp_path)
     monkeypatch.setattr(sys, "argv", ["paper", "nonsense", "--out", str(tmp_path)])
     with pytest.raises(InputError, match="no test is called 'nonsense'"):
-        paper_numbers.main()
+        reproduction.main()

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from regrob.analysis import equal_robustness, intervals, tables
+from regrob.analysis import equal_robustness, measures, tables
+from regrob.analysis.intervals import paired_difference
 from regrob.errors import InputError
 
 PGD, BENIGN = ("pgd", "accuracy"), ("none", "accuracy")
@@ -48,7 +49,7 @@ def test_the_price_is_read_from_each_seeds_line():
 
 def test_equal_strength_would_say_the_opposite():
     # At strength 0.1 the penalty costs less; at equal robustness it costs more.
-    at_strength = [intervals.values(BOTH, "net", m, 0.1, *BENIGN).mean() for m in (PENALTY, HARDENING)]
+    at_strength = [measures.values(BOTH, "net", m, 0.1, *BENIGN).mean() for m in (PENALTY, HARDENING)]
     at_target = [
         equal_robustness.price(BOTH, "net", m, PGD, BENIGN, 0.7).mean() for m in (PENALTY, HARDENING)
     ]
@@ -83,7 +84,7 @@ def test_lucky_seeds_alone_are_no_mean():
     assert race["verdict"] == "not reached" and np.isnan(race["mean"])
     # The wrong variant: the mean over who is left would name a winner.
     theirs = equal_robustness.price(here, "net", HARDENING, PGD, BENIGN, 0.7)
-    assert intervals.paired_difference(theirs, paid + 1e-6 * np.arange(4)).above()
+    assert paired_difference(theirs, paid + 1e-6 * np.arange(4)).above()
 
 
 def test_a_seed_that_diverged_on_the_way_has_no_reading():
@@ -130,7 +131,7 @@ def test_races_hold_together():
     assert list(found["verdict"][3:]) == ["not reached"] * 3
     for row, own in zip(found.to_dict("records")[:3], noise[:3], strict=True):
         strict, loose = (
-            intervals.paired_difference(0.01 * own, 0.01 * noise[3], level) for level in (1 - 0.05 / 6, 0.95)
+            paired_difference(0.01 * own, 0.01 * noise[3], level) for level in (1 - 0.05 / 6, 0.95)
         )
         assert [row["mean"], row["low"], row["high"]] == pytest.approx([strict.mean, strict.low, strict.high])
         assert row["high"] - row["low"] > 1.5 * (loose.high - loose.low)  # intervals that hold one by one
@@ -171,8 +172,8 @@ def test_thinning_keeps_the_largest_strength():
     grid = (0.1, 0.2, 0.4, 0.8, 1.6)
     lines = {(PENALTY, w): lambda s: (0.5, 0.5) for w in grid} | HARDENED
     here = equal_robustness.thinned(table(START | lines), "net", (PENALTY,))
-    assert intervals.weights_of(here, "net", PENALTY) == [0.1, 0.4, 1.6]
-    assert intervals.weights_of(here, "net", HARDENING) == [0.1, 0.2]
+    assert measures.weights_of(here, "net", PENALTY) == [0.1, 0.4, 1.6]
+    assert measures.weights_of(here, "net", HARDENING) == [0.1, 0.2]
     both = equal_robustness.thinned(here, "net", (PENALTY, HARDENING))
-    assert intervals.weights_of(both, "net", PENALTY) == [0.1, 1.6]
-    assert intervals.weights_of(both, "net", HARDENING) == [0.2]
+    assert measures.weights_of(both, "net", PENALTY) == [0.1, 1.6]
+    assert measures.weights_of(both, "net", HARDENING) == [0.2]

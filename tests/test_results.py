@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from regrob.analysis import tables
+from regrob.analysis import tables, words
 from regrob.errors import DataError
 
 SIDECAR = {
@@ -46,7 +46,7 @@ def test_a_page_insists_on_what_its_text_says():
 
 def test_words_of_a_sidecar():
     table = pd.DataFrame({"network": ["net", "net", "net", "other"], "lambda": [0.0, 6.4, 0.1, 9.0]})
-    found = tables.words(table, SIDECAR, "net")
+    found = words.origin(table, SIDECAR, "net")
     assert found == {
         "preset": "standard",
         "seeds": "10",
@@ -63,18 +63,19 @@ def test_words_of_a_sidecar():
         "commit": "abc",
         "hours": "1.5",
     }
-    listed = tables.protocol(table, SIDECAR, "net").splitlines()
-    assert listed[:3] == ["  10 seed(s), batches of 64", "  steps: 5 000, then 3 000 more", "  λ: 0.1, 6.4"]
+    listed = words.protocol(table[table["network"] == "net"], SIDECAR).splitlines()
+    assert listed[0] == "net"
+    assert listed[1:4] == ["  10 seed(s), batches of 64", "  steps: 5 000, then 3 000 more", "  λ: 0.1, 6.4"]
     assert listed[-1] == "  Carlini–Wagner: 200 test images"
     with pytest.raises(DataError, match="no result of lenet-5"):
-        tables.words(table, SIDECAR, "lenet-5")
+        words.origin(table, SIDECAR, "lenet-5")
 
 
 def test_words_of_photographs_know_their_own_grid_and_who_saw_fewer_images():
     table = pd.DataFrame({"network": ["net", "net"], "lambda": [0.0, 1e-2]})
     spent = {**SIDECAR["networks"]["net"], "searched_images": 500}
     sidecar = {**SIDECAR, "dataset": "cifar10-airplane-automobile", "networks": {"net": spent}}
-    found = tables.words(table, sidecar, "net")
+    found = words.origin(table, sidecar, "net")
     assert found["missing"] == "1e-06, 1e-05, 0.0001, 0.001, 0.1"
     assert (found["images"], found["searched-images"]) == ("the whole test set", "500 test images")
 
@@ -99,6 +100,8 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch"
         check=False, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == ["regrob", "regrob.analysis", "regrob.analysis.tables", "regrob.errors"]
+    names = ("regrob.analysis", "regrob.analysis.intervals", "regrob.analysis.measures")
+    expected = ["regrob", *names, "regrob.analysis.tables", "regrob.errors"]
+    assert ran.stdout.split() == expected
     assert json.loads((tmp_path / "f.json").read_text()) == {"preset": "quick"}
     assert tables.provenance()["torch"]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_table import table
 
-from regrob.analysis import intervals
+from regrob.analysis import comparisons, measures
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import InputError
 
@@ -120,26 +120,26 @@ def two_penalties():
 
 
 def test_values_come_in_the_order_of_seeds(two_penalties):
-    found = intervals.values(two_penalties, "net", "jacobian", 0.1, "pgd", "accuracy")
+    found = measures.values(two_penalties, "net", "jacobian", 0.1, "pgd", "accuracy")
     assert found == pytest.approx([0.5, 0.6, 0.7])
     with pytest.raises(InputError, match=r"jacobian, λ = 0\.2"):
-        intervals.values(two_penalties, "net", "jacobian", 0.2, "pgd", "accuracy")
+        measures.values(two_penalties, "net", "jacobian", 0.2, "pgd", "accuracy")
     twice = pd.concat([two_penalties, two_penalties])
     with pytest.raises(InputError, match="one value a seed"):
-        intervals.values(twice, "net", "jacobian", 0.1, "pgd", "accuracy")
+        measures.values(twice, "net", "jacobian", 0.1, "pgd", "accuracy")
 
 
 def test_differences_are_paired_and_only_where_both_were_run(two_penalties):
-    found = intervals.differences(two_penalties, "jacobian", "curvature", [("pgd", "accuracy")])
+    found = comparisons.differences(two_penalties, "jacobian", "curvature", [("pgd", "accuracy")])
     assert list(found["lambda"]) == [0.1]
     assert found["mean"][0] == pytest.approx(0.1)
     assert found["high"][0] - found["low"][0] == pytest.approx(0, abs=1e-12)
-    assert intervals.weights_of(two_penalties, "net", "curvature") == [0.1, 6.4]
+    assert measures.weights_of(two_penalties, "net", "curvature") == [0.1, 6.4]
 
 
-def test_summary_has_one_line_a_setting(two_penalties):
-    found = intervals.summary(two_penalties).set_index(["penalty", "lambda"])
+def test_means_and_intervals_have_one_entry_a_setting(two_penalties):
+    found = measures.means(two_penalties)
     assert len(found) == 3
-    assert found.loc[("jacobian", 0.1), "mean"] == pytest.approx(0.6)
-    one = mean_interval([0.5, 0.6, 0.7])
-    assert found.loc[("jacobian", 0.1), "low"] == pytest.approx(one.low)
+    assert found["net", "pgd", "accuracy", "jacobian", 0.1] == pytest.approx(0.6)
+    in_percent = measures.interval_by_setting(two_penalties, "net", measures.PGD)
+    assert in_percent["jacobian", 0.1].low == pytest.approx(mean_interval([50, 60, 70]).low)

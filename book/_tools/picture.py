@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from regrob.figures import theme
+from regrob.figures import paper, theme
 
 TARGET = Path(__file__).resolve().parent.parent / "_static" / "figure_1.svg"
 
@@ -13,7 +13,7 @@ TARGET = Path(__file__).resolve().parent.parent / "_static" / "figure_1.svg"
 def main() -> None:
     """Write the picture with two decimals a coordinate, which is less than a pixel."""
     with theme.style():
-        figure = theme.figure_1(nu=1.0)
+        figure = paper.figure_1(nu=1.0)
         figure.savefig(TARGET, format="svg", metadata={"Date": None, "Creator": None})
     lines = [line.rstrip() for line in TARGET.read_text(encoding="utf-8").splitlines()]
     short = [line if "scale(" in line else re.sub(r"(?<=\d\.\d\d)\d+", "", line) for line in lines]

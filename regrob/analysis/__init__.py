@@ -1,1 +1,31 @@
-"""From tables of results to intervals, comparisons and sentences: numpy and pandas, no torch."""
+"""From tables of results to intervals, comparisons and sentences; never imports torch.
+
+`tables` reads and writes the files; `measures` says what is measured and picks rows; `intervals`
+has means over seeds; `comparisons` and `equal_robustness` say which penalty wins, and what it
+costs; `words` says so in sentences; `paper_numbers` holds what the paper states, beside ours.
+"""
+
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.analysis.measures import (
+    ATTACKS,
+    BENIGN,
+    CARLINI,
+    CONFIDENCE,
+    DEEPFOOL,
+    FGSM,
+    LABELS,
+    PGD,
+    ROBUST,
+    SLOPE,
+    UNPENALISED,
+    Measure,
+    NetworkResults,
+    by_network,
+    means,
+)
+
+__all__ = [
+    "ATTACKS", "BENIGN", "CARLINI", "CONFIDENCE", "DEEPFOOL", "FGSM", "LABELS", "PGD", "ROBUST", "SLOPE",
+    "UNPENALISED", "Interval", "Measure", "NetworkResults", "by_network", "mean_interval", "means",
+    "paired_difference",
+]  # fmt: skip

@@ -1,45 +1,116 @@
-"""Which penalty wins: at each λ, at each one's best λ, and at equal robustness.
+"""Which penalty wins: at each λ, and with each penalty at its own best λ.
 
-λ means something else for every penalty, so there are three kinds of comparison. All are
-paired over seeds, as everything in `statistics`, and intervals that are reported together
-hold together.
+λ means something else for every penalty, so equal λ alone decides nothing; `equal_robustness`
+has the third comparison, which does without λ. All are paired over seeds, and intervals that
+are reported together hold together (Bonferroni).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regrob.analysis.intervals import (
-    Interval,
-    differences,
-    mean_interval,
-    paired_difference,
-    values,
-    weights_of,
-)
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.analysis.measures import UNPENALISED, Key, Setting, values, weights_of
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Measured = tuple[str, str]
-"""Attack and metric."""
+ENDINGS = {"higher": "ahead", "lower": "behind", "open": "undecided"}
+"""What the verdicts of `duels` and `at_best` say of the first penalty."""
+
+
+def line_through(table: pd.DataFrame, network: str, penalty: str) -> list[Setting]:
+    """Fine-tuning without a penalty, then the penalty's λ in ascending order."""
+    return [UNPENALISED, *((penalty, weight) for weight in weights_of(table, network, penalty))]
+
+
+def differences(
+    table: pd.DataFrame,
+    first: str,
+    second: str,
+    measures: Iterable[Key],
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """First − second, paired over seeds, for each network, each λ that both have, each measure.
+
+    Args:
+        table: as `results.read` gives it.
+        first, second: names of penalties.
+        measures: pairs (attack, metric).
+        level: of each interval.
+
+    Returns:
+        columns network, lambda, attack, metric, mean, low, high, count, dropped.
+    """
+    import pandas as pd
+
+    rows = []
+    measures = list(measures)
+    for network in table["network"].unique():
+        shared = set(weights_of(table, network, first)) & set(weights_of(table, network, second))
+        for weight in sorted(shared):
+            for attack, metric in measures:
+                pair = [values(table, network, name, weight, attack, metric) for name in (first, second)]
+                gap = paired_difference(pair[0], pair[1], level)
+                rows.append(
+                    (network, weight, attack, metric, gap.mean, gap.low, gap.high, gap.count, gap.dropped)
+                )
+    names = ["network", "lambda", "attack", "metric", "mean", "low", "high", "count", "dropped"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def duels(
+    table: pd.DataFrame,
+    network: str,
+    first: str,
+    rivals: Iterable[str],
+    measures: Iterable[Key],
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """One penalty against each rival, at every λ that both have, with intervals that hold together.
+
+    With m comparisons each interval is taken at 1 − (1 − level)/m, so that all hold at once
+    with the probability `level`, however the comparisons depend on each other (Bonferroni).
+
+    Returns:
+        the columns of `differences`, and rival, and verdict: "higher" or "lower" where the
+        interval of first − rival leaves zero out, else "open".
+    """
+    import pandas as pd
+
+    of_network = table[table["network"] == network]
+    rivals, measures = list(rivals), list(measures)
+    own = set(weights_of(of_network, network, first))
+    count = len(measures) * sum(len(own & set(weights_of(of_network, network, rival))) for rival in rivals)
+    if not count:
+        raise InputError(f"{first} shares no λ with {', '.join(rivals) or 'nobody'} for {network}")
+    strict = 1 - (1 - level) / count
+    parts = [differences(of_network, first, rival, measures, strict).assign(rival=rival) for rival in rivals]
+    board = pd.concat(parts, ignore_index=True)
+    board["verdict"] = np.select([board["low"] > 0, board["high"] < 0], ["higher", "lower"], "open")
+    return board
+
+
+def at_largest(board: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `duels` at the largest λ that all penalties have."""
+    return board[board["lambda"] == board["lambda"].max()]
 
 
 def chosen(
     table: pd.DataFrame,
     network: str,
     penalty: str,
-    aim: Measured,
+    aim: Key,
     *,
     within: float = math.inf,
-    keep: Measured = ("none", "accuracy"),
+    keep: Key = ("none", "accuracy"),
 ) -> tuple[NDArray[np.float64], list[float]]:
     """A penalty at its best λ, where nothing that chooses is also what is scored.
 
@@ -54,77 +125,20 @@ def chosen(
     Raises:
         InputError: a setting that the table lacks.
     """
-    settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
+    settings = line_through(table, network, penalty)
     score = np.stack([values(table, network, *s, *aim) for s in settings])  # (settings, seeds)
     kept = np.stack([values(table, network, *s, *keep) for s in settings])
     if score.shape[1] < 2:
         return np.array([math.nan]), [math.nan]
-    found, weights = [], []
+    scores, weights = [], []
     for seed in range(score.shape[1]):
         others = np.arange(score.shape[1]) != seed
         mean, cost = score[:, others].mean(axis=1), kept[:, others].mean(axis=1)
         allowed = (cost >= cost[0] - within) & ~np.isnan(score).any(axis=1)
         best = int(np.argmax(np.where(allowed, mean, -np.inf)))
-        found.append(score[best, seed])
+        scores.append(score[best, seed])
         weights.append(settings[best][1])
-    return np.array(found), weights
-
-
-def at_equal(
-    table: pd.DataFrame, network: str, penalty: str, across: Measured, aim: Measured, at: float
-) -> NDArray[np.float64]:
-    """`aim` where `across` has a given value, on each seed's line through its settings.
-
-    The line runs from λ = 0 through the penalty's λ in ascending order, straight between two
-    of them; its first crossing counts. NaN for a seed whose line does not reach the value, or
-    diverged before it did.
-    """
-    settings = [("none", 0.0), *((penalty, weight) for weight in weights_of(table, network, penalty))]
-    x = np.stack([values(table, network, *s, *across) for s in settings], axis=1)  # (seeds, settings)
-    y = np.stack([values(table, network, *s, *aim) for s in settings], axis=1)
-    found = np.full(len(x), np.nan)
-    for seed in range(len(x)):
-        for i in range(len(settings) - 1):
-            before, after = x[seed, i] - at, x[seed, i + 1] - at
-            if np.isnan(after):  # beyond, a crossing need not be the first
-                break
-            if before * after <= 0 and before != after:
-                share = before / (before - after)
-                found[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]
-                break
-    return found
-
-
-def duels(
-    table: pd.DataFrame,
-    network: str,
-    first: str,
-    rivals: Iterable[str],
-    measures: Iterable[Measured],
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """One penalty against each rival, at every λ that both have, with intervals that hold together.
-
-    With m comparisons each interval is taken at 1 − (1 − level)/m, so that all hold at once
-    with the probability `level`, however the comparisons depend on each other (Bonferroni).
-
-    Returns:
-        the columns of `differences`, and rival, and verdict: "higher" or "lower" where the
-        interval of first − rival leaves zero out, else "open".
-    """
-    import pandas as pd
-
-    here = table[table["network"] == network]
-    rivals, measures = list(rivals), list(measures)
-    own = set(weights_of(here, network, first))
-    count = len(measures) * sum(len(own & set(weights_of(here, network, rival))) for rival in rivals)
-    if not count:
-        raise InputError(f"{first} shares no λ with {', '.join(rivals) or 'nobody'} for {network}")
-    strict = 1 - (1 - level) / count
-    parts = [differences(here, first, rival, measures, strict).assign(rival=rival) for rival in rivals]
-    found = pd.concat(parts, ignore_index=True)
-    found["verdict"] = np.select([found["low"] > 0, found["high"] < 0], ["higher", "lower"], "open")
-    return found
+    return np.array(scores), weights
 
 
 @dataclass(frozen=True)
@@ -141,7 +155,7 @@ class Finish:
     """
 
     price: float
-    measure: Measured
+    measure: Key
     penalty: str
     score: Interval
     weights: tuple[float, ...]
@@ -158,7 +172,7 @@ def at_best(
     network: str,
     first: str,
     rivals: Iterable[str],
-    measures: Iterable[Measured],
+    measures: Iterable[Key],
     prices: Iterable[float] = (math.inf,),
     level: float = 0.95,
 ) -> list[Finish]:
@@ -177,22 +191,23 @@ def at_best(
     if not rivals:
         raise InputError(f"{first} needs a rival to race against, got none")
     strict = 1 - (1 - level) / (len(prices) * len(measures) * len(rivals))
-    found = []
+    finishes = []
     for price in prices:
         for measure in measures:
             runs = {name: chosen(table, network, name, measure, within=price) for name in (first, *rivals)}
             ahead, _ = runs[first]
             for penalty, (scores, weights) in runs.items():
                 lead = paired_difference(ahead, scores, strict)
-                found.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
-    return found
+                finishes.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
+    return finishes
 
 
-ENDINGS = {"higher": "ahead", "lower": "behind", "open": "undecided"}
-"""What the verdicts of `duels` and `at_best` say of the first penalty."""
+def endings(finishes: Sequence[Finish]) -> list[str]:
+    """The verdicts of `at_best` against the rivals, in their order."""
+    return [finish.verdict for finish in finishes if finish.penalty != finishes[0].penalty]
 
 
-def tally(found: pd.DataFrame) -> str:
-    """How the comparisons of `duels` ended for the first penalty: "3 ahead, 0 behind, 1 undecided"."""
-    counts = found["verdict"].value_counts()
-    return ", ".join(f"{counts.get(verdict, 0)} {word}" for verdict, word in ENDINGS.items())
+def tally(verdicts: Iterable[str]) -> str:
+    """How the comparisons of `duels` or `at_best` ended: "3 ahead, 0 behind, 1 undecided"."""
+    endings = list(verdicts)
+    return ", ".join(f"{endings.count(verdict)} {word}" for verdict, word in ENDINGS.items())

@@ -1,4 +1,4 @@
-"""What robustness costs: methods compared where they are equally robust.
+"""Methods compared where they are equally robust: what does so much robustness cost?
 
 A method is a penalty or adversarial training, with a strength: λ or ε. Strengths of two
 methods share no unit, so equal strength compares nothing. Equal robustness does: each seed's
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from regrob.analysis import intervals
-from regrob.analysis.comparisons import Measured, at_equal
+from regrob.analysis.comparisons import line_through
+from regrob.analysis.intervals import mean_interval, paired_difference
+from regrob.analysis.measures import UNPENALISED, Key, means, values, weights_of
 from regrob.analysis.tables import COLUMNS
 from regrob.errors import InputError
 
@@ -30,7 +31,7 @@ def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Two tables in one, the second's references and its networks without a method left out.
 
     Args:
-        first, second: as `results.read` gives them, of one protocol.
+        first, second: as `tables.read` gives them, of one protocol.
 
     Raises:
         InputError: a network of the second has no references in the first, or others: then
@@ -57,16 +58,54 @@ def joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([first, rest], ignore_index=True)
 
 
+def common_level(
+    table: pd.DataFrame, network: str, penalties: Sequence[str], across: Key, share: float
+) -> float:
+    """A value of `across` that every penalty reaches in the mean.
+
+    It lies a share of the way from the mean without a penalty to the largest mean of that penalty
+    which gets least far.
+    """
+    level = means(table)[(network, *across)]
+    start, end = level[UNPENALISED], min(level[penalty].max() for penalty in penalties)
+    return float(start + share * (end - start))
+
+
+def at_equal(
+    table: pd.DataFrame, network: str, penalty: str, across: Key, aim: Key, at: float
+) -> NDArray[np.float64]:
+    """`aim` where `across` has a given value, on each seed's line through its settings.
+
+    The line runs from λ = 0 through the penalty's λ in ascending order, straight between two
+    of them; its first crossing counts. NaN for a seed whose line does not reach the value, or
+    diverged before it did.
+    """
+    settings = line_through(table, network, penalty)
+    x = np.stack([values(table, network, *s, *across) for s in settings], axis=1)  # (seeds, settings)
+    y = np.stack([values(table, network, *s, *aim) for s in settings], axis=1)
+    readings = np.full(len(x), np.nan)
+    for seed in range(len(x)):
+        for i in range(len(settings) - 1):
+            before, after = x[seed, i] - at, x[seed, i + 1] - at
+            if np.isnan(after):  # beyond, a crossing need not be the first
+                break
+            if before * after <= 0 and before != after:
+                share = before / (before - after)
+                readings[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]
+                break
+    return readings
+
+
 def price(
-    table: pd.DataFrame, network: str, method: str, across: Measured, aim: Measured, target: float
+    table: pd.DataFrame, network: str, method: str, across: Key, aim: Key, target: float
 ) -> NDArray[np.float64]:
     """What each seed gives up of `aim` for so much of `across`: aim without the method, minus with it.
 
-    Read between two settings by a straight line; see `comparisons.at_equal`. Negative where
+    Read between two settings by a straight line; see `at_equal`. Negative where
     the method raises both.
 
     Args:
-        table: as `results.read` or `joined` gives it; in its units.
+        table: as `tables.read` or `joined` gives it; in its units.
         network, method: of the table.
         across: the robustness that is made equal, say ("pgd", "accuracy").
         aim: what is read off there, say ("none", "accuracy").
@@ -78,22 +117,22 @@ def price(
     Raises:
         InputError: a seed has the target without any method; or the table lacks a setting.
     """
-    start = intervals.values(table, network, "none", 0.0, *across)
+    start = values(table, network, *UNPENALISED, *across)
     if not (start < target).all():
         raise InputError(
             f"target must lie above {across[0]} {across[1]} without a method, "
             f"which is up to {np.nanmax(start):g}, got {target:g}"
         )
-    there = at_equal(table, network, method, across, aim, target)
-    return intervals.values(table, network, "none", 0.0, *aim) - there
+    reached = at_equal(table, network, method, across, aim, target)
+    return values(table, network, *UNPENALISED, *aim) - reached
 
 
 def prices(
     table: pd.DataFrame,
     network: str,
     methods: Sequence[str],
-    across: Measured,
-    aim: Measured,
+    across: Key,
+    aim: Key,
     targets: Sequence[float],
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -109,14 +148,14 @@ def prices(
     """
     import pandas as pd
 
-    found = []
+    rows = []
     for method in methods:
         for target in targets:
             paid = price(table, network, method, across, aim, target)
             reached = int(np.isfinite(paid).sum())
-            one = intervals.mean_interval(paid if reached == len(paid) else [np.nan], level)
-            found.append((method, target, reached, len(paid), one.mean, one.low, one.high))
-    return pd.DataFrame(found, columns=["method", "target", "reached", "seeds", "mean", "low", "high"])
+            mean = mean_interval(paid if reached == len(paid) else [np.nan], level)
+            rows.append((method, target, reached, len(paid), mean.mean, mean.low, mean.high))
+    return pd.DataFrame(rows, columns=["method", "target", "reached", "seeds", "mean", "low", "high"])
 
 
 def races(
@@ -124,14 +163,13 @@ def races(
     network: str,
     rival: str,
     methods: Sequence[str],
-    across: Measured,
-    aims: Sequence[Measured],
+    across: Key,
+    aims: Sequence[Key],
     targets: Sequence[float],
-    level: float = 0.95,
 ) -> pd.DataFrame:
     """`aim` of each method minus that of the rival, where both are equally robust, seed by seed.
 
-    The intervals hold all at once with the probability `level` (Bonferroni over methods,
+    The intervals hold all at once at 95 % (Bonferroni over methods,
     targets and aims, also those that no line reaches).
 
     Returns:
@@ -147,21 +185,21 @@ def races(
     count = len(methods) * len(aims) * len(targets)
     if not count:
         raise InputError("need a method, an aim and a target at least")
-    strict = 1 - (1 - level) / count
-    found = []
+    strict = 1 - 0.05 / count
+    rows = []
     for target in targets:
         for aim in aims:
-            theirs = price(table, network, rival, across, aim, target)
+            rival_price = price(table, network, rival, across, aim, target)
             for method in methods:
-                ours = price(table, network, method, across, aim, target)
-                whole = bool(np.isfinite(ours).all() and np.isfinite(theirs).all())
-                gap = intervals.paired_difference(theirs, ours, strict)  # prices: the sign turns
+                own_price = price(table, network, method, across, aim, target)
+                whole = bool(np.isfinite([own_price, rival_price]).all())
+                gap = paired_difference(rival_price, own_price, strict)  # prices: the sign turns
                 if not whole:
-                    gap = intervals.mean_interval([np.nan])
+                    gap = mean_interval([np.nan])
                 numbers = (gap.mean, gap.low, gap.high, gap.count)
-                found.append((method, target, *aim, *numbers, gap.verdict if whole else "not reached"))
+                rows.append((method, target, *aim, *numbers, gap.verdict if whole else "not reached"))
     names = ["method", "target", "attack", "metric", "mean", "low", "high", "count", "verdict"]
-    return pd.DataFrame(found, columns=names)
+    return pd.DataFrame(rows, columns=names)
 
 
 def thinned(table: pd.DataFrame, network: str, methods: Sequence[str]) -> pd.DataFrame:
@@ -172,7 +210,7 @@ def thinned(table: pd.DataFrame, network: str, methods: Sequence[str]) -> pd.Dat
     """
     keep = np.ones(len(table), dtype=bool)
     for method in methods:
-        dropped = intervals.weights_of(table, network, method)[-2::-2]
-        here = (table["network"] == network) & (table["penalty"] == method)
-        keep &= ~(here & table["lambda"].isin(dropped)).to_numpy()
+        dropped = weights_of(table, network, method)[-2::-2]
+        of_method = (table["network"] == network) & (table["penalty"] == method)
+        keep &= ~(of_method & table["lambda"].isin(dropped)).to_numpy()
     return table[keep]

@@ -1,4 +1,4 @@
-"""Means over seeds with intervals that carry a claim, and none where there is nothing to carry.
+"""Means over seeds, with Student's interval for each; no interval for a single run.
 
 A setting is run with several seeds. Seed s fixes the initial weights and the order of the
 data, so that two penalties with the same seed start from one network: their difference is
@@ -9,17 +9,12 @@ left out, with its partner, and counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from regrob.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -128,86 +123,3 @@ def _as_row(values: ArrayLike) -> NDArray[np.float64]:
     if np.isinf(row).any():
         raise InputError("values must be finite, or NaN for a run that diverged; got an infinite one")
     return row
-
-
-# What follows reads tables with the columns of `results.COLUMNS`.
-
-
-def values(
-    table: pd.DataFrame, network: str, penalty: str, weight: float, attack: str, metric: str
-) -> NDArray[np.float64]:
-    """The values of one setting, in the order of the seeds.
-
-    Raises:
-        InputError: the table has no such setting, or has a seed twice.
-    """
-    rows = table[
-        (table["network"] == network)
-        & (table["penalty"] == penalty)
-        & np.isclose(table["lambda"], weight, rtol=1e-9, atol=0)
-        & (table["attack"] == attack)
-        & (table["metric"] == metric)
-    ].sort_values("seed")
-    if rows.empty or rows["seed"].duplicated().any():
-        raise InputError(
-            f"need one value a seed of {attack} {metric} for {network}, {penalty}, λ = {weight:g}; "
-            f"got {len(rows)} rows with {rows['seed'].nunique()} seeds"
-        )
-    return rows["value"].to_numpy(dtype=np.float64)
-
-
-def weights_of(table: pd.DataFrame, network: str, penalty: str) -> list[float]:
-    """The λ at which a penalty was run, in ascending order."""
-    rows = table[(table["network"] == network) & (table["penalty"] == penalty)]
-    return sorted(float(weight) for weight in rows["lambda"].unique())
-
-
-def summary(table: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
-    """Mean, ends of the interval, and counts for every setting, attack and metric.
-
-    Returns:
-        columns network, penalty, lambda, attack, metric, mean, low, high, count, dropped.
-    """
-    import pandas as pd
-
-    keys = ["network", "penalty", "lambda", "attack", "metric"]
-    found = []
-    for key, rows in table.groupby(keys, sort=True):
-        one = mean_interval(rows["value"].to_numpy(dtype=np.float64), level)
-        found.append((*key, one.mean, one.low, one.high, one.count, one.dropped))
-    return pd.DataFrame(found, columns=[*keys, "mean", "low", "high", "count", "dropped"])
-
-
-def differences(
-    table: pd.DataFrame,
-    first: str,
-    second: str,
-    measures: Iterable[tuple[str, str]],
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """First − second, paired over seeds, for each network, each λ that both have, each measure.
-
-    Args:
-        table: as `results.read` gives it.
-        first, second: names of penalties.
-        measures: pairs (attack, metric).
-        level: of each interval.
-
-    Returns:
-        columns network, lambda, attack, metric, mean, low, high, count, dropped.
-    """
-    import pandas as pd
-
-    found = []
-    measures = list(measures)
-    for network in table["network"].unique():
-        shared = set(weights_of(table, network, first)) & set(weights_of(table, network, second))
-        for weight in sorted(shared):
-            for attack, metric in measures:
-                pair = [values(table, network, name, weight, attack, metric) for name in (first, second)]
-                one = paired_difference(pair[0], pair[1], level)
-                found.append(
-                    (network, weight, attack, metric, one.mean, one.low, one.high, one.count, one.dropped)
-                )
-    names = ["network", "lambda", "attack", "metric", "mean", "low", "high", "count", "dropped"]
-    return pd.DataFrame(found, columns=names)

@@ -1,9 +1,7 @@
 """Every number that the paper states about its experiments, and how ours compares.
 
-    python -m regrob.paper [TEST …] --out book/results
-
-runs the tests of `hypotheses`. A test replaces its own rows in paper.csv and leaves the
-others, so that tests may run one by one.
+`experiments.reproduction` runs tests of why some differ. Their results are in paper.csv, where
+a test replaces its own rows and leaves the others, so that tests may run one by one.
 
 The paper writes its accuracies as a ± b over ten runs and does not say what b is. So there
 are two readings of the interval for the mean of such runs: a narrow one, in which b is the
@@ -12,24 +10,28 @@ standard deviation of one run, and a wide one, in which b is the standard error 
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from regrob.analysis import tables
 from regrob.analysis.intervals import Interval, mean_interval
-from regrob.errors import DataError, InputError
-from regrob.experiments.reproduction import TESTS, Found
+from regrob.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+WEIGHTS = (1e-4, 1e-3, 1e-2, 0.1, 0.2, 0.4, 0.8, 1.6)
+"""The λ grid of Appendix F for MNIST."""
+
+WEIGHTS_CIFAR = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
+"""The λ grid of Appendix F for CIFAR-10."""
+
+TestRow = tuple[str, str, str, int, int, str, float]
+"""Dataset, network, variant, iteration, seed, measure, value."""
 
 FIGURES = ("references-1-7", "references-10", "fig4", "fig5")
 """Results files that hold references."""
@@ -101,6 +103,11 @@ CRITICAL = (1.28, 2.40)
 """Where the two penalties turn, as functions of νγ (Appendix G)."""
 
 
+def weights(dataset: str) -> tuple[float, ...]:
+    """The paper's λ grid for a data set, a key of `tasks.TASKS`."""
+    return WEIGHTS_CIFAR if dataset.startswith("cifar10") else WEIGHTS
+
+
 def readings(stated: Stated) -> tuple[float, float]:
     """Half-widths of the paper's mean: ± read as a standard deviation, and as a standard error."""
     if stated.spread is None:
@@ -148,27 +155,27 @@ def ours(folder: Path) -> dict[tuple[str, str, str], list[Ours]]:
     import pandas as pd
 
     figures = [name for name in FIGURES if (folder / f"{name}.csv").is_file()]
-    stored = [tables.read(folder, name) for name in figures]
+    stored = {name: tables.read(folder, name) for name in figures}
     tests = read(folder)[0] if (folder / "paper.csv").is_file() else pd.DataFrame(columns=list(COLUMNS))
-    found = {}
+    measured = {}
     for stated in STATED:
         dataset, network, attack = stated.key
-        here: list[Ours] = []
-        for name, (table, sidecar) in zip(figures, stored, strict=True):
-            mine = _only(table, dataset=dataset, network=network, attack=attack, metric="accuracy")
-            mine = _only(mine, penalty="reference")
-            if len(mine):
+        place = {"dataset": dataset, "network": network}
+        values: list[Ours] = []
+        for name, (table, sidecar) in stored.items():
+            rows = _only(table, **place, attack=attack, metric="accuracy", penalty="reference")
+            if len(rows):
                 length = int(sidecar["networks"][network]["reference"])
-                here.append(Ours(_per_cent(mine), length, name))
+                values.append(Ours(_per_cent(rows), length, name))
         for test, variant in TRAINED_AS_STATED:
             measure = "accuracy" if attack == "none" else attack
-            mine = _only(tests, test=test, variant=variant, dataset=dataset, network=network, measure=measure)
-            for length in sorted(set(mine["iteration"])):
+            rows = _only(tests, **place, test=test, variant=variant, measure=measure)
+            for length in sorted(set(rows["iteration"])):
                 if length >= SHORTEST:
-                    value = _per_cent(mine[mine["iteration"] == length])
-                    here.append(Ours(value, int(length), f"test {test}"))
-        found[stated.key] = sorted(here, key=lambda one: -one.iterations)
-    return found
+                    value = _per_cent(rows[rows["iteration"] == length])
+                    values.append(Ours(value, int(length), f"test {test}"))
+        measured[stated.key] = sorted(values, key=lambda value: -value.iterations)
+    return measured
 
 
 def _only(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
@@ -186,12 +193,12 @@ def _per_cent(rows: pd.DataFrame) -> Interval:
 COLUMNS = ("test", "dataset", "network", "variant", "iteration", "seed", "measure", "value")
 
 
-def store(folder: Path, test: str, found: Sequence[Found], seconds: float) -> None:
+def store(folder: Path, test: str, rows: Sequence[TestRow], seconds: float) -> None:
     """Put a test's rows in the place of its earlier ones in paper.csv, and its facts into paper.json."""
     import pandas as pd
 
     table, facts = read(folder) if (folder / "paper.csv").is_file() else (None, {})
-    new = pd.DataFrame([(test, *row) for row in found], columns=list(COLUMNS))
+    new = pd.DataFrame([(test, *row) for row in rows], columns=list(COLUMNS))
     if table is not None:
         new = pd.concat([table[table["test"] != test], new])
     new = new.sort_values(list(COLUMNS[:-1]), kind="stable")
@@ -211,28 +218,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 
     csv, sidecar = folder / "paper.csv", folder / "paper.json"
     if not (csv.is_file() and sidecar.is_file()):
-        raise DataError("paper.csv and paper.json not found; make them with python -m regrob.paper")
+        raise DataError(
+            "paper.csv and paper.json not found; make them with python -m regrob.experiments.reproduction"
+        )
     return pd.read_csv(csv), json.loads(sidecar.read_text(encoding="utf-8"))
-
-
-def main() -> None:
-    """Run tests and store what they find."""
-    parser = argparse.ArgumentParser(prog="python -m regrob.paper", description=main.__doc__)
-    parser.add_argument("tests", nargs="*", metavar="TEST", help=f"of {', '.join(TESTS)} (all)")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    options = parser.parse_args()
-    unknown = [name for name in options.tests if name not in TESTS]
-    if unknown:
-        raise InputError(f"no test is called {unknown[0]!r}; there are {', '.join(TESTS)}")
-    torch.set_num_threads(1)
-    for name in options.tests or TESTS:
-        started = time.perf_counter()
-        found = []
-        for row in TESTS[name]():
-            found.append(row)
-            print(name, *row, flush=True)
-        store(options.out, name, found, time.perf_counter() - started)
-
-
-if __name__ == "__main__":
-    main()

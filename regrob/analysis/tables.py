@@ -1,4 +1,4 @@
-"""Tidy tables with their provenance: what a figure is drawn from."""
+"""Tables of results as files: a csv of numbers, and beside it a json that says what made them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 from regrob.errors import DataError
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("figure", "dataset", "network", "penalty", "lambda", "seed", "attack", "metric", "value")
-
-PHONE = 38
-"""Characters of a printed line that fit on a phone."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -63,11 +59,11 @@ def provenance() -> dict[str, Any]:
 
 def _commit() -> str | None:
     """The checkout's commit, with a + where files differ from it; None outside a checkout."""
-    here = Path(__file__).parents[1]
+    package = Path(__file__).parents[1]
 
     def git(*words: str) -> str:
         return subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, check=True
+            ["git", *words], cwd=package, capture_output=True, text=True, check=True
         ).stdout.strip()
 
     try:
@@ -117,7 +113,7 @@ def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def insist_on(*sidecars: dict[str, Any]) -> Callable[[bool], None]:
-    """What stops a page whose text takes for granted a fact that its tables do not show.
+    """A check for pages: it stops one whose text states a fact that its tables do not show.
 
     Args:
         sidecars: the tables' provenance. Where one is quick, it is too small to show anything,
@@ -126,72 +122,11 @@ def insist_on(*sidecars: dict[str, Any]) -> Callable[[bool], None]:
     Returns:
         A function of one fact, true or false, that raises DataError for a false one.
     """
-    small = any(one["preset"] == "quick" for one in sidecars)
-    figures = " and ".join(one["figure"] for one in sidecars)
+    small = any(sidecar["preset"] == "quick" for sidecar in sidecars)
+    figures = " and ".join(sidecar["figure"] for sidecar in sidecars)
 
     def insist(fact: bool) -> None:
         if not fact and not small:
             raise DataError(f"the result of {figures} does not show what the text here says; mend the text")
 
     return insist
-
-
-def words(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[str, str]:
-    """Where a network's numbers come from, each fact as a short text for the prose of a page.
-
-    Raises:
-        DataError: the results are of other networks.
-    """
-    from regrob.experiments.grid import budget
-
-    if network not in sidecar["networks"]:
-        raise DataError(f"no result of {network}; there are {', '.join(sidecar['networks'])}")
-    spent = sidecar["networks"][network]
-    made = sidecar["made_by"]
-
-    def listed(key: str) -> str:
-        found = [str(one[key]) for one in made if one.get(key)]
-        return ", ".join(dict.fromkeys(sorted(found))) or "not recorded"
-
-    def count(images: int | None) -> str:
-        return "the whole test set" if images is None else f"{images} test images"
-
-    tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
-    grid = budget("paper", sidecar["dataset"], network).weights
-    absent = [weight for weight in grid if weight not in tried]
-    return {
-        "preset": str(sidecar["preset"]),
-        "seeds": str(spent["seeds"]),
-        "reference": f"{spent['reference']:,}".replace(",", " "),
-        "fine-tuning": f"{spent['fine_tuning']:,}".replace(",", " "),
-        "weights": ", ".join(f"{weight:g}" for weight in tried),
-        "missing": ", ".join(f"{weight:g}" for weight in absent) or "none",
-        "batch": str(spent["batch"]),
-        "images": count(spent["images"]),
-        "searched-images": count(spent["searched_images"] or spent["images"]),
-        "distance-images": count(spent["distance_images"]),
-        "device": listed("device"),
-        "date": listed("date"),
-        "commit": listed("commit"),
-        "hours": f"{sidecar['seconds'] / 3600:.1f}",
-    }
-
-
-def protocol(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> str:
-    """What `words` says of a network's training and attacks, as short lines for printing below a figure.
-
-    Raises:
-        DataError: the results are of other networks.
-    """
-    said = words(table, sidecar, network)
-    lines = (
-        f"{said['seeds']} seed(s), batches of {said['batch']}",
-        f"steps: {said['reference']}, then {said['fine-tuning']} more",
-        f"λ: {said['weights']}",
-        f"the paper's, not here: {said['missing']}",
-        f"FGSM: {said['images']}",
-        f"PGD, DeepFool: {said['searched-images']}",
-        f"Carlini–Wagner: {said['distance-images']}",
-    )
-    folds = TextWrapper(PHONE, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(folds.fill(line) for line in lines)

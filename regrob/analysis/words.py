@@ -1,26 +1,165 @@
-"""What a table of results shows, as short lines for printing: computed, so that they cannot lag behind."""
+"""Tables of results and comparisons as text: for printing, and for the prose of a page.
+
+Everything is computed from the tables, so that a sentence cannot lag behind its numbers. Printed
+lines are short, for phones.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import TextWrapper
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrob.analysis import comparisons
-from regrob.figures.results import (
+from regrob.analysis import paper_numbers
+from regrob.analysis.comparisons import ENDINGS, Finish
+from regrob.analysis.intervals import Interval
+from regrob.analysis.measures import (
     BENIGN,
-    LOOKS,
+    LABELS,
     ROBUST,
+    Measure,
+    by_network,
     diverged,
     interval_by_setting,
     known,
     lines_of,
     name_of,
+    setting_name,
 )
+from regrob.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+PHONE = 38
+"""Characters of a printed line that fit on a phone."""
+
+ONE_SEED = "one seed, no interval"
+VERDICTS = ("higher", "lower", "within", "outside", "undecided", ONE_SEED)
+
+MEASURES = {measure.key: measure for measure in (BENIGN, *ROBUST)}
+
+
+# --- where numbers come from --------------------------------------------------------------
+
+
+def origin(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[str, str]:
+    """Where a network's numbers come from, each fact as a short text for the prose of a page.
+
+    Raises:
+        DataError: the results are of other networks.
+    """
+    if network not in sidecar["networks"]:
+        raise DataError(f"no result of {network}; there are {', '.join(sidecar['networks'])}")
+    budget = sidecar["networks"][network]
+
+    def listed(key: str) -> str:
+        recorded = sorted(str(maker[key]) for maker in sidecar["made_by"] if maker.get(key))
+        return ", ".join(dict.fromkeys(recorded)) or "not recorded"
+
+    def count(images: int | None) -> str:
+        return "the whole test set" if images is None else f"{images} test images"
+
+    tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
+    absent = [weight for weight in paper_numbers.weights(sidecar["dataset"]) if weight not in tried]
+    return {
+        "preset": str(sidecar["preset"]),
+        "seeds": str(budget["seeds"]),
+        "reference": thousands(budget["reference"]),
+        "fine-tuning": thousands(budget["fine_tuning"]),
+        "weights": ", ".join(f"{weight:g}" for weight in tried),
+        "missing": ", ".join(f"{weight:g}" for weight in absent) or "none",
+        "batch": str(budget["batch"]),
+        "images": count(budget["images"]),
+        "searched-images": count(budget["searched_images"] or budget["images"]),
+        "distance-images": count(budget["distance_images"]),
+        "device": listed("device"),
+        "date": listed("date"),
+        "commit": listed("commit"),
+        "hours": f"{sidecar['seconds'] / 3600:.1f}",
+    }
+
+
+def protocol(table: pd.DataFrame, sidecar: dict[str, Any], classes: int | None = None) -> str:
+    """What `origin` says of each network's training and attacks, as lines below the network's name.
+
+    Raises:
+        DataError: the results are of other networks.
+    """
+    folds = TextWrapper(PHONE, initial_indent="  ", subsequent_indent="    ")
+    lines = []
+    for results in by_network(table, classes):
+        facts = origin(table, sidecar, results.network)
+        lines.append(results.title)
+        for line in (
+            f"{facts['seeds']} seed(s), batches of {facts['batch']}",
+            f"steps: {facts['reference']}, then {facts['fine-tuning']} more",
+            f"λ: {facts['weights']}",
+            f"the paper's, not here: {facts['missing']}",
+            f"FGSM: {facts['images']}",
+            f"PGD, DeepFool: {facts['searched-images']}",
+            f"Carlini–Wagner: {facts['distance-images']}",
+        ):
+            lines.append(folds.fill(line))
+    return "\n".join(lines)
+
+
+def power_of_ten(number: float) -> str:
+    """A positive number in one digit and a power of ten, "2·10⁷"; whole below 10 000, "83"."""
+    if number < 1e4:
+        return f"{number:.0f}"
+    exponent = int(np.floor(np.log10(number)))
+    raised = str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{number / 10**exponent:.0f}·10{raised}"
+
+
+def thousands(number: int) -> str:
+    """A count with a space between its thousands: "50 000"."""
+    return f"{number:,}".replace(",", " ")
+
+
+# --- verdicts in words --------------------------------------------------------------------
+
+
+def verdict(gap: Interval) -> str:
+    """ "higher", "lower" or "undecided"; of a single seed, that it has no interval."""
+    if gap.count < 2:
+        return ONE_SEED
+    return "undecided" if gap.verdict == "open" else gap.verdict
+
+
+def closeness(gap: Interval, margin: float) -> str:
+    """Whether the whole interval lies "within" ±margin or "outside" it, else "undecided"."""
+    if gap.count < 2:
+        return ONE_SEED
+    if gap.within(margin):
+        return "within"
+    return "outside" if gap.above(margin) or gap.below(-margin) else "undecided"
+
+
+def counts(verdicts: Iterable[str]) -> str:
+    """How often each verdict of `verdict` or `closeness` occurs: "2 higher; 1 undecided"."""
+    numbers = Counter(verdicts)
+    return "; ".join(f"{numbers[name]} {name}" for name in VERDICTS if name in numbers)
+
+
+def mark(verdicts: Iterable[str], good: str = "higher", bad: str = "lower") -> str:
+    """✅ if every verdict is `good` and there is one, ❌ if any is `bad`, else "undecided"."""
+    kinds = set(verdicts)
+    if bad in kinds:
+        return "❌"
+    return "✅" if kinds == {good} else "undecided"
+
+
+def tick(holds: bool) -> str:
+    """✅ or ❌."""
+    return "✅" if holds else "❌"
+
+
+# --- tables in words ----------------------------------------------------------------------
 
 
 def describe(table: pd.DataFrame) -> str:
@@ -34,33 +173,43 @@ def describe(table: pd.DataFrame) -> str:
         lines.append(name_of(network))
         gone = diverged(table, network)
         for measure in (BENIGN, *ROBUST):
-            spec = ".1f" if measure.factor == 100 else ".2f"
-            found = interval_by_setting(table, network, measure)
-            tried = {s: found[s] for s in found if s[0] in penalties and not gone[s]}
+            intervals = interval_by_setting(table, network, measure)
+            tried = {s: intervals[s] for s in intervals if s[0] in penalties and not gone[s]}
             if not tried:
                 continue
             most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
-            unit = "%" if measure.factor == 100 else "long"
-            lines.append(f"  {measure.title}, {unit}")  # short lines, for phones
-            lines.append(f"    no penalty {found['none', 0.0]:{spec}}")
-            for word, (penalty, weight) in (("highest", most), ("lowest", least)):
-                lines.append(f"    {word} {tried[penalty, weight]:{spec}}")
-                lines.append(f"      {LOOKS[penalty].label}, λ = {weight:g}")
-        for (penalty, weight), count in gone.items():
+            lines.append(f"  {measure.title}, {'%' if measure.factor == 100 else 'long'}")
+            lines.append(f"    no penalty {intervals['none', 0.0]:{measure.digits}}")
+            for word, setting in (("highest", most), ("lowest", least)):
+                lines.append(f"    {word} {tried[setting]:{measure.digits}}")
+                lines.append(f"      {setting_name(setting)}")
+        for setting, count in gone.items():
             if count:
-                lines.append(f"  {LOOKS[penalty].label}, λ = {weight:g}")
+                lines.append(f"  {setting_name(setting)}")
                 lines.append(f"    {count} of its seeds diverged")
     return "\n".join(lines)
 
 
-def scoreboard(found: pd.DataFrame, first: str) -> str:
+def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
+    """Settings in which a seed diverged, "LeNet-5, Jacobian, λ = 1.6", and how many did."""
+    return {
+        f"{results.title}, {setting_name(setting)}": count
+        for results in by_network(table)
+        for setting, count in results.diverged().items()
+    }
+
+
+# --- comparisons in words -----------------------------------------------------------------
+
+
+def scoreboard(board: pd.DataFrame, first: str) -> str:
     """The verdicts of `comparisons.duels` as a small table of signs: rows λ, columns rival and attack."""
     signs = {"higher": "+", "lower": "−", "open": "·"}
-    measures = {(m.attack, m.metric): m.title.replace("Carlini–Wagner", "C–W") for m in ROBUST}
-    shown = {measures[key]: key for key in zip(found["attack"], found["metric"], strict=True)}
-    lines = [f"{LOOKS[first].label} against …", "+ higher, − lower, · undecided"]
-    for rival, rows in found.groupby("rival", sort=False):
-        lines.append(f"  {LOOKS[str(rival)].label}")
+    keys = dict.fromkeys(zip(board["attack"], board["metric"], strict=True))
+    shown = {MEASURES[key].title.replace("Carlini–Wagner", "C–W"): key for key in keys}
+    lines = [f"{LABELS[first]} against …", "+ higher, − lower, · undecided"]
+    for rival, rows in board.groupby("rival", sort=False):
+        lines.append(f"  {LABELS[str(rival)]}")
         lines.append("    " + "λ".rjust(6) + "".join(f"  {title}" for title in shown))
         for weight, part in rows.groupby("lambda"):
             by_key = dict(zip(zip(part["attack"], part["metric"], strict=True), part["verdict"], strict=True))
@@ -69,19 +218,40 @@ def scoreboard(found: pd.DataFrame, first: str) -> str:
     return "\n".join(lines)
 
 
-def finishes(found: Sequence[comparisons.Finish]) -> str:
+def finishes(ends: Sequence[Finish]) -> str:
     """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
-    measures = {(m.attack, m.metric): m for m in (BENIGN, *ROBUST)}
     lines = []
-    for i, one in enumerate(found):
-        m = measures[one.measure]
-        if i == 0 or (one.price, one.measure) != (found[i - 1].price, found[i - 1].measure):
-            first = one.penalty
-            cost = "any price" if np.isinf(one.price) else f"{100 * one.price:g} points of accuracy"
+    for i, end in enumerate(ends):
+        m = MEASURES[end.measure]
+        if i == 0 or (end.price, end.measure) != (ends[i - 1].price, ends[i - 1].measure):
+            first = end.penalty
+            cost = "any price" if np.isinf(end.price) else f"{100 * end.price:g} points of accuracy"
             lines.append(f"{m.title}, {m.unit if m.factor == 100 else 'distance'}, for {cost}")
-        tried = ", ".join(f"{weight:g}" for weight in sorted(set(one.weights)))
-        lines.append(f"  {LOOKS[one.penalty].label:16} {one.score.times(m.factor):.2f}")
+        tried = ", ".join(f"{weight:g}" for weight in sorted(set(end.weights)))
+        lines.append(f"  {LABELS[end.penalty]:16} {end.score.times(m.factor):.2f}")
         lines.append(f"    at λ = {tried}")
-        if one.penalty != first:
-            lines.append(f"    lead {one.lead.times(m.factor):.2f}, {comparisons.ENDINGS[one.verdict]}")
+        if end.penalty != first:
+            lines.append(f"    lead {end.lead.times(m.factor):.2f}, {ENDINGS[end.verdict]}")
     return "\n".join(lines)
+
+
+def leads(ends: Sequence[Finish], prices: Mapping[str, float], digits: str = ".2f") -> dict[str, str]:
+    """ "PRICE-ATTACK-RIVAL" → the first penalty's lead with its ending, of `comparisons.at_best`."""
+    names = {price: name for name, price in prices.items()}
+    texts = {}
+    for end in ends:
+        if end.penalty != ends[0].penalty:
+            lead = end.lead.times(MEASURES[end.measure].factor)
+            name = f"{names[end.price]}-{end.measure[0]}-{end.penalty}"
+            texts[name] = f"{lead:{digits}}, {ENDINGS[end.verdict]}"
+    return texts
+
+
+def standing(ends: Sequence[Finish], price: float, measure: Measure) -> str:
+    """How the first penalty ends against its rivals, as half a sentence: "ahead of Jacobian"."""
+    endings = {"higher": "ahead of", "lower": "behind", "open": "not decided against"}
+    groups: dict[str, list[str]] = {}
+    for end in ends:
+        if end.penalty != ends[0].penalty and (end.price, end.measure) == (price, measure.key):
+            groups.setdefault(endings[end.verdict], []).append(LABELS[end.penalty])
+    return " and ".join(f"{word} {', '.join(names)}" for word, names in groups.items())

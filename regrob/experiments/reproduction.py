@@ -1,22 +1,29 @@
 """Why do our numbers differ from the paper's? Each suspicion is a small experiment, run and stored.
 
-`python -m regrob.paper` runs them, on full MNIST where REGROB_DATA is set. The paper names
+    python -m regrob.experiments.reproduction [TEST …] --out book/results
+
+runs them, on full MNIST where REGROB_DATA is set, and stores what they say in paper.csv. The paper names
 neither the clipping of its attacks, nor how long it fine-tuned, nor whether its LeNet-5 has
 ReLUs after the convolutions.
 """
 
 from __future__ import annotations
 
+import argparse
+import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from regrob.analysis import paper_numbers
 from regrob.attacks import AttackResult, apgd, carlini_wagner, deepfool, fgsm, pgd
 from regrob.data.datasets import Task, one_versus_seven, ten_classes
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
+from regrob.errors import InputError
 from regrob.experiments.shard_attacks import balanced
 from regrob.networks import lenet_5, lenet_300_100
 from regrob.theory import probability
@@ -299,3 +306,28 @@ TESTS: dict[str, Callable[[], Iterator[Found]]] = {
     "large": large,
     "large-lenet-5": large_lenet_5,
 }
+
+
+def main() -> None:
+    """Run tests and store what they measure."""
+    parser = argparse.ArgumentParser(
+        prog="python -m regrob.experiments.reproduction", description=main.__doc__
+    )
+    parser.add_argument("tests", nargs="*", metavar="TEST", help=f"of {', '.join(TESTS)} (all)")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    options = parser.parse_args()
+    unknown = [name for name in options.tests if name not in TESTS]
+    if unknown:
+        raise InputError(f"no test is called {unknown[0]!r}; there are {', '.join(TESTS)}")
+    torch.set_num_threads(1)
+    for name in options.tests or TESTS:
+        started = time.perf_counter()
+        rows = []
+        for row in TESTS[name]():
+            rows.append(row)
+            print(name, *row, flush=True)
+        paper_numbers.store(options.out, name, rows, time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()

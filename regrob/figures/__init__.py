@@ -1,5 +1,11 @@
-"""The figures: one style, the colours of the penalties, and what is drawn from results."""
+"""The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
+`theme` has the style, the colours and the look of each penalty; `results` draws tables of
+results; `paper` the paper's own Figure 1 (it needs torch); `draw_all` a folder of results.
+Matplotlib is loaded when something is drawn.
+"""
+
+from regrob.figures.results import difference_figure, draw, exchange, robustness
 from regrob.figures.theme import (
     BLACK,
     BLUE,
@@ -7,18 +13,19 @@ from regrob.figures.theme import (
     GREEN,
     GREY,
     LINE_STYLES,
+    LOOKS,
     MARKERS,
     ORANGE,
-    PENALTY_STYLE,
     PURPLE,
     SKY,
     VERMILION,
+    Look,
     digits,
-    figure_1,
     style,
 )
 
 __all__ = [
-    "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LINE_STYLES", "MARKERS", "ORANGE", "PENALTY_STYLE",
-    "PURPLE", "SKY", "VERMILION", "digits", "figure_1", "style",
+    "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LINE_STYLES", "LOOKS", "MARKERS", "ORANGE",
+    "PURPLE", "SKY", "VERMILION", "Look", "difference_figure", "digits", "draw", "exchange",
+    "robustness", "style",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Draw every figure whose results a folder holds, and say what each shows.
 
-    python -m regrob.pictures _build/results/quick
+    python -m regrob.figures.draw_all _build/results/quick
 
 writes fig4.svg beside fig4.csv, and so on.
 """
@@ -14,13 +14,8 @@ from regrob.analysis import tables, words
 from regrob.errors import DataError
 from regrob.figures import results, theme
 
-FIGURES = {
-    "fig2": results.figure_2,
-    "fig4": results.figure_4,
-    "fig5": results.figure_5,
-    "fig6": results.figure_6,
-    "fig7": results.figure_7,
-}
+FIGURES = ("fig2", "fig4", "fig5", "fig6", "fig7")
+"""Tables of penalties against λ; each is drawn with all penalties that it holds."""
 
 
 def draw_all(folder: Path) -> list[Path]:
@@ -31,25 +26,25 @@ def draw_all(folder: Path) -> list[Path]:
     """
     import matplotlib.pyplot as plt
 
-    found = []
-    for name, figure in FIGURES.items():
+    paths = []
+    for name in FIGURES:
         if not (folder / f"{name}.csv").is_file():
             continue
         table, sidecar = tables.read(folder, name)
         with theme.style():
             path = folder / f"{name}.svg"
-            figure(table).savefig(path)
+            results.robustness(table).savefig(path)
             plt.close("all")
         print(f"{path}\npreset {sidecar['preset']}\n{words.describe(table)}\n", flush=True)
-        found.append(path)
-    if not found:
+        paths.append(path)
+    if not paths:
         raise DataError(f"{folder} holds none of {', '.join(FIGURES)}; make them with regrob sweep")
-    return found
+    return paths
 
 
 def main() -> None:
     """Draw the figures of a folder of results."""
-    parser = argparse.ArgumentParser(prog="python -m regrob.pictures", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m regrob.figures.draw_all", description=main.__doc__)
     parser.add_argument("folder", type=Path, help="where the csv and json files are")
     draw_all(parser.parse_args().folder)
 

@@ -9,86 +9,36 @@ bands their 95 % intervals. A diverged run is a cross on the lower edge, never a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrob.analysis import intervals
-from regrob.analysis.intervals import Interval, mean_interval
-from regrob.errors import InputError
-from regrob.figures.theme import BLACK, GREY, LINE_STYLES, ORANGE, PENALTY_STYLE, Look
+from regrob.analysis import comparisons
+from regrob.analysis.intervals import Interval
+from regrob.analysis.measures import (
+    ATTACKS,
+    BENIGN,
+    CARLINI,
+    DEEPFOOL,
+    FGSM,
+    PGD,
+    ROBUST,
+    UNPENALISED,
+    Measure,
+    Setting,
+    diverged,
+    interval_by_setting,
+    known,
+    lines_of,
+    name_of,
+    success,
+)
+from regrob.figures.theme import BLACK, LOOKS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-
-LOOKS = {
-    **PENALTY_STYLE,
-    "reference": Look("reference", GREY, LINE_STYLES[5], "*"),
-    "adversarial-training": Look("adversarial training", ORANGE, LINE_STYLES[4], "P"),
-}
-Setting = tuple[str, float]
-"""Name of a penalty and λ."""
-
-NETWORK_NAMES = {
-    "lenet-300-100": "LeNet-300-100",
-    "lenet-5": "LeNet-5",
-    "conv-bn": "Four layers, BatchNorm",
-    "vgg": "VGG-like",
-    "resnet-32": "ResNet-32, no BatchNorm",
-}
-"""How a network of the results files is written."""
-
-
-def name_of(network: str) -> str:
-    """How a network is written; one that has no other name keeps its own."""
-    return NETWORK_NAMES.get(network, network)
-
-
-class Measure(NamedTuple):
-    """One number of a network: attack and metric as in the table, its title, its unit."""
-
-    attack: str
-    metric: str
-    title: str
-    unit: str
-    factor: float
-
-
-BENIGN = Measure("none", "accuracy", "no attack", "accuracy, %", 100.0)
-FGSM = Measure("fgsm", "accuracy", "FGSM", "accuracy, %", 100.0)
-PGD = Measure("pgd", "accuracy", "PGD", "accuracy, %", 100.0)
-DEEPFOOL = Measure("deepfool", "distance", "DeepFool", r"mean $\ell_2$ distance", 1.0)
-CARLINI = Measure("carlini-wagner", "distance", "Carlini–Wagner", r"mean $\ell_2$ distance", 1.0)
-ROBUST = (FGSM, PGD, DEEPFOOL, CARLINI)
-CONFIDENCE = Measure("none", "probability", "confidence", "mean $p_y$", 1.0)
-SLOPE = Measure("none", "cross-lipschitz", "slope", r"mean $\nu^2$", 1.0)
-
-
-def figure_2(table: pd.DataFrame, networks: Sequence[str] = ()) -> Figure:
-    """Jacobian against cross-Lipschitz penalty, two classes (the paper's Figure 2)."""
-    return robustness(table, ("jacobian", "cross-lipschitz"), networks)
-
-
-def figure_4(table: pd.DataFrame, networks: Sequence[str] = ()) -> Figure:
-    """All penalties, two classes of MNIST (the paper's Figure 4)."""
-    return robustness(table, networks=networks)
-
-
-def figure_5(table: pd.DataFrame, networks: Sequence[str] = ()) -> Figure:
-    """All penalties, ten classes of MNIST; the paper's Figure 5 leaves the curvature out."""
-    return robustness(table, networks=networks)
-
-
-def figure_6(table: pd.DataFrame, networks: Sequence[str] = ()) -> Figure:
-    """All penalties, two classes of CIFAR-10 (the paper's Figure 6)."""
-    return robustness(table, networks=networks)
-
-
-def figure_7(table: pd.DataFrame, networks: Sequence[str] = ()) -> Figure:
-    """All penalties, ten classes of CIFAR-10; the paper's Figure 7 leaves the curvature out."""
-    return robustness(table, networks=networks)
 
 
 def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Sequence[str] = ()) -> Figure:
@@ -98,7 +48,7 @@ def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Seq
     between networks.
 
     Args:
-        table: as `results.read` or `live.experiment` gives it.
+        table: as `tables.read` or `in_memory.attacked` gives it.
         penalties: which to draw; all of the table's if empty.
         networks: which to draw; all of the table's if empty.
 
@@ -134,8 +84,7 @@ def _block(
         (cells[2, 1], CARLINI, "distance"),
     ]
     for (row, column), minimal in zip(((3, 0), (3, 1)), (DEEPFOOL, CARLINI), strict=True):
-        success = Measure(minimal.attack, "success", "", "fooled, %", 100.0)
-        places.append((cells[row, column], success, "success"))
+        places.append((cells[row, column], success(minimal), "success"))
     gone = diverged(table, network)
     for axes, measure, group in places:
         draw(axes, interval_by_setting(table, network, measure), gone, penalties, measure)
@@ -154,38 +103,52 @@ def _block(
 
 def draw(
     axes: Axes,
-    found: dict[Setting, Interval],
+    intervals: dict[Setting, Interval],
     gone: dict[Setting, int],
     penalties: Sequence[str],
     measure: Measure,
 ) -> None:
-    """One panel: a measure against λ, one line a penalty, and two lines without a penalty."""
+    """One panel: a measure against λ, one line a penalty, and two lines without a penalty.
+
+    Args:
+        axes: of the panel.
+        intervals: of every setting, as `interval_by_setting` gives them.
+        gone: how many seeds of each setting diverged.
+        penalties: which to draw.
+        measure: that of the intervals.
+    """
     axes.set_xscale("log")
     for name, label in (("reference", "before fine-tuning"), ("none", "no penalty")):
-        one = found.get((name, 0.0))
-        if one is not None:
+        level = intervals.get((name, 0.0))
+        if level is not None:
             look = LOOKS[name]
-            axes.axhline(one.mean, color=look.colour, linestyle=look.linestyle, label=label)
-            if np.isfinite(one.low):
-                axes.axhspan(max(one.low, 0.0), one.high, color=look.colour, alpha=0.12, linewidth=0)
+            axes.axhline(level.mean, color=look.colour, linestyle=look.linestyle, label=label)
+            if np.isfinite(level.low):
+                axes.axhspan(max(level.low, 0.0), level.high, color=look.colour, alpha=0.12, linewidth=0)
     top = 100.0 if measure.factor == 100 else np.inf
     for name in penalties:
-        look = LOOKS[name]
-        grid = weights(found, name)
+        grid = sorted(weight for penalty, weight in intervals if penalty == name)
         if not grid:
             continue
-        line = [found[name, weight] for weight in grid]
-        axes.plot(grid, [one.mean for one in line], **look.line, **_marker(name))
-        ends = ([max(one.low, 0.0) for one in line], [min(one.high, top) for one in line])
-        axes.fill_between(grid, *ends, color=look.colour, alpha=0.18, linewidth=0)
+        band(axes, grid, [intervals[name, weight] for weight in grid], name, top=top)
         lost = [weight for weight in grid if gone[name, weight]]
         if lost:
             edge = axes.get_xaxis_transform()
             axes.plot(
-                lost, [0.0] * len(lost), marker="x", color=look.colour, transform=edge, clip_on=False,
+                lost, [0.0] * len(lost), marker="x", color=LOOKS[name].colour, transform=edge, clip_on=False,
                 linestyle="none", markersize=9, markeredgewidth=2.5, label="_diverged", zorder=5,
             )  # fmt: skip
     axes.set_title(measure.title)
+
+
+def band(
+    axes: Axes, x: Sequence[float], intervals: Sequence[Interval], penalty: str, top: float = np.inf
+) -> None:
+    """A penalty's line of means with the band of its intervals, cut at 0 and at `top`."""
+    look = LOOKS[penalty]
+    axes.plot(x, [interval.mean for interval in intervals], **look.line, **_marker(penalty))
+    ends = ([max(i.low, 0.0) for i in intervals], [min(i.high, top) for i in intervals])
+    axes.fill_between(x, *ends, color=look.colour, alpha=0.18, linewidth=0)
 
 
 def _marker(penalty: str) -> dict[str, Any]:
@@ -194,54 +157,6 @@ def _marker(penalty: str) -> dict[str, Any]:
     return {"marker": LOOKS[penalty].marker, "markersize": 5.0} | (
         open_square if penalty == "jacobian" else {}
     )
-
-
-def interval_by_setting(
-    table: pd.DataFrame, network: str, measure: Measure, level: float = 0.95
-) -> dict[Setting, Interval]:
-    """(penalty, λ) → mean and interval over seeds of one measure, in the measure's unit."""
-    here = (table["network"] == network) & (table["attack"] == measure.attack)
-    rows = table[here & (table["metric"] == measure.metric)]
-    return {
-        (str(penalty), float(str(weight))): mean_interval(one["value"].to_numpy() * measure.factor, level)
-        for (penalty, weight), one in rows.groupby(["penalty", "lambda"])
-    }
-
-
-def diverged(table: pd.DataFrame, network: str) -> dict[Setting, int]:
-    """(penalty, λ) → how many seeds ended in NaN: those whose benign accuracy is missing."""
-    return {setting: one.dropped for setting, one in interval_by_setting(table, network, BENIGN).items()}
-
-
-def weights(found: dict[Setting, Interval], penalty: str) -> list[float]:
-    """The λ of a penalty, in ascending order."""
-    return sorted(weight for name, weight in found if name == penalty)
-
-
-def known(table: pd.DataFrame, column: str, wanted: Sequence[str] = ()) -> list[str]:
-    """The networks or penalties to show, in the order of all figures.
-
-    Args:
-        table: as `results.read` gives it.
-        column: network or penalty.
-        wanted: only these, in this order.
-
-    Raises:
-        InputError: the table lacks one that was wanted.
-    """
-    there = list(table[column].unique())
-    missing = [name for name in wanted if name not in there]
-    if missing:
-        raise InputError(f"the table has no {column} {missing[0]!r}; it has {', '.join(there)}")
-    if wanted:
-        return list(wanted)
-    order = [*LOOKS] if column == "penalty" else sorted(there)
-    return [name for name in order if name in there]
-
-
-def lines_of(table: pd.DataFrame, wanted: Sequence[str] = ()) -> list[str]:
-    """The penalties that have a line of their own: all but fine-tuning without one, and references."""
-    return [name for name in known(table, "penalty", wanted) if name not in ("none", "reference")]
 
 
 def _share(group: list[Axes], of_all: bool) -> None:
@@ -258,18 +173,17 @@ def difference_figure(table: pd.DataFrame, first: str, second: str, network: str
     """First − second, paired over seeds, against λ: four attacks, intervals at 95 %.
 
     Args:
-        table: as `results.read` or `live.experiment` gives it.
+        table: as `tables.read` or `in_memory.attacked` gives it.
         first, second: penalties.
         network: of the table.
     """
     import matplotlib.pyplot as plt
 
     figure, cells = plt.subplots(2, 2, figsize=(6.4, 5.4), sharex=True, sharey="row")
-    pairs = [(measure.attack, measure.metric) for measure in ROBUST]
-    here = intervals.differences(table[table["network"] == network], first, second, pairs)
+    gaps = comparisons.differences(table[table["network"] == network], first, second, ATTACKS)
     look = LOOKS[first]
     for axes, measure in zip(cells.flat, ROBUST, strict=True):
-        rows = here[here["attack"] == measure.attack]
+        rows = gaps[gaps["attack"] == measure.attack]
         mean, low, high = (rows[name].to_numpy() * measure.factor for name in ("mean", "low", "high"))
         axes.axhline(0.0, color=BLACK, linestyle="-", linewidth=1.0)
         axes.errorbar(
@@ -292,7 +206,7 @@ def exchange(
     λ means something else for every penalty. Against a measured quantity the lines can be compared.
 
     Args:
-        table: as `results.read` or `live.experiment` gives it.
+        table: as `tables.read` or `in_memory.attacked` gives it.
         network: of the table.
         across: the horizontal measure.
         measures: one panel each, side by side.
@@ -303,23 +217,27 @@ def exchange(
     figure, cells = plt.subplots(1, len(measures), figsize=(6.4, 4.3), sharex=True, squeeze=False)
     gone, horizontal = diverged(table, network), interval_by_setting(table, network, across)
     for axes, measure in zip(cells[0], measures, strict=True):
-        found = interval_by_setting(table, network, measure)
+        vertical = interval_by_setting(table, network, measure)
         for name in penalties:
-            look = LOOKS[name]
-            settings = [("none", 0.0), *((name, w) for w in weights(found, name))]
-            whole = [s for s in settings if not gone[s]]
-            x = [horizontal[s] for s in whole]
-            y = [found[s] for s in whole]
-            middle = [[one.mean for one in row] for row in (x, y)]
-            axes.plot(*middle, **look.line, **_marker(name))
-            for row, bars in ((x, "xerr"), (y, "yerr")):
-                half = [one.high - one.mean for one in row]
+            settings = [s for s in sorted(vertical) if s[0] == name]
+            whole = [s for s in [UNPENALISED, *settings] if not gone[s]]
+            x, y = ([intervals[s] for s in whole] for intervals in (horizontal, vertical))
+            middle = [[interval.mean for interval in line] for line in (x, y)]
+            axes.plot(*middle, **LOOKS[name].line, **_marker(name))
+            for line, bars in ((x, "xerr"), (y, "yerr")):
+                half = [interval.high - interval.mean for interval in line]
+                colour = LOOKS[name].colour
                 axes.errorbar(
-                    *middle, **{bars: half}, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6
+                    *middle, **{bars: half}, color=colour, linestyle="none", linewidth=1.0, alpha=0.6
                 )
-        start = [one["none", 0.0].mean for one in (horizontal, found)]
+        start = [intervals[UNPENALISED].mean for intervals in (horizontal, vertical)]
         axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9, label="no penalty", zorder=5)
         axes.set(title=measure.title, xlabel=across.unit, ylabel=measure.unit)
-    handles, labels = cells[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=11)
+    legend_below(figure, cells[0, 0], fontsize=11)
     return figure
+
+
+def legend_below(figure: Figure, axes: Axes, **settings: Any) -> None:
+    """One legend for all panels, that of `axes`, in two columns below them."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", **{"ncols": 2, **settings})

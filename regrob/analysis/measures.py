@@ -1,0 +1,234 @@
+"""What is measured of a network, and which rows of a table of results say it.
+
+A *measure* is an attack with what is counted after it; a *setting* is a penalty with its λ. A
+table has the columns of `tables.COLUMNS`: one value for each network, setting, seed and measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Setting = tuple[str, float]
+"""Name of a penalty, and λ."""
+
+Key = tuple[str, str]
+"""Attack and metric of a measure, as the tables spell them."""
+
+UNPENALISED: Setting = ("none", 0.0)
+"""Fine-tuned as long as the others, without a penalty."""
+
+LABELS = {
+    "none": "no penalty",
+    "input-gradient": "input gradient",
+    "jacobian": "Jacobian",
+    "curvature": "curvature",
+    "cross-lipschitz": "cross-Lipschitz",
+    "reference": "reference",
+    "adversarial-training": "adversarial training",
+}
+"""How a penalty of the tables is written, in the order of all figures."""
+
+NETWORK_NAMES = {
+    "lenet-300-100": "LeNet-300-100",
+    "lenet-5": "LeNet-5",
+    "conv-bn": "Four layers, BatchNorm",
+    "vgg": "VGG-like",
+    "resnet-32": "ResNet-32, no BatchNorm",
+}
+"""How a network of the tables is written."""
+
+
+def name_of(network: str) -> str:
+    """How a network is written; one that has no other name keeps its own."""
+    return NETWORK_NAMES.get(network, network)
+
+
+def setting_name(setting: Setting) -> str:
+    """How a setting is written: "Jacobian, λ = 0.1"."""
+    penalty, weight = setting
+    return f"{LABELS[penalty]}, λ = {weight:g}" if weight else LABELS[penalty]
+
+
+class Measure(NamedTuple):
+    """One number of a network: attack and metric as in the tables, its title, its unit.
+
+    Values of a table times `factor` are in the unit.
+    """
+
+    attack: str
+    metric: str
+    title: str
+    unit: str
+    factor: float
+
+    @property
+    def key(self) -> Key:
+        """Attack and metric."""
+        return self.attack, self.metric
+
+    @property
+    def digits(self) -> str:
+        """How its numbers are written: shares in tenths of a per cent, distances in hundredths."""
+        return ".1f" if self.factor == 100 else ".2f"
+
+
+BENIGN = Measure("none", "accuracy", "no attack", "accuracy, %", 100.0)
+FGSM = Measure("fgsm", "accuracy", "FGSM", "accuracy, %", 100.0)
+PGD = Measure("pgd", "accuracy", "PGD", "accuracy, %", 100.0)
+DEEPFOOL = Measure("deepfool", "distance", "DeepFool", r"mean $\ell_2$ distance", 1.0)
+CARLINI = Measure("carlini-wagner", "distance", "Carlini–Wagner", r"mean $\ell_2$ distance", 1.0)
+ROBUST = (FGSM, PGD, DEEPFOOL, CARLINI)
+ATTACKS = [measure.key for measure in ROBUST]
+CONFIDENCE = Measure("none", "probability", "confidence", "mean $p_y$", 1.0)
+SLOPE = Measure("none", "cross-lipschitz", "slope", r"mean $\nu^2$", 1.0)
+
+
+def success(attack: Measure) -> Measure:
+    """How often a minimal attack fools the network; its mean distance leaves the other images out."""
+    return Measure(attack.attack, "success", "", "fooled, %", 100.0)
+
+
+def values(
+    table: pd.DataFrame, network: str, penalty: str, weight: float, attack: str, metric: str
+) -> NDArray[np.float64]:
+    """The values of one setting, in the order of the seeds.
+
+    Raises:
+        InputError: the table has no such setting, or has a seed twice.
+    """
+    rows = table[
+        (table["network"] == network)
+        & (table["penalty"] == penalty)
+        & np.isclose(table["lambda"], weight, rtol=1e-9, atol=0)
+        & (table["attack"] == attack)
+        & (table["metric"] == metric)
+    ].sort_values("seed")
+    if rows.empty or rows["seed"].duplicated().any():
+        raise InputError(
+            f"need one value a seed of {attack} {metric} for {network}, {penalty}, λ = {weight:g}; "
+            f"got {len(rows)} rows with {rows['seed'].nunique()} seeds"
+        )
+    return rows["value"].to_numpy(dtype=np.float64)
+
+
+def weights_of(table: pd.DataFrame, network: str, penalty: str) -> list[float]:
+    """The λ at which a penalty was run, in ascending order."""
+    rows = table[(table["network"] == network) & (table["penalty"] == penalty)]
+    return sorted(float(weight) for weight in rows["lambda"].unique())
+
+
+def means(table: pd.DataFrame) -> pd.Series[float]:
+    """Means over the seeds that did not diverge, by network, attack, metric, penalty and λ."""
+    keys = ["network", "attack", "metric", "penalty", "lambda"]
+    return table.groupby(keys, sort=True)["value"].mean()
+
+
+def interval_by_setting(
+    table: pd.DataFrame, network: str, measure: Measure, level: float = 0.95
+) -> dict[Setting, Interval]:
+    """(penalty, λ) → mean and interval over seeds of one measure, in the measure's unit."""
+    of_network = (table["network"] == network) & (table["attack"] == measure.attack)
+    rows = table[of_network & (table["metric"] == measure.metric)]
+    return {
+        (str(penalty), float(str(weight))): mean_interval(part["value"].to_numpy() * measure.factor, level)
+        for (penalty, weight), part in rows.groupby(["penalty", "lambda"])
+    }
+
+
+def diverged(table: pd.DataFrame, network: str) -> dict[Setting, int]:
+    """(penalty, λ) → how many seeds ended in NaN: those whose benign accuracy is missing."""
+    intervals = interval_by_setting(table, network, BENIGN)
+    return {setting: interval.dropped for setting, interval in intervals.items()}
+
+
+def known(table: pd.DataFrame, column: str, wanted: Sequence[str] = ()) -> list[str]:
+    """The networks or penalties to show, in the order of all figures.
+
+    Args:
+        table: as `tables.read` gives it.
+        column: network or penalty.
+        wanted: only these, in this order.
+
+    Raises:
+        InputError: the table lacks one that was wanted.
+    """
+    stored = list(table[column].unique())
+    missing = [name for name in wanted if name not in stored]
+    if missing:
+        raise InputError(f"the table has no {column} {missing[0]!r}; it has {', '.join(stored)}")
+    if wanted:
+        return list(wanted)
+    order = [*LABELS] if column == "penalty" else sorted(stored)
+    return [name for name in order if name in stored]
+
+
+def lines_of(table: pd.DataFrame, wanted: Sequence[str] = ()) -> list[str]:
+    """The penalties that have a line of their own: all but fine-tuning without one, and references."""
+    return [name for name in known(table, "penalty", wanted) if name not in ("none", "reference")]
+
+
+@dataclass(frozen=True)
+class NetworkResults:
+    """The rows of one network in a table of results, read by setting and measure.
+
+    Attributes:
+        table: as `tables.read` gives it.
+        network: one of its networks.
+        title: how the network is written.
+
+    Every number is in the unit of its measure. Each method raises InputError for a setting that
+    the table lacks.
+    """
+
+    table: pd.DataFrame
+    network: str
+    title: str
+
+    @property
+    def seeds(self) -> int:
+        """How many networks a setting has."""
+        return int(self.table["seed"].nunique())
+
+    def values(self, setting: Setting, measure: Measure) -> NDArray[np.float64]:
+        """One value a seed, in the order of the seeds; NaN for a run that diverged."""
+        return measure.factor * values(self.table, self.network, *setting, *measure.key)
+
+    def interval(self, setting: Setting, measure: Measure, level: float = 0.95) -> Interval:
+        """The mean over seeds, and its interval."""
+        return mean_interval(self.values(setting, measure), level)
+
+    def difference(self, first: Setting, second: Setting, measure: Measure, level: float = 0.95) -> Interval:
+        """First − second, paired over seeds."""
+        return paired_difference(self.values(first, measure), self.values(second, measure), level)
+
+    def weights(self, penalty: str) -> list[float]:
+        """The λ at which a penalty was run, in ascending order."""
+        return weights_of(self.table, self.network, penalty)
+
+    def settings(self, *penalties: str) -> list[Setting]:
+        """Every setting of these penalties at which no seed diverged, by penalty, λ ascending."""
+        gone = self.diverged()
+        return [(name, w) for name in penalties for w in self.weights(name) if not gone.get((name, w))]
+
+    def diverged(self) -> dict[Setting, int]:
+        """Each setting's number of seeds that ended in NaN, where there are some."""
+        return {s: count for s, count in diverged(self.table, self.network).items() if count}
+
+
+def by_network(table: pd.DataFrame, classes: int | None = None) -> Iterator[NetworkResults]:
+    """The results of each network, in the table's order; with `classes`, the title says how many."""
+    suffix = f", {classes} classes" if classes else ""
+    for network in table["network"].unique():
+        rows = table[table["network"] == network]
+        yield NetworkResults(rows, network, f"{name_of(network)}{suffix}")
