@@ -61,7 +61,15 @@ def test_members_equal_solo_runs_with_and_without_penalties(monkeypatch: pytest.
             solo, task, iterations=17, penalty=kind, weight=weight, seed=seeds[m],
             regime=Regime(policy=policy, adversary=ADVERSARY),
         )  # fmt: skip
-        train(plain, task, iterations=17, penalty=kind, weight=weight, seed=seeds[m], regime=Regime(policy=policy))
+        train(
+            plain,
+            task,
+            iterations=17,
+            penalty=kind,
+            weight=weight,
+            seed=seeds[m],
+            regime=Regime(policy=policy),
+        )
         member = ensemble.member(m, perceptron(2, 9))
         assert worst(solo, member) < 1e-10 < 1e-4 < worst(plain, member)
         assert torch.allclose(last.loss[m].float(), with_it.loss[14:].mean(), atol=1e-5)

@@ -172,7 +172,9 @@ def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch
     for m, (kind, weight) in enumerate(settings):
         solo = perceptron(2, m)
         seed = [5, 5, 6, 7][m]
-        history = train(solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, regime=Regime(policy=policy))
+        history = train(
+            solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, regime=Regime(policy=policy)
+        )
         assert worst(solo, ensemble.member(m, perceptron(2, 9))) < 1e-10
         assert torch.allclose(last.loss[m].float(), history.loss[14:].mean(), atol=1e-5)
 

@@ -376,6 +376,7 @@ FIGURES = {
 }
 """What `regrob sweep` can run. In one folder, `cost` goes on from the references of fig4."""
 
+
 def task_of(dataset: str, preset: str) -> Task:
     """The images: the embedded digits for quick, the full data set otherwise."""
     return TASKS[dataset]("embedded" if preset == "quick" else "full")

@@ -331,7 +331,7 @@ def write(
     started = time.perf_counter()
     rows, examples, budgets = [], [], {}
     for shard, seed, table in measured:
-        key = (shard.dataset, shard.network, shard.label, shard.weight)
+        key: tuple[Any, ...] = (shard.dataset, shard.network, shard.label, shard.weight)
         rows += [(*key, seed, *row) for row in summary(table)]
         if seed == 0:
             examples.append(table.assign(**dict(zip(COLUMNS, key, strict=False))))
@@ -360,7 +360,7 @@ def read(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
         DataError: a file is missing.
     """
     names = ("predictions.csv", "predictions-examples.csv", "predictions.json")
-    tables.require(folder, names, how="python -m regrob.experiments.predictions")
+    tables.require(folder, names, command="python -m regrob.experiments.predictions")
     summaries, by_image = (tables.read_csv(folder / name) for name in names[:2])
     for name in ("prediction", "attack"):
         summaries[name] = summaries[name].fillna("")

@@ -60,13 +60,16 @@ class Workers:
             raise InputError(f"jobs must be at least 1, got {self.jobs}")
 
 
+ONE_AT_A_TIME = Workers()
+
+
 def sweep(
     figure: str,
     out: Path,
     *,
     preset: str = "quick",
     networks: tuple[str, ...] = (),
-    workers: Workers = Workers(),
+    workers: Workers = ONE_AT_A_TIME,
     progress: bool = True,
     when_finished: Callable[[str], None] | None = None,
 ) -> Path:
@@ -219,15 +222,16 @@ def trained(
     return training, facts
 
 
-def _networks(training: Ensemble | Descent, blank: list[nn.Sequential]) -> list[nn.Module]:
+def _networks(training: Ensemble | Descent, blank: list[nn.Sequential]) -> list[nn.Sequential]:
     """The trained networks; an ensemble writes its members into the blank ones."""
     if isinstance(training, Descent):
+        assert isinstance(training.network, nn.Sequential)
         return [training.network]
     training.to("cpu")
     return [training.member(index, network) for index, network in enumerate(blank)]
 
 
-def _begin(shard: Shard, networks: Sequence[nn.Module], device: str, *, alone: bool) -> Ensemble | Descent:
+def _begin(shard: Shard, networks: list[nn.Sequential], device: str, *, alone: bool) -> Ensemble | Descent:
     """What trains these networks as the shard asks for, before its first step."""
     if not alone:
         weights = penalty_weights(shard.penalty, [shard.weight] * len(networks))

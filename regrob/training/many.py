@@ -14,10 +14,8 @@ from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
 from regrob.training.adversarial import Adversary, check_box, starts
-from regrob.training.policy import CaffePolicy
+from regrob.training.policy import CAFFE, CaffePolicy
 from regrob.training.single import batches
-
-CAFFE = CaffePolicy()
 
 CHUNK = 250
 """Iterations between two looks at the losses; a checkpoint can be written after each."""

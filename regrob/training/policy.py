@@ -28,6 +28,9 @@ class CaffePolicy:
         return float(self.base * (1.0 + self.gamma * iteration) ** -self.power)
 
 
+CAFFE = CaffePolicy()
+
+
 @dataclass(frozen=True)
 class StepPolicy(CaffePolicy):
     """The rate falls tenfold at each milestone, as the paper does on CIFAR-10."""

@@ -21,7 +21,7 @@ from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTIES, Penalty, check_name, penalty_by_columns
 from regrob.training.adversarial import Adversary, check_box, starts
-from regrob.training.policy import CaffePolicy
+from regrob.training.policy import CAFFE, CaffePolicy
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,12 @@ class Regime:
         progress: show a progress bar.
     """
 
-    policy: CaffePolicy = CaffePolicy()
+    policy: CaffePolicy = CAFFE
     adversary: Adversary | None = None
     progress: bool = False
+
+
+PLAIN = Regime()
 
 
 def train(
@@ -74,7 +77,7 @@ def train(
     penalty: str | Penalty | None = None,
     weight: float = 0.0,
     seed: int = 0,
-    regime: Regime = Regime(),
+    regime: Regime = PLAIN,
 ) -> History:
     """Train in place, on the network's device, and leave it in eval mode. Fine-tuning is a second call.
 
