@@ -267,6 +267,20 @@ def test_pullback_equals_autograd(architecture: str) -> None:
     assert isinstance(pullback(networks.Residual(members[0], members[1])), AutogradPullback)
 
 
+@pytest.mark.parametrize("architecture", BUILDERS)
+def test_a_point_outlives_the_passes_that_follow(architecture: str) -> None:
+    """And other images have another map."""
+    ensemble = Ensemble([BUILDERS[architecture](3, 0)])
+    x, other = torch.rand(2, 1, 4, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = torch.eye(3, dtype=torch.float64).expand(1, 4, -1, -1)
+    expected = ensemble.pull(rows, ensemble.at(x))
+    point = ensemble.at(x)
+    ensemble.logits(other)
+    ensemble.step(other, torch.zeros(1, 4, dtype=torch.int64), torch.tensor(0.0, dtype=torch.float64))
+    assert torch.equal(ensemble.pull(rows, point), expected)
+    assert not torch.allclose(ensemble.pull(rows, ensemble.at(other)), expected)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_gram_penalty_equals_autograd(classes: int) -> None:
     generator = torch.Generator().manual_seed(classes)

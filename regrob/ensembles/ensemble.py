@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from regrob.affine.local_map import LocalMap
-from regrob.ensembles.layers import Layer, WeightedLayer, stack
+from regrob.ensembles.layers import Layer, Trace, WeightedLayer, stack
 from regrob.ensembles.step import Block, Step
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTY_NAMES
 
 CPU_MEMORY = 64 * 2**20
 """Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
+
+
+class Point(NamedTuple):
+    """Where an ensemble was evaluated.
+
+    Attributes:
+        logits: (M, N, K).
+        traces: one a layer.
+    """
+
+    logits: Tensor
+    traces: list[Trace]
 
 
 def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
@@ -102,27 +115,38 @@ class Ensemble:
         self.weights, self.directions = self.weights.to(device), self.directions.to(device)
         return self
 
-    @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """(M, N, channels, height, width) or (M, N, n) → (M, N, K)."""
-        h = images
-        for layer in self.layers:
-            h = layer.forward(h)
-        return h
+        return self.at(images).logits
 
     @torch.no_grad()
-    def pull(self, rows: Tensor) -> Tensor:
-        """V·row for rows (M, N, r, K), at the images that `logits` saw last: (M, N, r, …)."""
-        u = rows
-        for layer in reversed(self.layers):
-            u = layer.pull(u)
-        return u
+    def at(self, images: Tensor) -> Point:
+        """The logits, and what `pull` needs to know of these images."""
+        h, traces = images, []
+        for layer in self.layers:
+            h, trace = layer.forward(h)
+            traces.append(trace)
+        return Point(h, traces)
+
+    @torch.no_grad()
+    def pull(self, rows: Tensor, point: Point, *, after: int = 0) -> Tensor:
+        """V·row for rows (M, N, r, K) at the images of a point: (M, N, r, …).
+
+        Args:
+            rows: combinations of logits.
+            point: from `at`.
+            after: how many of the first layers are left out; the rows then end at their output.
+        """
+        for layer, trace in zip(reversed(self.layers[after:]), reversed(point.traces[after:]), strict=True):
+            rows = layer.pull(rows, trace)
+        return rows
 
     def local_maps(self, images: Tensor) -> LocalMap:
         """V (M, N, n, K) and z (M, N, K) of every member at its own images."""
-        z = self.logits(images)
+        point = self.at(images)
+        z = point.logits
         identity = torch.eye(self.classes, dtype=z.dtype, device=z.device)
-        rows = self.pull(identity.expand(*z.shape[:2], -1, -1))
+        rows = self.pull(identity.expand(*z.shape[:2], -1, -1), point)
         return LocalMap(rows.flatten(3).mT, z)
 
     @torch.no_grad()
@@ -137,12 +161,12 @@ class Ensemble:
         size = self.block_size(images)
         if size >= self.members:
             return self._block(self.layers, self.weights).step(images, y, rate)
-        seen: list[Step] = []
+        steps: list[Step] = []
         for start in range(0, self.members, size):
-            some = slice(start, start + size)
-            block = self._block([layer.part(some) for layer in self.layers], self.weights[some])
-            seen.append(block.step(images[some], y[some], rate))
-        return Step(torch.cat([s.loss for s in seen]), torch.cat([s.penalty for s in seen]))
+            part = slice(start, start + size)
+            block = self._block([layer.part(part) for layer in self.layers], self.weights[part])
+            steps.append(block.step(images[part], y[part], rate))
+        return Step(torch.cat([s.loss for s in steps]), torch.cat([s.penalty for s in steps]))
 
     def _block(self, layers: list[Layer], weights: Tensor) -> Block:
         return Block(layers, weights, self.kinds, self.directions, self.momentum, self.weight_decay)
@@ -174,7 +198,7 @@ class Ensemble:
             h = images.new_zeros(1, 1, *shape)
             self._sizes[shape] = h.numel()
             for layer in self.layers:
-                h = layer.part(slice(0, 1)).forward(h)
+                h, _ = layer.part(slice(0, 1)).forward(h)
                 self._sizes[shape] += h.numel()
         numbers = images.shape[1] * self._sizes[shape] * (2 + 2 * len(self.directions))
         return numbers * self.weights.element_size()

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from regrob.affine.local_map import LocalMap, local_map
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, Point
 from regrob.ensembles.kernels import split, symmetric_product
-from regrob.ensembles.layers import Layer, StackedFlatten, StackedLinear, WeightedLayer
+from regrob.ensembles.layers import StackedFlatten, StackedLinear, WeightedLayer
 from regrob.errors import InputError
 from regrob.theory.margin import Boundary, differences, nearest
-from regrob.theory.penalties import PENALTY_NAMES
 
 ALIKE = 0.75
 """Members run side by side if the least busy one has at least this share of the busiest one's examples."""
@@ -139,13 +138,18 @@ class StackedPullback(nn.Module, Pullback):
 
     @override
     def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
-        z = self.logits(images)
-        return self.pull(coefficients(z)), z
+        point = self.at(images)
+        z = point.logits.flatten(0, 1)
+        return self.pull(coefficients(z), point), z
 
-    def pull(self, coefficients: Tensor) -> Tensor:
-        """V·c for c (N, K) at the images that `logits` saw last: (N, …)."""
+    def at(self, images: Tensor) -> Point:
+        """The members' logits (M, N/M, K), and what `pull` needs to know of these images."""
+        return self.ensemble.at(self._by_member(images))
+
+    def pull(self, coefficients: Tensor, point: Point) -> Tensor:
+        """V·c for c (N, K) at the images of a point: (N, …)."""
         rows = self._by_member(coefficients).unsqueeze(2)
-        return self.ensemble.pull(rows).squeeze(2).flatten(0, 1)
+        return self.ensemble.pull(rows, point).squeeze(2).flatten(0, 1)
 
     @override
     def local_map(self, images: Tensor) -> LocalMap:
@@ -155,24 +159,25 @@ class StackedPullback(nn.Module, Pullback):
     @override
     @torch.no_grad()
     def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
-        z = self.logits(images)
+        point = self.at(images)
+        z = point.logits.flatten(0, 1)
         rows = self._by_member(differences(labels, z))  # (M, N, K − 1, K)
         layers = self.ensemble.layers
         start = next(i for i, layer in enumerate(layers) if not isinstance(layer, StackedFlatten))
         first = layers[start]
         if not isinstance(first, StackedLinear) or not self._gram_pays(first, rows.shape[1] * rows.shape[2]):
-            rows = _pull(rows, layers).flatten(0, 1)
+            rows = self.ensemble.pull(rows, point).flatten(0, 1)
             return nearest(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
         # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
         # only the row that is chosen goes through it.
         if self.gram is None:
             self.gram = symmetric_product(first.weight)
-        rows = _pull(rows, layers[start + 1 :]).flatten(1, 2)  # (M, N·(K − 1), h)
+        rows = self.ensemble.pull(rows, point, after=start + 1).flatten(1, 2)  # (M, N·(K − 1), h)
         squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
         by_example = (len(z), z.shape[1] - 1)
         chosen = nearest(rows.view(*by_example, -1), squared.clamp_min(0).sqrt().view(by_example), labels, z)
-        normal = first.pull(self._by_member(chosen.normal).unsqueeze(2)).view(images.shape)
-        return chosen._replace(normal=normal)
+        normal = first.pull(self._by_member(chosen.normal).unsqueeze(2), point.traces[start])
+        return chosen._replace(normal=normal.view(images.shape))
 
     def _gram_pays(self, first: StackedLinear, rows: int) -> bool:
         """Whether it is there, or a few steps of so many rows a member repay its multiplications."""
@@ -253,8 +258,10 @@ class Parts(Pullback):
 
     @override
     def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
-        z = self.logits(images)
-        pulled = [part.pull(c) for part, c in self._split(coefficients(z))]
+        points = [part.at(x) for part, x in self._split(images)]
+        z = torch.cat([point.logits.flatten(0, 1) for point in points])
+        split_coefficients = self._split(coefficients(z))
+        pulled = [part.pull(c, point) for (part, c), point in zip(split_coefficients, points, strict=True)]
         return torch.cat(pulled), z
 
     @override
@@ -293,17 +300,10 @@ def pullback(network: nn.Module) -> Pullback:
         return StackedPullback(network.ensemble)
     if isinstance(network, nn.Sequential):
         try:
-            return StackedPullback(Ensemble([network], torch.zeros(1, len(PENALTY_NAMES), device="cpu")))
+            return StackedPullback(Ensemble([network]))
         except InputError:
             pass
     return AutogradPullback(network)
-
-
-def _pull(rows: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """Rows at the output of these layers, carried back to their input."""
-    for layer in reversed(layers):
-        rows = layer.pull(rows)
-    return rows
 
 
 def _packed(going: Tensor, pieces: list[_Piece]) -> Packed | None:
