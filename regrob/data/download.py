@@ -80,11 +80,11 @@ def require(path: Path, file: File) -> Path:
     """
     if not path.is_file():
         raise DataError(f"{path} is missing")
-    found = sha256(path)
-    if found != file.sha256:
+    digest = sha256(path)
+    if digest != file.sha256:
         raise DataError(
             f"{path} is truncated or altered ({path.stat().st_size} bytes): expected sha256 {file.sha256}, "
-            f"found {found}; delete it and fetch it again"
+            f"found {digest}; delete it and fetch it again"
         )
     return path
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -186,9 +186,7 @@ class StackedPullback(nn.Module, Pullback):
 
     @override
     def pack(self, going: Tensor) -> Packed | None:
-        if self.ensemble.members == 1 or not _worthwhile(int(going.sum()), going):
-            return super().pack(going)
-        return _packed(going, self.pieces(going))
+        return super().pack(going) if self.ensemble.members == 1 else _packed(going, [(self, going)])
 
     @override
     def blocks(self, images: Tensor) -> list[Packed]:
@@ -200,7 +198,7 @@ class StackedPullback(nn.Module, Pullback):
         starts = range(0, M, together)
         groups = [list(range(start, min(start + together, M))) for start in starts]
         kept = torch.arange(len(images), device=images.device).view(M, -1)
-        return [Packed(kept[group].flatten(), self.some(group)) for group in groups]
+        return [Packed(kept[group].flatten(), self.subset(group)) for group in groups]
 
     def pieces(self, going: Tensor) -> list[_Piece]:
         """The busy members in groups, each with as many examples a member as its busiest one needs."""
@@ -211,7 +209,7 @@ class StackedPullback(nn.Module, Pullback):
         groups = _alike(count)
         return [_Piece(first[g, : max(count[m] for m in g)].flatten(), self, g) for g in groups]
 
-    def some(self, group: list[int]) -> StackedPullback:
+    def subset(self, group: list[int]) -> StackedPullback:
         """These members alone, for logits and pulls; never to be trained."""
         if len(group) == self.ensemble.members:
             return self
@@ -272,20 +270,13 @@ class Parts(Pullback):
     @override
     def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
         split_labels = labels.split(self.sizes)
-        found = [part.nearest(x, y) for (part, x), y in zip(self._split(images), split_labels, strict=True)]
-        distance, normal, z = (torch.cat([getattr(b, f) for b in found]) for f in Boundary._fields)
-        return Boundary(distance, normal, z)
+        pairs = zip(self._split(images), split_labels, strict=True)
+        boundaries = [part.nearest(x, y) for (part, x), y in pairs]
+        return Boundary(*(torch.cat(values) for values in zip(*boundaries, strict=True)))
 
     @override
     def pack(self, going: Tensor) -> Packed | None:
-        if not _worthwhile(int(going.sum()), going):
-            return None
-        pieces: list[_Piece] = []
-        offset = 0
-        for part, here in self._split(going):
-            pieces += [piece._replace(kept=piece.kept + offset) for piece in part.pieces(here)]
-            offset += len(here)
-        return _packed(going, pieces)
+        return _packed(going, self._split(going))
 
     def _split(self, examples: Tensor) -> Iterator[tuple[StackedPullback, Tensor]]:
         return zip(self.parts, examples.split(self.sizes), strict=True)
@@ -306,13 +297,21 @@ def pullback(network: nn.Module) -> Pullback:
     return AutogradPullback(network)
 
 
-def _packed(going: Tensor, pieces: list[_Piece]) -> Packed | None:
+def _packed(going: Tensor, parts: Iterable[tuple[StackedPullback, Tensor]]) -> Packed | None:
+    """What is left of several ensembles that share a batch, each with its part of `going`."""
+    if not _worthwhile(int(going.sum()), going):
+        return None
+    pieces: list[_Piece] = []
+    offset = 0
+    for part, going_here in parts:
+        pieces += [piece._replace(kept=piece.kept + offset) for piece in part.pieces(going_here)]
+        offset += len(going_here)
     sizes = [len(piece.kept) for piece in pieces]
     if not _worthwhile(sum(sizes), going):
         return None
-    parts = [piece.owner.some(piece.group) for piece in pieces]
+    views = [piece.owner.subset(piece.group) for piece in pieces]
     kept = torch.cat([piece.kept for piece in pieces])
-    return Packed(kept, parts[0] if len(parts) == 1 else Parts(parts, sizes))
+    return Packed(kept, views[0] if len(views) == 1 else Parts(views, sizes))
 
 
 def _worthwhile(left: int, going: Tensor) -> bool:

@@ -312,54 +312,42 @@ def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(shard.dataset, preset)
     started = time.perf_counter()
-    measure = _measured_alone if shard.network in SOLO else _measured_together
     facts = {
-        **measure(shard, out, task, device),
+        **_measured(shard, out, task, device),
         "spec": shard.settings(),
         "seconds": round(time.perf_counter() - started, 1),
         "provenance": tables.provenance(),
     }
-    checkpoint.tidy(folder)
     checkpoint.write_json(finished(out, shard), facts)
     return shard.name
 
 
-def _measured_together(shard: Shard, out: Path, task: Task, device: str) -> dict[str, Any]:
-    """{"rows", "diverged_at", "step_seconds"} of an ensemble."""
-    ensemble, facts = trained(shard, out, task, device)
-    assert isinstance(ensemble, Ensemble)
-    spent = facts.get("training_seconds")
-    return {
-        "rows": attack_all(ensemble, folder_of(out, shard), task, shard),
-        "diverged_at": facts["diverged_at"],
-        "step_seconds": None if spent is None else spent / facts["iteration"],
-    }
-
-
-def _measured_alone(shard: Shard, out: Path, task: Task, device: str) -> dict[str, Any]:
-    """The same of networks that cannot be stacked, each trained and attacked in its turn."""
-    rows_by_member: list[dict[tuple[str, str], float]] = []
+def _measured(shard: Shard, out: Path, task: Task, device: str) -> dict[str, Any]:
+    """{"rows", "diverged_at", "step_seconds"} of all members, trained and attacked part by part."""
+    rows_by_part: list[dict[tuple[str, str], list[float]]] = []
     diverged_at: list[int] = []
-    seconds, steps = 0.0, 0
-    for seed in range(shard.budget.seeds):
+    seconds: list[float | None] = []
+    steps = 0
+    for seed in _parts(shard):
         training, facts = trained(shard, out, task, device, seed)
-        assert isinstance(training, Descent)
-        diverged_at.append(facts["diverged_at"])
-        seconds += facts["training_seconds"]
-        steps += facts["iteration"]
         folder = member_folder(folder_of(out, shard), seed)
-        rows: dict[tuple[str, str], float] = {}
-        if facts["diverged_at"] < 0:
-            for attack, metric, values in attack_all(Alone(training.network), folder, task, shard):
-                (rows[attack, metric],) = values
-        rows_by_member.append(rows)
+        rows: dict[tuple[str, str], list[float]] = {}
+        if seed is None or facts["diverged_at"] < 0:
+            ensemble = training if isinstance(training, Ensemble) else Alone(training.network)
+            rows = {(attack, metric): v for attack, metric, v in attack_all(ensemble, folder, task, shard)}
+        rows_by_part.append(rows)
+        diverged_at += facts["diverged_at"] if seed is None else [facts["diverged_at"]]
+        seconds.append(facts.get("training_seconds"))
+        steps += facts["iteration"]
         checkpoint.tidy(folder)
     # Rows of before a metric was kept lack it; NaN would call such a member diverged.
-    kept = [key for key in ROWS if all(key in rows for rows in rows_by_member if rows)]
+    kept = [key for key in ROWS if all(key in rows for rows in rows_by_part if rows)]
+    lost = [float("nan")]
+    spent = [value for value in seconds if value is not None]
     return {
-        "rows": [[*key, [rows.get(key, float("nan")) for rows in rows_by_member]] for key in kept],
+        "rows": [[*key, [v for rows in rows_by_part for v in rows.get(key, lost)]] for key in kept],
         "diverged_at": diverged_at,
-        "step_seconds": seconds / steps if steps else None,
+        "step_seconds": sum(spent) / steps if steps and len(spent) == len(seconds) else None,
     }
 
 

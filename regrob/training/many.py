@@ -103,9 +103,9 @@ def train_ensemble(
             run_one()
         done += count
         progress = _summarise(progress, ensemble, buffers, done, count)
-        gone = (progress.diverged_at >= 0).to(device)
+        diverged = (progress.diverged_at >= 0).to(device)
         for name, value in ensemble.state().items():
-            value[gone] = before[name][gone]
+            value[diverged] = before[name][diverged]
         yield progress
 
 
