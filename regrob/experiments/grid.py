@@ -142,75 +142,73 @@ class Preset:
     budgets: dict[tuple[str, str], Budget]
 
 
-PRESETS = {
-    "quick": Preset(
-        name="quick",
-        iterations=300,
-        fine_tuning=300,
-        images=200,
-        budgets={
-            ("mnist-1-7", "lenet-300-100"): replace(
-                DIGITS, seeds=2, fine_tuning=250, weights=(1e-2, 0.4), learning_rate=0.1
-            ),
-            ("mnist-1-7", "lenet-5"): replace(
-                GLANCE, reference=50, fine_tuning=50, weights=(0.4,), distance_images=10, attack_iterations=50
-            ),
-            ("mnist-10", "lenet-300-100"): DIGITS,
-            ("mnist-10", "lenet-5"): replace(
-                GLANCE, reference=30, fine_tuning=10, weights=(0.1,), images=30, attack_iterations=30
-            ),
-            ("colour-digits-1-7", "conv-bn"): replace(
-                GLANCE, reference=40, fine_tuning=20, attack_iterations=30, searched_images=20
-            ),
-            ("colour-digits-1-7", "vgg"): replace(GLANCE, searched_images=10),
-            ("colour-digits-1-7", "resnet-32"): replace(GLANCE, images=20, searched_images=5),
-            ("colour-digits-10", "conv-bn"): replace(GLANCE, searched_images=20),
-            ("colour-digits-10", "vgg"): replace(
-                GLANCE, fine_tuning=2, images=20, attack_iterations=10, searched_images=5
-            ),
-        },
-    ),
-    "standard": Preset(
-        name="standard",
-        iterations=5_000,
-        fine_tuning=5_000,
-        images=1_000,
-        budgets={
-            ("mnist-1-7", "lenet-300-100"): Budget(
-                seeds=10, reference=5_000, fine_tuning=5_000, weights=WEIGHTS
-            ),
-            ("mnist-1-7", "lenet-5"): Budget(
-                seeds=3, reference=2_000, fine_tuning=2_000, weights=FIVE_WEIGHTS
-            ),
-            ("mnist-10", "lenet-300-100"): Budget(
-                seeds=3, reference=5_000, fine_tuning=3_000, weights=FIVE_WEIGHTS
-            ),
-            ("mnist-10", "lenet-5"): Budget(
-                seeds=2, reference=2_000, fine_tuning=800, weights=(1e-2, 0.1, 0.4)
-            ),
-            (PAIR, "conv-bn"): replace(PHOTOGRAPHS, seeds=2, reference=600, weights=(1e-3, 1e-2, 0.1)),
-            (PAIR, "resnet-32"): replace(
-                PHOTOGRAPHS,
-                fine_tuning=120,
-                weights=(1e-3, 1e-2, 0.1),
-                searched_images=200,
-                attack_iterations=50,
-                batch=32,
-            ),
-            (PAIR, "vgg"): replace(PHOTOGRAPHS, reference=1_200, fine_tuning=200, batch=32),
-            ("cifar10", "conv-bn"): replace(PHOTOGRAPHS, fine_tuning=150, weights=(1e-3, 1e-2)),
-            ("cifar10", "vgg"): replace(
-                PHOTOGRAPHS,
-                fine_tuning=40,
-                images=2_000,
-                searched_images=300,
-                attack_iterations=50,
-                batch=32,
-            ),
-        },
-    ),
-    "paper": Preset(name="paper", iterations=50_000, fine_tuning=50_000, images=None, budgets={}),
-}
+QUICK = Preset(
+    name="quick",
+    iterations=300,
+    fine_tuning=300,
+    images=200,
+    budgets={
+        ("mnist-1-7", "lenet-300-100"): replace(
+            DIGITS, seeds=2, fine_tuning=250, weights=(1e-2, 0.4), learning_rate=0.1
+        ),
+        ("mnist-1-7", "lenet-5"): replace(
+            GLANCE,
+            reference=50,
+            fine_tuning=50,
+            weights=(0.4,),
+            distance_images=10,
+            attack_iterations=50,
+        ),
+        ("mnist-10", "lenet-300-100"): DIGITS,
+        ("mnist-10", "lenet-5"): replace(
+            GLANCE, reference=30, fine_tuning=10, weights=(0.1,), images=30, attack_iterations=30
+        ),
+        ("colour-digits-1-7", "conv-bn"): replace(
+            GLANCE, reference=40, fine_tuning=20, attack_iterations=30, searched_images=20
+        ),
+        ("colour-digits-1-7", "vgg"): replace(GLANCE, searched_images=10),
+        ("colour-digits-1-7", "resnet-32"): replace(GLANCE, images=20, searched_images=5),
+        ("colour-digits-10", "conv-bn"): replace(GLANCE, searched_images=20),
+        ("colour-digits-10", "vgg"): replace(
+            GLANCE, fine_tuning=2, images=20, attack_iterations=10, searched_images=5
+        ),
+    },
+)
+STANDARD = Preset(
+    name="standard",
+    iterations=5_000,
+    fine_tuning=5_000,
+    images=1_000,
+    budgets={
+        ("mnist-1-7", "lenet-300-100"): Budget(seeds=10, reference=5_000, fine_tuning=5_000, weights=WEIGHTS),
+        ("mnist-1-7", "lenet-5"): Budget(seeds=3, reference=2_000, fine_tuning=2_000, weights=FIVE_WEIGHTS),
+        ("mnist-10", "lenet-300-100"): Budget(
+            seeds=3, reference=5_000, fine_tuning=3_000, weights=FIVE_WEIGHTS
+        ),
+        ("mnist-10", "lenet-5"): Budget(seeds=2, reference=2_000, fine_tuning=800, weights=(1e-2, 0.1, 0.4)),
+        (PAIR, "conv-bn"): replace(PHOTOGRAPHS, seeds=2, reference=600, weights=(1e-3, 1e-2, 0.1)),
+        (PAIR, "resnet-32"): replace(
+            PHOTOGRAPHS,
+            fine_tuning=120,
+            weights=(1e-3, 1e-2, 0.1),
+            searched_images=200,
+            attack_iterations=50,
+            batch=32,
+        ),
+        (PAIR, "vgg"): replace(PHOTOGRAPHS, reference=1_200, fine_tuning=200, batch=32),
+        ("cifar10", "conv-bn"): replace(PHOTOGRAPHS, fine_tuning=150, weights=(1e-3, 1e-2)),
+        ("cifar10", "vgg"): replace(
+            PHOTOGRAPHS,
+            fine_tuning=40,
+            images=2_000,
+            searched_images=300,
+            attack_iterations=50,
+            batch=32,
+        ),
+    },
+)
+AS_THE_PAPER = Preset(name="paper", iterations=50_000, fine_tuning=50_000, images=None, budgets={})
+PRESETS = {preset.name: preset for preset in (QUICK, STANDARD, AS_THE_PAPER)}
 """quick for a laptop, standard for a GPU or a patient processor, paper for the paper's protocol."""
 
 

@@ -85,10 +85,10 @@ def train_ensemble(
         shape = (len(distinct), policy.batch, *images.shape[1:])
         buffers.starts = images.new_zeros(shape)
     done = progress.iteration
-    run_one: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
+    step: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
     if ensemble.recorded and done < iterations:
         written = [*ensemble.state().values(), buffers.loss, buffers.penalty, buffers.cursor]
-        run_one = captured(run_one, written)
+        step = captured(step, written)
     while done < iterations:
         count = min(CHUNK, iterations - done)
         index = torch.stack([torch.stack([next(order) for _ in range(count)]) for order in orders], dim=1)
@@ -100,7 +100,7 @@ def train_ensemble(
         for iteration in range(done, done + count):
             for row, seed in zip(buffers.starts, distinct, strict=False):  # none without an adversary
                 row.copy_(starts(seed, iteration, row.shape))
-            run_one()
+            step()
         done += count
         progress = _summarise(progress, ensemble, buffers, done, count)
         diverged = (progress.diverged_at >= 0).to(device)
@@ -136,8 +136,8 @@ def train_many(
 
 
 def _at_zero(ensemble: Ensemble) -> Progress:
-    nothing = torch.full((ensemble.members,), float("nan"), device="cpu")
-    return Progress(0, torch.full((ensemble.members,), -1, device="cpu"), nothing, nothing)
+    unknown = torch.full((ensemble.members,), float("nan"), device="cpu")
+    return Progress(0, torch.full((ensemble.members,), -1, device="cpu"), unknown, unknown)
 
 
 def _summarise(before: Progress, ensemble: Ensemble, buffers: _Buffers, done: int, count: int) -> Progress:
@@ -199,9 +199,9 @@ def _one_step(
             begin = buffers.starts.index_select(0, row_of_member)
             moved = adversary.perturb(view, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
             x = moved.view_as(x)
-        seen = ensemble.step(x, y, rate)
-        buffers.loss.index_copy_(0, buffers.cursor, seen.loss[None])
-        buffers.penalty.index_copy_(0, buffers.cursor, seen.penalty[None])
+        taken = ensemble.step(x, y, rate)
+        buffers.loss.index_copy_(0, buffers.cursor, taken.loss[None])
+        buffers.penalty.index_copy_(0, buffers.cursor, taken.penalty[None])
         buffers.cursor.add_(1)
 
     return step

@@ -89,8 +89,8 @@ def train(
     Args:
         network: maps images (N, …) to logits (N, K), K the task's number of classes.
         iterations: how many batches to learn from.
-        penalty: a key of `PENALTIES`, computed by `columns`; or a function (V, z, y) ↦ (N,),
-            which costs K differentiations; None for none.
+        penalty: a key of `PENALTIES`, differentiated as rarely as it allows; or a function
+            (V, z, y) ↦ (N,), which costs K differentiations; None for none.
         weight: λ ≥ 0, which multiplies the batch's mean penalty.
         seed: of the order of the images. The initial weights are the caller's.
         regime: Caffe's policy, without an adversary, unless something else is asked for.
@@ -158,7 +158,7 @@ def objective(
 
     Args:
         penalty: a function of (V, z, y), which costs K differentiations; or a name, for
-            which `columns` finds the fewest.
+            which `penalty_by_columns` finds the fewest.
         coupled: the network has layers that act otherwise in training; the penalty then
             gets a pass of its own in eval mode, with the statistics that this batch left.
 
