@@ -215,11 +215,12 @@ class StackedPullback(nn.Module, Pullback):
             return self
         part = copy.copy(self.ensemble)
         part.members = len(group)
-        part.layers = [copy.copy(layer) for layer in self.ensemble.layers]
-        for layer in part.layers:
+        part.layers = list(self.ensemble.layers)
+        for i, layer in enumerate(part.layers):
             if isinstance(layer, WeightedLayer):
-                layer.weight = layer.weight[group]
-                layer.bias = None if layer.bias is None else layer.bias[group]
+                part.layers[i] = chosen = copy.copy(layer)
+                chosen.weight = layer.weight[group]
+                chosen.bias = None if layer.bias is None else layer.bias[group]
         view = StackedPullback(part)
         view.gram = None if self.gram is None else self.gram[group]
         return view
