@@ -219,7 +219,7 @@ def _add_sweep(commands: Commands) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from regrob.experiments.sweep import sweep
+    from regrob.experiments.sweep import Workers, sweep
 
     check_device(options.device)
     table = sweep(
@@ -227,9 +227,7 @@ def _sweep(options: argparse.Namespace) -> int:
         options.out,
         preset=options.preset,
         networks=tuple(options.networks),
-        device=options.device,
-        jobs=options.jobs,
-        backend=options.backend,
+        workers=Workers(options.device, options.jobs, options.backend),
         progress=sys.stderr.isatty(),
     )
     print(table)
@@ -259,7 +257,8 @@ def _add_paper(commands: Commands) -> None:
 
 
 def _paper(options: argparse.Namespace) -> int:
-    from regrob.experiments import paper_runs, paper_status, parcels
+    from regrob.experiments import paper_runs, parcels
+    from regrob.experiments.sweep import Workers
 
     check_device(options.device)
     planned = paper_runs.plan()
@@ -267,10 +266,10 @@ def _paper(options: argparse.Namespace) -> int:
     if options.parcel is not None:
         parcels.unpack(options.parcel, options.out)
     if options.go_on:
-        bar = sys.stderr.isatty()
-        paper_runs.go_on(*where, jobs=options.jobs, device=options.device, progress=bar)
+        workers = Workers(options.device, options.jobs)
+        paper_runs.go_on(*where, workers=workers, progress=sys.stderr.isatty())
     stored = paper_runs.store(*where)
-    print(paper_status.table(paper_status.status(*where)))
+    print(paper_runs.table(paper_runs.status(*where)))
     print(f"{len(stored.added)} shards newly stored; {len(stored.tables)} complete tables")
     for notice in stored.kept:
         print(f"regrob: {notice}", file=sys.stderr)

@@ -8,7 +8,7 @@ functions, so that `regrob.affine` can see where the kinks are.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -234,3 +234,15 @@ NETWORKS = {
 
 SOLO = {"conv-bn", "vgg", "resnet-32"}
 """Those that the ensemble cannot stack: they train one after the other."""
+
+
+def fresh(name: str, classes: int, seeds: Iterable[int]) -> list[nn.Sequential]:
+    """One untrained network for each seed, from which its initial weights are drawn.
+
+    Raises:
+        InputError: no network has this name.
+    """
+    if name not in NETWORKS:
+        raise InputError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
+    build = NETWORKS[name]
+    return [build(classes, generator=torch.Generator().manual_seed(seed)) for seed in seeds]

@@ -41,19 +41,27 @@ def lone(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Se
 
 def shrink() -> None:
     """Swap the real protocol for one that takes a second: sweeps "tiny" and "lone"."""
-    spent = grid.Budget(2, 40, 40, (0.1,), 8, 4, 1, 20)
+    spent = grid.Budget(
+        seeds=2,
+        reference=40,
+        fine_tuning=40,
+        weights=(0.1,),
+        images=8,
+        distance_images=4,
+        search_steps=1,
+        attack_iterations=20,
+    )
+    budgets = grid.PRESETS["quick"].budgets
     grid.TASKS["tiny"] = lambda source: small_task()
     networks.NETWORKS["tiny"] = tiny
     grid.FIGURES["tiny"] = grid.Figure(
         "tiny", ("tiny",), ("curvature", "jacobian"), adversaries=(0.1, 0.2, 0.3)
     )
-    grid.BUDGETS["quick", "tiny", "tiny"] = spent
+    budgets["tiny", "tiny"] = spent
     networks.NETWORKS["lone"] = lone
     networks.SOLO.add("lone")
     grid.FIGURES["lone"] = grid.Figure("tiny", ("lone",), ("curvature",), adversaries=(0, 0, 0.3))
-    grid.BUDGETS["quick", "tiny", "lone"] = replace(
-        spent, fine_tuning=30, policy="steps", batch=16, searched_images=6
-    )
+    budgets["tiny", "lone"] = replace(spent, fine_tuning=30, policy="steps", batch=16, searched_images=6)
     many.CHUNK = 5
     sweep.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 
@@ -61,7 +69,7 @@ def shrink() -> None:
 @contextlib.contextmanager
 def shrunk() -> Iterator[None]:
     """`shrink`, and afterwards everything as it was, for the tests that follow in this process."""
-    tables: list[Any] = [grid.TASKS, grid.FIGURES, grid.BUDGETS, networks.NETWORKS]
+    tables: list[Any] = [grid.TASKS, grid.FIGURES, grid.PRESETS["quick"].budgets, networks.NETWORKS]
     before = [dict(table) for table in tables]
     chunk, seconds = many.CHUNK, sweep.SECONDS_BETWEEN_CHECKPOINTS
     shrink()

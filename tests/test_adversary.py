@@ -15,7 +15,8 @@ from regrob.errors import InputError
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary, starts
 from regrob.training.many import train_ensemble
-from regrob.training.single import CaffePolicy, train
+from regrob.training.policy import CaffePolicy
+from regrob.training.single import Regime, train
 
 ADVERSARY = Adversary(0.08, steps=3)
 
@@ -57,10 +58,18 @@ def test_members_equal_solo_runs_with_and_without_penalties(monkeypatch: pytest.
     for m, (kind, weight) in enumerate(settings):
         solo, plain = perceptron(2, m), perceptron(2, m)
         with_it = train(
-            solo, task, iterations=17, penalty=kind, weight=weight, seed=seeds[m], policy=policy,
-            adversary=ADVERSARY,
+            solo, task, iterations=17, penalty=kind, weight=weight, seed=seeds[m],
+            regime=Regime(policy=policy, adversary=ADVERSARY),
         )  # fmt: skip
-        train(plain, task, iterations=17, penalty=kind, weight=weight, seed=seeds[m], policy=policy)
+        train(
+            plain,
+            task,
+            iterations=17,
+            penalty=kind,
+            weight=weight,
+            seed=seeds[m],
+            regime=Regime(policy=policy),
+        )
         member = ensemble.member(m, perceptron(2, 9))
         assert worst(solo, member) < 1e-10 < 1e-4 < worst(plain, member)
         assert torch.allclose(last.loss[m].float(), with_it.loss[14:].mean(), atol=1e-5)
@@ -103,4 +112,4 @@ def test_bad_adversaries_say_what_is_wrong() -> None:
         task.test_labels, task.digest,
     )  # fmt: skip
     with pytest.raises(InputError, match=r"pixels in \[0, 1\]"):
-        train(perceptron(2, 0), bytes_task, iterations=1, adversary=ADVERSARY)
+        train(perceptron(2, 0), bytes_task, iterations=1, regime=Regime(adversary=ADVERSARY))

@@ -35,15 +35,18 @@ def test_a_cluster_gives_the_same_table(
         monkeypatch.delenv(variable, raising=False)
     here = Path(backends.__file__).parents[2]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(here), os.environ.get("PYTHONPATH", "")]))
-    table = sweep.sweep(FIGURE, tmp_path, networks=NETWORKS, jobs=2, backend=backend, progress=False)
+    table = sweep.sweep(
+        FIGURE, tmp_path, networks=NETWORKS, workers=sweep.Workers(jobs=2, backend=backend), progress=False
+    )
     assert table.read_bytes() == alone
     folders = list((tmp_path / "shards").iterdir())
     assert len(folders) == 3, "each shard once, and nothing beside them"
 
 
 def test_an_unknown_backend_is_told_with_the_known_ones(tmp_path: Path) -> None:
+    slurm = sweep.Workers(jobs=2, backend="slurm")
     with pytest.raises(InputError, match=r"no backend is called 'slurm'; there are loky, .*dask, ray"):
-        sweep.sweep(FIGURE, tmp_path, networks=NETWORKS, jobs=2, backend="slurm", progress=False)
+        sweep.sweep(FIGURE, tmp_path, networks=NETWORKS, workers=slurm, progress=False)
     assert not list(tmp_path.glob("shards/*"))
 
 

@@ -77,6 +77,17 @@ def test_embedded_one_versus_seven() -> None:
         assert (float(images.min()), float(images.max())) == (0.0, 1.0)
 
 
+def test_held_out_images_take_the_classes_by_turns() -> None:
+    """As long as all of them last; each image stays with its label."""
+    images = torch.arange(7.0).view(7, 1, 1, 1)
+    labels = torch.tensor([0, 0, 0, 0, 1, 2, 2])
+    task = datasets.Task("made up", ("a", "b", "c"), images, labels, images, labels, "")
+    chosen, turns = task.held_out()
+    assert turns.tolist() == [0, 1, 2, 0, 2, 0, 0]
+    assert chosen.flatten().tolist() == [0, 4, 5, 1, 6, 2, 3]
+    assert task.held_out(2)[0].flatten().tolist() == [0, 4]
+
+
 def test_embedded_ten_classes_is_balanced_in_every_prefix() -> None:
     task = datasets.ten_classes("embedded")
     assert len(task.train_labels) == 4000

@@ -18,7 +18,8 @@ from regrob.errors import InputError
 from regrob.theory.penalties import PENALTIES, PENALTY_NAMES, dominant_eigenvector, gram_penalty
 from regrob.training import many
 from regrob.training.many import train_ensemble
-from regrob.training.single import CaffePolicy, train
+from regrob.training.policy import CaffePolicy
+from regrob.training.single import Regime, train
 
 KINDS = {kind: [0.1 if k == kind else 0.0 for k in PENALTY_NAMES] for kind in PENALTY_NAMES}
 KINDS |= {"none": [0.0] * 4, "all": [0.1, 0.02, 0.1, 0.03], "one row": [0.1, 0.0, 0.1, 0.03]}
@@ -171,7 +172,9 @@ def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch
     for m, (kind, weight) in enumerate(settings):
         solo = perceptron(2, m)
         seed = [5, 5, 6, 7][m]
-        history = train(solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, policy=policy)
+        history = train(
+            solo, task, iterations=17, penalty=kind, weight=weight, seed=seed, regime=Regime(policy=policy)
+        )
         assert worst(solo, ensemble.member(m, perceptron(2, 9))) < 1e-10
         assert torch.allclose(last.loss[m].float(), history.loss[14:].mean(), atol=1e-5)
 
@@ -264,6 +267,20 @@ def test_pullback_equals_autograd(architecture: str) -> None:
     assert isinstance(pullback(networks.Residual(members[0], members[1])), AutogradPullback)
 
 
+@pytest.mark.parametrize("architecture", BUILDERS)
+def test_a_point_outlives_the_passes_that_follow(architecture: str) -> None:
+    """And other images have another map."""
+    ensemble = Ensemble([BUILDERS[architecture](3, 0)])
+    x, other = torch.rand(2, 1, 4, 1, 6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    rows = torch.eye(3, dtype=torch.float64).expand(1, 4, -1, -1)
+    expected = ensemble.pull(rows, ensemble.at(x))
+    point = ensemble.at(x)
+    ensemble.logits(other)
+    ensemble.step(other, torch.zeros(1, 4, dtype=torch.int64), torch.tensor(0.0, dtype=torch.float64))
+    assert torch.equal(ensemble.pull(rows, point), expected)
+    assert not torch.allclose(ensemble.pull(rows, ensemble.at(other)), expected)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_gram_penalty_equals_autograd(classes: int) -> None:
     generator = torch.Generator().manual_seed(classes)
@@ -322,6 +339,26 @@ def test_convolutions_equal_torch(channels: int, kernel: int, dtype: torch.dtype
     assert float((convolve(x, weight) - forward).abs().max()) < slack
     assert float((convolve_transposed(u, weight, x.shape[1:]) - back).abs().max()) < slack
     assert float((convolve(x, weight.flip(2)) - forward).abs().max()) > 0.1
+
+
+@pytest.mark.skipif(not torch.backends.nnpack.is_available(), reason="needs a torch with NNPACK")
+@pytest.mark.parametrize("images", [6, 70])
+def test_fourier_transforms_give_the_bits_that_torch_gives_without_onednn(images: int) -> None:
+    """Trained shards on disks depend on them."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(3, 6, 5, 5, generator=generator)
+    x = torch.randn(images, 6, 9, 11, generator=generator)
+    u = torch.randn(images, 3, 5, 7, generator=generator)
+    turned = weight.flip(2, 3).transpose(0, 1).contiguous()
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        forward = torch.cat([nn.functional.conv2d(part, weight) for part in x.split(64)])
+        back = torch.cat([nn.functional.conv2d(part, turned, padding=4) for part in u.split(64)])
+    finally:
+        torch.backends.mkldnn.enabled = before
+    assert torch.equal(convolve(x, weight), forward)
+    assert torch.equal(convolve_transposed(u, weight, x.shape[1:]), back)
 
 
 def test_bad_ensembles_say_what_is_wrong() -> None:

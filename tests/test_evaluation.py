@@ -14,7 +14,7 @@ from regrob import attacks, networks
 from regrob.analysis import tables
 from regrob.attacks.evaluation import ROWS, AttackSettings, SingleNetwork, evaluate
 from regrob.ensembles.ensemble import Ensemble
-from regrob.experiments import checkpoint, grid, solo, sweep
+from regrob.experiments import checkpoint, grid, sweep
 
 ATTACKS = ("fgsm", "pgd", "deepfool", "carlini-wagner")
 SETTINGS = AttackSettings(carlini_wagner={"binary_search_steps": 1, "max_iterations": 5}, at_once=3)
@@ -125,7 +125,7 @@ def test_a_share_that_one_member_lacks_does_not_make_it_a_diverged_one(tmp_path:
     table, _ = tables.read(tmp_path, "lone")
     shard = next(s for s in grid.shards("lone", "quick") if s.penalty == "curvature")
     folder = sweep.folder_of(tmp_path, shard)
-    forget(solo.member_folder(folder, 0) / "rows-pgd.json")
+    forget(sweep.member_folder(folder, 0) / "rows-pgd.json")
     (folder / "rows.json").unlink()
     killable_sweep.whole(tmp_path, "lone")
     again, _ = tables.read(tmp_path, "lone")

@@ -21,18 +21,19 @@ FAST = {"binary_search_steps": 1, "max_iterations": 20, "learning_rate": 0.05}
 def tiny():
     """The tiny protocol of the sweep's tests."""
     with killable_sweep.shrunk():
-        quick = grid.BUDGETS["quick", "tiny", "lone"]
-        plain = replace(quick, policy="caffe", batch=64, searched_images=0)
-        grid.BUDGETS["quick", "tiny", "lone"] = plain
+        budgets = grid.PRESETS["quick"].budgets
+        budgets["tiny", "lone"] = replace(
+            budgets["tiny", "lone"], policy="caffe", batch=64, searched_images=0
+        )
         yield
 
 
-def run(settings, network="tiny", **changes):
-    given = {
-        "seeds": 2, "reference": 40, "fine_tuning": 40, "images": 8, "distance_images": 4,
-        "carlini_wagner": FAST,
-    }  # fmt: skip
-    return in_memory.experiment("tiny", network, settings, **{**given, **changes})
+def run(settings, network="tiny", *, seeds=2, fine_tuning=40, **attacks):
+    """References, fine-tuning with and without a penalty, attacks: a figure's table."""
+    start = in_memory.references("tiny", network, seeds=seeds, iterations=40)
+    tuned = in_memory.fine_tuned(start, [("none", 0.0), *settings], iterations=fine_tuning)
+    given = {"images": 8, "distance_images": 4, "carlini_wagner": FAST}
+    return in_memory.attacked(tuned, **{**given, **attacks})
 
 
 @pytest.mark.usefixtures("tiny")

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from regrob import networks
 from regrob.affine import local_map, require_piecewise_linear
 from regrob.data import tasks
-from regrob.training.single import CaffePolicy, Descent, accuracy
+from regrob.training.policy import CaffePolicy
+from regrob.training.single import Descent, accuracy
 
 DEEP = sorted(networks.SOLO)
 

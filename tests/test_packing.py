@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from regrob import networks
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool, pgd
 from regrob.ensembles import network_view
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, Point
 from regrob.ensembles.network_view import AutogradPullback, Pullback, StackedPullback
 from regrob.theory.margin import Boundary
 
@@ -119,13 +119,13 @@ def test_attacks_do_not_feel_the_packing(name: str, monkeypatch: pytest.MonkeyPa
     attack, settings = ATTACKS[name]
     x, y = batch()
     sizes: list[int] = []
-    logits = Ensemble.logits
+    at = Ensemble.at
 
-    def counted(self: Ensemble, images: Tensor) -> Tensor:
+    def counted(self: Ensemble, images: Tensor) -> Point:
         sizes.append(images.shape[0] * images.shape[1])
-        return logits(self, images)
+        return at(self, images)
 
-    monkeypatch.setattr(Ensemble, "logits", counted)
+    monkeypatch.setattr(Ensemble, "at", counted)
     found, work = {}, {}
     for worthwhile in (ALWAYS, network_view.WORTHWHILE, NEVER):
         monkeypatch.setattr(network_view, "WORTHWHILE", worthwhile)

@@ -16,7 +16,7 @@ from regrob import cli
 from regrob.analysis import tables
 from regrob.data import download
 from regrob.errors import DataError
-from regrob.experiments import checkpoint, grid, paper_runs, paper_status, parcels, sweep
+from regrob.experiments import checkpoint, grid, paper_runs, parcels, sweep
 from regrob.experiments.paper_runs import Planned, Run
 
 
@@ -105,7 +105,7 @@ def test_what_is_for_a_gpu_is_left_alone_on_a_processor(
     for_gpu = [replace(each, run=replace(each.run, on_gpu=True)) for each in queue]
     paper_runs.go_on(tmp_path / "out", tmp_path / "stored", for_gpu)
     assert swept == []
-    paper_runs.go_on(tmp_path / "out", tmp_path / "stored", for_gpu, device="cuda")
+    paper_runs.go_on(tmp_path / "out", tmp_path / "stored", for_gpu, workers=sweep.Workers(device="cuda"))
     assert len(swept) == len(queue)
 
 
@@ -180,7 +180,7 @@ def test_a_lost_reference_is_trained_again_once_and_its_rows_stay(
         usual(folder, tensors, facts)
 
     monkeypatch.setattr(checkpoint, "save", counted)
-    sweep.sweep("tiny", second, jobs=4, backend="threading", progress=False)
+    sweep.sweep("tiny", second, workers=sweep.Workers(jobs=4, backend="threading"), progress=False)
     assert len(ends) == 1, "shards side by side each trained the reference"
     assert (rows.read_bytes(), rows.stat().st_mtime_ns) == restored
     one, two = (next((out / "shards" / rows.parent.name).glob("state-*")) for out in (first, second))
@@ -248,7 +248,7 @@ def test_a_damaged_store_is_refused_by_name_and_left_as_it_is(
     with pytest.raises(DataError, match=message):
         paper_runs.store(out, stored, queue)
     with pytest.raises(DataError, match=message):
-        paper_status.status(out, stored, queue)
+        paper_runs.status(out, stored, queue)
     assert stored_bytes(stored) == before
 
 
@@ -354,7 +354,7 @@ def test_folders_that_cannot_be_used_are_one_clear_error(
     with pytest.raises(DataError, match=r"cannot read .*file.*choose another folder"):
         paper_runs.store(out, file, queue)
     with pytest.raises(DataError, match=r"cannot read .*file.*choose another folder"):
-        paper_status.status(file, stored, queue)
+        paper_runs.status(file, stored, queue)
     paper_runs.store(out, stored, queue)
     with pytest.raises(DataError, match=r"cannot make .*file.*choose another folder"):
         paper_runs.restore(file, stored)
@@ -374,10 +374,10 @@ def test_the_status_counts_right(
     tmp_path: Path, queue: list[Planned], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, stored = tmp_path / "out", tmp_path / "stored"
-    fresh = paper_status.status(out, stored, queue)
+    fresh = paper_runs.status(out, stored, queue)
     assert [(each.finished, each.own) for each in fresh] == [(0, 1), (0, 2), (0, 2)]
     assert all(each.hours_left is None and each.seconds is None and not each.under_way for each in fresh)
-    assert paper_status.table(fresh).splitlines()[-1].split() == ["in", "all", "0", "/", "5", "0.0", "+", "?"]
+    assert paper_runs.table(fresh).splitlines()[-1].split() == ["in", "all", "0", "/", "5", "0.0", "+", "?"]
     with monkeypatch.context() as patch:
         stop_after(patch, checkpoint, "save", 20)  # 8 checkpoints a training
         with pytest.raises(Killed):
@@ -385,12 +385,12 @@ def test_the_status_counts_right(
     for kind, seconds in (("reference", 100.0), ("none", 3600.0)):
         alter(rows_of(out, queue, kind), seconds=seconds)
     shutil.rmtree(stored)
-    references, few, tiny = paper_status.status(out, stored, queue)
+    references, few, tiny = paper_runs.status(out, stored, queue)
     assert (references.finished, references.seconds, references.hours_left) == (1, 100.0, 0.0)
     assert (few.finished, few.seconds, few.hours_left) == (1, 3600.0, 1.0)
     assert few.under_way == ((rows_of(out, queue, "jacobian").parent.name, 20, 40),)
     assert (tiny.finished, tiny.seconds, tiny.hours_left) == (0, 3600.0, 2.0)
-    text = paper_status.table([references, few, tiny])
+    text = paper_runs.table([references, few, tiny])
     assert text.splitlines() == [
         "run              finished  s/shard  hours left",
         "references-tiny    1 / 1       100         0.0",
@@ -406,9 +406,9 @@ def test_stored_shards_count_as_finished_where_the_results_are_lost(
 ) -> None:
     out, stored = tmp_path / "out", tmp_path / "stored"
     paper_runs.go_on(out, stored, queue)
-    before = paper_status.status(out, stored, queue)
+    before = paper_runs.status(out, stored, queue)
     assert [each.hours_left for each in before] == [0.0, 0.0, 0.0]
-    assert paper_status.status(tmp_path / "lost", stored, queue) == before
+    assert paper_runs.status(tmp_path / "lost", stored, queue) == before
     assert not (tmp_path / "lost").exists()
 
 

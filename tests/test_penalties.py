@@ -16,9 +16,10 @@ from regrob import networks
 from regrob.affine import local_map
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.experiments import grid, in_memory, stored_predictions
+from regrob.experiments import grid, in_memory, predictions
 from regrob.theory import PENALTIES, derivatives, penalties, probability
-from regrob.training.single import CaffePolicy, Descent, objective, train
+from regrob.training.policy import CaffePolicy
+from regrob.training.single import Descent, objective, train
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(("-2", "-5"))])
@@ -119,9 +120,13 @@ def network_with_statistics() -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
 
 
+SHORT = grid.Budget(seeds=1, reference=1, fine_tuning=1)
+
+
 def tuned_for_predictions(name: str) -> object:
-    spec = {"dataset": "mnist-1-7", "budget": {}}
-    return list(stored_predictions.fine_tuned(spec, [networks.lenet_300_100(2)], [name], 0.1, 1))
+    reference = grid.Shard("mnist-1-7", "lenet-300-100", None, 0.0, 0.1, SHORT, "a digest").reference
+    start = predictions.Finished(reference, [networks.lenet_300_100(2)], [-1])
+    return list(predictions.fine_tuned(start, [name], 0.1, 1))
 
 
 def tuned_live(name: str) -> object:
@@ -130,8 +135,7 @@ def tuned_live(name: str) -> object:
 
 
 def shard(name: str) -> grid.Shard:
-    spent = grid.Budget(1, 1, 1, (), None, None)
-    return grid.Shard("mnist-1-7", "lenet-300-100", name, 0.1, 0.1, spent, "a digest")
+    return grid.Shard("mnist-1-7", "lenet-300-100", name, 0.1, 0.1, SHORT, "a digest")
 
 
 WAYS: dict[str, Callable[[str], object]] = {

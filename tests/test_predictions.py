@@ -15,8 +15,9 @@ from regrob.affine.local_map import local_map
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.errors import DataError, InputError
-from regrob.experiments import checkpoint, predictions, stored_predictions
+from regrob.experiments import checkpoint, predictions
 from regrob.experiments.grid import Budget, Shard
+from regrob.experiments.predictions import Choice
 from regrob.networks import mlp
 from regrob.theory import taylor_radius
 from regrob.theory.penalties import PENALTY_NAMES
@@ -106,7 +107,7 @@ def test_the_summary_says_how_good_a_prediction_is() -> None:
 
 def a_shard(folder: Path, penalty: str | None, weight: float, *, tuned: bool, digest: str) -> Path:
     """A finished shard of two untrained LeNets, the second of which diverged."""
-    budget = Budget(2, 10, 10 if tuned else 0, (), None, None)
+    budget = Budget(seeds=2, reference=10, fine_tuning=10 if tuned else 0)
     shard = Shard("mnist-1-7", "lenet-300-100", penalty, weight, 0.1, budget, digest)
     built = [networks.lenet_300_100(2, generator=torch.Generator().manual_seed(s)) for s in range(2)]
     place = folder / shard.name
@@ -124,9 +125,10 @@ def test_shards_are_measured_and_written(tmp_path: Path, monkeypatch: pytest.Mon
     a_shard(tmp_path / "shards", "jacobian", 0.2, tuned=True, digest=digest)
     unfinished = a_shard(tmp_path / "shards", "curvature", 0.1, tuned=True, digest=digest)
     (unfinished / "rows.json").unlink()
-    measured = stored_predictions.from_shards([tmp_path / "shards"], weight=0.1, seeds=5, images=12)
-    stored_predictions.write(tmp_path, measured, {"images": 12})
-    kept, every, sidecar = stored_predictions.read(tmp_path)
+    choice = Choice(weight=0.1, seeds=5, images=12)
+    measured = predictions.from_shards([tmp_path / "shards"], choice)
+    predictions.write(tmp_path, measured, {"images": 12})
+    kept, every, sidecar = predictions.read(tmp_path)
     assert set(kept["penalty"]) == {"reference", "jacobian"}
     assert set(kept["lambda"]) == {0.0, 0.1}
     assert set(kept["seed"]) == {0}
@@ -145,10 +147,9 @@ def test_references_are_fine_tuned_where_the_sweep_has_not(
     a_shard(tmp_path, None, 0.0, tuned=False, digest=digest)
     a_shard(tmp_path, "input-gradient", 0.4, tuned=True, digest=digest)
     a_shard(tmp_path, "curvature", 0.1, tuned=True, digest=digest)  # another λ
-    measured = list(
-        stored_predictions.from_shards([tmp_path], weight=0.4, seeds=1, images=10, fine_tuning=20)
-    )
-    settings = {(spec["penalty"], spec["weight"], spec["budget"]["fine_tuning"]) for spec, _ in measured}
+    choice = Choice(weight=0.4, seeds=1, images=10, fine_tuning=20)
+    measured = list(predictions.from_shards([tmp_path], choice))
+    settings = {(shard.penalty, shard.weight, shard.budget.fine_tuning) for shard, _, _ in measured}
     assert settings == {
         (None, 0.0, 0),
         (None, 0.0, 20),
@@ -158,15 +159,15 @@ def test_references_are_fine_tuned_where_the_sweep_has_not(
         ("cross-lipschitz", 0.4, 20),
     }
     assert len(measured) == 6
-    slopes = {spec["penalty"]: table["cross-lipschitz"].median() for spec, table in measured}
+    slopes = {shard.penalty: table["cross-lipschitz"].median() for shard, _, table in measured}
     assert slopes["jacobian"] < slopes["curvature"]
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"predictions\.csv .* not found"):
-        stored_predictions.read(tmp_path)
+        predictions.read(tmp_path)
     with pytest.raises(DataError, match="no finished shard"):
-        stored_predictions.write(tmp_path, iter(()), {})
+        predictions.write(tmp_path, iter(()), {})
     a_shard(tmp_path / "shards", None, 0.0, tuned=False, digest="other")
     with pytest.raises(DataError, match="trained on other images"):
-        list(stored_predictions.from_shards([tmp_path / "shards"], weight=0.1, seeds=1, images=4))
+        list(predictions.from_shards([tmp_path / "shards"], Choice(seeds=1, images=4)))

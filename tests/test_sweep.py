@@ -19,8 +19,8 @@ from regrob import cli
 from regrob.analysis import tables
 from regrob.attacks import evaluation
 from regrob.errors import DataError, InputError
-from regrob.experiments import checkpoint, grid, shard_attacks, solo, sweep
-from regrob.training import single
+from regrob.experiments import checkpoint, grid, sweep
+from regrob.training import policy, single
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_nothing_finished_is_computed_twice(
 
     monkeypatch.setattr(sweep, "train_ensemble", never)
     monkeypatch.setattr(single.Descent, "step", never)
-    monkeypatch.setattr(shard_attacks, "evaluate", never)
+    monkeypatch.setattr(sweep, "evaluate", never)
     killable_sweep.whole(tmp_path, figure)
 
 
@@ -82,7 +82,7 @@ def test_damage_is_set_aside_and_only_that_part_is_done_again(tmp_path: Path, wh
     before = contents(tmp_path)
     shards = sorted((tmp_path / "shards").iterdir())
     shard = next(folder for folder in shards if "curvature" in folder.name)
-    victim = shard if figure == "tiny" else solo.member_folder(shard, 1)
+    victim = shard if figure == "tiny" else sweep.member_folder(shard, 1)
     files = [p for p in (tmp_path / "shards").rglob("*") if p.is_file()]
     others = {p: p.stat().st_mtime_ns for p in files if not p.is_relative_to(victim)}
     others.pop(shard / "rows.json", None)
@@ -167,7 +167,7 @@ def test_the_command_line_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.usefixtures("tiny")
 def test_shards_in_parallel_give_the_same_table(tmp_path: Path) -> None:
     killable_sweep.whole(tmp_path / "one")
-    sweep.sweep("tiny", tmp_path / "two", jobs=2, backend="threading", progress=False)
+    sweep.sweep("tiny", tmp_path / "two", workers=sweep.Workers(jobs=2, backend="threading"), progress=False)
     one, two = (pd.read_csv(tmp_path / name / "tiny.csv") for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two)
 
@@ -274,7 +274,7 @@ def test_unknown_names_are_told_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="references-10"):
         sweep.sweep("references", tmp_path)
     with pytest.raises(InputError, match="jobs must be at least 1"):
-        sweep.sweep("fig2", tmp_path, jobs=0)
+        sweep.Workers(jobs=0)
     with pytest.raises(DataError, match=r"fig2\.csv and fig2\.json not found"):
         tables.read(tmp_path, "fig2")
 
@@ -292,7 +292,7 @@ def test_the_papers_grid_is_complete() -> None:
 
 def test_a_shards_name_does_not_change_when_budgets_gain_fields() -> None:
     """Results of earlier runs are found by these names."""
-    spent = grid.Budget(10, 5_000, 5_000, (), None, 200)
+    spent = grid.Budget(seeds=10, reference=5_000, fine_tuning=5_000)
     shard = grid.Shard("mnist-1-7", "lenet-300-100", "curvature", 0.1, 0.1, spent, "a digest")
     assert shard.name == "mnist-1-7-lenet-300-100-curvature-0.1-db714d2af4"
     assert shard.reference.name == "mnist-1-7-lenet-300-100-reference-b5f36d6c31"
@@ -341,12 +341,20 @@ def test_a_member_trained_alone_is_what_plain_training_gives(tmp_path: Path) -> 
     killable_sweep.whole(tmp_path, "lone")
     task = grid.TASKS["tiny"](None)
     network = killable_sweep.lone(2, generator=torch.Generator().manual_seed(1))
-    first = single.StepPolicy(batch=16, milestones=(24, 32))
-    second = single.StepPolicy(batch=16, milestones=(18, 24))
-    single.train(network, task, iterations=40, seed=1, policy=first)
-    single.train(network, task, iterations=30, seed=10_001, policy=second, penalty="curvature", weight=0.1)
+    first = policy.StepPolicy(batch=16, milestones=(24, 32))
+    second = policy.StepPolicy(batch=16, milestones=(18, 24))
+    single.train(network, task, iterations=40, seed=1, regime=single.Regime(policy=first))
+    single.train(
+        network,
+        task,
+        iterations=30,
+        penalty="curvature",
+        weight=0.1,
+        seed=10_001,
+        regime=single.Regime(policy=second),
+    )
     shard = next(s for s in grid.shards("lone", "quick") if s.penalty == "curvature")
-    saved = checkpoint.load(solo.member_folder(tmp_path / "shards" / shard.name, 1))
+    saved = checkpoint.load(sweep.member_folder(tmp_path / "shards" / shard.name, 1))
     assert saved is not None
     for name, value in network.state_dict().items():
         torch.testing.assert_close(saved[0][f"network.{name}"], value, rtol=1e-4, atol=1e-6)
@@ -372,10 +380,9 @@ def test_a_lone_member_that_diverges_is_marked_and_its_neighbour_is_not(
         return usual(run, images, labels, rate)
 
     shard = next(s for s in grid.shards("lone", "quick") if s.penalty == "curvature")
-    reference, _ = solo.train_member(
-        shard.reference, 0, tmp_path / "shards", grid.TASKS["tiny"](None), "cpu", every=9.0
-    )
-    doomed = float(reference[1].weight.detach()[0, 0])  # type: ignore[index, union-attr]
+    reference, _ = sweep.trained(shard.reference, tmp_path, grid.TASKS["tiny"](None), "cpu", 0)
+    assert isinstance(reference, single.Descent)
+    doomed = float(reference.network[1].weight.detach()[0, 0])  # type: ignore[index, union-attr]
     monkeypatch.setattr(single.Descent, "step", explode)
     killable_sweep.whole(tmp_path, "lone")
     table, sidecar = tables.read(tmp_path, "lone")
@@ -388,12 +395,12 @@ def test_a_lone_member_that_diverges_is_marked_and_its_neighbour_is_not(
 
 def test_the_stepwise_policy_falls_at_60_and_80_percent() -> None:
     paper = grid.budget("paper", "cifar10", "vgg")
-    policy = paper.solver(paper.reference)
-    rates = [policy.learning_rate(t) for t in (0, 59_999, 60_000, 79_999, 80_000)]
+    solver = paper.solver(paper.reference)
+    rates = [solver.learning_rate(t) for t in (0, 59_999, 60_000, 79_999, 80_000)]
     assert rates == pytest.approx([0.01, 0.01, 1e-3, 1e-3, 1e-4])
     assert paper.weights == (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1)
-    assert isinstance(grid.budget("paper", "mnist-10", "lenet-5").solver(9), single.CaffePolicy)
-    assert not isinstance(grid.budget("paper", "mnist-10", "lenet-5").solver(9), single.StepPolicy)
+    assert isinstance(grid.budget("paper", "mnist-10", "lenet-5").solver(9), policy.CaffePolicy)
+    assert not isinstance(grid.budget("paper", "mnist-10", "lenet-5").solver(9), policy.StepPolicy)
 
 
 def test_photographs_have_an_honest_stand_in() -> None:

@@ -16,10 +16,11 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.data.datasets import Task
 from regrob.errors import InputError, NotPiecewiseLinearError
-from regrob.experiments import presets
+from regrob.experiments import grid
 from regrob.theory.penalties import PENALTIES, Penalty
 from regrob.training import single
-from regrob.training.single import CaffePolicy, StepPolicy, batches, objective, train
+from regrob.training.policy import CaffePolicy, StepPolicy
+from regrob.training.single import Regime, batches, objective, train
 
 
 def clouds(classes: int, *, count: int = 96, inputs: int = 6, seed: int = 0) -> Task:
@@ -154,7 +155,7 @@ def test_updates_follow_caffe_by_hand() -> None:
         task.test_labels,
         task.digest,
     )
-    history = train(network, doubled, iterations=3, seed=4, policy=policy)
+    history = train(network, doubled, iterations=3, seed=4, regime=Regime(policy=policy))
     order = batches(32, 8, seed=4)
     velocity = {name: torch.zeros_like(p) for name, p in twin.named_parameters()}
     for t in range(3):
@@ -300,7 +301,7 @@ def test_fine_tuning_goes_on_from_the_weights_given() -> None:
 
 def test_divergence_stops_training_and_is_marked() -> None:
     network = small()
-    history = train(network, clouds(2), iterations=50, policy=CaffePolicy(base=1e12))
+    history = train(network, clouds(2), iterations=50, regime=Regime(policy=CaffePolicy(base=1e12)))
     assert history.diverged_at is not None
     assert 0 < history.diverged_at < 50
     assert len(history.loss) == len(history.learning_rate) == history.diverged_at + 1
@@ -316,7 +317,7 @@ def test_frozen_parameters_stay() -> None:
 
 
 def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    train(small(), clouds(2), iterations=3, progress=True)
+    train(small(), clouds(2), iterations=3, regime=Regime(progress=True))
     assert "3/3" in capsys.readouterr().err
 
 
@@ -375,12 +376,12 @@ def test_best_device_prefers_cuda_then_mps(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_presets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REGROB_PRESET", raising=False)
-    assert presets.preset().name == "quick"
+    assert grid.preset().name == "quick"
     monkeypatch.setenv("REGROB_PRESET", "paper")
-    assert presets.preset().iterations == 50_000
-    assert presets.preset("standard").name == "standard"
+    assert grid.preset().iterations == 50_000
+    assert grid.preset("standard").name == "standard"
     monkeypatch.setenv("REGROB_PRESET", "papier")
     with pytest.raises(
         InputError, match=r"'papier' \(from REGROB_PRESET\); there are quick, standard, paper"
     ):
-        presets.preset()
+        grid.preset()

@@ -10,7 +10,6 @@ standard deviation of one run, and a wide one, in which b is the standard error 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from regrob.analysis import tables
 from regrob.analysis.intervals import Interval, mean_interval
 from regrob.analysis.measures import name_of
-from regrob.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -238,10 +236,9 @@ def store(folder: Path, test: str, rows: Sequence[TestRow], seconds: float) -> N
     if table is not None:
         new = pd.concat([table[table["test"] != test], new])
     new = new.sort_values(list(COLUMNS[:-1]), kind="stable")
-    new.to_csv(folder / "paper.csv", index=False, float_format="%.6g", lineterminator="\n")
+    tables.write_csv(folder / "paper.csv", new, digits=6)
     facts[test] = {"seconds": round(seconds, 1), "made_by": tables.provenance()}
-    text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / "paper.json").write_text(text + "\n", encoding="utf-8")
+    tables.write_json(folder / "paper.json", facts)
 
 
 def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -250,11 +247,6 @@ def read(folder: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         DataError: a file is missing.
     """
-    import pandas as pd
-
-    csv, sidecar = folder / "paper.csv", folder / "paper.json"
-    if not (csv.is_file() and sidecar.is_file()):
-        raise DataError(
-            "paper.csv and paper.json not found; make them with python -m regrob.experiments.reproduction"
-        )
-    return pd.read_csv(csv), json.loads(sidecar.read_text(encoding="utf-8"))
+    files = ("paper.csv", "paper.json")
+    tables.require(folder, files, command="python -m regrob.experiments.reproduction")
+    return tables.read_csv(folder / files[0]), tables.read_json(folder / files[1])

@@ -73,6 +73,42 @@ def _commit() -> str | None:
         return None
 
 
+def write_csv(path: Path, table: pd.DataFrame, *, digits: int) -> None:
+    """Write a table with so many significant digits, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written; what was there stays.
+    """
+    text = table.to_csv(index=False, float_format=f"%.{digits}g", lineterminator="\n")
+    write_atomically(path, text.encode())
+
+
+def write_json(path: Path, facts: dict[str, Any]) -> None:
+    """Write what made a table, whole or not at all; raises as `write_csv`."""
+    text = json.dumps(facts, indent=1, sort_keys=True, ensure_ascii=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """What `write_csv` wrote; an empty field is NaN, and "none" is a word."""
+    import pandas as pd
+
+    return pd.read_csv(path, keep_default_na=False, na_values=["nan", ""])
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote."""
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return facts
+
+
+def require(folder: Path, names: Iterable[str], *, command: str) -> None:
+    """Raise DataError, which names the command that makes them, if a file of results is missing."""
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{' and '.join(missing)} not found in {folder}; make them with: {command}")
+
+
 def write(folder: Path, figure: str, rows: Iterable[dict[str, Any]], sidecar: dict[str, Any]) -> Path:
     """Write FIGURE.csv and FIGURE.json; the csv's rows are sorted, so equal results are equal files.
 
@@ -82,11 +118,9 @@ def write(folder: Path, figure: str, rows: Iterable[dict[str, Any]], sidecar: di
     import pandas as pd
 
     table = pd.DataFrame(list(rows), columns=list(COLUMNS)).sort_values(list(COLUMNS[:-1]))
-    path = folder / f"{figure}.csv"
-    write_atomically(path, table.to_csv(index=False, float_format="%.8g", lineterminator="\n").encode())
-    text = json.dumps(sidecar, indent=1, sort_keys=True, ensure_ascii=False)
-    write_atomically(folder / f"{figure}.json", (text + "\n").encode())
-    return path
+    write_csv(folder / f"{figure}.csv", table, digits=8)
+    write_json(folder / f"{figure}.json", sidecar)
+    return folder / f"{figure}.csv"
 
 
 def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -95,21 +129,12 @@ def read(folder: Path, figure: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises:
         DataError: one of the two files is missing, or the table lacks a column.
     """
-    import pandas as pd
-
-    csv, sidecar = folder / f"{figure}.csv", folder / f"{figure}.json"
-    missing = [path.name for path in (csv, sidecar) if not path.is_file()]
-    if missing:
-        raise DataError(
-            f"{' and '.join(missing)} not found in {folder}; "
-            f"make them with: regrob sweep {figure} --out {folder}"
-        )
-    table = pd.read_csv(csv, keep_default_na=False, na_values=["nan", ""])
+    csv, sidecar = f"{figure}.csv", f"{figure}.json"
+    require(folder, (csv, sidecar), command=f"regrob sweep {figure} --out {folder}")
+    table = read_csv(folder / csv)
     if tuple(table.columns) != COLUMNS:
-        raise DataError(
-            f"{csv.name} must have the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}"
-        )
-    return table, json.loads(sidecar.read_text(encoding="utf-8"))
+        raise DataError(f"{csv} must have the columns {', '.join(COLUMNS)}, got {', '.join(table.columns)}")
+    return table, read_json(folder / sidecar)
 
 
 def insist_on(*sidecars: dict[str, Any]) -> Callable[[bool], None]:

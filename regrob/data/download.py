@@ -80,11 +80,11 @@ def require(path: Path, file: File) -> Path:
     """
     if not path.is_file():
         raise DataError(f"{path} is missing")
-    found = sha256(path)
-    if found != file.sha256:
+    digest = sha256(path)
+    if digest != file.sha256:
         raise DataError(
             f"{path} is truncated or altered ({path.stat().st_size} bytes): expected sha256 {file.sha256}, "
-            f"found {found}; delete it and fetch it again"
+            f"found {digest}; delete it and fetch it again"
         )
     return path
 
@@ -126,7 +126,6 @@ def fetch(file: File, folder: Path, *, progress: bool = False) -> Path:
     Raises:
         DataError: no mirror gave the right bytes; the message says what each one did.
     """
-    import pooch
     import requests
 
     target = folder / file.name
@@ -134,41 +133,21 @@ def fetch(file: File, folder: Path, *, progress: bool = False) -> Path:
     if target.is_file() and sha256(target) == file.sha256:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-
-    def transfer(url: str, output: str, _pooch: object) -> None:
-        _transfer(url, part, progress=progress)
-        part.replace(output)
-
-    def attempt(url: str) -> None:
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{file.sha256}",
-            fname=target.name,
-            path=target.parent,
-            downloader=transfer,
-        )
-
-    pooch.get_logger().setLevel("WARNING")
     troubles = []
     for url in file.urls:
-        continued = part.exists()
-        try:
+        for _ in range(2 if part.exists() else 1):  # an old part may be the bad one: once more without it
             try:
-                attempt(url)
-            except ValueError:
-                if not continued:
-                    raise
-                attempt(url)  # the old part may have been the bad one: once more from nothing
-            return require(target, file)
-        except (requests.RequestException, ValueError, OSError) as error:
-            troubles.append(f"{url}: {_in_short(error, file)}")
+                _transfer(url, part, progress=progress)
+            except (requests.RequestException, OSError) as error:
+                troubles.append(f"{url}: {type(error).__name__}: {error}")
+                break
+            if sha256(part) == file.sha256:
+                part.replace(target)
+                return target
+            part.unlink()
+        else:
+            troubles.append(f"{url}: what came is not the file of sha256 {file.sha256}")
     raise DataError(f"could not download {file.name}; " + "; ".join(troubles or ["it has no address"]))
-
-
-def _in_short(error: Exception, file: File) -> str:
-    if isinstance(error, ValueError) and "hash" in str(error):
-        return f"what came is not the file of sha256 {file.sha256} ({error})"
-    return f"{type(error).__name__}: {error}"
 
 
 def _transfer(url: str, part: Path, *, progress: bool) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from regrob.affine.local_map import LocalMap
-from regrob.ensembles.layers import Layer, WeightedLayer, stack
+from regrob.ensembles.layers import Layer, Trace, WeightedLayer, stack
 from regrob.ensembles.step import Block, Step
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTY_NAMES, zero_sum_basis
@@ -22,16 +23,39 @@ CPU_MEMORY = 64 * 2**20
 """Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
 
 
+class Point(NamedTuple):
+    """Where an ensemble was evaluated.
+
+    Attributes:
+        logits: (M, N, K).
+        traces: one a layer.
+    """
+
+    logits: Tensor
+    traces: list[Trace]
+
+
+def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
+    """(M, 4) for `Ensemble`: each member's λ for one penalty, and zeros where no penalty has this name."""
+    columns = torch.tensor([float(name == penalty) for name in PENALTY_NAMES], device="cpu")
+    return torch.tensor(weights, device="cpu")[:, None] * columns
+
+
 class Ensemble:
     """M networks of one architecture, each with its own weights, data and penalty weights.
 
     Args:
         networks: M `nn.Sequential`s of Linear, Conv2d, ReLU, LeakyReLU, MaxPool2d, Flatten.
             Their parameters are copied; `member` writes one back into a network.
-        penalty_weights: (M, 4), λ for each penalty in the order of `PENALTY_NAMES`.
+        penalty_weights: (M, 4), λ for each penalty in the order of `PENALTY_NAMES`; None for
+            zeros, as for networks that are only looked at.
         momentum, weight_decay: Caffe's.
         memory: bytes that a step may use beside the parameters; by default half of what is
             free on a CUDA device, and on the CPU `CPU_MEMORY`.
+
+    Attributes:
+        recorded: whether a training on CUDA records its step once and replays it; otherwise it
+            launches each kernel anew.
 
     Raises:
         InputError: architectures differ or cannot be stacked; weights negative or misshapen.
@@ -40,7 +64,7 @@ class Ensemble:
     def __init__(
         self,
         networks: Sequence[nn.Sequential],
-        penalty_weights: Tensor,
+        penalty_weights: Tensor | None = None,
         *,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
@@ -48,6 +72,8 @@ class Ensemble:
     ) -> None:
         self.layers: list[Layer] = stack(networks)
         self.members = len(networks)
+        if penalty_weights is None:
+            penalty_weights = torch.zeros(self.members, len(PENALTY_NAMES), device="cpu")
         if penalty_weights.shape != (self.members, len(PENALTY_NAMES)) or bool((penalty_weights < 0).any()):
             raise InputError(
                 f"penalty_weights must be nonnegative of shape ({self.members}, {len(PENALTY_NAMES)}), "
@@ -57,6 +83,7 @@ class Ensemble:
         self.weights = penalty_weights.to(reference)
         self.momentum, self.weight_decay = momentum, weight_decay
         self.memory = memory
+        self.recorded = True
         self._sizes: dict[tuple[int, ...], int] = {}
         self.kinds = tuple(
             kind for i, kind in enumerate(PENALTY_NAMES) if bool((self.weights[:, i] > 0).any())
@@ -85,27 +112,38 @@ class Ensemble:
         self.weights, self.directions = self.weights.to(device), self.directions.to(device)
         return self
 
-    @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """(M, N, channels, height, width) or (M, N, n) → (M, N, K)."""
-        h = images
-        for layer in self.layers:
-            h = layer.forward(h)
-        return h
+        return self.at(images).logits
 
     @torch.no_grad()
-    def pull(self, rows: Tensor) -> Tensor:
-        """V·row for rows (M, N, r, K), at the images that `logits` saw last: (M, N, r, …)."""
-        u = rows
-        for layer in reversed(self.layers):
-            u = layer.pull(u)
-        return u
+    def at(self, images: Tensor) -> Point:
+        """The logits, and what `pull` needs to know of these images."""
+        h, traces = images, []
+        for layer in self.layers:
+            h, trace = layer.forward(h)
+            traces.append(trace)
+        return Point(h, traces)
+
+    @torch.no_grad()
+    def pull(self, rows: Tensor, point: Point, *, after: int = 0) -> Tensor:
+        """V·row for rows (M, N, r, K) at the images of a point: (M, N, r, …).
+
+        Args:
+            rows: combinations of logits.
+            point: from `at`.
+            after: how many of the first layers are left out; the rows then end at their output.
+        """
+        for layer, trace in zip(reversed(self.layers[after:]), reversed(point.traces[after:]), strict=True):
+            rows = layer.pull(rows, trace)
+        return rows
 
     def local_maps(self, images: Tensor) -> LocalMap:
         """V (M, N, n, K) and z (M, N, K) of every member at its own images."""
-        z = self.logits(images)
+        point = self.at(images)
+        z = point.logits
         identity = torch.eye(self.classes, dtype=z.dtype, device=z.device)
-        rows = self.pull(identity.expand(*z.shape[:2], -1, -1))
+        rows = self.pull(identity.expand(*z.shape[:2], -1, -1), point)
         return LocalMap(rows.flatten(3).mT, z)
 
     @torch.no_grad()
@@ -120,12 +158,12 @@ class Ensemble:
         size = self.block_size(images)
         if size >= self.members:
             return self._block(self.layers, self.weights).step(images, y, rate)
-        seen: list[Step] = []
+        steps: list[Step] = []
         for start in range(0, self.members, size):
-            some = slice(start, start + size)
-            block = self._block([layer.part(some) for layer in self.layers], self.weights[some])
-            seen.append(block.step(images[some], y[some], rate))
-        return Step(torch.cat([s.loss for s in seen]), torch.cat([s.penalty for s in seen]))
+            part = slice(start, start + size)
+            block = self._block([layer.part(part) for layer in self.layers], self.weights[part])
+            steps.append(block.step(images[part], y[part], rate))
+        return Step(torch.cat([s.loss for s in steps]), torch.cat([s.penalty for s in steps]))
 
     def _block(self, layers: list[Layer], weights: Tensor) -> Block:
         return Block(layers, weights, self.kinds, self.directions, self.momentum, self.weight_decay)
@@ -157,7 +195,7 @@ class Ensemble:
             h = images.new_zeros(1, 1, *shape)
             self._sizes[shape] = h.numel()
             for layer in self.layers:
-                h = layer.part(slice(0, 1)).forward(h)
+                h, _ = layer.part(slice(0, 1)).forward(h)
                 self._sizes[shape] += h.numel()
         numbers = images.shape[1] * self._sizes[shape] * (2 + 2 * len(self.directions))
         return numbers * self.weights.element_size()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -18,6 +17,9 @@ AT_ONCE = 64
 
 FOURIER = range(5, 9)
 """Sizes of a kernel for which NNPACK multiplies Fourier transforms, in half of oneDNN's time."""
+
+WORTH_NNPACK = 16
+"""Images from which on NNPACK's transforms pay."""
 
 WORTH_THIRDS = 96
 """From this width on, three products of a third's width are faster than one of the whole."""
@@ -79,8 +81,8 @@ def _by_product(x: Tensor, weight: Tensor) -> Tensor:
     """One product with the k·k shifted images; stored with the channels innermost, for the pooling."""
     shifted = x.unfold(2, weight.shape[2], 1).unfold(3, weight.shape[3], 1)  # (B, C, H', W', k, k)
     columns = shifted.permute(0, 1, 4, 5, 2, 3).flatten(1, 3).flatten(2)  # (B, C·k·k, H'·W')
-    found = columns.mT @ weight.flatten(1).T
-    return split(found, 1, shifted.shape[2:4]).permute(0, 3, 1, 2)
+    convolved = columns.mT @ weight.flatten(1).T
+    return split(convolved, 1, shifted.shape[2:4]).permute(0, 3, 1, 2)
 
 
 def _fourier_serves(weight: Tensor) -> bool:
@@ -89,19 +91,17 @@ def _fourier_serves(weight: Tensor) -> bool:
 
 
 def _by_fourier(x: Tensor, weight: Tensor, padding: int) -> Tensor:
-    with _without_onednn():  # then torch's next choice is NNPACK
-        return functional.conv2d(x, weight, padding=padding)
+    """NNPACK's convolution, which torch picks by itself only where oneDNN is switched off for all threads.
 
-
-@contextlib.contextmanager
-def _without_onednn() -> Iterator[None]:
-    """As torch.backends.mkldnn.flags, which also touches TF32 and warns of it."""
-    before = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        torch.backends.mkldnn.enabled = before
+    For fewer images than `WORTH_NNPACK` torch would take the products of its plain convolution.
+    """
+    pad, stride, size = [padding, padding], [1, 1], list(weight.shape[2:])
+    convolved: Tensor
+    if len(x) >= WORTH_NNPACK:
+        convolved = torch.ops.aten._nnpack_spatial_convolution(x, weight, None, pad, stride)
+    else:
+        convolved = torch.ops.aten.thnn_conv2d(x, weight, size, None, stride, pad)
+    return convolved
 
 
 def fold(u: Tensor, weight: Tensor, inside: Sequence[int]) -> Tensor:

@@ -3,7 +3,8 @@
 Each layer knows four moves; a training step with penalties needs nothing else:
 `forward` an activation, `pull` a signal back towards the input (the transposed layer),
 `push` a direction forward again (the linear layer without its bias), and, for layers with
-weights, `accumulate` a product of the two into the momentum.
+weights, `accumulate` a product of the two into the momentum. Where a layer is affine only
+around its input, `forward` also returns a trace of that input, which the other moves take.
 
 Axes: member M, example N, row r, then the layer's own. A row is one direction in the
 space of logits, or one in the space of inputs, that travels with its example.
@@ -15,6 +16,7 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,19 +36,37 @@ from regrob.ensembles.kernels import (
 from regrob.errors import InputError
 
 
+class Trace(NamedTuple):
+    """What the linear map of a layer depends on at its input.
+
+    Attributes:
+        shape: of one example's input.
+        kinks: a rectifier's input, or the position of each of a pool's maxima; else None.
+    """
+
+    shape: torch.Size
+    kinks: Tensor | None = None
+
+    @property
+    def crossed(self) -> Tensor:
+        """The kinks of a layer that has some."""
+        assert self.kinks is not None
+        return self.kinks
+
+
 class Layer(ABC):
     """What the ensemble asks of a layer."""
 
     @abstractmethod
-    def forward(self, h: Tensor) -> Tensor:
-        """(M, N, …) → (M, N, …), remembering masks and indices."""
+    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+        """(M, N, …) → (M, N, …), and the trace of the input."""
 
     @abstractmethod
-    def pull(self, u: Tensor) -> Tensor:
+    def pull(self, u: Tensor, at: Trace) -> Tensor:
         """(M, N, r, outputs…) → (M, N, r, inputs…), the transposed linear map."""
 
     @abstractmethod
-    def push(self, t: Tensor) -> Tensor:
+    def push(self, t: Tensor, at: Trace) -> Tensor:
         """(M, N, r, inputs…) → (M, N, r, outputs…), the linear map."""
 
     def tensors(self) -> dict[str, Tensor]:
@@ -55,10 +75,10 @@ class Layer(ABC):
 
     def part(self, members: slice) -> Layer:
         """These members alone, with views of this layer's state."""
-        some = copy.copy(self)
+        layer = copy.copy(self)
         for name, value in self.tensors().items():
-            setattr(some, name, value[members])
-        return some
+            setattr(layer, name, value[members])
+        return layer
 
 
 class WeightedLayer(Layer):
@@ -122,17 +142,16 @@ class StackedLinear(WeightedLayer):
         super().__init__([layer.weight.T for layer in layers], biases)
 
     @override
-    def forward(self, h: Tensor) -> Tensor:
-        if self.bias is None:
-            return torch.bmm(h, self.weight)
-        return torch.baddbmm(self.bias, h, self.weight)
+    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+        z = torch.bmm(h, self.weight) if self.bias is None else torch.baddbmm(self.bias, h, self.weight)
+        return z, Trace(h.shape[2:])
 
     @override
-    def pull(self, u: Tensor) -> Tensor:
+    def pull(self, u: Tensor, at: Trace) -> Tensor:
         return split(torch.bmm(u.flatten(1, 2), self.weight.mT), 1, u.shape[1:3])
 
     @override
-    def push(self, t: Tensor) -> Tensor:
+    def push(self, t: Tensor, at: Trace) -> Tensor:
         return split(torch.bmm(t.flatten(1, 2), self.weight), 1, t.shape[1:3])
 
     @override
@@ -142,7 +161,7 @@ class StackedLinear(WeightedLayer):
             self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=2)
 
     def round_trip(self, u: Tensor) -> Tensor:
-        """push(pull(u)) by way of WᵀW: (M, N, r, outputs). Times u, it gives lengths of pulled rows."""
+        """`push` after `pull` by way of WᵀW: (M, N, r, outputs). Times u, it gives lengths of pulled rows."""
         square = symmetric_product(self.weight)
         return split(torch.bmm(u.flatten(1, 2), square), 1, u.shape[1:3])
 
@@ -170,42 +189,35 @@ class StackedConvolution(WeightedLayer):
     def _by_member(self, x: Tensor, operator: Callable[[Tensor, Tensor, int], Tensor]) -> Tensor:
         """Apply operator(x, weight, groups) to each member's (B, C, H, W), or to all at once."""
         if x.device.type == "cpu":
-            found = [operator(x[m], self.weight[m], 1) for m in range(len(x))]
-            return torch.stack(found) if len(x) > 1 else found[0].unsqueeze(0)
+            results = [operator(x[m], self.weight[m], 1) for m in range(len(x))]
+            return torch.stack(results) if len(x) > 1 else results[0].unsqueeze(0)
         wide = x.transpose(0, 1).flatten(1, 2)  # (B, M·C, H, W)
         out = operator(wide, self.weight.flatten(0, 1), len(x))
         return split(out, 1, (len(x), -1)).transpose(0, 1)
 
-    def _laid_out(self, x: Tensor) -> Tensor:
-        return x if self.weight.shape[2] < FEW_CHANNELS else channels_innermost(x)
-
-    def _linear(self, x: Tensor) -> Tensor:
-        """(M, B, C, H, W) → (M, B, C', H', W'), without the bias."""
-        return self._by_member(x, convolve)
+    @override
+    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+        z = self._by_member(h, convolve)
+        return z if self.bias is None else z + self.bias, Trace(h.shape[2:])
 
     @override
-    def forward(self, h: Tensor) -> Tensor:
-        self.inside = h.shape[-3:]
-        z = self._linear(h)
-        return z if self.bias is None else z + self.bias
+    def pull(self, u: Tensor, at: Trace) -> Tensor:
+        def transposed(rows: Tensor, weight: Tensor, groups: int) -> Tensor:
+            return convolve_transposed(rows, weight, at.shape, groups)
+
+        return split(self._by_member(u.flatten(1, 2), transposed), 1, u.shape[1:3])
 
     @override
-    def pull(self, u: Tensor) -> Tensor:
-        return split(self._by_member(u.flatten(1, 2), self._transposed), 1, u.shape[1:3])
-
-    def _transposed(self, u: Tensor, weight: Tensor, groups: int) -> Tensor:
-        return convolve_transposed(u, weight, self.inside, groups)
-
-    @override
-    def push(self, t: Tensor) -> Tensor:
-        return split(self._linear(t.flatten(1, 2)), 1, t.shape[1:3])
+    def push(self, t: Tensor, at: Trace) -> Tensor:
+        return split(self._by_member(t.flatten(1, 2), convolve), 1, t.shape[1:3])
 
     @override
     def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
         x, u = inputs.flatten(1, 2), signals.flatten(1, 2)
         self.weight_velocity.mul_(momentum)
         if x.device.type == "cpu":
-            x, u = self._laid_out(x), self._laid_out(u)
+            if self.weight.shape[2] >= FEW_CHANNELS:
+                x, u = channels_innermost(x), channels_innermost(u)
             for m in range(len(x)):
                 self.weight_velocity[m] += convolution_backward(u[m], x[m], self.weight[m], 1, wanted=1)
         else:
@@ -228,19 +240,19 @@ def _copy(module: nn.Module, weight: Tensor, bias: Tensor | None) -> None:
 
 
 class StackedRectifier(Layer):
-    """ReLU or leaky ReLU: pulls and pushes with the slopes of what `forward` saw."""
+    """ReLU or leaky ReLU: pulls and pushes with the slopes at its input."""
 
     def __init__(self, slope: float) -> None:
         self.slope = slope
 
     @override
-    def forward(self, h: Tensor) -> Tensor:
-        self.before = h  # (M, N, …)
-        return functional.relu(h) if self.slope == 0 else functional.leaky_relu(h, self.slope)
+    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+        rectified = functional.relu(h) if self.slope == 0 else functional.leaky_relu(h, self.slope)
+        return rectified, Trace(h.shape[2:], h)
 
     @override
-    def pull(self, u: Tensor) -> Tensor:
-        before = self.before.unsqueeze(2)
+    def pull(self, u: Tensor, at: Trace) -> Tensor:
+        before = at.crossed.unsqueeze(2)
         masked: Tensor
         if self.slope == 0:
             masked = torch.ops.aten.threshold_backward(u, before, 0.0)
@@ -249,52 +261,53 @@ class StackedRectifier(Layer):
         return masked
 
     @override
-    def push(self, t: Tensor) -> Tensor:
-        return self.pull(t)  # a diagonal matrix is its own transpose
+    def push(self, t: Tensor, at: Trace) -> Tensor:
+        return self.pull(t, at)  # a diagonal matrix is its own transpose
 
 
 class StackedMaxPool(Layer):
-    """Max-pooling: picks the positions that `forward` remembers, the first of tied ones."""
+    """Max-pooling: picks the positions of its input's maxima, the first of tied ones."""
 
     def __init__(self, kernel: int | tuple[int, int], stride: int | tuple[int, int]) -> None:
         self.kernel, self.stride = kernel, stride
 
     @override
-    def forward(self, h: Tensor) -> Tensor:
-        self.inside = h.shape[-2:]
+    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
         pooled, index = max_pool(h.flatten(0, 1), self.kernel, self.stride)
-        self.outside = pooled.shape[-2:]
-        self.index = split(index.flatten(-2), 0, h.shape[:2])  # (M, N, C, positions)
-        return split(pooled, 0, h.shape[:2])
-
-    def _index(self, rows: int) -> Tensor:
-        return self.index.unsqueeze(2).expand(-1, -1, rows, -1, -1)
+        pooled, index = (split(value, 0, h.shape[:2]) for value in (pooled, index))
+        return pooled, Trace(h.shape[2:], index)  # index (M, N, C, H', W')
 
     @override
-    def pull(self, u: Tensor) -> Tensor:
-        spread = u.new_zeros(*u.shape[:-2], self.inside.numel())
-        spread.scatter_add_(-1, self._index(u.shape[2]), u.flatten(-2))
-        return split(spread, -1, self.inside)
+    def pull(self, u: Tensor, at: Trace) -> Tensor:
+        inside = at.shape[-2:]
+        spread = u.new_zeros(*u.shape[:-2], inside.numel())
+        spread.scatter_add_(-1, _each_row(at.crossed, u.shape[2]), u.flatten(-2))
+        return split(spread, -1, inside)
 
     @override
-    def push(self, t: Tensor) -> Tensor:
-        return split(t.flatten(-2).gather(-1, self._index(t.shape[2])), -1, self.outside)
+    def push(self, t: Tensor, at: Trace) -> Tensor:
+        picked = t.flatten(-2).gather(-1, _each_row(at.crossed, t.shape[2]))
+        return split(picked, -1, at.crossed.shape[-2:])
+
+
+def _each_row(index: Tensor, rows: int) -> Tensor:
+    """(M, N, C, H, W) → (M, N, r, C, H·W), the same positions for each row."""
+    return index.flatten(-2).unsqueeze(2).expand(-1, -1, rows, -1, -1)
 
 
 class StackedFlatten(Layer):
     """(M, N, C, H, W) ↔ (M, N, C·H·W)."""
 
     @override
-    def forward(self, h: Tensor) -> Tensor:
-        self.shape = h.shape[2:]
-        return h.flatten(2)
+    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+        return h.flatten(2), Trace(h.shape[2:])
 
     @override
-    def pull(self, u: Tensor) -> Tensor:
-        return split(u, -1, self.shape)
+    def pull(self, u: Tensor, at: Trace) -> Tensor:
+        return split(u, -1, at.shape)
 
     @override
-    def push(self, t: Tensor) -> Tensor:
+    def push(self, t: Tensor, at: Trace) -> Tensor:
         return t.flatten(3)
 
 

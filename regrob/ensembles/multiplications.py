@@ -90,9 +90,9 @@ def plain_step(widths: Sequence[int], examples: int) -> list[Product]:
 def adversarial_step(widths: Sequence[int], examples: int, steps: int) -> list[Product]:
     """A plain step at images that so many steps of PGD found, each there and back to the image."""
     layers = list(itertools.pairwise(widths))
-    there = [Product(examples, n, h) for n, h in layers]
+    forward = [Product(examples, n, h) for n, h in layers]
     back = [Product(examples, h, n) for n, h in layers]
-    return [*(there + back) * steps, *plain_step(widths, examples)]
+    return [*(forward + back) * steps, *plain_step(widths, examples)]
 
 
 def penalised_step(widths: Sequence[int], examples: int, rows: int, f: int) -> list[Product]:

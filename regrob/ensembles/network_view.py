@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from regrob.affine.local_map import LocalMap, local_map
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, Point
 from regrob.ensembles.kernels import split, symmetric_product
-from regrob.ensembles.layers import Layer, StackedFlatten, StackedLinear, WeightedLayer
+from regrob.ensembles.layers import StackedFlatten, StackedLinear, WeightedLayer
 from regrob.errors import InputError
 from regrob.theory.margin import Boundary, nearest_boundary, rival_differences
-from regrob.theory.penalties import PENALTY_NAMES
 
 ALIKE = 0.75
 """Members run side by side if the least busy one has at least this share of the busiest one's examples."""
@@ -139,13 +138,18 @@ class StackedPullback(nn.Module, Pullback):
 
     @override
     def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
-        z = self.logits(images)
-        return self.pull(coefficients(z)), z
+        point = self.at(images)
+        z = point.logits.flatten(0, 1)
+        return self.pull(coefficients(z), point), z
 
-    def pull(self, coefficients: Tensor) -> Tensor:
-        """V·c for c (N, K) at the images that `logits` saw last: (N, …)."""
+    def at(self, images: Tensor) -> Point:
+        """The members' logits (M, N/M, K), and what `pull` needs to know of these images."""
+        return self.ensemble.at(self._by_member(images))
+
+    def pull(self, coefficients: Tensor, point: Point) -> Tensor:
+        """V·c for c (N, K) at the images of a point: (N, …)."""
         rows = self._by_member(coefficients).unsqueeze(2)
-        return self.ensemble.pull(rows).squeeze(2).flatten(0, 1)
+        return self.ensemble.pull(rows, point).squeeze(2).flatten(0, 1)
 
     @override
     def local_map(self, images: Tensor) -> LocalMap:
@@ -155,25 +159,27 @@ class StackedPullback(nn.Module, Pullback):
     @override
     @torch.no_grad()
     def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
-        z = self.logits(images)
+        point = self.at(images)
+        z = point.logits.flatten(0, 1)
         rows = self._by_member(rival_differences(labels, z))  # (M, N, K − 1, K)
         layers = self.ensemble.layers
         start = next(i for i, layer in enumerate(layers) if not isinstance(layer, StackedFlatten))
         first = layers[start]
         if not isinstance(first, StackedLinear) or not self._gram_pays(first, rows.shape[1] * rows.shape[2]):
-            rows = _pull(rows, layers).flatten(0, 1)
+            rows = self.ensemble.pull(rows, point).flatten(0, 1)
             return nearest_boundary(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
         # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
         # only the row that is chosen goes through it.
         if self.gram is None:
             self.gram = symmetric_product(first.weight)
-        rows = _pull(rows, layers[start + 1 :]).flatten(1, 2)  # (M, N·(K − 1), h)
+        rows = self.ensemble.pull(rows, point, after=start + 1).flatten(1, 2)  # (M, N·(K − 1), h)
         squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
         by_example = (len(z), z.shape[1] - 1)
-        length = squared.clamp_min(0).sqrt().view(by_example)
-        chosen = nearest_boundary(rows.view(*by_example, -1), length, labels, z)
-        normal = first.pull(self._by_member(chosen.normal).unsqueeze(2)).view(images.shape)
-        return chosen._replace(normal=normal)
+        chosen = nearest_boundary(
+            rows.view(*by_example, -1), squared.clamp_min(0).sqrt().view(by_example), labels, z
+        )
+        normal = first.pull(self._by_member(chosen.normal).unsqueeze(2), point.traces[start])
+        return chosen._replace(normal=normal.view(images.shape))
 
     def _gram_pays(self, first: StackedLinear, rows: int) -> bool:
         """Whether it is there, or a few steps of so many rows a member repay its multiplications."""
@@ -182,9 +188,7 @@ class StackedPullback(nn.Module, Pullback):
 
     @override
     def pack(self, going: Tensor) -> Packed | None:
-        if self.ensemble.members == 1 or not _worthwhile(int(going.sum()), going):
-            return super().pack(going)
-        return _packed(going, self.pieces(going))
+        return super().pack(going) if self.ensemble.members == 1 else _packed(going, [(self, going)])
 
     @override
     def blocks(self, images: Tensor) -> list[Packed]:
@@ -196,7 +200,7 @@ class StackedPullback(nn.Module, Pullback):
         starts = range(0, M, together)
         groups = [list(range(start, min(start + together, M))) for start in starts]
         kept = torch.arange(len(images), device=images.device).view(M, -1)
-        return [Packed(kept[group].flatten(), self.some(group)) for group in groups]
+        return [Packed(kept[group].flatten(), self.subset(group)) for group in groups]
 
     def pieces(self, going: Tensor) -> list[_Piece]:
         """The busy members in groups, each with as many examples a member as its busiest one needs."""
@@ -207,17 +211,18 @@ class StackedPullback(nn.Module, Pullback):
         groups = _alike(count)
         return [_Piece(first[g, : max(count[m] for m in g)].flatten(), self, g) for g in groups]
 
-    def some(self, group: list[int]) -> StackedPullback:
+    def subset(self, group: list[int]) -> StackedPullback:
         """These members alone, for logits and pulls; never to be trained."""
         if len(group) == self.ensemble.members:
             return self
         part = copy.copy(self.ensemble)
         part.members = len(group)
-        part.layers = [copy.copy(layer) for layer in self.ensemble.layers]
-        for layer in part.layers:
+        part.layers = list(self.ensemble.layers)
+        for i, layer in enumerate(part.layers):
             if isinstance(layer, WeightedLayer):
-                layer.weight = layer.weight[group]
-                layer.bias = None if layer.bias is None else layer.bias[group]
+                part.layers[i] = chosen = copy.copy(layer)
+                chosen.weight = layer.weight[group]
+                chosen.bias = None if layer.bias is None else layer.bias[group]
         view = StackedPullback(part)
         view.gram = None if self.gram is None else self.gram[group]
         return view
@@ -254,8 +259,10 @@ class Parts(Pullback):
 
     @override
     def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
-        z = self.logits(images)
-        pulled = [part.pull(c) for part, c in self._split(coefficients(z))]
+        points = [part.at(x) for part, x in self._split(images)]
+        z = torch.cat([point.logits.flatten(0, 1) for point in points])
+        split_coefficients = self._split(coefficients(z))
+        pulled = [part.pull(c, point) for (part, c), point in zip(split_coefficients, points, strict=True)]
         return torch.cat(pulled), z
 
     @override
@@ -266,20 +273,13 @@ class Parts(Pullback):
     @override
     def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
         split_labels = labels.split(self.sizes)
-        found = [part.nearest(x, y) for (part, x), y in zip(self._split(images), split_labels, strict=True)]
-        distance, normal, z = (torch.cat([getattr(b, f) for b in found]) for f in Boundary._fields)
-        return Boundary(distance, normal, z)
+        pairs = zip(self._split(images), split_labels, strict=True)
+        boundaries = [part.nearest(x, y) for (part, x), y in pairs]
+        return Boundary(*(torch.cat(values) for values in zip(*boundaries, strict=True)))
 
     @override
     def pack(self, going: Tensor) -> Packed | None:
-        if not _worthwhile(int(going.sum()), going):
-            return None
-        pieces: list[_Piece] = []
-        offset = 0
-        for part, here in self._split(going):
-            pieces += [piece._replace(kept=piece.kept + offset) for piece in part.pieces(here)]
-            offset += len(here)
-        return _packed(going, pieces)
+        return _packed(going, self._split(going))
 
     def _split(self, examples: Tensor) -> Iterator[tuple[StackedPullback, Tensor]]:
         return zip(self.parts, examples.split(self.sizes), strict=True)
@@ -294,26 +294,27 @@ def pullback(network: nn.Module) -> Pullback:
         return StackedPullback(network.ensemble)
     if isinstance(network, nn.Sequential):
         try:
-            return StackedPullback(Ensemble([network], torch.zeros(1, len(PENALTY_NAMES), device="cpu")))
+            return StackedPullback(Ensemble([network]))
         except InputError:
             pass
     return AutogradPullback(network)
 
 
-def _pull(rows: Tensor, layers: Sequence[Layer]) -> Tensor:
-    """Rows at the output of these layers, carried back to their input."""
-    for layer in reversed(layers):
-        rows = layer.pull(rows)
-    return rows
-
-
-def _packed(going: Tensor, pieces: list[_Piece]) -> Packed | None:
+def _packed(going: Tensor, parts: Iterable[tuple[StackedPullback, Tensor]]) -> Packed | None:
+    """What is left of several ensembles that share a batch, each with its part of `going`."""
+    if not _worthwhile(int(going.sum()), going):
+        return None
+    pieces: list[_Piece] = []
+    offset = 0
+    for part, going_here in parts:
+        pieces += [piece._replace(kept=piece.kept + offset) for piece in part.pieces(going_here)]
+        offset += len(going_here)
     sizes = [len(piece.kept) for piece in pieces]
     if not _worthwhile(sum(sizes), going):
         return None
-    parts = [piece.owner.some(piece.group) for piece in pieces]
+    views = [piece.owner.subset(piece.group) for piece in pieces]
     kept = torch.cat([piece.kept for piece in pieces])
-    return Packed(kept, parts[0] if len(parts) == 1 else Parts(parts, sizes))
+    return Packed(kept, views[0] if len(views) == 1 else Parts(views, sizes))
 
 
 def _worthwhile(left: int, going: Tensor) -> bool:

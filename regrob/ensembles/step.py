@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from regrob.ensembles import multiplications
 from regrob.ensembles.kernels import split, symmetric_product
-from regrob.ensembles.layers import Layer, StackedLinear, WeightedLayer
+from regrob.ensembles.layers import Layer, StackedLinear, Trace, WeightedLayer
 from regrob.theory.penalties import gram_penalty
 
 
@@ -38,6 +39,14 @@ class Step:
 
     loss: Tensor
     penalty: Tensor
+
+
+class _Pass(NamedTuple):
+    """A forward pass: each layer's input and its trace, and the logits."""
+
+    inputs: list[Tensor]
+    traces: list[Trace]
+    logits: Tensor
 
 
 @dataclass
@@ -62,38 +71,37 @@ class Block:
     @torch.no_grad()
     def step(self, images: Tensor, y: Tensor, rate: Tensor) -> Step:
         """See `ensemble.Ensemble.step`."""
-        inputs: list[Tensor] = []  # each layer's input activation
-        h = images
+        inputs, traces, z = [], [], images
         for layer in self.layers:
-            inputs.append(h)
-            h = layer.forward(h)
-        z = h
+            inputs.append(z)
+            z, trace = layer.forward(z)
+            traces.append(trace)
+        run = _Pass(inputs, traces, z)
         log_p = torch.log_softmax(z, dim=-1)
         own = log_p.gather(-1, y[..., None])
         loss = -own.mean(dim=(1, 2))
         residual = log_p.exp().scatter_(-1, y[..., None], torch.expm1(own))  # p − e_y
         scale = rate / z.shape[1]
         if not self.kinds:
-            self._propagate(inputs, residual * scale)
+            self._propagate(run, residual * scale)
             penalty = torch.zeros_like(loss)
         else:
-            penalty = self._penalised(inputs, z, y, residual, scale)
+            penalty = self._penalised(run, y, residual, scale)
         for layer in self.layers:
             if isinstance(layer, WeightedLayer):
                 layer.descend(rate * self.weight_decay)
         return Step(loss, penalty)
 
-    def _penalised(
-        self, inputs: list[Tensor], z: Tensor, y: Tensor, residual: Tensor, scale: Tensor
-    ) -> Tensor:
+    def _penalised(self, run: _Pass, y: Tensor, residual: Tensor, scale: Tensor) -> Tensor:
         """Accumulate the gradients of loss and penalties; return the mean penalty (M,)."""
+        inputs, traces, z = run
         first = self._square_layer(z.shape[1])
         last = -1 if first is None else first
         signals: list[Tensor] = []  # rows at the outputs of all layers from the last one on down
         u = self.directions.expand(*z.shape[:2], -1, -1)  # (M, N, r, K)
-        for layer in reversed(self.layers[last + 1 :]):
+        for i in range(len(self.layers) - 1, last, -1):
             signals.append(u)
-            u = layer.pull(u)
+            u = self.layers[i].pull(u, traces[i])
         if first is None:
             back = u.flatten(3)  # (M, N, r, n): V's columns, or their differences
             gram = back @ back.mT
@@ -103,9 +111,9 @@ class Block:
             signals.append(u)
         signals = [*(u for _ in range(len(inputs) - len(signals))), *reversed(signals)]
         S = self.directions.mT @ gram @ self.directions  # (M, N, K, K)
-        found = gram_penalty(S, z, y, self.weights[:, None], self.kinds)
-        coefficients = ((residual + found.logits) @ self.directions.mT) * scale  # (M, N, r)
-        factor = self.directions @ found.factor  # (M, N, r, f)
+        penalty = gram_penalty(S, z, y, self.weights[:, None], self.kinds)
+        coefficients = ((residual + penalty.logits) @ self.directions.mT) * scale  # (M, N, r)
+        factor = self.directions @ penalty.factor  # (M, N, r, f)
         few = multiplications.few(*factor.shape[-2:])
         # ∂P/∂rows, or, where the penalties have few columns, only their factor.
         spread = factor if few else factor @ factor.mT
@@ -116,25 +124,26 @@ class Block:
         if first is None:
             t = split(t, -1, inputs[0].shape[2:])
         else:
-            self._first_gradient(self._linear(first), inputs[first], mixing @ u, factor, u, scale)
+            self._first_gradient(first, run, mixing @ u, factor, u, scale)
         for i in range(last + 1, len(self.layers)):
             layer, h = self.layers[i], inputs[i]
             if isinstance(layer, WeightedLayer) and few:
-                mixed = self._mixed(mixing, signals, i)
+                mixed = self._mixed(mixing, signals, i, traces)
                 x = torch.cat([h.unsqueeze(2), t], dim=2)
                 layer.accumulate(self.momentum, x, mixed, mixed[:, :, 0])
             elif isinstance(layer, WeightedLayer):
                 x = torch.addcmul(
                     t, coefficients.view(*coefficients.shape, *(1,) * (h.ndim - 2)), h.unsqueeze(2)
                 )
-                layer.accumulate(self.momentum, x, signals[i], self._carried(coefficients, signals, i))
+                carried = self._carried(coefficients, signals, i, traces)
+                layer.accumulate(self.momentum, x, signals[i], carried)
             if layer is not self.layers[-1]:
-                t = layer.push(t)
-        return found.value.mean(dim=1)
+                t = layer.push(t, traces[i])
+        return penalty.value.mean(dim=1)
 
     def _square_layer(self, examples: int) -> int | None:
         """The first layer with weights, if its WᵀW saves multiplications."""
-        first = next(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightedLayer))
+        first = self._first_weighted()
         layer = self.layers[first]
         if not isinstance(layer, StackedLinear):
             return None
@@ -143,32 +152,36 @@ class Block:
         f = multiplications.columns(self.kinds, classes)
         return first if multiplications.square_pays(n, h, examples, rows, f) else None
 
+    def _first_weighted(self) -> int:
+        return next(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightedLayer))
+
     def _linear(self, index: int) -> StackedLinear:
         layer = self.layers[index]
         assert isinstance(layer, StackedLinear)
         return layer
 
     def _first_gradient(
-        self, layer: StackedLinear, h: Tensor, mixed: Tensor, factor: Tensor, u: Tensor, scale: Tensor
+        self, first: int, run: _Pass, mixed: Tensor, factor: Tensor, u: Tensor, scale: Tensor
     ) -> None:
         """The first layer's gradient where its rows u (M, N, r, h) were not pulled to the image."""
-        carried = mixed[:, :, 0]
-        x = h.unsqueeze(2)
-        if mixed.shape[2] > 1:  # few columns: pull just these
-            x = torch.cat([x, layer.pull(2 * scale * mixed[:, :, 1:])], dim=2)
-            layer.accumulate(self.momentum, x, mixed, carried)
-        else:
-            layer.accumulate(self.momentum, x, mixed, carried)
+        layer, x = self._linear(first), run.inputs[first].unsqueeze(2)
+        few = mixed.shape[2] > 1
+        if few:  # pull just these columns
+            x = torch.cat([x, layer.pull(2 * scale * mixed[:, :, 1:], run.traces[first])], dim=2)
+        layer.accumulate(self.momentum, x, mixed, mixed[:, :, 0])
+        if not few:
             columns = (factor.mT @ u).flatten(1, 2)  # (M, N·f, h)
             layer.weight_velocity.baddbmm_(layer.weight, 2 * scale * symmetric_product(columns))
 
-    def _carried(self, coefficients: Tensor, signals: list[Tensor], index: int) -> Tensor:
+    def _carried(
+        self, coefficients: Tensor, signals: list[Tensor], index: int, traces: list[Trace]
+    ) -> Tensor:
         """The loss's signal at a weighted layer's output, per example or summed over them already."""
         if isinstance(self.layers[index], StackedLinear):
             return torch.bmm(coefficients.flatten(1).unsqueeze(1), signals[index].flatten(1, 2))
-        return self._mixed(coefficients.unsqueeze(2), signals, index)[:, :, 0]
+        return self._mixed(coefficients.unsqueeze(2), signals, index, traces)[:, :, 0]
 
-    def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int) -> Tensor:
+    def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int, traces: list[Trace]) -> Tensor:
         """Combinations (M, N, c, r) of the rows at a weighted layer's output: (M, N, c, …).
 
         They are formed above the activations and poolings that follow the layer, where the
@@ -179,17 +192,17 @@ class Block:
             top += 1
         rows = signals[top]
         u = split(mixing @ rows.flatten(3), -1, rows.shape[3:])
-        for layer in reversed(self.layers[index + 1 : top + 1]):
-            u = layer.pull(u)
+        for i in range(top, index, -1):
+            u = self.layers[i].pull(u, traces[i])
         return u
 
-    def _propagate(self, inputs: list[Tensor], signal: Tensor) -> None:
+    def _propagate(self, run: _Pass, signal: Tensor) -> None:
         """Back-propagation without penalties: one row, the loss's own signal."""
         u = signal.unsqueeze(2)
-        last_weighted = next(i for i, layer in enumerate(self.layers) if isinstance(layer, WeightedLayer))
-        for i in range(len(self.layers) - 1, last_weighted - 1, -1):
+        first = self._first_weighted()
+        for i in range(len(self.layers) - 1, first - 1, -1):
             layer = self.layers[i]
-            pulled = layer.pull(u) if i > last_weighted else u
+            pulled = layer.pull(u, run.traces[i]) if i > first else u
             if isinstance(layer, WeightedLayer):
-                layer.accumulate(self.momentum, inputs[i].unsqueeze(2), u, u.squeeze(2))
+                layer.accumulate(self.momentum, run.inputs[i].unsqueeze(2), u, u.squeeze(2))
             u = pulled

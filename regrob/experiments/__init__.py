@@ -1,1 +1,8 @@
-"""Experiments: grids, sweeps that survive a kill, and what a page trains while it is built."""
+"""Experiments: what a figure needs, sweeps that survive a kill, and what a page trains while it is built.
+
+`grid` says what is computed and how much; `sweep` computes and stores it, on the workers of
+`backends`, with the files of `checkpoint`; `paper_runs` does so at the paper's own scale, and
+`parcels` carries a sweep from one machine to another. `in_memory` is the sweep of a page.
+`predictions` holds the theory's lengths against those of attacks; `reproduction` asks why our
+numbers differ from the paper's. Importing this package loads none of them.
+"""

@@ -1,4 +1,4 @@
-"""What a figure needs: networks × penalties × λ × seeds, as a list of shards.
+"""What is computed: how much a preset spends, and each figure's list of shards.
 
 A shard is one (data set, network, penalty, λ) with all its seeds: one ensemble. Shards are
 named by what they compute, not by the figure, so figures that share a shard share its result.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -16,20 +17,27 @@ from regrob.data.datasets import Task
 from regrob.data.tasks import TASKS
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTY_NAMES, check_name
-from regrob.training.single import CaffePolicy, StepPolicy
+from regrob.training.adversarial import Adversary
+from regrob.training.policy import CaffePolicy, StepPolicy
 
 ADVERSARIAL = "adversarial-training"
 """Stands among the penalties: training on PGD's examples, with λ read as its ε."""
 
+VARIABLE = "REGROB_PRESET"
+
+
+# --- how much: budgets and presets --------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a network of one architecture trains, and how hard it is attacked.
+    """How long a sweep trains a network of one architecture, and how hard it is attacked.
 
     Attributes:
         seeds: networks for each setting; seed s fixes initial weights and data order.
         reference: iterations of training from scratch, without a penalty.
-        fine_tuning: iterations that follow with the penalty. The paper leaves this number out.
+        fine_tuning: iterations that follow with the penalty. The paper leaves this number out;
+            at its own scale we take as many as for the reference.
         weights: the λ grid.
         images: held-out images for FGSM, PGD and DeepFool; None for all.
         distance_images: held-out images for Carlini and Wagner's attack; None for all.
@@ -43,9 +51,9 @@ class Budget:
     seeds: int
     reference: int
     fine_tuning: int
-    weights: tuple[float, ...]
-    images: int | None
-    distance_images: int | None
+    weights: tuple[float, ...] = ()
+    images: int | None = None
+    distance_images: int | None = 200
     search_steps: int = 5
     attack_iterations: int = 200
     learning_rate: float = 0.05
@@ -59,6 +67,178 @@ class Budget:
             milestones = (round(0.6 * iterations), round(0.8 * iterations))
             return StepPolicy(batch=self.batch, milestones=milestones)
         return CaffePolicy(batch=self.batch)
+
+
+PAIR = "cifar10-airplane-automobile"
+
+DIGITS = Budget(
+    seeds=1,
+    reference=250,
+    fine_tuning=100,
+    weights=(0.1,),
+    images=100,
+    distance_images=20,
+    search_steps=2,
+    attack_iterations=100,
+)
+GLANCE = Budget(
+    seeds=1,
+    reference=60,
+    fine_tuning=5,
+    weights=(0.01,),
+    images=50,
+    distance_images=5,
+    search_steps=1,
+    attack_iterations=20,
+)
+"""What the quick preset spends on a perceptron, and on a network with convolutions."""
+
+FIVE_WEIGHTS = (1e-3, 1e-2, 0.1, 0.4, 1.6)
+PHOTOGRAPHS = Budget(
+    seeds=1,
+    reference=1_500,
+    fine_tuning=250,
+    weights=(1e-2,),
+    search_steps=2,
+    attack_iterations=75,
+    searched_images=500,
+    policy="steps",
+)
+"""A processor's share of CIFAR-10: the shape of the curves, from few seeds and short training."""
+
+# Carlini and Wagner's attack takes 5 000 steps an image: 200 held-out images, on every device, so
+# that shards made on a processor and on a GPU belong to one table.
+PAPER = Budget(
+    seeds=10,
+    reference=50_000,
+    fine_tuning=50_000,
+    weights=WEIGHTS,
+    attack_iterations=1_000,
+    learning_rate=5e-3,
+)
+PAPER_CIFAR = replace(PAPER, reference=100_000, fine_tuning=100_000, weights=WEIGHTS_CIFAR, policy="steps")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much is computed: on a page while it is built, and by the sweeps.
+
+    A page's images come from REGROB_DATA if it is set, else they are the embedded digits,
+    whatever the preset (`data.default_source`). A sweep's are the embedded digits for quick only.
+
+    Attributes:
+        name: as REGROB_PRESET and the results files spell it.
+        iterations: of a page's training from scratch.
+        fine_tuning: of a page's training with a penalty that follows.
+        images: held-out images that a page attacks; None for all of them.
+        budgets: what a sweep spends on (data set, network). The paper's own scale, which is the
+            same for all networks of a data set, needs none.
+    """
+
+    name: str
+    iterations: int
+    fine_tuning: int
+    images: int | None
+    budgets: dict[tuple[str, str], Budget]
+
+
+QUICK = Preset(
+    name="quick",
+    iterations=300,
+    fine_tuning=300,
+    images=200,
+    budgets={
+        ("mnist-1-7", "lenet-300-100"): replace(
+            DIGITS, seeds=2, fine_tuning=250, weights=(1e-2, 0.4), learning_rate=0.1
+        ),
+        ("mnist-1-7", "lenet-5"): replace(
+            GLANCE,
+            reference=50,
+            fine_tuning=50,
+            weights=(0.4,),
+            distance_images=10,
+            attack_iterations=50,
+        ),
+        ("mnist-10", "lenet-300-100"): DIGITS,
+        ("mnist-10", "lenet-5"): replace(
+            GLANCE, reference=30, fine_tuning=10, weights=(0.1,), images=30, attack_iterations=30
+        ),
+        ("colour-digits-1-7", "conv-bn"): replace(
+            GLANCE, reference=40, fine_tuning=20, attack_iterations=30, searched_images=20
+        ),
+        ("colour-digits-1-7", "vgg"): replace(GLANCE, searched_images=10),
+        ("colour-digits-1-7", "resnet-32"): replace(GLANCE, images=20, searched_images=5),
+        ("colour-digits-10", "conv-bn"): replace(GLANCE, searched_images=20),
+        ("colour-digits-10", "vgg"): replace(
+            GLANCE, fine_tuning=2, images=20, attack_iterations=10, searched_images=5
+        ),
+    },
+)
+STANDARD = Preset(
+    name="standard",
+    iterations=5_000,
+    fine_tuning=5_000,
+    images=1_000,
+    budgets={
+        ("mnist-1-7", "lenet-300-100"): Budget(seeds=10, reference=5_000, fine_tuning=5_000, weights=WEIGHTS),
+        ("mnist-1-7", "lenet-5"): Budget(seeds=3, reference=2_000, fine_tuning=2_000, weights=FIVE_WEIGHTS),
+        ("mnist-10", "lenet-300-100"): Budget(
+            seeds=3, reference=5_000, fine_tuning=3_000, weights=FIVE_WEIGHTS
+        ),
+        ("mnist-10", "lenet-5"): Budget(seeds=2, reference=2_000, fine_tuning=800, weights=(1e-2, 0.1, 0.4)),
+        (PAIR, "conv-bn"): replace(PHOTOGRAPHS, seeds=2, reference=600, weights=(1e-3, 1e-2, 0.1)),
+        (PAIR, "resnet-32"): replace(
+            PHOTOGRAPHS,
+            fine_tuning=120,
+            weights=(1e-3, 1e-2, 0.1),
+            searched_images=200,
+            attack_iterations=50,
+            batch=32,
+        ),
+        (PAIR, "vgg"): replace(PHOTOGRAPHS, reference=1_200, fine_tuning=200, batch=32),
+        ("cifar10", "conv-bn"): replace(PHOTOGRAPHS, fine_tuning=150, weights=(1e-3, 1e-2)),
+        ("cifar10", "vgg"): replace(
+            PHOTOGRAPHS,
+            fine_tuning=40,
+            images=2_000,
+            searched_images=300,
+            attack_iterations=50,
+            batch=32,
+        ),
+    },
+)
+AS_THE_PAPER = Preset(name="paper", iterations=50_000, fine_tuning=50_000, images=None, budgets={})
+PRESETS = {preset.name: preset for preset in (QUICK, STANDARD, AS_THE_PAPER)}
+"""quick for a laptop, standard for a GPU or a patient processor, paper for the paper's protocol."""
+
+
+def preset(name: str | None = None) -> Preset:
+    """The preset of this name; if None, the one that REGROB_PRESET names, else quick.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    wanted = name or os.environ.get(VARIABLE) or "quick"
+    if wanted not in PRESETS:
+        source = "" if name else f" (from {VARIABLE})"
+        raise InputError(f"no preset is called {wanted!r}{source}; there are {', '.join(PRESETS)}")
+    return PRESETS[wanted]
+
+
+def budget(preset: str, dataset: str, network: str) -> Budget:
+    """What a preset spends on one network of one data set; the same on every device.
+
+    Raises:
+        InputError: an unknown preset, or one that has nothing for this network.
+    """
+    if preset == "paper":
+        return PAPER_CIFAR if dataset.startswith("cifar10") else PAPER
+    if preset not in PRESETS or (dataset, network) not in PRESETS[preset].budgets:
+        raise InputError(f"no preset is called {preset!r} for {network}; there are {', '.join(PRESETS)}")
+    return PRESETS[preset].budgets[dataset, network]
+
+
+# --- what: shards and figures -------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -107,9 +287,19 @@ class Shard:
         return replace(self, penalty=None, weight=0.0, budget=replace(self.budget, fine_tuning=0))
 
     @property
+    def label(self) -> str:
+        """How tables spell what the shard is trained with: "reference", a penalty, or "none"."""
+        return "reference" if self.is_reference else self.penalty or "none"
+
+    @property
+    def adversary(self) -> Adversary | None:
+        """Who perturbs the batches."""
+        return Adversary(self.weight) if self.penalty == ADVERSARIAL else None
+
+    @property
     def name(self) -> str:
         """A readable name that ends in a hash of all settings."""
-        kind = "reference" if self.is_reference else f"{self.penalty or 'none'}-{self.weight:g}"
+        kind = self.label if self.is_reference else f"{self.label}-{self.weight:g}"
         return f"{self.dataset}-{self.network}-{kind}-{fingerprint(self.settings())}"
 
     def settings(self) -> dict[str, Any]:
@@ -118,11 +308,17 @@ class Shard:
         Fields that came later are left out where they have their default, so that results
         from before stay valid.
         """
-        found = asdict(self)
-        for one in fields(Budget):
-            if "later" in one.metadata and found["budget"][one.name] == one.default:
-                del found["budget"][one.name]
-        return found
+        settings = asdict(self)
+        for setting in fields(Budget):
+            if "later" in setting.metadata and settings["budget"][setting.name] == setting.default:
+                del settings["budget"][setting.name]
+        return settings
+
+    @classmethod
+    def of(cls, settings: dict[str, Any]) -> Shard:
+        """The shard with these `settings`, as they are or as JSON gives them back."""
+        spent = {**settings["budget"], "weights": tuple(settings["budget"]["weights"])}
+        return cls(**{**settings, "budget": Budget(**spent)})
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
@@ -159,7 +355,6 @@ class Figure:
         return self.stand_in if preset == "quick" and self.stand_in else self.dataset
 
 
-PAIR = "cifar10-airplane-automobile"
 BOTH = ("lenet-300-100", "lenet-5")
 FIGURES = {
     "fig2": Figure("mnist-1-7", BOTH, ("jacobian", "cross-lipschitz")),
@@ -178,66 +373,6 @@ FIGURES = {
     "references-10": Figure("mnist-10", BOTH, (), fine_tuned=False),
 }
 """What `regrob sweep` can run. In one folder, `cost` goes on from the references of fig4."""
-
-PHOTOGRAPHS = Budget(1, 600, 250, (1e-2,), None, 200, 2, 75, searched_images=500, policy="steps")
-FIVE = (1e-3, 1e-2, 0.1, 0.4, 1.6)
-BUDGETS: dict[tuple[str, str, str], Budget] = {
-    ("quick", "mnist-1-7", "lenet-300-100"): Budget(2, 250, 250, (1e-2, 0.4), 100, 20, 2, 100, 0.1),
-    ("quick", "mnist-1-7", "lenet-5"): Budget(1, 50, 50, (0.4,), 50, 10, 1, 50),
-    ("quick", "mnist-10", "lenet-300-100"): Budget(1, 250, 100, (0.1,), 100, 20, 2, 100),
-    ("quick", "mnist-10", "lenet-5"): Budget(1, 30, 10, (0.1,), 30, 5, 1, 30),
-    ("quick", "colour-digits-1-7", "conv-bn"): Budget(1, 40, 20, (0.01,), 50, 5, 1, 30, searched_images=20),
-    ("quick", "colour-digits-1-7", "vgg"): Budget(1, 60, 5, (0.01,), 50, 5, 1, 20, searched_images=10),
-    ("quick", "colour-digits-1-7", "resnet-32"): Budget(1, 60, 5, (0.01,), 20, 5, 1, 20, searched_images=5),
-    ("quick", "colour-digits-10", "conv-bn"): Budget(1, 60, 5, (0.01,), 50, 5, 1, 20, searched_images=20),
-    ("quick", "colour-digits-10", "vgg"): Budget(1, 60, 2, (0.01,), 20, 5, 1, 10, searched_images=5),
-    ("standard", "mnist-1-7", "lenet-300-100"): Budget(10, 5_000, 5_000, WEIGHTS, None, 200),
-    ("standard", "mnist-1-7", "lenet-5"): Budget(3, 2_000, 2_000, FIVE, None, 200),
-    ("standard", "mnist-10", "lenet-300-100"): Budget(3, 5_000, 3_000, FIVE, None, 200),
-    ("standard", "mnist-10", "lenet-5"): Budget(2, 2_000, 800, (1e-2, 0.1, 0.4), None, 200),
-    # A processor's share of CIFAR-10: the shape of the curves, from few seeds and short training.
-    ("standard", PAIR, "conv-bn"): replace(PHOTOGRAPHS, seeds=2, weights=(1e-3, 1e-2, 0.1)),
-    ("standard", PAIR, "resnet-32"): replace(
-        PHOTOGRAPHS,
-        reference=1_500,
-        fine_tuning=120,
-        weights=(1e-3, 1e-2, 0.1),
-        searched_images=200,
-        attack_iterations=50,
-        batch=32,
-    ),
-    ("standard", PAIR, "vgg"): replace(PHOTOGRAPHS, reference=1_200, fine_tuning=200, batch=32),
-    ("standard", "cifar10", "conv-bn"): replace(
-        PHOTOGRAPHS, reference=1_500, fine_tuning=150, weights=(1e-3, 1e-2)
-    ),
-    ("standard", "cifar10", "vgg"): replace(
-        PHOTOGRAPHS,
-        reference=1_500,
-        fine_tuning=40,
-        images=2_000,
-        searched_images=300,
-        attack_iterations=50,
-        batch=32,
-    ),
-}
-# Carlini and Wagner's attack takes 5 000 steps an image: 200 held-out images, on every device, so
-# that shards made on a processor and on a GPU belong to one table.
-PAPER = Budget(10, 50_000, 50_000, WEIGHTS, None, 200, 5, 1_000, 5e-3)
-PAPER_CIFAR = replace(PAPER, reference=100_000, fine_tuning=100_000, weights=WEIGHTS_CIFAR, policy="steps")
-
-
-def budget(preset: str, dataset: str, network: str) -> Budget:
-    """What a preset spends on one network of one data set; the same on every device.
-
-    Raises:
-        InputError: an unknown preset.
-    """
-    if preset == "paper":
-        return PAPER_CIFAR if dataset.startswith("cifar10") else PAPER
-    found = BUDGETS.get((preset, dataset, network))
-    if found is None:
-        raise InputError(f"no preset is called {preset!r} for {network}; there are quick, standard, paper")
-    return found
 
 
 def task_of(dataset: str, preset: str) -> Task:
@@ -264,18 +399,18 @@ def shards(figure: str, preset: str, networks: tuple[str, ...] = ()) -> list[Sha
         raise InputError(f"{figure} has no network {unknown[0]!r}; it has {', '.join(grid.networks)}")
     dataset = grid.dataset_of(preset)
     digest = task_of(dataset, preset).digest
-    found = []
+    quick = preset == "quick"
+    listed = []
     for network in networks or grid.networks:
         spent = budget(preset, dataset, network)
         plain = replace(spent, weights=())
         base = Shard(dataset, network, None, 0.0, grid.epsilon, plain, digest)
-        found.append(base.reference)
-        if not grid.fine_tuned:
-            continue
-        found.append(base)
-        adversaries = grid.adversaries if preset != "quick" else grid.adversaries[2:3]
-        settings = [(penalty, weight) for weight in spent.weights for penalty in grid.penalties]
-        settings += grid.extra if preset != "quick" else ()
-        settings += [(ADVERSARIAL, epsilon) for epsilon in adversaries]
-        found += [replace(base, penalty=penalty, weight=weight) for penalty, weight in settings]
-    return sorted(found, key=lambda shard: not shard.is_reference)
+        listed.append(base.reference)
+        if grid.fine_tuned:
+            settings = [(penalty, weight) for weight in spent.weights for penalty in grid.penalties]
+            settings += () if quick else grid.extra
+            adversaries = grid.adversaries[2:3] if quick else grid.adversaries
+            settings += [(ADVERSARIAL, epsilon) for epsilon in adversaries]
+            listed.append(base)
+            listed += [replace(base, penalty=penalty, weight=weight) for penalty, weight in settings]
+    return sorted(listed, key=lambda shard: not shard.is_reference)

@@ -13,20 +13,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from regrob.analysis import tables
 from regrob.attacks.evaluation import AttackSettings, SingleNetwork, evaluate
 from regrob.data.datasets import Task
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import InputError
 from regrob.experiments.grid import ADVERSARIAL, task_of
-from regrob.networks import NETWORKS, SOLO
+from regrob.networks import SOLO, fresh
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
-from regrob.training.many import train_ensemble
-from regrob.training.single import CaffePolicy, Descent
+from regrob.training.many import train_many
+from regrob.training.single import Regime, fine_tuning_order, train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,26 +90,21 @@ def references(dataset: str, network: str, *, seeds: int, iterations: int, progr
     Raises:
         InputError: an unknown network, or fewer than one seed or iteration.
     """
-    if network not in NETWORKS:
-        raise InputError(f"no network is called {network!r}; there are {', '.join(NETWORKS)}")
     if min(seeds, iterations) < 1:
         raise InputError(f"need at least one seed and one iteration, got {seeds} and {iterations}")
     task = task_of(dataset, "quick")
-    numbers = tuple(range(seeds))
-    networks = [
-        NETWORKS[network](len(task.classes), generator=torch.Generator().manual_seed(seed))
-        for seed in numbers
-    ]
-    title = f"references {network}"
+    built = fresh(network, len(task.classes), range(seeds))
+    start = Trained(dataset, network, task, tuple(range(seeds)), built)
     if network in SOLO:
-        for seed, member in enumerate(networks):
-            _train_alone(member, task, seed, iterations, title, progress)
-        return Trained(dataset, network, task, numbers, networks)
-    ensemble = Ensemble(networks, torch.zeros(seeds, len(PENALTY_NAMES)))
-    _train(ensemble, task, list(numbers), iterations, title, progress)
-    for seed, member in enumerate(networks):
+        for seed, member in enumerate(built):
+            train(member, task, iterations=iterations, seed=seed, regime=Regime(progress=progress))
+        return start
+    ensemble = Ensemble(built)
+    title = f"references {network}" if progress else ""
+    train_many(ensemble, task, start.seeds, iterations=iterations, title=title)
+    for seed, member in enumerate(built):
         ensemble.member(seed, member)
-    return Trained(dataset, network, task, numbers, networks)
+    return start
 
 
 def fine_tuned(
@@ -139,6 +133,55 @@ def fine_tuned(
     return replace(start, tuned=tuple(tune(start, settings, iterations, progress)))
 
 
+def _tuned_together(
+    start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
+) -> Iterator[Group]:
+    """One ensemble a penalty; adversarial training has one ε an ensemble, so one for each ε."""
+    together: dict[tuple[str, Adversary | None], list[float]] = {}
+    for penalty, weight in settings:
+        together.setdefault((penalty, _adversary(penalty, weight)), []).append(weight)
+    for (penalty, adversary), grid in together.items():
+        members = [(weight, seed) for weight in grid for seed in range(len(start.seeds))]
+        copies = [copy.deepcopy(start.references[seed]) for _, seed in members]
+        ensemble = Ensemble(copies, penalty_weights(penalty, [weight for weight, _ in members]))
+        progress_at_end = train_many(
+            ensemble,
+            start.task,
+            [fine_tuning_order(start.seeds[seed]) for _, seed in members],
+            iterations=iterations,
+            adversary=adversary,
+            title=f"{start.network}, {penalty}" if progress else "",
+        )
+        named = tuple((penalty, weight) for weight in grid)
+        yield Group(named, ensemble, progress_at_end.diverged_at.tolist(), start.seeds)
+
+
+def _tuned_alone(
+    start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
+) -> Iterator[Group]:
+    """One network after the other, for each setting and seed."""
+    for penalty, weight in settings:
+        name = penalty if penalty in PENALTY_NAMES else None
+        regime = Regime(adversary=_adversary(penalty, weight), progress=progress)
+        for seed, reference in zip(start.seeds, start.references, strict=True):
+            network = copy.deepcopy(reference)
+            history = train(
+                network,
+                start.task,
+                iterations=iterations,
+                penalty=name,
+                weight=weight if name else 0.0,
+                seed=fine_tuning_order(seed),
+                regime=regime,
+            )
+            diverged_at = -1 if history.diverged_at is None else history.diverged_at
+            yield Group(((penalty, weight),), SingleNetwork(network), [diverged_at], (seed,))
+
+
+def _adversary(penalty: str, weight: float) -> Adversary | None:
+    return Adversary(weight) if penalty == ADVERSARIAL else None
+
+
 def attacked(
     trained: Trained,
     *,
@@ -148,7 +191,7 @@ def attacked(
     epsilon: float = 0.1,
     carlini_wagner: dict[str, Any] = CARLINI_WAGNER,
 ) -> pd.DataFrame:
-    """Attack references and fine-tuned networks; a table like that of `results.read`.
+    """Attack references and fine-tuned networks; a table like that of `tables.read`.
 
     Args:
         trained: what `references` or `fine_tuned` returned.
@@ -171,136 +214,23 @@ def attacked(
     skip = frozenset(ATTACKS) - frozenset(attacks)
     rows = []
     for group in (*_as_groups(trained), *trained.tuned):
-        count = len(group.seeds)
-        for attack, found in evaluate(
+        names = [(*setting, seed) for setting in group.settings for seed in group.seeds]
+        for attack, measured in evaluate(
             group.ensemble, task.test_images, task.test_labels, settings, skip=skip
         ):
-            for _, metric, values in found:
-                for member, value in enumerate(values):
-                    penalty, weight = group.settings[member // count]
-                    seed = group.seeds[member % count]
-                    kept = value if group.diverged_at[member] < 0 else float("nan")
-                    where = ("live", trained.dataset, trained.network, penalty, weight, seed)
-                    rows.append((*where, attack, metric, kept))
+            for _, metric, values in measured:
+                for name, value, diverged_at in zip(names, values, group.diverged_at, strict=True):
+                    kept = value if diverged_at < 0 else float("nan")
+                    rows.append(("live", trained.dataset, trained.network, *name, attack, metric, kept))
     table = pd.DataFrame(rows, columns=list(tables.COLUMNS))
     return table.sort_values(list(tables.COLUMNS[:-1]), ignore_index=True)
 
 
-def experiment(
-    dataset: str,
-    network: str,
-    settings: Sequence[Setting],
-    *,
-    seeds: int = 3,
-    reference: int = 300,
-    fine_tuning: int = 300,
-    images: int = 100,
-    distance_images: int = 20,
-    attacks: Sequence[str] = ATTACKS,
-    epsilon: float = 0.1,
-    carlini_wagner: dict[str, Any] = CARLINI_WAGNER,
-    progress: bool = False,
-) -> pd.DataFrame:
-    """References, fine-tuning, attacks: a figure's table in one call.
-
-    The table has the columns of `results.read`, the rows of the references and of
-    fine-tuning without a penalty included. The parts, `references`, `fine_tuned` and
-    `attacked`, say what the arguments mean and what they raise.
-    """
-    start = references(dataset, network, seeds=seeds, iterations=reference, progress=progress)
-    none = () if ("none", 0.0) in settings else (("none", 0.0),)
-    tuned = fine_tuned(start, (*none, *settings), iterations=fine_tuning, progress=progress)
-    return attacked(
-        tuned,
-        images=images,
-        distance_images=distance_images,
-        attacks=attacks,
-        epsilon=epsilon,
-        carlini_wagner=carlini_wagner,
-    )
-
-
 def _as_groups(trained: Trained) -> list[Group]:
     """The references, ready to be attacked."""
-    count, setting = len(trained.seeds), (("reference", 0.0),)
+    setting = (("reference", 0.0),)
     if trained.network in SOLO:
         pairs = zip(trained.seeds, trained.references, strict=True)
         return [Group(setting, SingleNetwork(network), [-1], (seed,)) for seed, network in pairs]
-    ensemble = Ensemble(trained.references, torch.zeros(count, len(PENALTY_NAMES)))
-    return [Group(setting, ensemble, [-1] * count, trained.seeds)]
-
-
-def _tuned_together(
-    start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
-) -> Iterator[Group]:
-    """One ensemble a penalty; adversarial training has one ε an ensemble, so one for each ε."""
-    together: dict[tuple[str, float], list[float]] = {}
-    for penalty, weight in settings:
-        together.setdefault((penalty, weight if penalty == ADVERSARIAL else 0.0), []).append(weight)
-    for (penalty, epsilon), grid in together.items():
-        adversary = Adversary(epsilon) if penalty == ADVERSARIAL else None
-        weights = torch.zeros(len(grid), len(PENALTY_NAMES))
-        if penalty in PENALTY_NAMES:
-            weights[:, PENALTY_NAMES.index(penalty)] = torch.tensor(grid)
-        copies = [copy.deepcopy(network) for _ in grid for network in start.references]
-        ensemble = Ensemble(copies, weights.repeat_interleave(len(start.seeds), dim=0))
-        orders = [seed + 10_000 for _ in grid for seed in start.seeds]  # another order than before
-        title = f"{start.network}, {penalty}"
-        gone = _train(ensemble, start.task, orders, iterations, title, progress, adversary)
-        yield Group(tuple((penalty, weight) for weight in grid), ensemble, gone, start.seeds)
-
-
-def _tuned_alone(
-    start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
-) -> Iterator[Group]:
-    """One network after the other, for each setting and seed."""
-    for setting in settings:
-        title = f"{start.network}, {setting[0]}"
-        for seed, network in zip(start.seeds, start.references, strict=True):
-            copied = copy.deepcopy(network)
-            lost = _train_alone(copied, start.task, seed + 10_000, iterations, title, progress, setting)
-            yield Group((setting,), SingleNetwork(copied), [lost], (seed,))
-
-
-def _train(
-    ensemble: Ensemble,
-    task: Task,
-    orders: list[int],
-    iterations: int,
-    title: str,
-    progress: bool,
-    adversary: Adversary | None = None,
-) -> list[int]:
-    """Train to the end; where members diverged (−1: nowhere)."""
-    from tqdm import tqdm
-
-    gone = [-1] * ensemble.members
-    with tqdm(total=iterations, desc=title, unit="it", disable=not progress) as bar:
-        for now in train_ensemble(ensemble, task, orders, iterations=iterations, adversary=adversary):
-            bar.update(now.iteration - bar.n)
-            gone = now.diverged_at.tolist()
-    return gone
-
-
-def _train_alone(
-    network: nn.Module,
-    task: Task,
-    order: int,
-    iterations: int,
-    title: str,
-    progress: bool,
-    setting: Setting = ("none", 0.0),
-) -> int:
-    """Train one network in place to the end, and leave it in eval mode; where it diverged (−1: nowhere)."""
-    from tqdm import tqdm
-
-    penalty, weight = setting
-    adversary = Adversary(weight) if penalty == ADVERSARIAL else None
-    named = penalty if penalty in PENALTY_NAMES else None
-    run = Descent(network, CaffePolicy(), named, weight if named else 0.0)
-    images, labels = task.train_images, task.train_labels
-    done = run.steps(images, labels, range(iterations), seed=order, adversary=adversary)
-    for _ in tqdm(done, total=iterations, desc=title, unit="it", disable=not progress):
-        pass
-    network.eval()
-    return -1 if run.diverged_at is None else run.diverged_at
+    diverged_at = [-1 for _ in trained.seeds]
+    return [Group(setting, Ensemble(trained.references), diverged_at, trained.seeds)]

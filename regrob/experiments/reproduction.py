@@ -2,9 +2,9 @@
 
     python -m regrob.experiments.reproduction [TEST …] --out book/results
 
-runs them, on full MNIST where REGROB_DATA is set, and stores what they say in paper.csv. The paper names
-neither the clipping of its attacks, nor how long it fine-tuned, nor whether its LeNet-5 has
-ReLUs after the convolutions.
+runs them, on full MNIST where REGROB_DATA is set, and stores what they measure in paper.csv. The
+paper names neither the clipping of its attacks, nor how long it fine-tuned, nor whether its
+LeNet-5 has ReLUs after the convolutions.
 """
 
 from __future__ import annotations
@@ -12,26 +12,26 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regrob.analysis import paper_numbers
-from regrob.attacks import AttackResult, apgd, carlini_wagner, deepfool, fgsm, pgd
+from regrob.analysis.paper_numbers import TestRow
+from regrob.attacks import AttackResult, apgd, fgsm, pgd
+from regrob.attacks.evaluation import AttackSettings, evaluate
 from regrob.data.datasets import Task, one_versus_seven, ten_classes
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
-from regrob.experiments.shard_attacks import balanced
-from regrob.networks import lenet_5, lenet_300_100
+from regrob.networks import fresh, lenet_5, lenet_300_100
 from regrob.theory import probability
-from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK, PENALTIES, PENALTY_NAMES
-from regrob.training.many import train_ensemble
-
-Found = tuple[str, str, str, int, int, str, float]
-"""Dataset, network, variant, iteration, seed, measure, value."""
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
+from regrob.training.many import train_ensemble, train_many
+from regrob.training.single import fine_tuning_order
 
 Attack = Callable[[nn.Module, Tensor, Tensor], AttackResult]
 
@@ -76,7 +76,7 @@ def confidence(ensemble: Ensemble, images: Tensor, labels: Tensor) -> dict[str, 
     ν = ‖s‖ and γ = |s·x|/ν with s = v₊ − v₋ (Appendix G), so νγ = |s·x|. Beside it qνγ, which
     is ‖∇‖₂γ, and the loss.
     """
-    found: dict[str, list[Tensor]] = {}
+    parts: dict[str, list[Tensor]] = {}
     for x, y in zip(images.split(1000), labels.split(1000), strict=True):
         V, z = ensemble.local_maps(x.expand(ensemble.members, *x.shape))
         y = y.expand(z.shape[:-1])
@@ -89,8 +89,8 @@ def confidence(ensemble: Ensemble, images: Tensor, labels: Tensor) -> dict[str, 
             "loss": probability.loss(z, y),
         }
         for name, value in values.items():
-            found.setdefault(name, []).append(value.double())
-    whole = {name: torch.cat(parts, dim=1) for name, parts in found.items()}  # (M, N)
+            parts.setdefault(name, []).append(value.double())
+    whole = {name: torch.cat(part, dim=1) for name, part in parts.items()}  # (M, N)
     summary = {f"{name}, mean": value.mean(dim=1).tolist() for name, value in whole.items()}
     summary |= {f"{name}, largest": value.amax(dim=1).tolist() for name, value in whole.items()}
     for name, bound in CRITICAL.items():
@@ -109,7 +109,7 @@ def _accuracy(ensemble: Ensemble, task: Task) -> list[float]:
 
 def _rows(
     task: str, network: str, variant: str, iteration: int, measured: dict[str, list[float]]
-) -> Iterator[Found]:
+) -> Iterator[TestRow]:
     for measure, values in measured.items():
         for seed, value in enumerate(values):
             yield task, network, variant, iteration, seed, measure, value
@@ -118,36 +118,22 @@ def _rows(
 # --- the tests --------------------------------------------------------------------------
 
 
-def _fresh(build: Callable[..., nn.Sequential], classes: int, seeds: int, **settings: Any) -> Ensemble:
+def _references(
+    task: Task, seeds: int, iterations: int, build: Callable[..., nn.Sequential] = lenet_300_100
+) -> Ensemble:
+    """Networks trained from scratch without a penalty."""
+    classes = len(task.classes)
     networks = [build(classes, generator=torch.Generator().manual_seed(seed)) for seed in range(seeds)]
-    return Ensemble(networks, torch.zeros(seeds, len(PENALTY_NAMES)), **settings)
-
-
-def _train(ensemble: Ensemble, task: Task, orders: Sequence[int], iterations: int) -> Tensor:
-    """Train to the end; the iteration at which each member diverged (−1: none)."""
-    diverged = torch.full((ensemble.members,), -1)
-    for now in train_ensemble(ensemble, task, list(orders), iterations=iterations):
-        diverged = now.diverged_at
-    return diverged
-
-
-def _trained_first(build: Callable[..., nn.Sequential], task: Task, iterations: int) -> nn.Sequential:
-    """Seed 0's reference, for a test of many λ on one network."""
-    ensemble = _fresh(build, len(task.classes), 1)
-    _train(ensemble, task, [0], iterations)
-    return ensemble.member(0, build(len(task.classes)))
+    ensemble = Ensemble(networks)
+    train_many(ensemble, task, range(seeds), iterations=iterations)
+    return ensemble
 
 
 def _under_sign_attacks(ensemble: Ensemble, task: Task) -> dict[str, list[float]]:
     """Accuracy without attack and under each of `SIGN_ATTACKS`."""
-    images, labels = _held_out(task)
+    images, labels = task.held_out(ATTACKED)
     measured = {name: under_attack(ensemble, a, images, labels) for name, a in SIGN_ATTACKS.items()}
     return measured | {"accuracy": _accuracy(ensemble, task)}
-
-
-def _held_out(task: Task) -> tuple[Tensor, Tensor]:
-    order = balanced(task.test_labels)[:ATTACKED]
-    return task.test_images[order], task.test_labels[order]
 
 
 MILESTONES = (0, 250, 1_000, 5_000, 20_000, 50_000)
@@ -158,13 +144,13 @@ def training(
     milestones: Sequence[int] = MILESTONES,
     variant: str = "as trained",
     weight_decay: float = 5e-4,
-) -> Iterator[Found]:
+) -> Iterator[TestRow]:
     """Does the length of training explain it? νγ, accuracy and attacks along a run of 50 000."""
     task = one_versus_seven()
-    images, labels = _held_out(task)
-    ensemble = _fresh(lenet_300_100, 2, seeds, weight_decay=weight_decay)
+    images, labels = task.held_out(ATTACKED)
+    ensemble = Ensemble(fresh("lenet-300-100", 2, range(seeds)), weight_decay=weight_decay)
 
-    def look(iteration: int) -> Iterator[Found]:
+    def look(iteration: int) -> Iterator[TestRow]:
         measured = confidence(ensemble, task.train_images, task.train_labels)
         measured["accuracy"] = _accuracy(ensemble, task)
         attacks = SIGN_ATTACKS if iteration else {}
@@ -175,101 +161,82 @@ def training(
         return _rows("mnist-1-7", "lenet-300-100", variant, iteration, measured)
 
     yield from look(0)
-    for now in train_ensemble(ensemble, task, list(range(seeds)), iterations=milestones[-1]):
-        if now.iteration in milestones:
-            yield from look(now.iteration)
+    for progress in train_ensemble(ensemble, task, range(seeds), iterations=milestones[-1]):
+        if progress.iteration in milestones:
+            yield from look(progress.iteration)
 
 
-def undecayed(seeds: int = 3, milestones: Sequence[int] = (0, 5_000, 50_000)) -> Iterator[Found]:
+def undecayed(seeds: int = 3, milestones: Sequence[int] = (0, 5_000, 50_000)) -> Iterator[TestRow]:
     """Does weight decay, at the paper's length of training? The same run without any."""
     return training(seeds, milestones, "no weight decay", 0.0)
 
 
-def protocol(seeds: int = 3, iterations: int = 5_000) -> Iterator[Found]:
+def protocol(seeds: int = 3, iterations: int = 5_000) -> Iterator[TestRow]:
     """Does the scale of the pixels? Divided by 256, as in Caffe's own recipe."""
-    whole = one_versus_seven()
-    scale = 255 / 256
-    task = Task(
-        whole.name,
-        whole.classes,
-        scale * whole.train_images,
-        whole.train_labels,
-        scale * whole.test_images,
-        whole.test_labels,
-        whole.digest,
-    )
-    ensemble = _fresh(lenet_300_100, 2, seeds)
-    _train(ensemble, task, range(seeds), iterations)
-    measured = _under_sign_attacks(ensemble, task)
+    task, scale = one_versus_seven(), 255 / 256
+    scaled = replace(task, train_images=scale * task.train_images, test_images=scale * task.test_images)
+    measured = _under_sign_attacks(_references(scaled, seeds, iterations), scaled)
     yield from _rows("mnist-1-7", "lenet-300-100", "pixels / 256", iterations, measured)
 
 
-def convolutions(seeds: int = 2, iterations: int = 2_000) -> Iterator[Found]:
+def convolutions(seeds: int = 2, iterations: int = 2_000) -> Iterator[TestRow]:
     """Does LeNet-5's activation? With ReLU after the convolutions, and as in Caffe's own file."""
     task = one_versus_seven()
     for variant, relu in (("ReLU after the convolutions", True), ("no ReLU there", False)):
-
-        def build(classes: int, *, relu: bool = relu, generator: torch.Generator) -> nn.Sequential:
-            return lenet_5(classes, relu_after_convolution=relu, generator=generator)
-
-        ensemble = _fresh(build, 2, seeds)
-        _train(ensemble, task, range(seeds), iterations)
-        measured = _under_sign_attacks(ensemble, task)
+        build = partial(lenet_5, relu_after_convolution=relu)
+        measured = _under_sign_attacks(_references(task, seeds, iterations, build), task)
         yield from _rows("mnist-1-7", "lenet-5", variant, iterations, measured)
 
 
-def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -> Iterator[Found]:
+def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -> Iterator[TestRow]:
     """Is Carlini and Wagner's distance near 2.0 after the curvature penalty at λ = 6.4?"""
     task = one_versus_seven()
-    ensemble = _fresh(lenet_300_100, 2, seeds)
-    _train(ensemble, task, range(seeds), reference)
-    images, labels = (part[:200] for part in _held_out(task))
+    ensemble = _references(task, seeds, reference)
+    images, labels = task.held_out(min(200, ATTACKED))
+    settings = AttackSettings(carlini_wagner={"learning_rate": 0.05, "max_iterations": 200})
+    others = frozenset({"none", "fgsm", "pgd"})
     for weight in (0.0, 6.4):
         if weight:
-            blank = [lenet_300_100(2) for _ in range(seeds)]
-            weights = torch.zeros(seeds, len(PENALTY_NAMES))
-            weights[:, PENALTY_NAMES.index("curvature")] = weight
-            ensemble = Ensemble([ensemble.member(i, net) for i, net in enumerate(blank)], weights)
-            _train(ensemble, task, range(10_000, 10_000 + seeds), iterations)
+            blank = fresh("lenet-300-100", 2, range(seeds))
+            networks = [ensemble.member(i, network) for i, network in enumerate(blank)]
+            ensemble = Ensemble(networks, penalty_weights("curvature", [weight] * seeds))
+            orders = [fine_tuning_order(seed) for seed in range(seeds)]
+            train_many(ensemble, task, orders, iterations=iterations)
         measured = {"accuracy": _accuracy(ensemble, task)}
-        x = images.repeat(seeds, *(1,) * (images.ndim - 1))
-        attacks: dict[str, AttackResult] = {
-            "deepfool": deepfool(StackedPullback(ensemble), x, labels.repeat(seeds)),
-            "carlini-wagner": carlini_wagner(
-                StackedPullback(ensemble), x, labels.repeat(seeds), learning_rate=0.05, max_iterations=200
-            ),
-        }
-        right = ensemble.logits(images.expand(seeds, *images.shape)).argmax(dim=-1) == labels
-        for name, result in attacks.items():
-            counted = result.success.view(seeds, -1) & right
-            distance = result.distance.view(seeds, -1) * counted
-            measured[f"{name}, distance"] = (distance.sum(dim=1) / counted.sum(dim=1)).tolist()
-            measured[f"{name}, success"] = (counted.sum(dim=1) / right.sum(dim=1)).tolist()
+        for attack, rows in evaluate(ensemble, images, labels, settings, skip=others):
+            measured |= {f"{attack}, {metric}": values for _, metric, values in rows if metric != "saturated"}
         yield from _rows("mnist-1-7", "lenet-300-100", f"curvature, λ = {weight:g}", iterations, measured)
 
 
 def large(
     weights: Sequence[float] = (1.6, 6.4, 25.6, 102.4), reference: int = 1_000, iterations: int = 500
-) -> Iterator[Found]:
+) -> Iterator[TestRow]:
     """At which λ does training break, and how small are the penalised terms at 1.6?"""
     task = one_versus_seven()
-    first = _trained_first(lenet_300_100, task, reference)
-    alone = Ensemble([first], torch.zeros(1, len(PENALTY_NAMES)))
+    trained = _references(task, 1, reference)
     few, labels = task.train_images[:2000], task.train_labels[:2000]
-    before = _terms(alone, few, labels) | confidence(alone, few, labels)
+    before = _terms(trained, few, labels) | confidence(trained, few, labels)
+    network = trained.member(0, lenet_300_100(2))
     yield from _rows("mnist-1-7", "lenet-300-100", "reference", 0, before)
     for penalty in PENALTY_NAMES:
-        lambdas = torch.zeros(len(weights), len(PENALTY_NAMES))
-        lambdas[:, PENALTY_NAMES.index(penalty)] = torch.tensor(weights)
-        ensemble = Ensemble([first] * len(weights), lambdas)
-        diverged = _train(ensemble, task, [10_000] * len(weights), iterations)
+        ensemble, diverged_at = _fine_tuned(network, task, penalty, weights, iterations)
         after = _terms(ensemble, few, labels) | confidence(ensemble, few, labels)
         after["accuracy"] = _accuracy(ensemble, task)
         for member, weight in enumerate(weights):
-            one = {"diverged at": [float(diverged[member])]}
-            if diverged[member] < 0:
-                one |= {name: [values[member]] for name, values in after.items()}
-            yield from _rows("mnist-1-7", "lenet-300-100", f"{penalty}, λ = {weight:g}", iterations, one)
+            measured = {"diverged at": [float(diverged_at[member])]}
+            if diverged_at[member] < 0:
+                measured |= {name: [values[member]] for name, values in after.items()}
+            variant = f"{penalty}, λ = {weight:g}"
+            yield from _rows("mnist-1-7", "lenet-300-100", variant, iterations, measured)
+
+
+def _fine_tuned(
+    network: nn.Sequential, task: Task, penalty: str, weights: Sequence[float], iterations: int
+) -> tuple[Ensemble, Tensor]:
+    """Copies of one reference, each trained with its own λ, and where each diverged (−1: nowhere)."""
+    ensemble = Ensemble([network] * len(weights), penalty_weights(penalty, weights))
+    orders = [fine_tuning_order(0)] * len(weights)
+    return ensemble, train_many(ensemble, task, orders, iterations=iterations).diverged_at
 
 
 def _terms(ensemble: Ensemble, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
@@ -283,21 +250,18 @@ def _terms(ensemble: Ensemble, images: Tensor, labels: Tensor) -> dict[str, list
 
 def large_lenet_5(
     weights: Sequence[float] = (1.6, 6.4, 25.6), reference: int = 500, iterations: int = 100
-) -> Iterator[Found]:
+) -> Iterator[TestRow]:
     """Does the Jacobian penalty break ten-class LeNet-5 beyond λ = 1.6, as Section 4 reports?"""
     task = ten_classes()
-    first = _trained_first(lenet_5, task, reference)
-    lambdas = torch.zeros(len(weights), len(PENALTY_NAMES))
-    lambdas[:, PENALTY_NAMES.index("jacobian")] = torch.tensor(weights)
-    ensemble = Ensemble([first] * len(weights), lambdas)
-    diverged = _train(ensemble, task, [10_000] * len(weights), iterations)
+    network = _references(task, 1, reference, lenet_5).member(0, lenet_5(10))
+    ensemble, diverged_at = _fine_tuned(network, task, "jacobian", weights, iterations)
     accuracy = _accuracy(ensemble, task)
     for member, weight in enumerate(weights):
-        measured = {"diverged at": [float(diverged[member])], "accuracy": [accuracy[member]]}
+        measured = {"diverged at": [float(diverged_at[member])], "accuracy": [accuracy[member]]}
         yield from _rows("mnist-10", "lenet-5", f"jacobian, λ = {weight:g}", iterations, measured)
 
 
-TESTS: dict[str, Callable[[], Iterator[Found]]] = {
+TESTS: dict[str, Callable[[], Iterator[TestRow]]] = {
     "training": training,
     "undecayed": undecayed,
     "protocol": protocol,

@@ -14,9 +14,8 @@ from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
 from regrob.training.adversarial import Adversary, check_box, starts
-from regrob.training.single import CaffePolicy, batches
-
-CAFFE = CaffePolicy()
+from regrob.training.policy import CAFFE, CaffePolicy
+from regrob.training.single import batches
 
 CHUNK = 250
 """Iterations between two looks at the losses; a checkpoint can be written after each."""
@@ -49,7 +48,6 @@ def train_ensemble(
     policy: CaffePolicy = CAFFE,
     start: Progress | None = None,
     adversary: Adversary | None = None,
-    graphs: bool = True,
 ) -> Iterator[Progress]:
     """Train every member on its own batches; yield after each chunk of `CHUNK` iterations.
 
@@ -65,7 +63,6 @@ def train_ensemble(
         start: where an earlier run stopped.
         adversary: perturbs each batch before the step; penalties then act at the perturbed
             images. Its random starts depend on a member's seed and the iteration.
-        graphs: on CUDA, record the step once and replay it; False launches each kernel anew.
 
     Raises:
         InputError: not one seed a member; with an adversary, pixels outside [0, 1].
@@ -88,10 +85,10 @@ def train_ensemble(
         shape = (len(distinct), policy.batch, *images.shape[1:])
         buffers.starts = images.new_zeros(shape)
     done = progress.iteration
-    run_one: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
-    if graphs and done < iterations:
+    step: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
+    if ensemble.recorded and done < iterations:
         written = [*ensemble.state().values(), buffers.loss, buffers.penalty, buffers.cursor]
-        run_one = captured(run_one, written)
+        step = captured(step, written)
     while done < iterations:
         count = min(CHUNK, iterations - done)
         index = torch.stack([torch.stack([next(order) for _ in range(count)]) for order in orders], dim=1)
@@ -103,18 +100,44 @@ def train_ensemble(
         for iteration in range(done, done + count):
             for row, seed in zip(buffers.starts, distinct, strict=False):  # none without an adversary
                 row.copy_(starts(seed, iteration, row.shape))
-            run_one()
+            step()
         done += count
         progress = _summarise(progress, ensemble, buffers, done, count)
-        gone = (progress.diverged_at >= 0).to(device)
+        diverged = (progress.diverged_at >= 0).to(device)
         for name, value in ensemble.state().items():
-            value[gone] = before[name][gone]
+            value[diverged] = before[name][diverged]
         yield progress
 
 
+def train_many(
+    ensemble: Ensemble,
+    task: Task,
+    seeds: Sequence[int],
+    *,
+    iterations: int,
+    policy: CaffePolicy = CAFFE,
+    adversary: Adversary | None = None,
+    title: str = "",
+) -> Progress:
+    """Train every member to the end, as `train_ensemble`, and return where they then stand.
+
+    Args:
+        title: of a progress bar; none is shown if empty. The other arguments are those of
+            `train_ensemble`.
+    """
+    from tqdm import tqdm
+
+    progress = _at_zero(ensemble)
+    steps = train_ensemble(ensemble, task, seeds, iterations=iterations, policy=policy, adversary=adversary)
+    with tqdm(total=iterations, desc=title, unit="it", disable=not title) as bar:
+        for progress in steps:
+            bar.update(progress.iteration - bar.n)
+    return progress
+
+
 def _at_zero(ensemble: Ensemble) -> Progress:
-    nothing = torch.full((ensemble.members,), float("nan"), device="cpu")
-    return Progress(0, torch.full((ensemble.members,), -1, device="cpu"), nothing, nothing)
+    unknown = torch.full((ensemble.members,), float("nan"), device="cpu")
+    return Progress(0, torch.full((ensemble.members,), -1, device="cpu"), unknown, unknown)
 
 
 def _summarise(before: Progress, ensemble: Ensemble, buffers: _Buffers, done: int, count: int) -> Progress:
@@ -176,9 +199,9 @@ def _one_step(
             begin = buffers.starts.index_select(0, row_of_member)
             moved = adversary.perturb(view, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
             x = moved.view_as(x)
-        seen = ensemble.step(x, y, rate)
-        buffers.loss.index_copy_(0, buffers.cursor, seen.loss[None])
-        buffers.penalty.index_copy_(0, buffers.cursor, seen.penalty[None])
+        taken = ensemble.step(x, y, rate)
+        buffers.loss.index_copy_(0, buffers.cursor, taken.loss[None])
+        buffers.penalty.index_copy_(0, buffers.cursor, taken.penalty[None])
         buffers.cursor.add_(1)
 
     return step

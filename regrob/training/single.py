@@ -21,40 +21,7 @@ from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTIES, Penalty, check_name, penalty_by_columns
 from regrob.training.adversarial import Adversary, check_box, starts
-
-
-@dataclass(frozen=True)
-class CaffePolicy:
-    """The solver that Caffe ships for LeNet, which the paper took over (Appendix F).
-
-    Iteration t, from 0, steps by lr(t) = base · (1 + gamma · t)^−power. Biases take
-    `bias_rate` times that. Weight decay acts on weights and biases alike, because Caffe's
-    LeNet sets no decay multiplier. Momentum follows Caffe, v ← momentum · v + lr · gradient,
-    θ ← θ − v, so that a change of the rate does not rescale what is already in v.
-    """
-
-    base: float = 0.01
-    gamma: float = 1e-4
-    power: float = 0.75
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    batch: int = 64
-    bias_rate: float = 2.0
-
-    def learning_rate(self, iteration: int) -> float:
-        """The weights' step size at an iteration, counted from 0."""
-        return float(self.base * (1.0 + self.gamma * iteration) ** -self.power)
-
-
-@dataclass(frozen=True)
-class StepPolicy(CaffePolicy):
-    """The rate falls tenfold at each milestone, as the paper does on CIFAR-10."""
-
-    milestones: tuple[int, ...] = (60_000, 80_000)
-
-    def learning_rate(self, iteration: int) -> float:
-        """The weights' step size at an iteration, counted from 0."""
-        return float(self.base * 0.1 ** sum(iteration >= m for m in self.milestones))
+from regrob.training.policy import CAFFE, CaffePolicy
 
 
 @dataclass(frozen=True)
@@ -84,6 +51,24 @@ def best_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+@dataclass(frozen=True)
+class Regime:
+    """How a network is trained, beside what for and how long.
+
+    Attributes:
+        policy: learning rates, momentum, weight decay, batch size.
+        adversary: perturbs each batch, against the network in eval mode, before the step.
+        progress: show a progress bar.
+    """
+
+    policy: CaffePolicy = CAFFE
+    adversary: Adversary | None = None
+    progress: bool = False
+
+
+PLAIN = Regime()
+
+
 def train(
     network: nn.Module,
     task: Task,
@@ -92,12 +77,9 @@ def train(
     penalty: str | Penalty | None = None,
     weight: float = 0.0,
     seed: int = 0,
-    policy: CaffePolicy = CaffePolicy(),
-    device: torch.device | str | None = None,
-    progress: bool = False,
-    adversary: Adversary | None = None,
+    regime: Regime = PLAIN,
 ) -> History:
-    """Train in place and leave the network in eval mode. Fine-tuning is a second call.
+    """Train in place, on the network's device, and leave it in eval mode. Fine-tuning is a second call.
 
     The same seed gives the same batches, whatever torch's global generator has done and on
     whatever device. BatchNorm and dropout act as in training for the cross-entropy, and are
@@ -107,13 +89,11 @@ def train(
     Args:
         network: maps images (N, …) to logits (N, K), K the task's number of classes.
         iterations: how many batches to learn from.
-        penalty: a key of `PENALTIES`, computed by `columns`; or a function (V, z, y) ↦ (N,),
-            which costs K differentiations; None for none.
+        penalty: a key of `PENALTIES`, differentiated as rarely as it allows; or a function
+            (V, z, y) ↦ (N,), which costs K differentiations; None for none.
         weight: λ ≥ 0, which multiplies the batch's mean penalty.
         seed: of the order of the images. The initial weights are the caller's.
-        device: moves the network there; None leaves it where it is.
-        progress: show a progress bar.
-        adversary: perturbs each batch, against the network in eval mode, before the step.
+        regime: Caffe's policy, without an adversary, unless something else is asked for.
 
     Raises:
         InputError: an unknown penalty, a negative or infinite weight, no iterations, pixels
@@ -121,34 +101,30 @@ def train(
             outside [0, 1].
         NotPiecewiseLinearError: a penalty was asked for and has no meaning here.
     """
-    chosen = _penalty(penalty, weight)
-    if iterations < 1:
-        raise InputError(f"iterations must be at least 1, got {iterations}")
-    if device is not None:
-        network.to(device)
-    first = next(network.parameters())
-    images = task.train_images.to(first)
-    labels = task.train_labels.to(first.device)
-    _first_look(network, images, len(task.classes), chosen)
-    if adversary is not None:
-        check_box(images)
-
     from tqdm import tqdm
 
-    run = Descent(network, policy, chosen, weight)
+    if not 0.0 <= weight < float("inf"):
+        raise InputError(f"weight must be finite and at least 0, got {weight}")
+    if penalty is None and weight:
+        raise InputError(f"weight is {weight} but no penalty is named; there are {', '.join(PENALTIES)}")
+    if iterations < 1:
+        raise InputError(f"iterations must be at least 1, got {iterations}")
+    run = Descent(network, regime.policy, penalty, weight)
+    like = next(network.parameters())
+    images, labels = task.train_images.to(like), task.train_labels.to(like.device)
+    _check_network(network, images, len(task.classes), piecewise_linear=penalty is not None)
+    if regime.adversary is not None:
+        check_box(images)
     started = time.perf_counter()
-    done = run.steps(images, labels, range(iterations), seed=seed, adversary=adversary)
-    for _ in tqdm(done, total=iterations, disable=not progress, unit="it", desc=f"train, λ = {weight:g}"):
+    steps = run.steps(images, labels, range(iterations), seed=seed, adversary=regime.adversary)
+    for _ in tqdm(
+        steps, total=iterations, disable=not regime.progress, unit="it", desc=f"train, λ = {weight:g}"
+    ):
         pass
     network.eval()
-    rates = torch.tensor([policy.learning_rate(t) for t in range(len(run.losses))])
-    return History(
-        torch.tensor(run.losses),
-        torch.tensor(run.penalties),
-        rates,
-        run.diverged_at,
-        time.perf_counter() - started,
-    )
+    rates = torch.tensor([regime.policy.learning_rate(t) for t in range(len(run.losses))])
+    seconds = time.perf_counter() - started
+    return History(torch.tensor(run.losses), torch.tensor(run.penalties), rates, run.diverged_at, seconds)
 
 
 def batches(count: int, size: int, *, seed: int) -> Iterator[Tensor]:
@@ -165,6 +141,11 @@ def batches(count: int, size: int, *, seed: int) -> Iterator[Tensor]:
         waiting = waiting[size:]
 
 
+def fine_tuning_order(seed: int) -> int:
+    """The seed of the data's order when the network of a seed is trained on: another than at first."""
+    return seed + 10_000
+
+
 def objective(
     network: nn.Module,
     images: Tensor,
@@ -177,7 +158,7 @@ def objective(
 
     Args:
         penalty: a function of (V, z, y), which costs K differentiations; or a name, for
-            which `columns` finds the fewest.
+            which `penalty_by_columns` finds the fewest.
         coupled: the network has layers that act otherwise in training; the penalty then
             gets a pass of its own in eval mode, with the statistics that this batch left.
 
@@ -227,6 +208,17 @@ class Descent:
         self.multipliers = [self.policy.bias_rate if name.endswith("bias") else 1.0 for name, _ in named]
         self.velocities = [torch.zeros_like(p) for p in self.parameters]
         self.coupled = any(acts_otherwise_in_training(m) for m in self.network.modules())
+
+    def state(self) -> dict[str, Tensor]:
+        """All that the next step depends on: weights, BatchNorm's statistics, velocities."""
+        velocities = {f"velocity.{i}": v for i, v in enumerate(self.velocities)}
+        return {f"network.{name}": value for name, value in self.network.state_dict().items()} | velocities
+
+    @torch.no_grad()
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Copy what `state` returned back in."""
+        for name, value in self.state().items():
+            value.copy_(tensors[name])
 
     def steps(
         self, images: Tensor, labels: Tensor, which: range, *, seed: int, adversary: Adversary | None = None
@@ -280,19 +272,7 @@ def acts_otherwise_in_training(module: nn.Module) -> bool:
     return batch_norm or isinstance(module, nn.modules.dropout._DropoutNd)
 
 
-def _penalty(penalty: str | Penalty | None, weight: float) -> str | Penalty | None:
-    if not 0.0 <= weight < float("inf"):
-        raise InputError(f"weight must be finite and at least 0, got {weight}")
-    if penalty is None:
-        if weight:
-            raise InputError(f"weight is {weight} but no penalty is named; there are {', '.join(PENALTIES)}")
-        return None
-    if isinstance(penalty, str):
-        check_name(penalty)
-    return penalty
-
-
-def _first_look(network: nn.Module, images: Tensor, classes: int, penalty: str | Penalty | None) -> None:
+def _check_network(network: nn.Module, images: Tensor, classes: int, *, piecewise_linear: bool) -> None:
     """Check once, before the loop, what the loop then takes for granted."""
     network.eval()
     check_images(images)
@@ -302,7 +282,7 @@ def _first_look(network: nn.Module, images: Tensor, classes: int, penalty: str |
     check_logits(z, few)
     if z.shape[1] != classes:
         raise InputError(f"the network has {z.shape[1]} classes, the task {classes}")
-    if penalty is not None:
+    if piecewise_linear:
         require_piecewise_linear(network, few)
 
 

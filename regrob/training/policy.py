@@ -1,0 +1,42 @@
+"""How the learning rate falls during training, and the other constants of the solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CaffePolicy:
+    """The solver that Caffe ships for LeNet, which the paper took over (Appendix F).
+
+    Iteration t, from 0, steps by lr(t) = base · (1 + gamma · t)^−power. Biases take
+    `bias_rate` times that. Weight decay acts on weights and biases alike, because Caffe's
+    LeNet sets no decay multiplier. Momentum follows Caffe, v ← momentum · v + lr · gradient,
+    θ ← θ − v, so that a change of the rate does not rescale what is already in v.
+    """
+
+    base: float = 0.01
+    gamma: float = 1e-4
+    power: float = 0.75
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch: int = 64
+    bias_rate: float = 2.0
+
+    def learning_rate(self, iteration: int) -> float:
+        """The weights' step size at an iteration, counted from 0."""
+        return float(self.base * (1.0 + self.gamma * iteration) ** -self.power)
+
+
+CAFFE = CaffePolicy()
+
+
+@dataclass(frozen=True)
+class StepPolicy(CaffePolicy):
+    """The rate falls tenfold at each milestone, as the paper does on CIFAR-10."""
+
+    milestones: tuple[int, ...] = (60_000, 80_000)
+
+    def learning_rate(self, iteration: int) -> float:
+        """The weights' step size at an iteration, counted from 0."""
+        return float(self.base * 0.1 ** sum(iteration >= m for m in self.milestones))
