@@ -132,9 +132,9 @@ def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
     row = ("mnist-1-7", "lenet-5", "as trained", 0, 0, "accuracy", 0.5)
-    paper_numbers.store(tmp_path, "one", [row], 1.0)
-    paper_numbers.store(tmp_path, "two", [row], 2.0)
-    paper_numbers.store(tmp_path, "one", [(*row[:6], 0.75)], 3.0)
+    paper_numbers.store(tmp_path, "one", [row], {"seconds": 1.0})
+    paper_numbers.store(tmp_path, "two", [row], {"seconds": 2.0})
+    paper_numbers.store(tmp_path, "one", [(*row[:6], 0.75)], {"seconds": 3.0})
     table, facts = paper_numbers.read(tmp_path)
     assert table.set_index("test")["value"].to_dict() == {"one": 0.75, "two": 0.5}
     assert facts["one"]["seconds"] == 3.0
@@ -154,7 +154,7 @@ def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:
     facts = {"networks": {"lenet-5": {"reference": 50_000}}}
     tables.write(tmp_path, "references-10", rows + tuned, facts)
     tests = [(*binary[:2], "as trained", n, s, "pgd", n / 1e5) for n in (250, 5_000, 50_000) for s in (0, 1)]
-    paper_numbers.store(tmp_path, "training", tests, 1.0)
+    paper_numbers.store(tmp_path, "training", tests, {"seconds": 1.0})
     found = paper_numbers.measured(tmp_path)
     assert [(one.iterations, one.source) for one in found[ten]] == [(50_000, "references-10")]
     assert found[ten][0].value.mean == pytest.approx(99.0)

@@ -104,4 +104,3 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch"
     expected = ["regrob", *names, "regrob.analysis.tables", "regrob.errors"]
     assert ran.stdout.split() == expected
     assert json.loads((tmp_path / "f.json").read_text()) == {"preset": "quick"}
-    assert tables.provenance()["torch"]

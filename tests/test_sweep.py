@@ -407,3 +407,9 @@ def test_photographs_have_an_honest_stand_in() -> None:
     assert {s.dataset for s in grid.shards("fig6", "quick")} == {"colour-digits-1-7"}
     assert {s.dataset for s in grid.shards("fig7", "quick")} == {"colour-digits-10"}
     assert {s.epsilon for s in grid.shards("fig6", "quick")} == {0.05}
+
+
+def test_a_result_says_what_produced_it():
+    facts = provenance()
+    assert facts["torch"] == torch.__version__
+    assert set(facts) == {"python", "torch", "device", "threads", "commit", "date"}

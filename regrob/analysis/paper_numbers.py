@@ -227,8 +227,8 @@ def _per_cent(rows: pd.DataFrame) -> Interval:
 COLUMNS = ("test", "dataset", "network", "variant", "iteration", "seed", "measure", "value")
 
 
-def store(folder: Path, test: str, rows: Sequence[TestRow], seconds: float) -> None:
-    """Put a test's rows in the place of its earlier ones in paper.csv, and its facts into paper.json."""
+def store(folder: Path, test: str, rows: Sequence[TestRow], made_by: dict[str, Any]) -> None:
+    """Put a test's rows in the place of its earlier ones in paper.csv, and what made them into paper.json."""
     import pandas as pd
 
     table, facts = read(folder) if (folder / "paper.csv").is_file() else (None, {})
@@ -237,7 +237,7 @@ def store(folder: Path, test: str, rows: Sequence[TestRow], seconds: float) -> N
         new = pd.concat([table[table["test"] != test], new])
     new = new.sort_values(list(COLUMNS[:-1]), kind="stable")
     tables.write_csv(folder / "paper.csv", new, digits=6)
-    facts[test] = {"seconds": round(seconds, 1), "made_by": tables.provenance()}
+    facts[test] = made_by
     tables.write_json(folder / "paper.json", facts)
 
 

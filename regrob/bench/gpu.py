@@ -279,10 +279,10 @@ def run(out: Path, *, device: str, minutes: float, start: Path | None, only: Seq
 
 def provenance(session: Session) -> dict[str, Any]:
     """Versions, device, commit and date, as a child sees them: this process never opens the device."""
-    code = "import json; from regrob import cli; from regrob.analysis import tables; "
+    code = "import json; from regrob import cli; from regrob.experiments.provenance import provenance; "
     code += "from regrob.bench import harness; "
     code += f"cli.check_device({session.device!r}); "
-    code += "print(json.dumps(tables.provenance() | {'machine': harness.machine()}))"
+    code += "print(json.dumps(provenance() | {'machine': harness.machine()}))"
     printed = list(lines(session.child("-c", code), session.deadline))
     if not printed:
         raise InputError(last_words(session).removeprefix("regrob.errors.InputError: "))

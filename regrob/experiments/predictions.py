@@ -34,6 +34,7 @@ from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint
 from regrob.experiments.grid import Shard
+from regrob.experiments.provenance import provenance
 from regrob.networks import fresh
 from regrob.theory import derivatives, probability
 from regrob.theory.exact_radius import exact_perturbation_l2
@@ -346,7 +347,7 @@ def write(
         **settings,
         "budgets": budgets,
         "seconds": round(time.perf_counter() - started, 1),
-        "made_by": tables.provenance(),
+        "made_by": provenance(),
     }
     tables.write_csv(folder / "predictions.csv", summaries, digits=5)
     tables.write_csv(folder / "predictions-examples.csv", by_image, digits=5)

@@ -27,9 +27,10 @@ from regrob.data.datasets import Task, one_versus_seven, ten_classes
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
+from regrob.experiments.provenance import provenance
 from regrob.networks import fresh, lenet_5, lenet_300_100
 from regrob.theory import probability
-from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
+from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK, PENALTIES, PENALTY_NAMES
 from regrob.training.many import train_ensemble, train_many
 from regrob.training.single import fine_tuning_order
 
@@ -290,7 +291,9 @@ def main() -> None:
         for row in TESTS[name]():
             rows.append(row)
             print(name, *row, flush=True)
-        paper_numbers.store(options.out, name, rows, time.perf_counter() - started)
+        seconds = round(time.perf_counter() - started, 1)
+        made_by = {"seconds": seconds, "made_by": provenance()}
+        paper_numbers.store(options.out, name, rows, made_by)
 
 
 if __name__ == "__main__":

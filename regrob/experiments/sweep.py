@@ -29,6 +29,7 @@ from regrob.ensembles.graphs import exact_float32
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint
 from regrob.experiments.grid import ADVERSARIAL, Shard, shards, task_of
+from regrob.experiments.provenance import provenance
 from regrob.networks import SOLO, fresh
 from regrob.training.many import Progress, train_ensemble
 from regrob.training.single import Descent, fine_tuning_order
@@ -316,7 +317,7 @@ def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
         **_measured(shard, out, task, device),
         "spec": shard.settings(),
         "seconds": round(time.perf_counter() - started, 1),
-        "provenance": tables.provenance(),
+        "provenance": provenance(),
     }
     checkpoint.write_json(finished(out, shard), facts)
     return shard.name
