@@ -133,12 +133,12 @@ def test_the_small_experiments_run(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_test_replaces_its_own_rows(tmp_path: Path) -> None:
     row = ("mnist-1-7", "lenet-5", "as trained", 0, 0, "accuracy", 0.5)
     paper_numbers.store(tmp_path, "one", [row], {"seconds": 1.0})
-    paper_numbers.store(tmp_path, "two", [row], {"seconds": 2.0})
+    paper_numbers.store(tmp_path, "two", [row], {"seconds": 2.0, "made_by": {"torch": "2.6"}})
     paper_numbers.store(tmp_path, "one", [(*row[:6], 0.75)], {"seconds": 3.0})
     table, facts = paper_numbers.read(tmp_path)
     assert table.set_index("test")["value"].to_dict() == {"one": 0.75, "two": 0.5}
     assert facts["one"]["seconds"] == 3.0
-    assert facts["two"]["made_by"]["torch"]
+    assert facts["two"]["made_by"] == {"torch": "2.6"}
 
 
 def test_ours_are_found_wherever_they_lie(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from regrob.analysis import tables
 from regrob.attacks import evaluation
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint, grid, sweep
+from regrob.experiments.provenance import provenance
 from regrob.training import policy, single
 
 
