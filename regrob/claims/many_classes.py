@@ -172,13 +172,13 @@ class Sampling:
     high: float = 30.0
 
 
-CORRECT = Sampling()
-ANY_LABEL = Sampling(correct=False)
+CORRECT_ONLY = Sampling()
+MISTAKES_TOO = Sampling(correct=False)
 TWO_CLASSES = Sampling(classes=(2,))
 THREE_OR_MORE = Sampling(classes=(3, 4, 5, 10))
 
 
-def over_random(excess: Excess, sampling: Sampling = CORRECT) -> Callable[[Draw], Tensor]:
+def over_random(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable[[Draw], Tensor]:
     """The excess over bare instances of every K in turn, the trials shared out evenly."""
 
     def over_classes(draw: Draw) -> Tensor:
@@ -192,7 +192,7 @@ def over_random(excess: Excess, sampling: Sampling = CORRECT) -> Callable[[Draw]
     return over_classes
 
 
-def over_networks(excess: Excess, sampling: Sampling = CORRECT) -> Callable[[Draw], Tensor]:
+def over_networks(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable[[Draw], Tensor]:
     """The excess over networks of every K, in units of autograd's own rounding."""
 
     def over_classes(draw: Draw) -> Tensor:
@@ -213,7 +213,7 @@ def _check(
     excess: Excess,
     tooth: Excess | object,
     wrong: str,
-    sampling: Sampling = CORRECT,
+    sampling: Sampling = CORRECT_ONLY,
     tolerance: float = 1e-10,
 ) -> Check:
     """A check over many cases.
@@ -239,7 +239,7 @@ def check_both(
     excess: Excess,
     tooth: Excess | object,
     wrong: str,
-    sampling: Sampling = CORRECT,
+    sampling: Sampling = CORRECT_ONLY,
     tolerance: float = 1e-10,
 ) -> tuple[Check, Check]:
     """`check_random` and `check_networks` with the same arguments."""

@@ -13,7 +13,7 @@ from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, 
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.instances import Draw, Sample, autograd_noise, relative
 from regrob.claims.many_classes import (
-    ANY_LABEL,
+    MISTAKES_TOO,
     OFF_KINKS,
     Case,
     Sampling,
@@ -82,14 +82,14 @@ EXACT = statement(
             lambda c, centred=True: ratio_error(gram_norm(c, centred=centred), c.curvature),
             False,
             "the mean v̄ not taken away",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
         *check_both(
             "`properties.curvature` against ‖H‖₂ of the n×n one",
             lambda c: ratio_error(derivatives.curvature(c.V, c.z), c.curvature),
             lambda c: ratio_error(derivatives.curvature(c.V, c.z), c.trace),
             "the trace in place of the norm",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
     ),
 )
@@ -330,14 +330,14 @@ GRADIENT = theorem(
             lambda c, factor=2.0: gradient_error(c, "dense", factor),
             1.0,
             "half of ∂/∂V",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
         *check_both(
             "against autograd through the K×K eigenvalue problem",
             lambda c, factor=2.0: gradient_error(c, "small", factor),
             1.0,
             "half of ∂/∂V",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
         check_random(
             "against the closed form that trains ensembles",

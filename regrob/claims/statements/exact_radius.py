@@ -12,7 +12,7 @@ from regrob.claims.claim import Check, Claim, Derivation, Text
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
-    ANY_LABEL,
+    MISTAKES_TOO,
     OFF_KINKS,
     TWO_CLASSES,
     Case,
@@ -148,7 +148,7 @@ EXACT = statement(
             any_label_excess,
             1.001,
             "a slack one per mille larger",
-            ANY_LABEL,
+            MISTAKES_TOO,
             tolerance=1e-9,
         ),
         *check_both(

@@ -12,7 +12,7 @@ from torch import Tensor
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
 from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import ANY_LABEL, OFF_KINKS, Case, check_both, check_networks, over_samples
+from regrob.claims.many_classes import MISTAKES_TOO, OFF_KINKS, Case, check_both, check_networks, over_samples
 from regrob.claims.statements.lemma_3_2 import prove_jacobian
 from regrob.claims.statements.locally_affine import prove_affine
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
@@ -120,7 +120,11 @@ GRADIENT = statement(
     derivation=Derivation(prove_gradient, lambda: prove_gradient(label=0), "the label forgotten"),
     checks=(
         check_networks(
-            "V(p − y) against autograd's gradient", gradient_error, 0.0, "Vp, the label forgotten", ANY_LABEL
+            "V(p − y) against autograd's gradient",
+            gradient_error,
+            0.0,
+            "Vp, the label forgotten",
+            MISTAKES_TOO,
         ),
     ),
 )
@@ -190,7 +194,7 @@ HESSIAN = statement(
             hessian_error,
             "scalar",
             "pᵀp as a number",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
     ),
 )
@@ -222,7 +226,7 @@ PAIRS = statement(
     depends=("lemma-4.1-hessian",),
     derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
     checks=check_both(
-        "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", ANY_LABEL
+        "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", MISTAKES_TOO
     ),
 )
 
@@ -255,7 +259,7 @@ PSD = theorem(
     depends=("lemma-4.1-pairs",),
     derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
     checks=check_both(
-        "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", ANY_LABEL
+        "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", MISTAKES_TOO
     ),
 )
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from regrob.claims.claim import Claim, Derivation, Text
 from regrob.claims.class_sums import Q
 from regrob.claims.many_classes import (
-    ANY_LABEL,
     ARGMAX,
+    MISTAKES_TOO,
     OFF_KINKS,
     TWO_CLASSES,
     Case,
@@ -202,7 +202,7 @@ INDUCED_GRADIENT = statement(
             lambda c, factor=2.0: violation(one_norm(c), gradient_bound(c, factor)),
             1.0,
             "q for 2q",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
         ATTAINED,
     ),

@@ -17,8 +17,8 @@ from torch import Tensor
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
 from regrob.claims.many_classes import (
-    ANY_LABEL,
     ARGMAX,
+    MISTAKES_TOO,
     MODEL,
     OFF_KINKS,
     ORDERED,
@@ -84,7 +84,7 @@ EQ_34 = statement(
             ),
             lambda c: violation(c.gradient_norm, c.q * c.spectral_norm),
             "q in place of 2q",
-            ANY_LABEL,
+            MISTAKES_TOO,
         ),
         check_at(
             "the best constant is √2: attained at V = (1, −1)",
@@ -114,7 +114,7 @@ EQ_35 = statement(
         lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
         lambda c: violation(c.curvature, 0.5 * pair_sum(c)),
         "half the sum",
-        ANY_LABEL,
+        MISTAKES_TOO,
     ),
 )
 
