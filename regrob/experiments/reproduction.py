@@ -66,8 +66,8 @@ def under_attack(ensemble: Ensemble, attack: Attack, images: Tensor, labels: Ten
     members = StackedPullback(ensemble)
     for x, y in zip(images.split(250), labels.split(250), strict=True):
         every = x.repeat(ensemble.members, *(1,) * (x.ndim - 1))
-        result = attack(members, every, y.repeat(ensemble.members))
-        fooled.append(result.success.view(ensemble.members, -1))
+        attacked = attack(members, every, y.repeat(ensemble.members))
+        fooled.append(attacked.success.view(ensemble.members, -1))
     return (~torch.cat(fooled, dim=1)).double().mean(dim=1).tolist()
 
 
