@@ -221,3 +221,23 @@ def test_results_of_a_network_are_in_its_measures_unit():
     assert results.values(("jacobian", 1.0), measures.PGD) == pytest.approx([1.0] * 3)
     gap = results.difference(("jacobian", 1.0), measures.UNPENALISED, measures.PGD)
     assert gap.mean == pytest.approx(1.0) and gap.above()
+
+
+def test_every_network_has_its_board_and_its_finals_on_the_common_weights():
+    random = np.random.default_rng(4)
+    rows = []
+    for seed in range(4):
+        for attack, metric in (*measures.ATTACKS, ("none", "accuracy")):
+            rows.append(("none", 0.0, seed, attack, metric, random.normal()))
+            for weight in (0.1, 1.0):
+                rows.append(("jacobian", weight, seed, attack, metric, random.normal()))
+            for weight in (0.1, 1.0, 10.0):  # 10 is the curvature's alone, and far the best
+                rows.append(("curvature", weight, seed, attack, metric, random.normal() + 5 * weight))
+    both = pd.concat([table(rows), table(rows).assign(network="other")])
+    boards = comparisons.boards(both, "curvature", ["jacobian"])
+    assert list(boards) == ["net", "other"]
+    assert boards["net"]["mean"].tolist() == pytest.approx(boards["other"]["mean"].tolist())
+    assert set(boards["net"]["lambda"]) == {0.1, 1.0} and len(boards["net"]) == 8
+    finals = comparisons.finals(both, "curvature", ["jacobian"], [measures.PGD.key], [math.inf])
+    assert [finish.penalty for finish in finals["other"]] == ["curvature", "jacobian"]
+    assert set(finals["net"][0].weights) == {1.0}

@@ -340,3 +340,15 @@ def test_stated_numbers_stand_beside_ours():
     wide = max(np.ptp(line.get_xdata()) for line in axes.lines if line.get_color() == theme.VERMILION)
     assert wide == pytest.approx(2 * paper_numbers.readings(stated[0])[1])
     assert [text.get_text() for text in axes.get_yticklabels()] == [number.title for number in stated]
+
+
+def test_each_seed_has_a_line_of_its_own(table):
+    network = measures.NetworkResults(table[table["network"] == "lenet-5"], "lenet-5")
+    first, second = results.seeds_figure(network, ["curvature"], [measures.BENIGN, measures.PGD]).axes
+    lines = [line for line in second.lines if len(line.get_xdata())]
+    assert len(lines) == SEEDS
+    expected = [cell(table, "lenet-5", "none", 0.0, "pgd", "accuracy")[2]]
+    expected += [cell(table, "lenet-5", "curvature", w, "pgd", "accuracy")[2] for w in GRID]
+    assert lines[2].get_ydata() == pytest.approx([100 * value for value in expected])
+    assert [text.get_text() for text in first.get_xticklabels()] == ["none", "0.01", "0.1", "1.6"]
+    assert [text.get_text() for text in first.figure.legends[0].get_texts()] == ["curvature"]

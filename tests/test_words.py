@@ -136,3 +136,7 @@ def test_places_of_differences() -> None:
     )
     assert words.attacks_and_weights(gaps) == "PGD at λ = 0.1, DeepFool at λ = 1.6"
     assert words.attacks_and_weights(gaps[:0]) == "none"
+
+
+def test_texts_of_networks_stand_under_their_names() -> None:
+    assert words.named({"lenet-5": "a", "net": "b"}) == "LeNet-5\na\nnet\nb"

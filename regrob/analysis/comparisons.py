@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.analysis.measures import (
     ATTACKS,
+    BENIGN,
     UNPENALISED,
     Key,
     Measure,
@@ -160,12 +161,11 @@ def chosen(
     aim: Key,
     *,
     within: float = math.inf,
-    keep: Key = ("none", "accuracy"),
 ) -> tuple[NDArray[np.float64], list[float]]:
     """A penalty at its best λ, where nothing that chooses is also what is scored.
 
     For each seed the other seeds choose: the λ with the largest mean of `aim`, among those
-    whose mean of `keep` is at most `within` below its mean without a penalty. The seed's own
+    whose mean accuracy without attack is at most `within` below that without a penalty. The seed's own
     value at that λ is reported. λ = 0 is among the candidates; a λ at which a seed diverged is not.
 
     Returns:
@@ -177,7 +177,7 @@ def chosen(
     """
     settings = line_through(table, network, penalty)
     score = np.stack([values(table, network, *s, *aim) for s in settings])  # (settings, seeds)
-    kept = np.stack([values(table, network, *s, *keep) for s in settings])
+    kept = np.stack([values(table, network, *s, *BENIGN.key) for s in settings])
     if score.shape[1] < 2:
         return np.array([math.nan]), [math.nan]
     scores, weights = [], []

@@ -23,6 +23,9 @@ from regrob.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+NOT_REACHED = "not reached"
+"""The verdict of a race where a seed's line does not come as far as the target."""
+
 SHARED = ("reference", "none")
 """What two figures of one protocol have in common: the networks that everything starts from."""
 
@@ -197,7 +200,7 @@ def races(
                 if not whole:
                     gap = mean_interval([np.nan])
                 numbers = (gap.mean, gap.low, gap.high, gap.count)
-                rows.append((method, target, *aim, *numbers, gap.verdict if whole else "not reached"))
+                rows.append((method, target, *aim, *numbers, gap.verdict if whole else NOT_REACHED))
     names = ["method", "target", "attack", "metric", "mean", "low", "high", "count", "verdict"]
     return pd.DataFrame(rows, columns=names)
 

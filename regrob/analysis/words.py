@@ -15,6 +15,7 @@ import numpy as np
 
 from regrob.analysis import paper_numbers
 from regrob.analysis.comparisons import ENDINGS, Finish
+from regrob.analysis.equal_robustness import NOT_REACHED
 from regrob.analysis.intervals import Interval
 from regrob.analysis.measures import (
     BENIGN,
@@ -41,8 +42,6 @@ PHONE = 38
 
 ONE_SEED = "one seed, no interval"
 VERDICTS = ("higher", "lower", "within", "outside", "undecided", ONE_SEED)
-
-NOT_REACHED = "not reached"
 
 MEASURES = {measure.key: measure for measure in (BENIGN, *ROBUST)}
 
