@@ -3,8 +3,9 @@
 `claim` says what a claim is and judges one; `ledger` holds and prints them all; `statements` has
 one file for each page of the book. Checks are put together by `combinators` from random
 `instances`, sample networks, and the `oracle`, which differentiates by autograd alone; `hypotheses`
-has the words they share. `many` is the ground of Section 4. `your_network` holds the closed
-forms against a network of the reader's own.
+has the words they share. `many_classes` and `class_sums` are the ground of Section 4: its cases and
+checks, and sums over any number of classes. `your_network` holds the closed forms against a network
+of the reader's own.
 """
 
 from regrob.claims.claim import Claim, Evidence, Result, Text, Verdict, judge

@@ -16,9 +16,8 @@ from regrob.claims.instances import Draw, Sample, autograd_noise
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 
 CLASSES = (2, 3, 4, 5, 10)
-OFF_KINKS = "x off the kinks (the interior of Q(x))"
 ARGMAX = "x classified correctly: y is the one largest logit"
-MODEL = "the loss replaced by its quadratic model, β = log K"
+MODEL_BELOW_LOG_K = "the loss replaced by its quadratic model, β = log K"
 ORDERED = "ν² = Σ over ordered pairs ‖v_i − v_j‖² / K², as in [10]"
 
 # --- cases -----------------------------------------------------------------------------

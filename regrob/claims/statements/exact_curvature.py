@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import weighted_moments
+from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.instances import Draw, Sample, autograd_noise, relative
 from regrob.claims.many_classes import (
     MISTAKES_TOO,
-    OFF_KINKS,
     Case,
     Sampling,
     check_both,

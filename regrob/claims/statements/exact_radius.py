@@ -10,10 +10,10 @@ from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Derivation, Text
 from regrob.claims.class_sums import weighted_moments
+from regrob.claims.hypotheses import MODEL, OFF_KINKS
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
     MISTAKES_TOO,
-    OFF_KINKS,
     TWO_CLASSES,
     Case,
     Sampling,
@@ -36,7 +36,6 @@ from regrob.theory import exact_radius as exact
 statement = partial(Claim, chapter="book/exact_radius")
 theorem = partial(statement, where="new", text=Text.NEW)
 ANY = "any label with L < β; any β"
-MODEL = "the loss replaced by its quadratic model"
 
 
 def radius(case: Case) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
+from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import MISTAKES_TOO, OFF_KINKS, Case, check_both, check_networks, over_samples
+from regrob.claims.many_classes import MISTAKES_TOO, Case, check_both, check_networks, over_samples
 from regrob.claims.statements.lemma_3_2 import prove_jacobian
 from regrob.claims.statements.locally_affine import prove_affine
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
@@ -20,7 +21,6 @@ from regrob.theory import probability
 
 statement = partial(Claim, chapter="book/lemma_4_1")
 theorem = partial(statement, where="new", text=Text.NEW)
-PIECEWISE = "piecewise-linear network"
 
 
 # --- Eq. (14) --------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation, Text
 from regrob.claims.class_sums import Q
+from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.many_classes import (
     ARGMAX,
     MISTAKES_TOO,
-    OFF_KINKS,
     TWO_CLASSES,
     Case,
     check_at,

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
+from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.many_classes import (
     ARGMAX,
     MISTAKES_TOO,
-    OFF_KINKS,
     ORDERED,
     THREE_OR_MORE,
     Case,

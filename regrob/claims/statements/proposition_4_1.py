@@ -16,11 +16,11 @@ from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
+from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.many_classes import (
     ARGMAX,
     MISTAKES_TOO,
-    MODEL,
-    OFF_KINKS,
+    MODEL_BELOW_LOG_K,
     ORDERED,
     THREE_OR_MORE,
     TWO_CLASSES,
@@ -438,7 +438,7 @@ EQ_16 = statement(
     printed=PRINTED_16,
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
     text=Text.CORRECTED,
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
     checks=reading_checks("ordered", (3, 4, 5, 10)),
@@ -453,7 +453,13 @@ EQ_16_UNORDERED = replace(
     where="Proposition 4.1, Eq. (16), ν² over pairs i < j",
     title="the same with each pair counted once",
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 5",
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0", "K ≥ 5 (printed: K ≥ 2)"),
+    hypotheses=(
+        OFF_KINKS,
+        ARGMAX,
+        MODEL_BELOW_LOG_K,
+        "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0",
+        "K ≥ 5 (printed: K ≥ 2)",
+    ),
     derivation=Derivation(lambda: prove_16(5, 1), lambda: prove_16(4, 1), "K ≥ 4"),
     checks=reading_checks("unordered", (5, 10)),
     counterexample=counterexample_unordered,
@@ -466,7 +472,7 @@ EQ_16_MEAN = replace(
     title="the normalisation that makes the algebra work",
     corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
     text=Text.RESTATED,
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
     derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
     checks=check_both(
         "no step as short as Eq. (16) reaches ξ",
@@ -511,7 +517,7 @@ EQ_38 = statement(
         r"\text{ and the second } \ge \text{ for } K \ge 3"
     ),
     text=Text.CORRECTED,
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, ORDERED, "K ≥ 3 in the second link"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
     checks=(
@@ -583,7 +589,7 @@ EQ_37 = statement(
     corrected=r"\|\mathbf r^*\|_2 \ge \frac{2q\|V\|_F}{2p_yq\|V\|_F^2}\left(\sqrt{1+\frac{4p_yq\|V\|_F^2\,\xi}{4q^2\|V\|_F^2}}-1\right) = \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{q}}-1\right)",
     text=Text.CORRECTED,
     transcription=True,  # ξ is missing under the first root
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
     derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
 )
@@ -602,7 +608,7 @@ EQ_17 = statement(
     where="Proposition 4.1, Eq. (17)",
     title="a lower bound by the Lipschitz constant",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "ξ = log(K p_y)", "V ≠ 0"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
     derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
     checks=(
@@ -667,7 +673,7 @@ TWO_SIDED = theorem(
         r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ "
         r"\mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j"
     ),
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL, "∇ ≠ 0"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
     derivation=Derivation(prove_two_sided, lambda: prove_two_sided(1), "pξ/q under the root"),
     checks=(
