@@ -22,7 +22,7 @@ from regrob.experiments.grid import FIGURES
 from regrob.networks import mlp
 from regrob.theory.penalties import PENALTY_NAMES
 
-THEIRS = Stated("here", "accuracy", "mnist-1-7", "lenet-5", "none", "accuracy", 50.0, 1.0)
+THEIRS = Stated("mnist-1-7", "lenet-5", "none", 50.0, 1.0)
 
 
 def interval(mean: float, half: float) -> Interval:
