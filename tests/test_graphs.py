@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import torch
@@ -163,5 +164,12 @@ def test_full_float32_is_asked_of_products_and_convolutions() -> None:
 
 
 def test_every_attack_is_tried_on_devices() -> None:
-    public = {name.replace("_", "-") for name in attacks.__all__} - {"AttackResult"}
+    exported = {name: getattr(attacks, name) for name in attacks.__all__}
+    returned = {
+        name: get_type_hints(item).get("return")
+        for name, item in exported.items()
+        if inspect.isfunction(item)
+    }
+    public = {name.replace("_", "-") for name, kind in returned.items() if kind is attacks.AttackResult}
+    assert len(public) == 6
     assert set(ATTACKS) == public

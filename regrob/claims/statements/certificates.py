@@ -114,14 +114,18 @@ def _fit(network: nn.Module, classes: int, generator: torch.Generator) -> None:
             optimiser.step()
 
 
-def against_nearest_mistake(name: str, classes: int, radius: str, wrong_radius: str, wrong: str) -> Check:
-    """No radius of this kind, a field of `Measured`, exceeds the distance to the nearest mistake."""
+Radius = Callable[[Measured], Tensor]
 
-    def exceeds(field: str) -> Callable[[Draw], Tensor]:
+
+def against_nearest_mistake(
+    name: str, classes: int, radius: Radius, wrong_radius: Radius, wrong: str
+) -> Check:
+    """No radius of this kind exceeds the distance to the nearest mistake."""
+
+    def exceeds(kind: Radius) -> Callable[[Draw], Tensor]:
         def excess(draw: Draw) -> Tensor:
             points = measured(classes, draw.seed % 2)
-            length: Tensor = getattr(points, field)
-            return (length - points.exact) / points.exact
+            return (kind(points) - points.exact) / points.exact
 
         return excess
 
@@ -166,8 +170,8 @@ GUARANTEE = statement(
         against_nearest_mistake(
             "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
             2,
-            "certified",
-            "taylor",
+            lambda points: points.certified,
+            lambda points: points.taylor,
             "the Taylor radius",
         ),
     ),
@@ -402,8 +406,8 @@ NETWORK = theorem(
         against_nearest_mistake(
             f"the exact nearest mistake of random and trained networks, K = {K}",
             K,
-            "certified",
-            "margin",
+            lambda points: points.certified,
+            lambda points: points.margin,
             "d alone",
         )
         for K in (2, 3)
