@@ -19,6 +19,7 @@ What most readers need stands here by name, and is loaded when it is first asked
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -37,23 +38,35 @@ __all__ = [
     "verdicts", "verify",
 ]  # fmt: skip
 
-_ROOMS = {
-    "affine": ("LocalMap", "kinks", "local_map"),
-    "theory": ("PENALTIES",),
-    "certificates": ("certified_radius",),
-    "ensembles": ("Ensemble",),
-    "training": ("accuracy", "train"),
-    "claims": ("verdicts", "verify"),
-}
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+def lazily(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
+    """A package's `__getattr__` (PEP 562) that loads a name when it is first asked for.
+
+    Args:
+        package: the package's `__name__`.
+        homes: module of the package → the names that it lends.
+    """
+    home_of = {name: module for module, names in homes.items() for name in names}
+
+    def load(name: str) -> object:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(import_module(f"{package}.{home_of[name]}"), name)
+
+    return load
 
 
-def __getattr__(name: str) -> object:
-    if name not in _ROOM_OF:
-        raise AttributeError(f"module 'regrob' has no attribute {name!r}")
-    value: object = getattr(import_module(f"regrob.{_ROOM_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "affine": ("LocalMap", "kinks", "local_map"),
+        "theory": ("PENALTIES",),
+        "certificates": ("certified_radius",),
+        "ensembles": ("Ensemble",),
+        "training": ("accuracy", "train"),
+        "claims": ("verdicts", "verify"),
+    },
+)
 
 
 def __dir__() -> list[str]:

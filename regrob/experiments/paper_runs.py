@@ -203,12 +203,12 @@ def store(out: Path, stored: Path, planned: list[Planned]) -> Stored:
             notices.append(notice)
         if new and stored_shard(stored, shard.name).exists():
             added.append(shard.name)
-    for each in planned:
-        facts = [(shard, read_stored(stored, shard.name)) for shard in each.shards]
+    for entry in planned:
+        facts = [(shard, read_stored(stored, shard.name)) for shard in entry.shards]
         present = [(shard, kept) for shard, kept in facts if kept is not None]
-        if len(present) == len(each.shards):
-            tabulate(each.run.figure, present, PRESET, stored, each.run.name)
-            tables.append(each.run.name)
+        if len(present) == len(entry.shards):
+            tabulate(entry.run.figure, present, PRESET, stored, entry.run.name)
+            tables.append(entry.run.name)
     return Stored(tuple(added), tuple(tables), tuple(notices))
 
 
@@ -239,14 +239,14 @@ def go_on(
         keep(out, stored, name)  # what it has to say, the next `store` says again
 
     restore(out, stored)
-    for each in planned:
-        if each.run.on_gpu and workers.device == "cpu":
+    for entry in planned:
+        if entry.run.on_gpu and workers.device == "cpu":
             continue
         sweep(
-            each.run.figure,
+            entry.run.figure,
             out,
             preset=PRESET,
-            networks=(each.run.network,),
+            networks=(entry.run.network,),
             workers=workers,
             progress=progress,
             when_finished=store_it,
@@ -295,20 +295,20 @@ def status(out: Path, stored: Path, planned: list[Planned]) -> list[Standing]:
     """
     facts = {s: read_stored(stored, s.name) or whole(finished(out, s)) for s in distinct(planned)}
     standings = []
-    for each in planned:
-        alike = [s for s in each.shards if not s.is_reference] or each.shards
+    for entry in planned:
+        alike = [s for s in entry.shards if not s.is_reference] or entry.shards
         spent = [done["seconds"] for s in alike if (done := facts[s]) is not None]
         seconds = sum(spent) / len(spent) if spent else None
-        left = [shard for shard in each.own if facts[shard] is None]
+        left = [shard for shard in entry.own if facts[shard] is None]
         hours = 0.0 if not left else None if seconds is None else seconds * len(left) / 3600
         under_way = []
-        for shard in each.own:
+        for shard in entry.own:
             pointer = whole(folder_of(out, shard) / checkpoint.POINTER)
             iteration = pointer["facts"]["iteration"] if pointer is not None else None
             if iteration is not None and (shard in left or iteration < shard.iterations):
                 under_way.append((shard.name, iteration, shard.iterations))
-        count = len(each.own) - len(left)
-        standings.append(Standing(each.run, count, len(each.own), tuple(under_way), seconds, hours))
+        count = len(entry.own) - len(left)
+        standings.append(Standing(entry.run, count, len(entry.own), tuple(under_way), seconds, hours))
     return standings
 
 
@@ -320,14 +320,17 @@ def table(standings: list[Standing]) -> str:
     def line(title: str, done: int, count: int, seconds: str, hours: str) -> str:
         return f"{title:<{width}}  {done:>3} / {count:<2}  {seconds:>7}  {hours:>10}"
 
-    for each in standings:
-        seconds = "?" if each.seconds is None else f"{each.seconds:.0f}"
-        hours = "?" if each.hours_left is None else f"{each.hours_left:.1f}"
-        lines.append(line(each.run.name, each.finished, each.own, seconds, hours))
-        lines += [f"  {name}: {done} of {count}" for name, done, count in each.under_way]
-    known = sum(each.hours_left for each in standings if each.hours_left is not None)
-    more = " + ?" if any(each.hours_left is None for each in standings) else ""
-    done, count = sum(each.finished for each in standings), sum(each.own for each in standings)
+    for standing in standings:
+        seconds = "?" if standing.seconds is None else f"{standing.seconds:.0f}"
+        hours = "?" if standing.hours_left is None else f"{standing.hours_left:.1f}"
+        lines.append(line(standing.run.name, standing.finished, standing.own, seconds, hours))
+        lines += [f"  {name}: {done} of {count}" for name, done, count in standing.under_way]
+    known = sum(standing.hours_left for standing in standings if standing.hours_left is not None)
+    more = " + ?" if any(standing.hours_left is None for standing in standings) else ""
+    done, count = (
+        sum(standing.finished for standing in standings),
+        sum(standing.own for standing in standings),
+    )
     lines.append(line("in all", done, count, "", f"{known:.1f}{more}"))
     return "\n".join(lines)
 
@@ -337,7 +340,7 @@ def table(standings: list[Standing]) -> str:
 
 def distinct(planned: list[Planned]) -> list[Shard]:
     """Every shard of the queue, once."""
-    return [shard for each in planned for shard in each.own]
+    return [shard for entry in planned for shard in entry.own]
 
 
 def whole(path: Path) -> Any:
