@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 import shutil
@@ -130,3 +131,36 @@ def test_the_reference_has_the_single_files_too() -> None:
     page = (REFERENCE / "modules.md").read_text(encoding="utf-8")
     files = rooms() - set(packages()) - {"__main__", "cli"}
     assert set(re.findall(r"automodule:: regrob\.(\w+)", page)) == files
+
+
+def modules() -> dict[str, list[str]]:
+    """Last name → full names of the package's modules."""
+    full = [
+        name for _, name, _ in pkgutil.walk_packages(regrob.__path__, "regrob.") if "__main__" not in name
+    ]
+    return {
+        leaf: [name for name in full if name.endswith(f".{leaf}")]
+        for leaf in {n.split(".")[-1] for n in full}
+    }
+
+
+def unknown(text: str, known: dict[str, list[str]]) -> set[str]:
+    """Names like `module.name` in a text whose module is ours and does not have the name."""
+    named = re.findall(r"`(?:regrob\.)?(?:\w+\.)*(\w+)\.(?!json|csv|py`)(\w+)(?:\([^`]*\))?`", text)
+    return {
+        f"{module}.{name}"
+        for module, name in named
+        if module in known and not any(hasattr(importlib.import_module(full), name) for full in known[module])
+    }
+
+
+def test_names_in_the_prose_exist() -> None:
+    known = modules()
+    assert unknown("`local_map.kniks(x)` `theory.curvature`", known) == {"local_map.kniks"}
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "book").glob("*.md"))]
+    for notebook in sorted((ROOT / "book").glob("*.ipynb")):
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        prose = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+        assert unknown(prose, known) == set(), notebook.name
+    for page in pages:
+        assert unknown(page.read_text(encoding="utf-8"), known) == set(), page.name

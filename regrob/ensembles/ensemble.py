@@ -1,6 +1,6 @@
 """Many small networks trained as one, with any weights on the four penalties.
 
-The members' parameters lie side by side in stacked layers. A step (`block`) treats as many
+The members' parameters lie side by side in stacked layers. A step (`step`) treats as many
 members at once as fit the memory, block after block.
 """
 

@@ -96,7 +96,7 @@ def adversarial_step(widths: Sequence[int], examples: int, steps: int) -> list[P
 
 
 def penalised_step(widths: Sequence[int], examples: int, rows: int, f: int) -> list[Product]:
-    """The step of `block.Block`, the cheaper way."""
+    """The step of `step.Block`, the cheaper way."""
     n, h = widths[:2]
     square = square_pays(n, h, examples, rows, f)
     first = (by_square if square else pulled)(n, h, examples, rows, f)

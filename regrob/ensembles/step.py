@@ -3,14 +3,14 @@
 A step never differentiates twice. In a piecewise-linear network the signal that carries the
 loss back is a combination of the same rows that make up V: output directions pulled back
 through the transposed layers. So one pull serves loss and penalties; what the penalties
-say of V (`gram`) is pushed forward again; and each layer's gradient is one product.
+say of V (`theory.penalties`) is pushed forward again; and each layer's gradient is one product.
 
     forward x → z        pull rows R → V        S = VᵀV → F, ∂P/∂z        push 2VF
     ∂/∂W_l = Σ rows_l ⊗ (s·h_{l−1} + tangent_{l−1})
 
 Many rows need not travel to the image if the first layer is linear. With U the rows at its
 output, S = U (WᵀW) Uᵀ; and the penalties' part of its own gradient is W · Σ 2 UᵀFFᵀU, where
-the sum over the batch comes first. `costs` counts which way has fewer multiplications.
+the sum over the batch comes first. `multiplications` counts which way has fewer multiplications.
 """
 
 from __future__ import annotations
