@@ -53,6 +53,9 @@ def half_spaces(network: nn.Sequential, image: Image) -> HalfSpaces:
     Raises:
         HypothesisError: the image sits on a kink, where several polytopes meet.
         InputError: another kind of layer.
+
+    >>> half_spaces(nn.Sequential(nn.ReLU()), torch.tensor([3.0, 4.0]))  # the positive quadrant
+    HalfSpaces(normals=tensor([[1., 0.], [0., 1.]]), offsets=tensor([0., 0.]))
     """
     x = image.detach().flatten()
     V, c = _identity(x)
@@ -86,6 +89,9 @@ def masked_product(network: nn.Sequential, image: Image) -> Tensor:
 
     Raises:
         InputError: another kind of layer.
+
+    >>> masked_product(nn.Sequential(nn.ReLU()), torch.tensor([3.0, -4.0]))
+    tensor([[1., 0.], [0., 0.]])
     """
     x = image.detach().flatten()
     V, c = _identity(x)
@@ -104,6 +110,9 @@ def distance_to_edge(network: nn.Sequential, image: Image) -> Scalar:
 
     Raises:
         HypothesisError, InputError: as `half_spaces`.
+
+    >>> distance_to_edge(nn.Sequential(nn.ReLU()), torch.tensor([3.0, -4.0]))
+    tensor(3.)
     """
     normals, offsets = half_spaces(network, image)
     size = torch.linalg.vector_norm(normals, dim=1)
@@ -120,6 +129,11 @@ def regions(network: nn.Sequential, *, low: float = -1.0, high: float = 1.0) -> 
 
     Raises:
         InputError: not two inputs, an empty square, or another kind of layer than `half_spaces` reads.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU())
+    >>> weight = nn.init.eye_(network[0].weight)
+    >>> len(regions(network))  # the four quadrants
+    4
     """
     first = next((m for m in network if isinstance(m, nn.Linear)), None)
     if first is None or first.in_features != 2:
@@ -185,6 +199,10 @@ def cut(polygon: Tensor, height: Tensor) -> list[Tensor]:
     Args:
         polygon: (C, 2), corners in order.
         height: (C,), an affine function at the corners.
+
+    >>> triangle = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    >>> [part.tolist() for part in cut(triangle, triangle[:, 0] - 1)]  # along x = 1
+    [[[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]]
     """
     tolerance = 1e-12 * float(height.abs().max())
     if float(height.min()) >= -tolerance or float(height.max()) <= tolerance:

@@ -69,6 +69,10 @@ def boundary_projection(
 
     Raises:
         InputError: see `prepare`; fewer than one step; a negative number of rivals.
+
+    >>> attacked = boundary_projection(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]))
+    >>> round(float(attacked.distance), 3)  # √2/10
+    0.141
     """
     check_count("steps", steps)
     if rivals < 0:

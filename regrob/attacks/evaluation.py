@@ -108,6 +108,11 @@ def evaluate(
         images: held out.
         settings: of the attacks.
         skip: names of attacks whose rows are known already.
+
+    >>> others = frozenset({"none", "pgd", "deepfool", "carlini-wagner"})
+    >>> x, y = torch.tensor([[0.6, 0.4]]), torch.tensor([0])
+    >>> list(evaluate(SingleNetwork(nn.PReLU()), x, y, AttackSettings(epsilon=0.2), skip=others))
+    [('fgsm', [('fgsm', 'accuracy', [0.0]), ('fgsm', 'saturated', [0.0])])]
     """
     members = ensemble.network if isinstance(ensemble, SingleNetwork) else StackedPullback(ensemble)
     one_step = slice(settings.images)

@@ -31,6 +31,10 @@ def fgsm(
 
     Raises:
         InputError: see `prepare`; a negative or infinite ε.
+
+    >>> import torch
+    >>> fgsm(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
+    tensor([[0.4000, 0.6000]])
     """
     check_size("epsilon", epsilon)
     x, goal, _ = prepare(network, images, labels, targets=targets, box=box)

@@ -34,6 +34,9 @@ def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> P
 
     Raises:
         InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
+
+    >>> certified_radius(nn.ReLU(), torch.tensor([[1.0, 5.0]]), torch.tensor([1]))  # margin √8, edge 1
+    tensor([1.])
     """
     V, z = local_map(model, images)
     check_labels(labels, z)
@@ -60,6 +63,9 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = 64) -> PerIm
 
     Raises:
         InputError: a kink that is not such a module, or one module called more than once.
+
+    >>> edge_distance(nn.ReLU(), torch.tensor([[1.0, 5.0]]))
+    tensor([1.])
     """
     check_images(images)
     count = _require_modules(model, images[:1])

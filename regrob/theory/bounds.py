@@ -40,6 +40,9 @@ def centred_norm(V: Jacobian) -> PerExample:
     """W = ‖V C‖₂, the largest singular value of V with its columns' mean taken away.
 
     No difference of two logits changes faster than √2 W; and W ≤ ‖V‖₂ ≤ ‖V‖_F.
+
+    >>> round(float(centred_norm(torch.tensor([[4.0, 0.0], [4.0, 0.0]]))), 4)  # centred: ±2 everywhere
+    4.0
     """
     centred = V - V.mean(dim=-1, keepdim=True)
     largest: Tensor = torch.linalg.matrix_norm(centred, ord=2)
@@ -47,7 +50,11 @@ def centred_norm(V: Jacobian) -> PerExample:
 
 
 def rival_gap(V: Jacobian, z: Logits, y: Labels) -> InputVector:
-    """u − v_y, so that ∇ = q (u − v_y). Keeps its accuracy when q underflows."""
+    """u − v_y, so that ∇ = q (u − v_y). Keeps its accuracy when q underflows.
+
+    >>> rival_gap(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor([-3.,  4.])
+    """
     check_map(V, z)
     check_labels(y, z)
     label = functional.one_hot(y, z.shape[-1]).bool()
@@ -59,6 +66,9 @@ def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
     """Where the radius has a bracket.
 
     Correctly classified, u ≠ v_y (the loss has a slope), and a √q that has not underflowed.
+
+    >>> has_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0]), torch.tensor(0))
+    tensor(True)
     """
     root_q = probability.root_rival_probability(probability.logit_margin(z, y))
     sloped = (rival_gap(V, z, y) != 0).any(dim=-1)
@@ -66,7 +76,12 @@ def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
 
 
 def require_bracket(V: Jacobian, z: Logits, y: Labels) -> None:
-    """Raise HypothesisError, naming the first offender, unless every example is `has_bracket`."""
+    """Raise HypothesisError, naming the first offender, unless every example is `has_bracket`.
+
+    >>> require_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    Traceback (most recent call last):
+    regrob.errors.HypothesisError: the example: it is not classified correctly ...
+    """
     offender = first_offender(~has_bracket(V, z, y))
     if offender is None:
         return
@@ -83,6 +98,10 @@ def curvature_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
     """(p/q)‖∇‖² ≤ ‖H‖₂ ≤ min(p·min(1, 2q), ½) W².
 
     Any y: where y is not the argmax, ‖H‖₂ ≤ W²/2 still holds and is what is returned.
+
+    >>> bracket = curvature_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    >>> [round(float(end), 4) for end in bracket]  # K = 2: both are ν²/4
+    [6.25, 6.25]
     """
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
     lower = p * q * rival_gap(V, z, y).square().sum(dim=-1)
@@ -103,6 +122,9 @@ def radius_l2_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
 
     Raises:
         HypothesisError: an example outside `has_bracket`.
+
+    >>> radius_l2_bracket(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    Bracket(lower=tensor(1.4772), upper=tensor(1.4772))
     """
     require_bracket(V, z, y)
     reach = taylor_radius.taylor_reach(probability.logit_margin(z, y), probability.slack(z, y))
@@ -120,6 +142,9 @@ def radius_linf_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
 
     Raises:
         HypothesisError: an example outside `has_bracket`.
+
+    >>> radius_linf_bracket(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    Bracket(lower=tensor(1.4772), upper=tensor(1.4772))
     """
     require_bracket(V, z, y)
     slope = rival_gap(V, z, y).abs().sum(dim=-1)

@@ -34,6 +34,9 @@ def has_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> Mask:
 
     Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
     in float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
+
+    >>> has_taylor_radius(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0]), torch.tensor(0))
+    tensor(True)
     """
     check_map(V, z)
     m, nu = probability.logit_margin(z, y), derivatives.cross_lipschitz(V)
@@ -42,7 +45,12 @@ def has_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> Mask:
 
 
 def require_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> None:
-    """Raise HypothesisError, naming the first offender, unless every example is `has_taylor_radius`."""
+    """Raise HypothesisError, naming the first offender, unless every example is `has_taylor_radius`.
+
+    >>> require_taylor_radius(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    Traceback (most recent call last):
+    regrob.errors.HypothesisError: the example: it is not classified correctly ...
+    """
     offender = first_offender(~has_taylor_radius(V, z, y))
     if offender is None:
         return
@@ -106,6 +114,9 @@ def radius_l2(V: Jacobian, z: Logits, y: Labels) -> PerExample:
 
     Raises:
         HypothesisError: an example outside `has_taylor_radius`.
+
+    >>> radius_l2(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))  # ν = 1
+    tensor(1.4772)
     """
     require_taylor_radius(V, z, y)
     return taylor_margin(probability.logit_margin(z, y)) / derivatives.cross_lipschitz(V)
@@ -116,6 +127,10 @@ def radius_linf(V: Jacobian, z: Logits, y: Labels) -> PerExample:
 
     Raises:
         HypothesisError: as `radius_l2`.
+
+    >>> V = torch.tensor([[1.0, 0.0], [1.0, 0.0]])  # ‖v₊ − v₋‖₁ = 2 halves it
+    >>> radius_linf(V, torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    tensor(0.7386)
     """
     require_taylor_radius(V, z, y)
     dual = (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
@@ -129,6 +144,9 @@ def worst_case_loss(V: Jacobian, z: Logits, y: Labels, epsilon: float) -> PerExa
 
     Raises:
         InputError: a negative or infinite ε.
+
+    >>> worst_case_loss(torch.tensor([[1.0, 0.0]]), torch.zeros(2), torch.tensor(0), 2.0)  # log 2 + 1 + 1/2
+    tensor(2.1931)
     """
     check_map(V, z)
     require_binary(V)

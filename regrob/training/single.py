@@ -100,6 +100,10 @@ def train(
             that are NaN or infinite, logits of the wrong shape; with an adversary, pixels
             outside [0, 1].
         NotPiecewiseLinearError: a penalty was asked for and has no meaning here.
+
+    >>> task = Task("toy", ("a", "b"), torch.eye(2), torch.arange(2), torch.eye(2), torch.arange(2), "")
+    >>> train(nn.PReLU(), task, iterations=1).loss  # log(1 + 1/e)
+    tensor([0.3133])
     """
     from tqdm import tqdm
 
@@ -292,6 +296,9 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch: int =
 
     Raises:
         InputError: wrong shapes, dtypes or labels, NaN or infinite pixels, an empty batch.
+
+    >>> accuracy(nn.PReLU(), torch.eye(2), torch.tensor([0, 0]))
+    0.5
     """
     check_images(images)
     if len(labels) != len(images):
