@@ -44,7 +44,6 @@ def local_map(
 
     Args:
         network: maps images (N, …) to logits (N, K), K ≥ 2, each example by itself.
-        images: finite.
         create_graph: keep the graph, so that functions of V can be differentiated with
             respect to the weights (a training step with a penalty).
         check: test that the network is piecewise linear (one extra double backward).
@@ -79,7 +78,7 @@ def local_map(
 
 
 def checked_logits(network: nn.Module, images: Images) -> ImageLogits:
-    """network(images), with a typed error where the two do not fit.
+    """network(images); InputError where the network cannot read them, or returns no (N, K) logits.
 
     >>> checked_logits(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
     tensor([[3., 0.]])

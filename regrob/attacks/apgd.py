@@ -56,14 +56,10 @@ def apgd(
     losses are the same, and nothing saturates, which is what DLR was made for.
 
     Args:
-        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: gradients for each restart, 100 in AutoAttack.
         restarts: how many times to start; the best point of all counts.
         random_start: start at random in the ball, some pixel at its edge, else at the image.
-        seed: of the random starts.
-        box: the range of a pixel, or None for no constraint.
-        targets: step down the loss of these classes instead, towards them.
 
     Raises:
         InputError: see `prepare`; a negative size; fewer than one step or restart;

@@ -61,10 +61,8 @@ def boundary_projection(
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
     Args:
-        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: of the first run; each rival's run has two thirds of them. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
-        box: the range of a pixel, or None for no constraint.
         targets: aim at these classes; then there is the first run only.
 
     Raises:

@@ -24,10 +24,7 @@ def fgsm(
     box aside; Eq. (2) of the paper asks for that maximum in general.
 
     Args:
-        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, in pixels' units.
-        box: the range of a pixel, or None for no constraint.
-        targets: step down the loss of these classes instead, towards them.
 
     Raises:
         InputError: see `prepare`; a negative or infinite ε.

@@ -27,11 +27,6 @@ def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> P
     Zero where the example is misclassified or sits on a kink. Both distances are Euclidean
     and ignore the box of pixels, which can only move the nearest mistake further away.
 
-    Args:
-        model: a piecewise-linear network of modules, in eval mode.
-        images: (N, …).
-        labels: (N,).
-
     Raises:
         InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
 
@@ -58,7 +53,6 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = 64) -> PerIm
     Args:
         model: a network of modules, in eval mode: ReLU, LeakyReLU, PReLU and MaxPool2d are
             the only kinks it may have, and each as a module.
-        images: (N, …).
         chunk: units, or pixels, a pass.
 
     Raises:

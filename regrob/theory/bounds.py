@@ -63,9 +63,7 @@ def rival_gap(V: Jacobian, z: Logits, y: Labels) -> InputVector:
 
 
 def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
-    """Where the radius has a bracket.
-
-    Correctly classified, u ≠ v_y (the loss has a slope), and a √q that has not underflowed.
+    """Where the radius has a bracket: y is the one argmax, u ≠ v_y, and √q has not underflowed.
 
     >>> has_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0]), torch.tensor(0))
     tensor(True)
@@ -99,9 +97,8 @@ def curvature_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
 
     Any y: where y is not the argmax, ‖H‖₂ ≤ W²/2 still holds and is what is returned.
 
-    >>> bracket = curvature_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
-    >>> [round(float(end), 4) for end in bracket]  # K = 2: both are ν²/4
-    [6.25, 6.25]
+    >>> curvature_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))  # ν²/4
+    Bracket(lower=tensor(6.2500), upper=tensor(6.2500))
     """
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
     lower = p * q * rival_gap(V, z, y).square().sum(dim=-1)
@@ -116,9 +113,8 @@ def curvature_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
 def radius_l2_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
     """max(√½, √q)·B/(pW) ≤ ‖r*‖₂ ≤ B/(p‖v_y − u‖₂), B = √(1 + 2pξ/q) − 1.
 
-    Here r* is the paper's: the smallest step at which the loss's quadratic model reaches
-    log K. At K = 2 both ends are Eq. (8). The lower end is never below Eq. (17), nor below
-    Eq. (16) where that holds.
+    r* is the shortest step at which the loss's quadratic model reaches log K. At K = 2 both ends are
+    Eq. (8). The lower end is never below Eq. (17), nor below Eq. (16) where that holds.
 
     Raises:
         HypothesisError: an example outside `has_bracket`.

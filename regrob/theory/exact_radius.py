@@ -80,9 +80,7 @@ def exact_radius_l2(V: Jacobian, z: Logits, y: Labels, *, threshold: float | Non
 def exact_perturbation_l2(
     V: Jacobian, z: Logits, y: Labels, *, threshold: float | None = None
 ) -> InputVector:
-    """r* itself, with ‖r*‖₂ = `exact_radius_l2`. Carries no gradient.
-
-    Zero where L ≥ β already. Where two steps are shortest it is one of them.
+    """r* itself, without a gradient: one of the two where two steps are shortest.
 
     Raises:
         InputError: as `exact_radius_l2`.

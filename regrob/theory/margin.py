@@ -112,13 +112,11 @@ def rival_differences(labels: ImageLabels, z: ImageLogits) -> Tensor:
 
 
 def nearest_boundary(rows: Tensor, length: Tensor, labels: ImageLabels, z: ImageLogits) -> Boundary:
-    """The boundary of least distance, on either side of it.
+    """The boundary between y and a rival that is nearest to x, on whichever side of it x lies.
 
     Args:
         rows: (N, K − 1, …), v_j − v_y for each rival in turn, or what a linear layer makes v_j − v_y of.
         length: (N, K − 1), ‖v_j − v_y‖₂.
-        labels: the classes y.
-        z: the logits.
 
     >>> rows, z = torch.tensor([[[-3.0, 4.0]]]), torch.tensor([[5.0, 0.0]])
     >>> nearest_boundary(rows, torch.tensor([[5.0]]), torch.tensor([0]), z)[:2]

@@ -105,7 +105,6 @@ PENALTIES: dict[str, Penalty] = {
 PENALTY_NAMES = tuple(PENALTIES)
 """The order of the weights along their last axis."""
 
-
 INPUT_GRADIENT_PEAK = 1.2784645427610737
 """νγ at which ‖∇‖₂² peaks at K = 2 (Appendix G): 1 + W(1/e), the root of (t − 1)eᵗ = 1."""
 
@@ -114,7 +113,7 @@ CURVATURE_PEAK = 2.3993572805154675
 
 
 def check_name(name: str) -> None:
-    """Raise InputError, with the names that there are, unless one of the four penalties is called so.
+    """Raise InputError unless one of the four penalties has this name.
 
     >>> check_name("hessian")
     Traceback (most recent call last):
@@ -164,12 +163,9 @@ class GramPenalty(NamedTuple):
 def gram_penalty(
     S: ClassMatrix, z: Logits, y: Labels, weights: Tensor, kinds: Sequence[str] = PENALTY_NAMES
 ) -> GramPenalty:
-    """The weighted sum of penalties with its derivatives.
+    """The weighted sum of penalties with its derivatives, from S = VᵀV.
 
     Args:
-        S: VᵀV.
-        z: logits.
-        y: labels.
         weights: broadcastable to (…, 4), in the order `PENALTY_NAMES`, nonnegative.
         kinds: the penalties to compute; the weights of the others are not read.
 
@@ -276,14 +272,9 @@ def dominant_eigenvector(B: ClassMatrix, *, squarings: int = 14) -> Logits:
 
 
 def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogits, y: ImageLabels) -> Tensor:
-    """C (N, K, c) of a penalty, with a graph to the logits.
+    """C (N, K, c) of a penalty, with a graph to the logits z, which are the network's at the images.
 
-    Args:
-        kind: a key of `PENALTIES`.
-        network: read for the curvature of three classes and more only, in eval mode.
-        images: (N, …).
-        z: the network's logits, with their graph.
-        y: labels.
+    The network is read only for the curvature of three classes and more; it is in eval mode.
 
     Raises:
         InputError: no penalty has this name.
@@ -317,9 +308,7 @@ def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogit
 def penalty_by_columns(
     network: nn.Module, images: Images, y: ImageLabels, kind: str
 ) -> tuple[PerImage, ImageLogits]:
-    """A penalty's value at each image, and the logits, both with a graph.
-
-    The value and its gradient in the weights are those of `PENALTIES[kind]`.
+    """`PENALTIES[kind]` at each image, and the logits, both with a graph to the weights.
 
     Raises:
         InputError: no penalty has this name.

@@ -68,10 +68,7 @@ def loss(z: Logits, y: Labels) -> PerExample:
 
 
 def slack(z: Logits, y: Labels, *, threshold: float | None = None) -> PerExample:
-    """ξ = β − L: how much loss is left before the threshold β, in nats; negative beyond it.
-
-    Args:
-        threshold: β; None for the paper's log K, with which ξ = log(K p_y).
+    """ξ = β − L, the loss left before the threshold β, in nats; β = log K if None: ξ = log(K p_y).
 
     >>> slack(torch.tensor([4.0, 1.0]).log(), torch.tensor(0))  # log(2 · 4/5)
     tensor(0.4700)

@@ -30,10 +30,9 @@ from regrob.theory import derivatives, probability
 
 
 def has_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> Mask:
-    """Where the binary radii are defined.
+    """Where the binary radii are defined: p_y > ½, 0 < ν < ∞, and √q has not underflowed.
 
-    Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
-    in float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
+    Underflow begins at a margin of 1400 in float64, of 170 in float32. p_y may round to one.
 
     >>> has_taylor_radius(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0]), torch.tensor(0))
     tensor(True)
@@ -72,10 +71,7 @@ def require_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> None:
 def positive_root(a: Broadcast, b: Broadcast, xi: Broadcast) -> Broadcast:
     """The positive root of a t + b t²/2 = ξ, as 2ξ / (a + √(a² + 2bξ)) (Eq. 40's form).
 
-    The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0; this one does not.
-
-    Args:
-        a, b, xi: nonnegative, a + b·ξ > 0.
+    For a, b, ξ ≥ 0 with a + bξ > 0. The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0.
 
     >>> positive_root(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(6.0))  # a line: ξ/a
     tensor(2.)

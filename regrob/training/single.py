@@ -88,7 +88,6 @@ def train(
 
     Args:
         network: maps images (N, …) to logits (N, K), K the task's number of classes.
-        iterations: how many batches to learn from.
         penalty: a key of `PENALTIES`, differentiated as rarely as it allows; or a function
             (V, z, y) ↦ (N,), which costs K differentiations; None for none.
         weight: λ ≥ 0, which multiplies the batch's mean penalty.
