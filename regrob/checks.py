@@ -67,12 +67,7 @@ def check_logits(z: Tensor, images: Tensor) -> None:
 
 
 def check_labels(y: Tensor, z: Tensor) -> None:
-    """Raise InputError unless y holds one integer class 0 … K-1 for each row of z.
-
-    Args:
-        y: (…), int64.
-        z: (…, K), floating point, K ≥ 2.
-    """
+    """Raise InputError unless y (…) int64 holds one class 0 … K-1 for each row of z (…, K), K ≥ 2."""
     if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 1 or z.shape[-1] < 2:
         got = f"{z.dtype}, {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
         raise InputError(f"logits must be a floating-point tensor (…, K) with K ≥ 2, got {got}")

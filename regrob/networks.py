@@ -2,7 +2,8 @@
 
 Every network takes images of shape (N, channels, height, width), or (N, n) for an `mlp`,
 and returns logits of shape (N, K). Activations and poolings are modules, never bare
-functions, so that `regrob.affine` can see where the kinks are.
+functions, so that `regrob.affine` can see where the kinks are. `generator` is the source of the
+initial weights, torch's global one if None; `classes` is K.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ def initialise_caffe(
     """Draw weights as Caffe's "xavier" filler does, U(±√(3 / fan_in)), and set biases to zero.
 
     Args:
-        network: whose linear layers and convolutions are drawn, in their order.
-        generator: source of the weights; torch's global one if None.
         variance: of a weight, times fan_in. Caffe's 1 halves a signal at every ReLU; 2 keeps
             it (He et al. 2015), which a deep network needs where nothing normalises.
     """
@@ -50,7 +49,6 @@ def mlp(
         widths: n_0, …, n_d: the input's size, the hidden widths, the number of classes K.
         bias: with biases, Eq. (5) becomes affine: z = Vᵀx + c.
         slope: σ's slope left of zero: 0 is ReLU, anything else leaky ReLU.
-        generator: source of the initial weights; torch's global one if None.
 
     Raises:
         InputError: fewer than two widths, or a width below one.
@@ -79,10 +77,8 @@ def lenet_5(
     """LeNet-5 as Caffe lays it out: conv 20@5×5, pool, conv 50@5×5, pool, 500, K.
 
     Args:
-        classes: K.
         relu_after_convolution: the paper speaks of ReLU nonlinearities; Caffe's own file
             has none after its convolutions. Either way the network is piecewise linear.
-        generator: source of the initial weights; torch's global one if None.
     """
 
     def activation() -> list[nn.Module]:
@@ -152,10 +148,8 @@ def vgg(classes: int = 10, *, width: int = 16, generator: torch.Generator | None
     have the variance 2/fan_in instead, or twelve ReLUs would shrink the signal 2¹² times.
 
     Args:
-        classes: K.
         width: channels of the first block. Simonyan and Zisserman's is 64; 16 is what a
             processor can train.
-        generator: source of the initial weights; torch's global one if None.
     """
     layers: list[nn.Module] = []
     channels = 3
@@ -193,9 +187,7 @@ def resnet_32(
     shortcut, and its first one at 15^(−1/2) of the variance-keeping weights.
 
     Args:
-        classes: K.
         width: channels of the first stage; He et al. take 16, which the paper does not say.
-        generator: source of the initial weights; torch's global one if None.
     """
     blocks = 15
     layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU()]

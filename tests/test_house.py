@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -103,6 +104,38 @@ def test_what_a_reader_needs_stands_at_the_door() -> None:
 def test_the_door_opens_without_delay() -> None:
     clock = "import time; begin = time.process_time(); import regrob; print(time.process_time() - begin)"
     assert min(float(python(clock)) for _ in range(3)) < 0.3
+
+
+def without_example(room: object) -> set[str]:
+    """Exported functions without a doctest, and exported classes without a docstring."""
+    exported = {name: getattr(room, name) for name in room.__all__}
+    return {
+        name
+        for name, member in exported.items()
+        if (inspect.isfunction(member) and ">>> " not in (member.__doc__ or ""))
+        or (inspect.isclass(member) and not member.__doc__)
+    }
+
+
+@pytest.mark.parametrize("room", ["affine", "theory", "certificates", "attacks"])
+def test_every_public_function_has_an_example(room: str) -> None:
+    assert without_example(importlib.import_module(f"regrob.{room}")) == set()
+
+
+def test_a_function_without_an_example_is_found() -> None:
+    def square(x: float) -> float:
+        """x times x."""
+        return x * x
+
+    class Silent:
+        pass
+
+    room = SimpleNamespace(
+        __all__=["square", "Silent", "silent"], square=square, Silent=Silent, silent=lambda: 0
+    )
+    assert without_example(room) == {"square", "Silent", "silent"}
+    square.__doc__ = "x times x.\n\n>>> square(3.0)\n9.0"
+    assert without_example(room) == {"Silent", "silent"}
 
 
 def packages() -> list[str]:

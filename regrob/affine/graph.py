@@ -20,11 +20,7 @@ KINKED = frozenset([
 
 
 class KinkedOperations(TorchDispatchMode):
-    """Notes the name of every kinked tensor operation that runs while it is open.
-
-    Attributes:
-        names: in the order in which they ran.
-    """
+    """Notes in `names`, in their order, the kinked tensor operations that run while it is open."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

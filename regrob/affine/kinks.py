@@ -21,7 +21,13 @@ Watcher = Callable[[nn.Module, Tensor], None]
 
 @contextmanager
 def watch_bends(network: nn.Module, before: Watcher, after: Watcher | None = None) -> Iterator[None]:
-    """While open, each bending module that runs is shown: before(module, input), after(module, output)."""
+    """While open, each bending module that runs is shown: before(module, input), after(module, output).
+
+    >>> relu = nn.ReLU()
+    >>> with watch_bends(relu, lambda module, h: print(h.tolist())):
+    ...     y = relu(torch.tensor([2.0, -1.0]))
+    [2.0, -1.0]
+    """
     hooks = []
     for module in network.modules():
         if isinstance(module, BENDING):
@@ -44,6 +50,9 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
 
     Raises:
         InputError: images that are no finite batch, or that the network cannot read.
+
+    >>> kinks(nn.ReLU(), torch.tensor([[1.0, -1.0], [1.0, 0.0]]))
+    tensor([False,  True])
     """
     check_images(images)
     on_kink = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)

@@ -44,7 +44,6 @@ def local_map(
 
     Args:
         network: maps images (N, …) to logits (N, K), K ≥ 2, each example by itself.
-        images: finite.
         create_graph: keep the graph, so that functions of V can be differentiated with
             respect to the weights (a training step with a penalty).
         check: test that the network is piecewise linear (one extra double backward).
@@ -54,6 +53,9 @@ def local_map(
         InputError: empty batch, wrong shape or dtype, NaN or infinity, logits not of shape
             (N, K) or without a gradient.
         NotPiecewiseLinearError: softmax attention, GELU, normalisation over the batch, ….
+
+    >>> local_map(nn.ReLU(), torch.tensor([[3.0, -4.0]]))  # the second unit is off
+    LocalMap(V=tensor([[[1., 0.], [0., 0.]]]), z=tensor([[3., 0.]]))
     """
     check_images(images)
     require_frozen_statistics(network)
@@ -76,7 +78,11 @@ def local_map(
 
 
 def checked_logits(network: nn.Module, images: Images) -> ImageLogits:
-    """network(images), with a typed error where the two do not fit."""
+    """network(images); InputError where the network cannot read them, or returns no (N, K) logits.
+
+    >>> checked_logits(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    tensor([[3., 0.]])
+    """
     try:
         z: Tensor = network(images)
     except torch.OutOfMemoryError:
@@ -90,7 +96,12 @@ def checked_logits(network: nn.Module, images: Images) -> ImageLogits:
 
 
 def require_frozen_statistics(network: nn.Module) -> None:
-    """Raise NotPiecewiseLinearError where batch statistics or dropout tie the examples together."""
+    """Raise NotPiecewiseLinearError where batch statistics or dropout tie the examples together.
+
+    >>> require_frozen_statistics(nn.Dropout())
+    Traceback (most recent call last):
+    regrob.errors.NotPiecewiseLinearError: Dropout '' is random in training mode: call network.eval()
+    """
     for name, module in network.named_modules():
         batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
         if batch_norm and (module.training or module.running_mean is None):
@@ -111,6 +122,10 @@ def require_piecewise_linear(network: nn.Module, images: Images) -> None:
     Autograd differentiates a piecewise-linear network to a Hessian of exact zeros; attention,
     GELU, tanh and layer normalisation leave something else. Two random directions, two points
     for every image (itself and a jittered one, since tanh'' vanishes at zero).
+
+    >>> require_piecewise_linear(nn.Tanh(), torch.ones(1, 2))
+    Traceback (most recent call last):
+    regrob.errors.NotPiecewiseLinearError: the network is not piecewise linear: ... (look at Tanh); ...
     """
     generator = torch.Generator().manual_seed(0)
 

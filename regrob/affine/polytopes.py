@@ -44,15 +44,14 @@ class Region(NamedTuple):
 
 
 def half_spaces(network: nn.Sequential, image: Image) -> HalfSpaces:
-    """The half-spaces whose intersection is Q(x): M of them for M hidden units.
-
-    Args:
-        network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
-        image: one image, of n entries.
+    """The half-spaces whose intersection is Q(x) (below Eq. 5): M of them for M hidden units.
 
     Raises:
         HypothesisError: the image sits on a kink, where several polytopes meet.
-        InputError: another kind of layer.
+        InputError: another kind of layer than Flatten, Linear, ReLU and LeakyReLU.
+
+    >>> half_spaces(nn.Sequential(nn.ReLU()), torch.tensor([3.0, 4.0]))  # the positive quadrant
+    HalfSpaces(normals=tensor([[1., 0.], [0., 1.]]), offsets=tensor([0., 0.]))
     """
     x = image.detach().flatten()
     V, c = _identity(x)
@@ -80,12 +79,11 @@ def masked_product(network: nn.Sequential, image: Image) -> Tensor:
     The paper's own formula for an `mlp`, kept beside autograd's answer so that the book can
     hold one against the other. D_j has entries in {slope, 1}: Eq. (4) prints the case slope 0.
 
-    Args:
-        network: an `nn.Sequential` of Flatten, Linear, ReLU and LeakyReLU.
-        image: one image, of n entries.
-
     Raises:
-        InputError: another kind of layer.
+        InputError: another kind of layer than `half_spaces` reads.
+
+    >>> masked_product(nn.Sequential(nn.ReLU()), torch.tensor([3.0, -4.0]))
+    tensor([[1., 0.], [0., 0.]])
     """
     x = image.detach().flatten()
     V, c = _identity(x)
@@ -104,6 +102,9 @@ def distance_to_edge(network: nn.Sequential, image: Image) -> Scalar:
 
     Raises:
         HypothesisError, InputError: as `half_spaces`.
+
+    >>> distance_to_edge(nn.Sequential(nn.ReLU()), torch.tensor([3.0, -4.0]))
+    tensor(3.)
     """
     normals, offsets = half_spaces(network, image)
     size = torch.linalg.vector_norm(normals, dim=1)
@@ -120,6 +121,11 @@ def regions(network: nn.Sequential, *, low: float = -1.0, high: float = 1.0) -> 
 
     Raises:
         InputError: not two inputs, an empty square, or another kind of layer than `half_spaces` reads.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU())
+    >>> weight = nn.init.eye_(network[0].weight)
+    >>> len(regions(network))  # the four quadrants
+    4
     """
     first = next((m for m in network if isinstance(m, nn.Linear)), None)
     if first is None or first.in_features != 2:
@@ -182,9 +188,11 @@ def _fold(piece: Region, slope: float) -> list[Region]:
 def cut(polygon: Tensor, height: Tensor) -> list[Tensor]:
     """The parts of a convex polygon above and below height = 0, in this order; itself if all is on one side.
 
-    Args:
-        polygon: (C, 2), corners in order.
-        height: (C,), an affine function at the corners.
+    The corners (C, 2) go around the polygon; height (C,) is an affine function, at each of them.
+
+    >>> triangle = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+    >>> [part.tolist() for part in cut(triangle, triangle[:, 0] - 1)]  # along x = 1
+    [[[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]], [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 2.0]]]
     """
     tolerance = 1e-12 * float(height.abs().max())
     if float(height.min()) >= -tolerance or float(height.max()) <= tolerance:

@@ -2,7 +2,10 @@
 
 ℓ∞: `fgsm`, `pgd`, `apgd`. ℓ2: `deepfool`, `carlini_wagner`, `boundary_projection`. Each returns an
 `AttackResult` and takes one network or an ensemble's `StackedPullback`. `evaluation` runs four of
-them on an ensemble and makes a table; `_common` holds what they share.
+them on an ensemble and makes a table; `_common` holds what they share. In all of them the network
+maps images (N, …) to logits (N, K), in eval mode if it has BatchNorm or dropout; `box` is the range of
+a pixel, `seed` that of random starts; and with `targets` the attack drives towards these classes
+instead of away from the labels.
 """
 
 from regrob.attacks._common import AttackResult, Box

@@ -26,6 +26,8 @@ from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
 
 Box = tuple[float, float] | None
+"""The range of a pixel; None for no constraint."""
+
 NORMS = {"l2": 2.0, "linf": math.inf}
 
 

@@ -56,18 +56,17 @@ def apgd(
     losses are the same, and nothing saturates, which is what DLR was made for.
 
     Args:
-        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: gradients for each restart, 100 in AutoAttack.
         restarts: how many times to start; the best point of all counts.
         random_start: start at random in the ball, some pixel at its edge, else at the image.
-        seed: of the random starts.
-        box: the range of a pixel, or None for no constraint.
-        targets: step down the loss of these classes instead, towards them.
 
     Raises:
         InputError: see `prepare`; a negative size; fewer than one step or restart;
             several restarts from one and the same point.
+
+    >>> apgd(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
+    tensor([[0.4000, 0.6000]])
     """
     check_size("epsilon", epsilon)
     check_count("steps", steps)

@@ -61,14 +61,16 @@ def boundary_projection(
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
     Args:
-        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: of the first run; each rival's run has two thirds of them. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
-        box: the range of a pixel, or None for no constraint.
         targets: aim at these classes; then there is the first run only.
 
     Raises:
         InputError: see `prepare`; fewer than one step; a negative number of rivals.
+
+    >>> attacked = boundary_projection(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]))
+    >>> round(float(attacked.distance), 3)  # √2/10
+    0.141
     """
     check_count("steps", steps)
     if rivals < 0:

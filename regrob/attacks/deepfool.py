@@ -29,13 +29,15 @@ def deepfool(
     network that is affine everywhere one step is optimal. Examples that are fooled rest.
 
     Args:
-        network: maps images (N, …) to logits (N, K); piecewise linear, in eval mode.
         steps: at most this many, 50 in the original.
         overshoot: 0.02 in the original.
-        box: the range of a pixel, or None for no constraint.
 
     Raises:
         InputError: see `prepare`; fewer than one step; a negative overshoot.
+
+    >>> attacked = deepfool(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]))
+    >>> round(float(attacked.distance), 3)  # √2/10 and the overshoot
+    0.144
     """
     check_count("steps", steps)
     check_size("overshoot", overshoot)

@@ -71,8 +71,7 @@ Tables from before "saturated" was kept lack its rows.
 class SingleNetwork:
     """One network, of any kind, with the methods of an ensemble of one that `evaluate` needs.
 
-    Args:
-        network: in eval mode, on the images' device.
+    The network is in eval mode, on the images' device.
     """
 
     members = 1
@@ -103,11 +102,12 @@ def evaluate(
 ) -> Iterator[tuple[str, list[Row]]]:
     """Attack every member with the same images; yield each attack's rows as they are ready.
 
-    Args:
-        ensemble: M networks, or one.
-        images: held out.
-        settings: of the attacks.
-        skip: names of attacks whose rows are known already.
+    `skip` names the attacks whose rows are known already.
+
+    >>> others = frozenset({"none", "pgd", "deepfool", "carlini-wagner"})
+    >>> x, y = torch.tensor([[0.6, 0.4]]), torch.tensor([0])
+    >>> list(evaluate(SingleNetwork(nn.PReLU()), x, y, AttackSettings(epsilon=0.2), skip=others))
+    [('fgsm', [('fgsm', 'accuracy', [0.0]), ('fgsm', 'saturated', [0.0])])]
     """
     members = ensemble.network if isinstance(ensemble, SingleNetwork) else StackedPullback(ensemble)
     one_step = slice(settings.images)

@@ -24,13 +24,14 @@ def fgsm(
     box aside; Eq. (2) of the paper asks for that maximum in general.
 
     Args:
-        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, in pixels' units.
-        box: the range of a pixel, or None for no constraint.
-        targets: step down the loss of these classes instead, towards them.
 
     Raises:
         InputError: see `prepare`; a negative or infinite ε.
+
+    >>> import torch
+    >>> fgsm(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
+    tensor([[0.4000, 0.6000]])
     """
     check_size("epsilon", epsilon)
     x, goal, _ = prepare(network, images, labels, targets=targets, box=box)

@@ -44,21 +44,20 @@ def pgd(
     is, and has the largest loss among those: a later step or restart never loses a success.
 
     Args:
-        network: maps images (N, …) to logits (N, K); in eval mode if it has BatchNorm or dropout.
         epsilon: ε ≥ 0, radius of the ℓ∞ ball in pixels' units.
         steps: how many steps, 40 in the original.
         step_size: of each, 0.01 in the original.
         restarts: how many times to start; each start is random if `random_start`.
         random_start: start uniformly in the ball, else at the image.
-        seed: of the random starts.
         stop_at_success: leave an example alone once it is fooled. The same examples succeed,
             sooner; their loss is no longer the largest. For success rates only.
-        box: the range of a pixel, or None for no constraint.
-        targets: step down the loss of these classes instead, towards them.
 
     Raises:
         InputError: see `prepare`; a negative size; fewer than one step or restart;
             several restarts from one and the same point.
+
+    >>> pgd(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
+    tensor([[0.4000, 0.6000]])
     """
     check_size("epsilon", epsilon)
     check_size("step_size", step_size)

@@ -21,6 +21,11 @@ def distance_to_mistake(
     Raises:
         InputError: as `regions`; x outside the square, or nearer to its edge than to any
             mistake in it, so that a nearer mistake may lie outside.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2, bias=False))
+    >>> weight = nn.init.eye_(network[0].weight)
+    >>> distance_to_mistake(network, torch.tensor([0.5, 0.0]), 0)  # to the diagonal: √2/4
+    tensor(0.3536, dtype=torch.float64)
     """
     x = image.detach().flatten().double()
     to_edge = float(torch.minimum(x - low, high - x).min())

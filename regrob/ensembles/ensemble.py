@@ -36,7 +36,11 @@ class Point(NamedTuple):
 
 
 def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
-    """(M, 4) for `Ensemble`: each member's λ for one penalty, and zeros where no penalty has this name."""
+    """(M, 4) for `Ensemble`: each member's λ for one penalty, and zeros where no penalty has this name.
+
+    >>> penalty_weights("jacobian", [0.5, 2.0])
+    tensor([[0.0000, 0.5000, 0.0000, 0.0000], [0.0000, 2.0000, 0.0000, 0.0000]])
+    """
     columns = torch.tensor([float(name == penalty) for name in PENALTY_NAMES], device="cpu")
     return torch.tensor(weights, device="cpu")[:, None] * columns
 
@@ -59,6 +63,10 @@ class Ensemble:
 
     Raises:
         InputError: architectures differ or cannot be stacked; weights negative or misshapen.
+
+    >>> members = Ensemble([nn.Sequential(nn.Linear(2, 3)) for _ in range(4)])
+    >>> members.logits(torch.zeros(4, 5, 2)).shape  # (M, N, K)
+    torch.Size([4, 5, 3])
     """
 
     def __init__(

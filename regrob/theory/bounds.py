@@ -40,6 +40,9 @@ def centred_norm(V: Jacobian) -> PerExample:
     """W = ‖V C‖₂, the largest singular value of V with its columns' mean taken away.
 
     No difference of two logits changes faster than √2 W; and W ≤ ‖V‖₂ ≤ ‖V‖_F.
+
+    >>> round(float(centred_norm(torch.tensor([[4.0, 0.0], [4.0, 0.0]]))), 4)  # centred: ±2 everywhere
+    4.0
     """
     centred = V - V.mean(dim=-1, keepdim=True)
     largest: Tensor = torch.linalg.matrix_norm(centred, ord=2)
@@ -47,7 +50,11 @@ def centred_norm(V: Jacobian) -> PerExample:
 
 
 def rival_gap(V: Jacobian, z: Logits, y: Labels) -> InputVector:
-    """u − v_y, so that ∇ = q (u − v_y). Keeps its accuracy when q underflows."""
+    """u − v_y, so that ∇ = q (u − v_y). Keeps its accuracy when q underflows.
+
+    >>> rival_gap(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor([-3.,  4.])
+    """
     check_map(V, z)
     check_labels(y, z)
     label = functional.one_hot(y, z.shape[-1]).bool()
@@ -56,9 +63,10 @@ def rival_gap(V: Jacobian, z: Logits, y: Labels) -> InputVector:
 
 
 def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
-    """Where the radius has a bracket.
+    """Where the radius has a bracket: y is the one argmax, u ≠ v_y, and √q has not underflowed.
 
-    Correctly classified, u ≠ v_y (the loss has a slope), and a √q that has not underflowed.
+    >>> has_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0]), torch.tensor(0))
+    tensor(True)
     """
     root_q = probability.root_rival_probability(probability.logit_margin(z, y))
     sloped = (rival_gap(V, z, y) != 0).any(dim=-1)
@@ -66,7 +74,12 @@ def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
 
 
 def require_bracket(V: Jacobian, z: Logits, y: Labels) -> None:
-    """Raise HypothesisError, naming the first offender, unless every example is `has_bracket`."""
+    """Raise HypothesisError, naming the first offender, unless every example is `has_bracket`.
+
+    >>> require_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    Traceback (most recent call last):
+    regrob.errors.HypothesisError: the example: it is not classified correctly ...
+    """
     offender = first_offender(~has_bracket(V, z, y))
     if offender is None:
         return
@@ -83,6 +96,9 @@ def curvature_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
     """(p/q)‖∇‖² ≤ ‖H‖₂ ≤ min(p·min(1, 2q), ½) W².
 
     Any y: where y is not the argmax, ‖H‖₂ ≤ W²/2 still holds and is what is returned.
+
+    >>> curvature_bracket(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))  # ν²/4
+    Bracket(lower=tensor(6.2500), upper=tensor(6.2500))
     """
     p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
     lower = p * q * rival_gap(V, z, y).square().sum(dim=-1)
@@ -97,12 +113,14 @@ def curvature_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
 def radius_l2_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
     """max(√½, √q)·B/(pW) ≤ ‖r*‖₂ ≤ B/(p‖v_y − u‖₂), B = √(1 + 2pξ/q) − 1.
 
-    Here r* is the paper's: the smallest step at which the loss's quadratic model reaches
-    log K. At K = 2 both ends are Eq. (8). The lower end is never below Eq. (17), nor below
-    Eq. (16) where that holds.
+    r* is the shortest step at which the loss's quadratic model reaches log K. At K = 2 both ends are
+    Eq. (8). The lower end is never below Eq. (17), nor below Eq. (16) where that holds.
 
     Raises:
         HypothesisError: an example outside `has_bracket`.
+
+    >>> radius_l2_bracket(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    Bracket(lower=tensor(1.4772), upper=tensor(1.4772))
     """
     require_bracket(V, z, y)
     reach = taylor_radius.taylor_reach(probability.logit_margin(z, y), probability.slack(z, y))
@@ -120,6 +138,9 @@ def radius_linf_bracket(V: Jacobian, z: Logits, y: Labels) -> Bracket:
 
     Raises:
         HypothesisError: an example outside `has_bracket`.
+
+    >>> radius_linf_bracket(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    Bracket(lower=tensor(1.4772), upper=tensor(1.4772))
     """
     require_bracket(V, z, y)
     slope = rival_gap(V, z, y).abs().sum(dim=-1)

@@ -80,13 +80,14 @@ def exact_radius_l2(V: Jacobian, z: Logits, y: Labels, *, threshold: float | Non
 def exact_perturbation_l2(
     V: Jacobian, z: Logits, y: Labels, *, threshold: float | None = None
 ) -> InputVector:
-    """r* itself, with ‖r*‖₂ = `exact_radius_l2`. Carries no gradient.
-
-    Zero where L ≥ β already. Where two steps are shortest it is one of them.
+    """r* itself, without a gradient: one of the two where two steps are shortest.
 
     Raises:
         InputError: as `exact_radius_l2`.
         HypothesisError: as there, and where no r reaches the threshold.
+
+    >>> exact_perturbation_l2(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    tensor([-1.4772])
     """
     xi = _checked_slack(V, z, y, threshold)
     minimum = minimum_l2(V, z, y, xi)
@@ -109,6 +110,10 @@ def minimum_l2(V: Jacobian, z: Logits, y: Labels, xi: PerExample) -> Minimum:
         Σ γ_i² ζ_i (B μ_i ζ_i + 2) / (B + 2) = 1,   ζ_i = 1 / (1/s + B(1 − μ_i)),
 
     where nothing cancels or overflows: H's scale √q is taken out of its factor first.
+
+    >>> V, z = torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log()
+    >>> minimum_l2(V, z, torch.tensor(0), torch.tensor(1.25)).slope  # q + pq‖r*‖ = √11/5
+    tensor(0.6633, dtype=torch.float64)
     """
     V, z, xi = V.double(), z.double(), xi.double()
     m = probability.logit_margin(z, y)
@@ -238,6 +243,10 @@ def exact_radius_linf_three_classes(
     Raises:
         InputError: K ≠ 3, or as `exact_radius_l2`.
         HypothesisError: as `exact_radius_l2`.
+
+    >>> V = torch.tensor([[1.0, 0.0, -1.0]]).expand(2, 3)  # two inputs share what one did above
+    >>> exact_radius_linf_three_classes(V, V[0] * math.log(2.0), torch.tensor(0))
+    tensor(0.3548)
     """
     check_map(V, z)
     if V.shape[-1] != 3:

@@ -29,7 +29,11 @@ SHORTEST = 1e-8
 
 
 def rival_lengths(V: Jacobian, y: Labels) -> Logits:
-    """‖v_j − v_y‖₂ for every class j, zero at y itself."""
+    """‖v_j − v_y‖₂ for every class j, zero at y itself.
+
+    >>> rival_lengths(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor(0))
+    tensor([0., 5.])
+    """
     length: Tensor = torch.linalg.vector_norm(V - derivatives.column(V, y), dim=-2)
     return length
 
@@ -38,6 +42,9 @@ def rival_distances(V: Jacobian, z: Logits, y: Labels) -> Logits:
     """(z_y − z_j)/‖v_y − v_j‖₂, from x to the boundary between y and class j.
 
     Negative where j leads; infinite at y itself, and where v_j = v_y.
+
+    >>> rival_distances(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([5.0, 0.0]), torch.tensor(0))
+    tensor([inf, 1.])
     """
     gap = z.gather(-1, y.unsqueeze(-1)) - z
     length = rival_lengths(V, y)
@@ -85,25 +92,35 @@ class Boundary(NamedTuple):
 
 
 def rivals(labels: ImageLabels, z: ImageLogits) -> Tensor:
-    """The other classes of each label (N,), in ascending order: (N, K − 1)."""
+    """The other classes of each label (N,), in ascending order: (N, K − 1).
+
+    >>> rivals(torch.tensor([1]), torch.zeros(1, 3))
+    tensor([[0, 2]])
+    """
     every = torch.arange(z.shape[1] - 1, device=z.device)
     return every + (every >= labels[:, None])
 
 
 def rival_differences(labels: ImageLabels, z: ImageLogits) -> Tensor:
-    """e_j − e_y for all rivals j, in ascending order: (N, K − 1, K)."""
+    """e_j − e_y for all rivals j, in ascending order: (N, K − 1, K).
+
+    >>> rival_differences(torch.tensor([1]), torch.zeros(1, 3))
+    tensor([[[ 1., -1.,  0.], [ 0., -1.,  1.]]])
+    """
     identity = torch.eye(z.shape[1], dtype=z.dtype, device=z.device)
     return identity[rivals(labels, z)] - identity[labels][:, None]
 
 
 def nearest_boundary(rows: Tensor, length: Tensor, labels: ImageLabels, z: ImageLogits) -> Boundary:
-    """The boundary of least distance, on either side of it.
+    """The boundary between y and a rival that is nearest to x, on whichever side of it x lies.
 
     Args:
         rows: (N, K − 1, …), v_j − v_y for each rival in turn, or what a linear layer makes v_j − v_y of.
         length: (N, K − 1), ‖v_j − v_y‖₂.
-        labels: the classes y.
-        z: the logits.
+
+    >>> rows, z = torch.tensor([[[-3.0, 4.0]]]), torch.tensor([[5.0, 0.0]])
+    >>> nearest_boundary(rows, torch.tensor([[5.0]]), torch.tensor([0]), z)[:2]
+    (tensor([1.]), tensor([[-0.6000,  0.8000]]))
     """
     length = length.clamp_min(SHORTEST)
     gap = z.gather(1, labels[:, None]) - z.gather(1, rivals(labels, z))

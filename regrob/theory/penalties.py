@@ -55,23 +55,39 @@ from regrob.theory.probability import residual_probability
 
 
 def input_gradient_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
-    """‖∇‖₂², which is (1 − p_y)² ν² at K = 2."""
+    """‖∇‖₂², which is (1 − p_y)² ν² at K = 2.
+
+    >>> input_gradient_penalty(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor(6.2500)
+    """
     return derivatives.input_gradient(V, z, y).square().sum(dim=-1)
 
 
 def jacobian_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
-    """μ² = ‖V‖_F². Neither the logits nor the label enter."""
+    """μ² = ‖V‖_F². Neither the logits nor the label enter.
+
+    >>> jacobian_penalty(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor(25.)
+    """
     check_map(V, z)
     return derivatives.lipschitz_squared(V)
 
 
 def curvature_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
-    """‖H‖₂, which is p_y (1 − p_y) ν² at K = 2; exact for any K. The label drops out."""
+    """‖H‖₂, which is p_y (1 − p_y) ν² at K = 2; exact for any K. The label drops out.
+
+    >>> curvature_penalty(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor(6.2500)
+    """
     return derivatives.curvature(V, z)
 
 
 def cross_lipschitz_penalty(V: Jacobian, z: Logits, y: Labels) -> PerExample:
-    """Σ_{i,j} ‖v_i − v_j‖² / K², which is ν²/2 at K = 2."""
+    """Σ_{i,j} ‖v_i − v_j‖² / K², which is ν²/2 at K = 2.
+
+    >>> cross_lipschitz_penalty(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor(12.5000)
+    """
     check_map(V, z)
     return derivatives.cross_lipschitz_squared(V)
 
@@ -89,7 +105,6 @@ PENALTIES: dict[str, Penalty] = {
 PENALTY_NAMES = tuple(PENALTIES)
 """The order of the weights along their last axis."""
 
-
 INPUT_GRADIENT_PEAK = 1.2784645427610737
 """νγ at which ‖∇‖₂² peaks at K = 2 (Appendix G): 1 + W(1/e), the root of (t − 1)eᵗ = 1."""
 
@@ -98,7 +113,12 @@ CURVATURE_PEAK = 2.3993572805154675
 
 
 def check_name(name: str) -> None:
-    """Raise InputError, with the names that there are, unless one of the four penalties is called so."""
+    """Raise InputError unless one of the four penalties has this name.
+
+    >>> check_name("hessian")
+    Traceback (most recent call last):
+    regrob.errors.InputError: no penalty is called 'hessian'; there are input-gradient, jacobian, ...
+    """
     if name not in PENALTIES:
         raise InputError(f"no penalty is called {name!r}; there are {', '.join(PENALTIES)}")
 
@@ -107,7 +127,11 @@ def check_name(name: str) -> None:
 
 
 def zero_sum_basis(classes: int, like: Tensor) -> Tensor:
-    """Helmert's orthonormal columns, which span the complement of (1, …, 1): (K, K − 1)."""
+    """Helmert's orthonormal columns, which span the complement of (1, …, 1): (K, K − 1).
+
+    >>> zero_sum_basis(2, torch.zeros(1))
+    tensor([[ 0.7071], [-0.7071]])
+    """
     lower = torch.tril(torch.ones(classes, classes, dtype=torch.float64, device=like.device), -1)
     helmert = lower - torch.diag(torch.arange(classes, device=like.device))
     rows: Tensor = functional.normalize(helmert[1:], dim=1)
@@ -139,17 +163,18 @@ class GramPenalty(NamedTuple):
 def gram_penalty(
     S: ClassMatrix, z: Logits, y: Labels, weights: Tensor, kinds: Sequence[str] = PENALTY_NAMES
 ) -> GramPenalty:
-    """The weighted sum of penalties with its derivatives.
+    """The weighted sum of penalties with its derivatives, from S = VᵀV.
 
     Args:
-        S: VᵀV.
-        z: logits.
-        y: labels.
         weights: broadcastable to (…, 4), in the order `PENALTY_NAMES`, nonnegative.
         kinds: the penalties to compute; the weights of the others are not read.
 
     Raises:
         InputError: no penalty has one of these names.
+
+    >>> S, weights = torch.tensor([[9.0, 0.0], [0.0, 16.0]]), torch.tensor([0.0, 1.0, 0.0, 0.0])
+    >>> gram_penalty(S, torch.zeros(2), torch.tensor(0), weights).value  # the Jacobian's, 9 + 16
+    tensor(25.)
     """
     for kind in kinds:
         check_name(kind)
@@ -224,6 +249,9 @@ def dominant_eigenvector(B: ClassMatrix, *, squarings: int = 14) -> Logits:
     B is squared again and again, so that B^(2^14) is a multiple of the projection onto the
     top eigenspace. Unlike `eigh` this runs inside a CUDA graph. Where two eigenvalues agree
     to four digits the result may mix their vectors; ‖B u‖ is then still right to eight.
+
+    >>> dominant_eigenvector(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor([0., 1.])
     """
     power = B.reshape(-1, *B.shape[-2:])
     for squaring in range(squarings):
@@ -244,17 +272,16 @@ def dominant_eigenvector(B: ClassMatrix, *, squarings: int = 14) -> Logits:
 
 
 def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogits, y: ImageLabels) -> Tensor:
-    """C (N, K, c) of a penalty, with a graph to the logits.
+    """C (N, K, c) of a penalty, with a graph to the logits z, which are the network's at the images.
 
-    Args:
-        kind: a key of `PENALTIES`.
-        network: read for the curvature of three classes and more only, in eval mode.
-        images: (N, …).
-        z: the network's logits, with their graph.
-        y: labels.
+    The network is read only for the curvature of three classes and more; it is in eval mode.
 
     Raises:
         InputError: no penalty has this name.
+
+    >>> z, y = torch.zeros(1, 2), torch.tensor([0])
+    >>> penalty_columns("input-gradient", nn.Identity(), z, z, y)
+    tensor([[[-0.5000], [ 0.5000]]])
     """
     check_name(kind)
     classes = z.shape[-1]
@@ -281,12 +308,14 @@ def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogit
 def penalty_by_columns(
     network: nn.Module, images: Images, y: ImageLabels, kind: str
 ) -> tuple[PerImage, ImageLogits]:
-    """A penalty's value at each image, and the logits, both with a graph.
-
-    The value and its gradient in the weights are those of `PENALTIES[kind]`.
+    """`PENALTIES[kind]` at each image, and the logits, both with a graph to the weights.
 
     Raises:
         InputError: no penalty has this name.
+
+    >>> value, z = penalty_by_columns(nn.ReLU(), torch.tensor([[3.0, -4.0]]), torch.tensor([0]), "jacobian")
+    >>> value.tolist()  # one of two units is on
+    [1.0]
     """
     x = images.detach().requires_grad_(True)
     z = network(x)

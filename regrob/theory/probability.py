@@ -30,7 +30,11 @@ def logit_margin(z: Logits, y: Labels) -> PerExample:
 
 
 def label_probability(z: Logits, y: Labels) -> PerExample:
-    """p_y, in [0, 1]."""
+    """p_y, in [0, 1].
+
+    >>> label_probability(torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    tensor(0.8000)
+    """
     return torch.sigmoid(logit_margin(z, y))
 
 
@@ -47,20 +51,27 @@ def root_rival_probability(m: PerExample) -> PerExample:
     """√q as a function of the logit margin m; at −m it is √p_y.
 
     Formed through the logarithm: the square root of an underflowed q would lose half of its range.
+
+    >>> root_rival_probability(torch.tensor(3.0).log())  # q = 1/4
+    tensor(0.5000)
     """
     return (0.5 * functional.logsigmoid(-m)).exp()
 
 
 def loss(z: Logits, y: Labels) -> PerExample:
-    """Cross-entropy L = −log p_y = log(1 + e^{−m}), in nats."""
+    """Cross-entropy L = −log p_y = log(1 + e^{−m}), in nats.
+
+    >>> loss(torch.zeros(2), torch.tensor(0))  # log 2
+    tensor(0.6931)
+    """
     return -functional.logsigmoid(logit_margin(z, y))
 
 
 def slack(z: Logits, y: Labels, *, threshold: float | None = None) -> PerExample:
-    """ξ = β − L: how much loss is left before the threshold β, in nats; negative beyond it.
+    """ξ = β − L, the loss left before the threshold β, in nats; β = log K if None: ξ = log(K p_y).
 
-    Args:
-        threshold: β; None for the paper's log K, with which ξ = log(K p_y).
+    >>> slack(torch.tensor([4.0, 1.0]).log(), torch.tensor(0))  # log(2 · 4/5)
+    tensor(0.4700)
     """
     beta = math.log(z.shape[-1]) if threshold is None else threshold
     return binary_slack(logit_margin(z, y)) + (beta - math.log(2.0))
@@ -79,7 +90,11 @@ def binary_slack(m: PerExample) -> PerExample:
 
 
 def correctly_classified(z: Logits, y: Labels) -> Mask:
-    """Whether y is the one largest logit; a tie counts as wrong."""
+    """Whether y is the one largest logit; a tie counts as wrong.
+
+    >>> correctly_classified(torch.eye(2), torch.tensor([0, 0]))
+    tensor([ True, False])
+    """
     check_labels(y, z)
     label = functional.one_hot(y, z.shape[-1]).bool()
     own = z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
@@ -87,7 +102,11 @@ def correctly_classified(z: Logits, y: Labels) -> Mask:
 
 
 def residual_probability(z: Logits, y: Labels) -> Logits:
-    """p − e_y, which sums to zero; its y-th entry −q is formed from the rivals."""
+    """p − e_y, which sums to zero; its y-th entry −q is formed from the rivals.
+
+    >>> residual_probability(torch.zeros(2), torch.tensor(0))
+    tensor([-0.5000,  0.5000])
+    """
     p = torch.softmax(z, dim=-1)
     q = rival_probability(z, y)
     return p.scatter(-1, y.unsqueeze(-1), -q.unsqueeze(-1))

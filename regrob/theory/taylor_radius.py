@@ -30,10 +30,12 @@ from regrob.theory import derivatives, probability
 
 
 def has_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> Mask:
-    """Where the binary radii are defined.
+    """Where the binary radii are defined: p_y > ½, 0 < ν < ∞, and √q has not underflowed.
 
-    Correctly classified (p_y > ½), 0 < ν < ∞, and a rival whose √q has not underflowed, which
-    in float64 happens beyond a margin of 1400, in float32 beyond 170. p_y may round to one.
+    Underflow begins at a margin of 1400 in float64, of 170 in float32. p_y may round to one.
+
+    >>> has_taylor_radius(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.tensor([1.0, 0.0]), torch.tensor(0))
+    tensor(True)
     """
     check_map(V, z)
     m, nu = probability.logit_margin(z, y), derivatives.cross_lipschitz(V)
@@ -42,7 +44,12 @@ def has_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> Mask:
 
 
 def require_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> None:
-    """Raise HypothesisError, naming the first offender, unless every example is `has_taylor_radius`."""
+    """Raise HypothesisError, naming the first offender, unless every example is `has_taylor_radius`.
+
+    >>> require_taylor_radius(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    Traceback (most recent call last):
+    regrob.errors.HypothesisError: the example: it is not classified correctly ...
+    """
     offender = first_offender(~has_taylor_radius(V, z, y))
     if offender is None:
         return
@@ -64,10 +71,7 @@ def require_taylor_radius(V: Jacobian, z: Logits, y: Labels) -> None:
 def positive_root(a: Broadcast, b: Broadcast, xi: Broadcast) -> Broadcast:
     """The positive root of a t + b t²/2 = ξ, as 2ξ / (a + √(a² + 2bξ)) (Eq. 40's form).
 
-    The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0; this one does not.
-
-    Args:
-        a, b, xi: nonnegative, a + b·ξ > 0.
+    For a, b, ξ ≥ 0 with a + bξ > 0. The schoolbook form (√(a² + 2bξ) − a)/b loses every digit as b → 0.
 
     >>> positive_root(torch.tensor(3.0), torch.tensor(0.0), torch.tensor(6.0))  # a line: ξ/a
     tensor(2.)
@@ -106,6 +110,9 @@ def radius_l2(V: Jacobian, z: Logits, y: Labels) -> PerExample:
 
     Raises:
         HypothesisError: an example outside `has_taylor_radius`.
+
+    >>> radius_l2(torch.tensor([[1.0, 0.0]]), torch.tensor([4.0, 1.0]).log(), torch.tensor(0))  # ν = 1
+    tensor(1.4772)
     """
     require_taylor_radius(V, z, y)
     return taylor_margin(probability.logit_margin(z, y)) / derivatives.cross_lipschitz(V)
@@ -116,6 +123,10 @@ def radius_linf(V: Jacobian, z: Logits, y: Labels) -> PerExample:
 
     Raises:
         HypothesisError: as `radius_l2`.
+
+    >>> V = torch.tensor([[1.0, 0.0], [1.0, 0.0]])  # ‖v₊ − v₋‖₁ = 2 halves it
+    >>> radius_linf(V, torch.tensor([4.0, 1.0]).log(), torch.tensor(0))
+    tensor(0.7386)
     """
     require_taylor_radius(V, z, y)
     dual = (V[..., 0] - V[..., 1]).abs().sum(dim=-1)
@@ -129,6 +140,9 @@ def worst_case_loss(V: Jacobian, z: Logits, y: Labels, epsilon: float) -> PerExa
 
     Raises:
         InputError: a negative or infinite ε.
+
+    >>> worst_case_loss(torch.tensor([[1.0, 0.0]]), torch.zeros(2), torch.tensor(0), 2.0)  # log 2 + 1 + 1/2
+    tensor(2.1931)
     """
     check_map(V, z)
     require_binary(V)

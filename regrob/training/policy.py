@@ -13,6 +13,9 @@ class CaffePolicy:
     `bias_rate` times that. Weight decay acts on weights and biases alike, because Caffe's
     LeNet sets no decay multiplier. Momentum follows Caffe, v ← momentum · v + lr · gradient,
     θ ← θ − v, so that a change of the rate does not rescale what is already in v.
+
+    >>> round(CaffePolicy().learning_rate(10_000), 6)  # 0.01 · 2^(−3/4)
+    0.005946
     """
 
     base: float = 0.01
@@ -33,7 +36,11 @@ CAFFE = CaffePolicy()
 
 @dataclass(frozen=True)
 class StepPolicy(CaffePolicy):
-    """The rate falls tenfold at each milestone, as the paper does on CIFAR-10."""
+    """The rate falls tenfold at each milestone, as the paper does on CIFAR-10.
+
+    >>> round(StepPolicy().learning_rate(70_000), 6)
+    0.001
+    """
 
     milestones: tuple[int, ...] = (60_000, 80_000)
 

@@ -88,7 +88,6 @@ def train(
 
     Args:
         network: maps images (N, …) to logits (N, K), K the task's number of classes.
-        iterations: how many batches to learn from.
         penalty: a key of `PENALTIES`, differentiated as rarely as it allows; or a function
             (V, z, y) ↦ (N,), which costs K differentiations; None for none.
         weight: λ ≥ 0, which multiplies the batch's mean penalty.
@@ -100,6 +99,10 @@ def train(
             that are NaN or infinite, logits of the wrong shape; with an adversary, pixels
             outside [0, 1].
         NotPiecewiseLinearError: a penalty was asked for and has no meaning here.
+
+    >>> task = Task("toy", ("a", "b"), torch.eye(2), torch.arange(2), torch.eye(2), torch.arange(2), "")
+    >>> train(nn.PReLU(), task, iterations=1).loss  # log(1 + 1/e)
+    tensor([0.3133])
     """
     from tqdm import tqdm
 
@@ -292,6 +295,9 @@ def accuracy(network: nn.Module, images: Tensor, labels: Tensor, *, batch: int =
 
     Raises:
         InputError: wrong shapes, dtypes or labels, NaN or infinite pixels, an empty batch.
+
+    >>> accuracy(nn.PReLU(), torch.eye(2), torch.tensor([0, 0]))
+    0.5
     """
     check_images(images)
     if len(labels) != len(images):
