@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from regrob.bench import device_checks
-from regrob.bench.device_checks import Check, Difference
+from regrob.bench.device_checks import DeviceCheck, Difference
 from regrob.ensembles.graphs import exact_float32
 
 CHECKS = device_checks.checks()
 
 
-def ids(check: Check) -> str:
+def ids(check: DeviceCheck) -> str:
     return check.id.replace(" ", "-")
 
 
@@ -28,19 +28,19 @@ def _precision() -> None:
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here: make gpu runs these checks on one")
 @pytest.mark.parametrize("check", CHECKS, ids=ids)
-def test_a_gpu_computes_what_a_processor_computes(check: Check) -> None:
+def test_a_gpu_computes_what_a_processor_computes(check: DeviceCheck) -> None:
     failing = [d for d in check.compare("cuda", False) if not d.passes]
     assert failing == []
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=ids)
-def test_each_check_has_a_tooth(check: Check) -> None:
+def test_each_check_has_a_tooth(check: DeviceCheck) -> None:
     """One number on the processor's side is one per cent off: the check must fail."""
     assert not all(difference.passes for difference in check.compare("cpu", True))
 
 
 @pytest.mark.parametrize("check", [c for c in CHECKS if "lenet-300-100" in c.id], ids=ids)
-def test_a_processor_computes_what_it_computes(check: Check) -> None:
+def test_a_processor_computes_what_it_computes(check: DeviceCheck) -> None:
     """The others run in the rehearsal of `make gpu`."""
     assert [d for d in check.compare("cpu", False) if not d.passes] == []
 
@@ -61,7 +61,7 @@ def test_names_are_distinct_and_a_failure_is_reported(
     def apart(device: str, wrong: bool) -> list[Difference]:
         return [Difference("length", 2.0, 1.0)]
 
-    monkeypatch.setattr(device_checks, "checks", lambda: [Check("a", broken), Check("b", apart)])
+    monkeypatch.setattr(device_checks, "checks", lambda: [DeviceCheck("a", broken), DeviceCheck("b", apart)])
     assert device_checks.main(["--device", "cpu"]) == 1
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert "cpu is on fire" in first["error"]

@@ -375,3 +375,10 @@ def test_bad_ensembles_say_what_is_wrong() -> None:
         Ensemble([good], torch.zeros(1, 4)).load_state({})
     with pytest.raises(InputError, match="do not divide"):
         StackedPullback(Ensemble([good, good], torch.zeros(2, 4))).logits(torch.zeros(3, 36))
+
+
+@pytest.mark.parametrize("change", [{"momentum": 0.5}, {"weight_decay": 0.0}, {"bias_rate": 1.0}])
+def test_a_policy_that_the_ensemble_would_ignore_is_refused(change: dict[str, float]) -> None:
+    ensemble = Ensemble([networks.mlp((2, 3, 2), generator=torch.Generator().manual_seed(0))])
+    with pytest.raises(InputError, match="momentum, weight decay and bias rate"):
+        next(train_ensemble(ensemble, small_task(), [0], iterations=1, policy=CaffePolicy(**change)))

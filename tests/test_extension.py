@@ -450,11 +450,11 @@ def test_docstrings_become_restructured_text() -> None:
 
     too   2
 
-Bars |y| again:
+Bars |y| again, (B, *inside) and *words*:
     no block
 >>> |z|"""
     lines = docstring.splitlines()
     reference.as_restructured_text(None, "function", "f", None, None, lines)
     assert lines[0] == r"The ``a|b`` of \|x\|::"
     assert lines[2:5] == ["    |kept|  1", "", "    too   2"]
-    assert lines[6:] == [r"Bars \|y\| again:", "    no block", ">>> |z|"]
+    assert lines[6:] == [r"Bars \|y\| again, (B, \*inside) and *words*:", "    no block", ">>> |z|"]

@@ -172,3 +172,13 @@ def test_an_unknown_name_leaves_the_networks_statistics_alone() -> None:
     assert network[2].num_batches_tracked == 0
     objective(network, images, labels, "jacobian", coupled=True)
     assert network[2].num_batches_tracked == 1
+
+
+def test_a_penalty_without_its_fast_forms_is_refused(monkeypatch):
+    """A fifth penalty that only has a definition must not get another one's gradient."""
+    monkeypatch.setitem(PENALTIES, "fifth", PENALTIES["curvature"])
+    z, y = torch.zeros(1, 2), torch.tensor([0])
+    with pytest.raises(InputError, match="'fifth' has no form by columns"):
+        penalties.penalty_columns("fifth", nn.Identity(), z, z, y)
+    with pytest.raises(InputError, match="'fifth' has no Gram form"):
+        penalties.gram_penalty(torch.eye(2)[None], z, y, torch.ones(4), ("jacobian", "fifth"))

@@ -104,7 +104,7 @@ def test_damage_is_set_aside_and_only_that_part_is_done_again(tmp_path: Path, wh
 
 
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("call", ["run_shard", "train_again"])
+@pytest.mark.parametrize("call", ["run_shard", "ensure_networks"])
 def test_nothing_is_trained_before_float32_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""Which tensor operations of a network bring kinks, module or not."""
+"""The tensor operations that a network really runs, and which of them bring kinks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinks: where a unit is about to switch, and several affine maps meet."""
+"""Kinks, where several affine maps meet; and a watch on the modules that bend."""
 
 from __future__ import annotations
 

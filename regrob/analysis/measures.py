@@ -1,4 +1,4 @@
-"""What is measured of a network, and which rows of a table of results say it.
+"""What is measured of a network, what it is called, and which rows of a table of results say it.
 
 A *measure* is an attack with what is counted after it; a *setting* is a penalty with its λ. A
 table has the columns of `tables.COLUMNS`: one value for each network, setting, seed and measure.

@@ -1,4 +1,4 @@
-"""Tables of results as files: a csv of numbers, and beside it a json that says what made them."""
+"""Tables of results as files, written whole: a csv of numbers, and a json that says what made them."""
 
 from __future__ import annotations
 

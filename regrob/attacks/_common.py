@@ -69,7 +69,7 @@ class AttackResult:
 
 
 class Judged(NamedTuple):
-    """How far an attack has come.
+    """How far an attack has come at each image.
 
     Attributes:
         reached: whether the predicted class is the one wanted.
@@ -89,7 +89,7 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True)
 class Goal:
-    """What an attack drives at: away from the labels, or towards targets."""
+    """What an attack wants: predictions other than the labels, or equal to the targets."""
 
     labels: ImageLabels
     targets: ImageLabels | None = None

@@ -63,7 +63,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Check:
+class DeviceCheck:
     """One question to a device.
 
     Attributes:
@@ -391,22 +391,22 @@ def _ledger(device: str, wrong: bool) -> list[Difference]:
 # --- all of them ------------------------------------------------------------------------
 
 
-def checks() -> list[Check]:
+def checks() -> list[DeviceCheck]:
     """All checks, those that would explain the most first."""
     kinds = {"none": (), **{kind: (kind,) for kind in PENALTY_NAMES}, "all": PENALTY_NAMES}
     listed = [
-        Check(f"step {name} K={classes} {label}", partial(_steps, name, classes, chosen))
+        DeviceCheck(f"step {name} K={classes} {label}", partial(_steps, name, classes, chosen))
         for name in STACKABLE
         for classes in (2, 10)
         for label, chosen in kinds.items()
     ]
-    listed += [Check(f"graph {name}", partial(_graph, name, None)) for name in STACKABLE]
-    listed += [Check("graph adversarial", partial(_graph, "lenet-300-100", Adversary(0.1, steps=3)))]
-    listed += [Check("divergence", _divergence), Check("memory", _memory)]
-    listed += [Check(f"eigenvector K={classes}", partial(_eigenvector, classes)) for classes in (3, 10)]
-    listed += [Check("kill and resume", _kill), Check("ledger", _ledger)]
+    listed += [DeviceCheck(f"graph {name}", partial(_graph, name, None)) for name in STACKABLE]
+    listed += [DeviceCheck("graph adversarial", partial(_graph, "lenet-300-100", Adversary(0.1, steps=3)))]
+    listed += [DeviceCheck("divergence", _divergence), DeviceCheck("memory", _memory)]
+    listed += [DeviceCheck(f"eigenvector K={classes}", partial(_eigenvector, classes)) for classes in (3, 10)]
+    listed += [DeviceCheck("kill and resume", _kill), DeviceCheck("ledger", _ledger)]
     listed += [
-        Check(f"{attack} {name} K={classes}", partial(_attack, attack, name, classes))
+        DeviceCheck(f"{attack} {name} K={classes}", partial(_attack, attack, name, classes))
         for attack in ATTACKS
         for name in STACKABLE
         for classes in (2, 10)

@@ -1,4 +1,4 @@
-"""The training steps that the benchmark compares: ours, autograd's, and bare products."""
+"""The training steps that the benchmark compares, on random pictures: ours, autograd's, bare products."""
 
 from __future__ import annotations
 

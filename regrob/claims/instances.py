@@ -42,7 +42,7 @@ class Instance(NamedTuple):
 
     @property
     def xi(self) -> Tensor:
-        """ξ = log 2 − L, the slack of two classes: (T,)."""
+        """ξ = log K − L, the slack: (T,)."""
         return probability.slack(self.z, self.y)
 
     @property

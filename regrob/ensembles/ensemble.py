@@ -1,7 +1,7 @@
 """Many small networks trained as one, with any weights on the four penalties.
 
-The members' parameters lie side by side in stacked layers. A step (`step`) treats as many
-members at once as fit the memory, block after block.
+The members' parameters lie side by side in stacked layers. `Ensemble.step` works
+through the members in blocks that fit the memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class Point(NamedTuple):
 
 
 def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
-    """(M, 4) for `Ensemble`: each member's λ for one penalty, and zeros where no penalty has this name.
+    """(M, 4) for `Ensemble`: each member's λ in the column of one penalty, 0 elsewhere.
+
+    A name that no penalty has ("none", say) gives zeros.
 
     >>> penalty_weights("jacobian", [0.5, 2.0])
     tensor([[0.0000, 0.5000, 0.0000, 0.0000], [0.0000, 2.0000, 0.0000, 0.0000]])

@@ -1,4 +1,4 @@
-"""CUDA graphs: a step recorded once and replayed without launching its kernels one by one."""
+"""CUDA: a step recorded once and replayed without launching its kernels one by one; and full float32."""
 
 from __future__ import annotations
 

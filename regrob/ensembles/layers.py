@@ -35,6 +35,9 @@ from regrob.ensembles.kernels import (
 )
 from regrob.errors import InputError
 
+BIAS_RATE = 2
+"""How many times as fast as weights biases learn, Caffe's lr_mult."""
+
 
 class Trace(NamedTuple):
     """What the linear map of a layer depends on at its input.
@@ -127,7 +130,7 @@ class WeightedLayer(Layer):
         """w ← w − v, with v ← v + decay · w first (weight decay times learning rate)."""
         for value, velocity, factor in (
             (self.weight, self.weight_velocity, 1),
-            (self.bias, self.bias_velocity, 2),  # Caffe's lr_mult of biases
+            (self.bias, self.bias_velocity, BIAS_RATE),
         ):
             if value is not None and velocity is not None:
                 velocity.addcmul_(value, decay, value=factor)
@@ -158,7 +161,7 @@ class StackedLinear(WeightedLayer):
     def accumulate(self, momentum: float, inputs: Tensor, signals: Tensor, bias_signals: Tensor) -> None:
         self.weight_velocity.baddbmm_(inputs.flatten(1, 2).mT, signals.flatten(1, 2), beta=momentum)
         if self.bias_velocity is not None:
-            self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=2)
+            self.bias_velocity.mul_(momentum).add_(bias_signals.sum(dim=1, keepdim=True), alpha=BIAS_RATE)
 
     def round_trip(self, u: Tensor) -> Tensor:
         """`push` after `pull` by way of WᵀW: (M, N, r, outputs). Times u, it gives lengths of pulled rows."""
@@ -226,7 +229,7 @@ class StackedConvolution(WeightedLayer):
             self.weight_velocity += gradient.view_as(self.weight)
         if self.bias_velocity is not None:
             total = bias_signals.sum(dim=(1, 3, 4))[:, None, :, None, None]
-            self.bias_velocity.mul_(momentum).add_(total, alpha=2)
+            self.bias_velocity.mul_(momentum).add_(total, alpha=BIAS_RATE)
 
     @override
     def write(self, member: int, module: nn.Module) -> None:

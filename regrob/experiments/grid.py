@@ -21,7 +21,7 @@ from regrob.training.adversarial import Adversary
 from regrob.training.policy import CaffePolicy, StepPolicy
 
 ADVERSARIAL = "adversarial-training"
-"""Stands among the penalties: training on PGD's examples, with λ read as its ε."""
+"""The name of adversarial training where a penalty is expected; its λ is then the adversary's ε."""
 
 VARIABLE = "REGROB_PRESET"
 

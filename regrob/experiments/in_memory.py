@@ -1,9 +1,9 @@
 """A sweep small enough to run while a chapter is read: in memory, on the embedded digits.
 
-All settings of one penalty, λ × seeds, are the members of one ensemble, because members pay
-for the costliest penalty among them. Each starts from a copy of its seed's reference, which
-is trained once. Networks that cannot be stacked go one after the other. The numbers are those
-that `sweep` finds for the same settings.
+All settings of one penalty, λ × seeds, are the members of one ensemble, because a step computes,
+for all members, every penalty that one of them has. Each starts from a copy of its seed's
+reference, which is trained once. Networks that cannot be stacked go one after the other. The
+numbers are those that `sweep` finds for the same settings.
 """
 
 from __future__ import annotations

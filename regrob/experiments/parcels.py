@@ -1,5 +1,7 @@
 """A sweep's state in a few files of bounded size, to carry from one machine to another.
 
+The files:
+
     shards.json          what each finished shard measured
     state.json           names the parts below and their checksum
     state-DIGEST-0 …     an archive in parts: checkpoints of shards under way, and the references

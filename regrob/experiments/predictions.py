@@ -8,7 +8,8 @@ what it finds for the book.
 Four numbers are known at the image itself, before any attack: ‖r*‖₂, the distance to the
 quadratic model's boundary; d, that to the affine classifier's; the distance to the nearest
 kink, where both stop being the network; and the smaller of the last two, which no mistake
-can undercut. An attack's distance is an upper bound of the same quantity from the far side.
+can undercut. An attack's distance is an upper bound on the distance to the nearest
+mistake.
 """
 
 from __future__ import annotations

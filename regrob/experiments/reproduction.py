@@ -32,6 +32,7 @@ from regrob.networks import fresh, lenet_5, lenet_300_100
 from regrob.theory import probability
 from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK, PENALTIES, PENALTY_NAMES
 from regrob.training.many import train_ensemble, train_many
+from regrob.training.policy import CaffePolicy
 from regrob.training.single import fine_tuning_order
 
 Attack = Callable[[nn.Module, Tensor, Tensor], AttackResult]
@@ -162,7 +163,8 @@ def training(
         return _rows("mnist-1-7", "lenet-300-100", variant, iteration, measured)
 
     yield from look(0)
-    for progress in train_ensemble(ensemble, task, range(seeds), iterations=milestones[-1]):
+    policy = CaffePolicy(weight_decay=weight_decay)
+    for progress in train_ensemble(ensemble, task, range(seeds), iterations=milestones[-1], policy=policy):
         if progress.iteration in milestones:
             yield from look(progress.iteration)
 

@@ -113,7 +113,7 @@ def _run_all(todo: list[Shard], out: Path, preset: str, workers: Workers) -> Ite
     missing = [shard for shard in todo if checkpoint.read_json(finished(out, shard)) is None]
     yield from (shard.name for shard in todo if shard not in missing)
     for reference in dict.fromkeys(shard.reference for shard in missing if not shard.is_reference):
-        train_again(reference, out, preset, device)
+        ensure_networks(reference, out, preset, device)
     if workers.jobs == 1:
         yield from (run_shard(shard, out, preset, device) for shard in missing)
         return
@@ -161,8 +161,8 @@ def _parts(shard: Shard) -> Sequence[int | None]:
 # --- training -------------------------------------------------------------------------------
 
 
-def train_again(reference: Shard, out: Path, preset: str, device: str) -> None:
-    """Make sure that a finished reference still has its networks; its rows stay as they are.
+def ensure_networks(reference: Shard, out: Path, preset: str, device: str) -> None:
+    """Train a finished reference again if its networks are missing; its rows stay as they are.
 
     They are gone if its rows were restored without them, or if they were damaged. This comes
     before the shards that start from them: side by side, each of those would train them again

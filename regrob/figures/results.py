@@ -1,6 +1,6 @@
-"""The paper's Figures 2 and 4 to 7 from a table of results, and the pictures that go with them.
+"""The paper's Figures 2 and 4 to 7 from a table of results, and the other pictures of tables.
 
-Each network has a block two panels wide, so that it can be read on a phone: benign accuracy
+In `robustness` each network has a block two panels wide, so that it can be read on a phone: benign accuracy
 beside the legend, the two ℓ∞ attacks, the two minimal ones, and below these how often they
 succeed, because a mean distance leaves out what was not fooled. Lines are means over seeds,
 bands their 95 % intervals. A diverged run is a cross on the lower edge, never a number.

@@ -25,7 +25,7 @@ from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability
 
 SHORTEST = 1e-8
-"""The length that a vanishing gradient is given, so that its boundary is far and not nowhere."""
+"""Lower limit for ‖v_j − v_y‖₂ in an attack's division: a boundary that nothing leads to is very far."""
 
 
 def rival_lengths(V: Jacobian, y: Labels) -> Logits:

@@ -160,6 +160,10 @@ class GramPenalty(NamedTuple):
     logits: Tensor
 
 
+IN_GRAM_FORM = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
+"""What `gram_penalty` can compute."""
+
+
 def gram_penalty(
     S: ClassMatrix, z: Logits, y: Labels, weights: Tensor, kinds: Sequence[str] = PENALTY_NAMES
 ) -> GramPenalty:
@@ -178,6 +182,8 @@ def gram_penalty(
     """
     for kind in kinds:
         check_name(kind)
+        if kind not in IN_GRAM_FORM:
+            raise InputError(f"the penalty {kind!r} has no Gram form yet: write it in gram_penalty")
 
     def weight(kind: str) -> Tensor:
         return weights[..., PENALTY_NAMES.index(kind)]
@@ -292,6 +298,8 @@ def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogit
         return (math.sqrt(2.0 / classes) * zero_sum_basis(classes, z)).expand(len(z), -1, -1)
     if kind == "jacobian":
         return identity
+    if kind != "curvature":
+        raise InputError(f"the penalty {kind!r} has no form by columns yet: write it in penalty_columns")
     if classes == 2:
         root: Tensor = (0.5 * torch.log_softmax(z, dim=-1).sum(dim=-1)).exp()  # √(p₊p₋)
         antisymmetric: Tensor = root[:, None, None] * z.new_tensor([[1.0], [-1.0]])

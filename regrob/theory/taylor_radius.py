@@ -1,8 +1,8 @@
-"""How far is the decision boundary? The paper's Taylor radii beside the exact margin.
+"""How far is the decision boundary in the loss's quadratic model? The paper's Taylor radii.
 
 The Taylor radius ‖r*‖ is the size of the smallest r with L + ∇ᵀr + rᵀHr/2 ≥ β: the boundary
-of the loss's quadratic model. The margin is the exact distance to the boundary of the
-affine classifier that the network is around x. Both look only inside the current polytope.
+of the loss's quadratic model. The exact distance to the boundary of the affine classifier is
+in `margin`. Both look only inside the current polytope.
 
 All functions raise InputError where V, z and y do not fit together, and the binary ones
 where K ≠ 2. Lengths are in the units of x.

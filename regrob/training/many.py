@@ -11,6 +11,7 @@ from torch import Tensor
 from regrob.data.datasets import Task
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.graphs import captured
+from regrob.ensembles.layers import BIAS_RATE
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
 from regrob.training.adversarial import Adversary, check_box, starts
@@ -65,10 +66,18 @@ def train_ensemble(
             images. Its random starts depend on a member's seed and the iteration.
 
     Raises:
-        InputError: not one seed a member; with an adversary, pixels outside [0, 1].
+        InputError: not one seed a member; a policy with another momentum, weight decay or bias
+            rate than the ensemble's; with an adversary, pixels outside [0, 1].
     """
     if len(seeds) != ensemble.members:
         raise InputError(f"{ensemble.members} members need as many seeds, got {len(seeds)}")
+    own = (ensemble.momentum, ensemble.weight_decay, BIAS_RATE)
+    asked = (policy.momentum, policy.weight_decay, policy.bias_rate)
+    if own != asked:
+        raise InputError(
+            f"the policy's momentum, weight decay and bias rate {asked} are not the ensemble's {own}; "
+            "give them to Ensemble(…, momentum=, weight_decay=)"
+        )
     device = ensemble.weights.device
     images = task.train_images.to(ensemble.weights)
     labels = task.train_labels.to(device)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from regrob.ensembles.layers import BIAS_RATE
+
 
 @dataclass(frozen=True)
 class CaffePolicy:
@@ -24,7 +26,7 @@ class CaffePolicy:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     batch: int = 64
-    bias_rate: float = 2.0
+    bias_rate: float = BIAS_RATE
 
     def learning_rate(self, iteration: int) -> float:
         """The weights' step size at an iteration, counted from 0."""

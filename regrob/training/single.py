@@ -1,4 +1,4 @@
-"""Train one network: stochastic gradient descent under Caffe's policy, with or without a penalty.
+"""Train one network of any kind: batches, the loss with its penalty, stochastic gradient descent, accuracy.
 
 The loss of a batch is mean cross-entropy + λ · mean penalty, both in the units of pixels in
 [0, 1]. (Caffe's own recipe scales bytes by 1/256, ours by 1/255: its lengths are 0.4 % smaller.)
@@ -145,7 +145,7 @@ def batches(count: int, size: int, *, seed: int) -> Iterator[Tensor]:
 
 
 def fine_tuning_order(seed: int) -> int:
-    """The seed of the data's order when the network of a seed is trained on: another than at first."""
+    """The seed of the batch order during fine-tuning; it differs from that of the first training."""
     return seed + 10_000
 
 

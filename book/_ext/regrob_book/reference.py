@@ -10,9 +10,12 @@ from sphinx.application import Sphinx
 CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 
 
+STAR = re.compile(r"(?<![\w*])\*(?=\w)(?![^*\n]*\w\*)")
+
+
 def _spelt(line: str) -> str:
-    """A line whose `code` has two backticks, and whose |bars| outside of code are no substitutions."""
-    prose = [part.replace("|", "\\|") for part in CODE.split(line)]
+    """A line whose `code` has two backticks, and whose |bars| and *stars outside of code are plain."""
+    prose = [STAR.sub(r"\\*", part.replace("|", "\\|")) for part in CODE.split(line)]
     code = [f"`{name}`" for name in CODE.findall(line)] + [""]
     return "".join(part for pair in zip(prose, code, strict=True) for part in pair)
 
