@@ -458,3 +458,6 @@ Bars |y| again, (B, *inside) and *words*:
     assert lines[0] == r"The ``a|b`` of \|x\|::"
     assert lines[2:5] == ["    |kept|  1", "", "    too   2"]
     assert lines[6:] == [r"Bars \|y\| again, (B, \*inside) and *words*:", "    no block", ">>> |z|"]
+    constant = ["Lower limit: nothing is nearer."]
+    reference.as_restructured_text(None, "data", "C", None, None, constant)
+    assert constant == ["..", "", "Lower limit: nothing is nearer."]

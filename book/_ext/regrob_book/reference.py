@@ -24,6 +24,8 @@ def as_restructured_text(
     app: Sphinx, what: str, name: str, item: Any, options: Any, lines: list[str]
 ) -> None:
     """Spell a docstring as reStructuredText wants it; an indented block after a colon keeps its lines."""
+    if what in ("data", "attribute", "property"):
+        lines[:0] = ["..", ""]  # napoleon would read what precedes a colon as a type
     block: str | None = None  # the indentation of a block whose lines are kept
     for number, line in enumerate(lines):
         indent = line[: len(line) - len(line.lstrip())]
