@@ -209,7 +209,7 @@ def _png(figure: Any) -> tuple[bytes, int, int]:
 
 
 def glue(name: str, value: object, format: str = "") -> None:  # noqa: A002
-    """Bind a value to a name, for {glue:text}`name` in the prose; prints nothing.
+    """Bind a value to a name, for the role `glue:text` in the prose; prints nothing.
 
     Needs IPython only, so that a notebook also runs where the book's tools are missing.
 
