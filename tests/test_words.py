@@ -77,7 +77,7 @@ def test_best_settings_leave_out_what_diverged(results: pd.DataFrame) -> None:
         ["Jacobian", "0.1", "98.0", "25.0", "1.75"],
     ]
     assert len({len(line) for line in lines[1:]}) == 1
-    assert words.diverged_settings([network]) == {"net, Jacobian, λ = 1": 1}
+    assert words.diverged_settings(results) == {"net, Jacobian, λ = 1": 1}
 
 
 def finish(price: float, penalty: str, lead: Interval) -> Finish:

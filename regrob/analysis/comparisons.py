@@ -304,36 +304,7 @@ def gaps(
     return mean_interval(apart[0]), mean_interval(apart[1])
 
 
-def left_out(results: NetworkResults, setting: Setting, classes: int = 2) -> Interval:
-    """The share of μ² that (K/2)·ν² leaves out, the square of V1, in %; over seeds.
-
-    Args:
-        results: with the two penalties' own terms.
-        setting: of the networks.
-        classes: K.
-    """
-    mu2, nu2 = (results.penalty(setting, name) for name in ("jacobian", "cross-lipschitz"))
-    return mean_interval(100 * (1 - classes / 2 * nu2 / mu2))
-
-
-def paired(results: NetworkResults, first: str, second: str, measure: Measure) -> list[Interval]:
-    """First − second, paired over seeds, at each λ at which no seed of either diverged."""
-    pairs = [((first, weight), (second, weight)) for _, weight in results.whole(first)]
-    whole = results.whole(second)
-    return [results.difference(*pair, measure) for pair in pairs if pair[1] in whole]
-
-
-def gains(
-    results: NetworkResults, penalties: Iterable[str], measures: Sequence[Measure]
-) -> dict[tuple[Setting, Measure], Interval]:
-    """What each penalty changes at its largest λ without a diverged seed, paired over seeds."""
-    largest_whole = [whole[-1] for penalty in penalties if (whole := results.whole(penalty))]
-    return {(s, m): results.difference(s, UNPENALISED, m) for s in largest_whole for m in measures}
-
-
 def tally(verdicts: Iterable[str]) -> str:
     """How the comparisons of `duels` or `at_best` ended: "3 ahead, 0 behind, 1 undecided"."""
     endings = list(verdicts)
-    if not endings:
-        return "no comparison"
     return ", ".join(f"{endings.count(verdict)} {word}" for verdict, word in ENDINGS.items())

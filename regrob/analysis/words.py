@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from regrob.analysis import paper_numbers
-from regrob.analysis.comparisons import ENDINGS, Finish, duels
+from regrob.analysis.comparisons import ENDINGS, Finish
 from regrob.analysis.equal_robustness import NOT_REACHED
 from regrob.analysis.intervals import Interval
 from regrob.analysis.measures import (
-    ATTACKS,
     BENIGN,
     LABELS,
     ROBUST,
     UNPENALISED,
     Measure,
     NetworkResults,
-    Setting,
     by_network,
     diverged,
     interval_by_setting,
@@ -215,11 +212,11 @@ def best_settings(
     return "\n".join(lines)
 
 
-def diverged_settings(networks: Iterable[NetworkResults]) -> dict[str, int]:
+def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
     """Settings in which a seed diverged, "LeNet-5, Jacobian, λ = 1.6", and how many did."""
     return {
         f"{results.title}, {setting_name(setting)}": count
-        for results in networks
+        for results in by_network(table)
         for setting, count in results.diverged().items()
     }
 
@@ -240,28 +237,6 @@ def scoreboard(board: pd.DataFrame, first: str) -> str:
             by_key = dict(zip(zip(part["attack"], part["metric"], strict=True), part["verdict"], strict=True))
             cells = "".join(signs[by_key[key]].rjust(2 + len(title)) for title, key in shown.items())
             lines.append(f"    {float(str(weight)):6g}{cells}")
-    return "\n".join(lines)
-
-
-def equal_weights(results: NetworkResults, first: str, rivals: Sequence[str]) -> tuple[str, list[str]]:
-    """The scoreboard below the network's name, or why there is none; and the verdicts in it."""
-    common = [name for name in rivals if {*results.weights(first)} & {*results.weights(name)}]
-    if results.seeds < 2 or not common:
-        return f"{results.title}\n  {ONE_SEED if results.seeds < 2 else 'no common λ'}", []
-    board = duels(results.table, results.network, first, common, ATTACKS)
-    return f"{results.title}\n{scoreboard(board, first)}", list(board["verdict"])
-
-
-def gains(results: NetworkResults, changes: Mapping[tuple[Setting, Measure], Interval]) -> str:
-    """`comparisons.gains` as lines below the network's name, each with its verdict if it has one."""
-    lines = [results.title]
-    for setting, of_setting in groupby(changes, key=lambda place: place[0]):
-        lines.append(f"  {setting_name(setting)}")
-        for place in of_setting:
-            gap, measure = changes[place], place[1]
-            lines.append(f"    {measure.title:14} {gap:{measure.digits}}")
-            if gap.count > 1:
-                lines.append(f"    {'':14} {verdict(gap)}")
     return "\n".join(lines)
 
 

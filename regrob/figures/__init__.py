@@ -8,7 +8,6 @@ Matplotlib is loaded when something is drawn.
 
 from regrob.figures.planes import ellipse
 from regrob.figures.results import (
-    accuracies,
     band,
     cloud,
     difference_figure,
@@ -21,7 +20,6 @@ from regrob.figures.results import (
     seeds_figure,
     stated_and_measured,
     trade,
-    trades,
     widen,
 )
 from regrob.figures.theme import (
@@ -45,7 +43,7 @@ from regrob.figures.theme import (
 
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LENGTHS", "LINE_STYLES", "LOOKS", "MARKERS",
-    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "accuracies", "band", "cloud", "difference_figure", "digits",
+    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits",
     "dots", "ellipse", "exchange", "legend_below", "predicted_against_found", "price_figure", "robustness",
-    "seeds_figure", "stated_and_measured", "style", "trade", "trades", "widen",
+    "seeds_figure", "stated_and_measured", "style", "trade", "widen",
 ]  # fmt: skip

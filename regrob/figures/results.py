@@ -36,7 +36,7 @@ from regrob.analysis.measures import (
     success,
 )
 from regrob.analysis.paper_numbers import Stated, readings
-from regrob.figures.theme import BLACK, BLUE, GREY, LENGTHS, LOOKS, ORANGE, VERMILION
+from regrob.figures.theme import BLACK, BLUE, GREY, LENGTHS, LOOKS, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -262,45 +262,6 @@ def trade(
     for line, direction in zip(lines, ("xerr", "yerr") if bars else (), strict=False):
         half: dict[str, Any] = {direction: [interval.high - interval.mean for interval in line]}
         axes.errorbar(x, y, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
-
-
-def trades(runs: Sequence[NetworkResults], across: Measure, measures: Sequence[Measure], penalties: Sequence[str]) -> Figure:
-    """`exchange` of several networks without bars, a row each; every axis spans more than noise does."""
-    import matplotlib.pyplot as plt
-
-    size = (6.4, 1.1 + 2.5 * len(runs))
-    figure, cells = plt.subplots(len(runs), len(measures), figsize=size, squeeze=False)
-    for row, results in zip(cells, runs, strict=True):
-        for axes, measure in zip(row, measures, strict=True):
-            for penalty in penalties:
-                trade(axes, results, penalty, across, measure, bars=False)
-            start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
-            axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9)
-            share = measure.factor == 100
-            axes.set_ylabel(f"{measure.title}, {'%' if share else 'distance'}")
-            widen(axes, 6.0, 6.0 if share else 0.3)
-        row[0].set_title(results.title, loc="left", fontsize=11)
-    for axes in cells[-1]:
-        axes.set_xlabel(f"{across.title}, %")
-    legend_below(figure, cells[0, 0])
-    return figure
-
-
-def accuracies(runs: Sequence[NetworkResults], measures: Sequence[Measure]) -> Figure:
-    """Means over seeds without a penalty: a row a network, one dot a measure."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(6.4, 1.5 + 0.55 * len(runs)))
-    looks = zip(measures, "osX", (BLUE, ORANGE, VERMILION), strict=True)
-    series = {
-        measure.title: (colour, marker, [run.interval(UNPENALISED, measure) for run in runs])
-        for measure, marker, colour in looks
-    }
-    dots(axes, [run.title.replace(", ", "\n", 1) for run in runs], series, bars=False, markersize=9)
-    axes.set(ylim=(len(runs) - 0.5, -0.5), xlim=(-3, 103), xlabel="accuracy, %")
-    axes.tick_params(axis="y", labelsize=9)
-    figure.legend(loc="outside upper center", ncols=3)
-    return figure
 
 
 def seeds_figure(results: NetworkResults, penalties: Sequence[str], measures: Sequence[Measure]) -> Figure:
