@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import regrob
+
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = {".bib", ".cff", ".css", ".ipynb", ".js", ".lock", ".md", ".py", ".toml", ".yml", ""}
 # Written in pieces, so that this file does not hold what it forbids.
@@ -52,6 +54,22 @@ def test_importing_loads_only_what_is_needed() -> None:
 def test_each_part_loads_without_pictures_and_algebra(module: str) -> None:
     code = f"import sys, regrob.{module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert python(code).strip() == "[]"
+
+
+def test_what_a_reader_needs_stands_at_the_door() -> None:
+    code = (
+        "import sys, regrob; print('torch' in sys.modules, *sorted(set(regrob.__all__) - set(dir(regrob))))"
+    )
+    assert python(code).split() == ["False"]
+    for name in regrob.__all__:
+        assert getattr(regrob, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'lokal_map'"):
+        regrob.lokal_map  # noqa: B018
+
+
+def test_the_door_opens_without_delay() -> None:
+    clock = "import time; begin = time.process_time(); import regrob; print(time.process_time() - begin)"
+    assert min(float(python(clock)) for _ in range(3)) < 0.3
 
 
 def test_importing_costs_little_more_than_torch() -> None:

@@ -179,11 +179,6 @@ def model_gain(gradient: Tensor, hessian: Tensor, r: Tensor) -> Tensor:
     return (gradient * r).sum(dim=-1) + 0.5 * curved
 
 
-def autograd_noise(sample: Sample) -> Tensor:
-    """The sample's `noise`."""
-    return sample.noise
-
-
 def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
     """‖difference‖ / ‖reference‖ over the last axes, one number an instance."""
     last = tuple(range(-axes, 0))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from regrob.claims.claim import Check
-from regrob.claims.instances import Draw, Sample, autograd_noise
+from regrob.claims.instances import Draw, Sample
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 
 CLASSES = (2, 3, 4, 5, 10)
@@ -144,7 +144,7 @@ def network_cases(draw: Draw, classes: int, *, correct: bool = True) -> list[Cas
         keep = torch.ones_like(s.y, dtype=torch.bool)
         if correct:
             keep = probability.correctly_classified(s.map.z, s.y)
-        parts = (s.map.V, s.map.z, s.y, s.autograd.gradient, s.autograd.hessian, autograd_noise(s))
+        parts = (s.map.V, s.map.z, s.y, s.autograd.gradient, s.autograd.hessian, s.noise)
         cases.append(Case(*(part[keep] for part in parts)))
     return cases
 

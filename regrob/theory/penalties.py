@@ -160,10 +160,6 @@ class GramPenalty(NamedTuple):
     logits: Tensor
 
 
-IN_GRAM_FORM = ("input-gradient", "jacobian", "curvature", "cross-lipschitz")
-"""What `gram_penalty` can compute."""
-
-
 def gram_penalty(
     S: ClassMatrix, z: Logits, y: Labels, weights: Tensor, kinds: Sequence[str] = PENALTY_NAMES
 ) -> GramPenalty:
@@ -180,9 +176,11 @@ def gram_penalty(
     >>> gram_penalty(S, torch.zeros(2), torch.tensor(0), weights).value  # the Jacobian's, 9 + 16
     tensor(25.)
     """
+    one_column = {"input-gradient": _gram_input_gradient, "curvature": _gram_curvature}
+    linear_in_S = ("jacobian", "cross-lipschitz")
     for kind in kinds:
         check_name(kind)
-        if kind not in IN_GRAM_FORM:
+        if kind not in one_column and kind not in linear_in_S:
             raise InputError(f"the penalty {kind!r} has no Gram form yet: write it in gram_penalty")
 
     def weight(kind: str) -> Tensor:
@@ -193,13 +191,13 @@ def gram_penalty(
     value = torch.zeros_like(z[..., 0])
     logits = torch.zeros_like(z)
     factor: list[Tensor] = []
-    for kind, by_column in (("input-gradient", _gram_input_gradient), ("curvature", _gram_curvature)):
+    for kind, weighted_by in one_column.items():
         if kind in kinds:
-            weighted = by_column(S, z, y, p, weight(kind))
+            weighted = weighted_by(S, z, y, p, weight(kind))
             value = value + weighted.value
             logits = logits + weighted.logits
             factor.append(weighted.factor)
-    if "jacobian" in kinds or "cross-lipschitz" in kinds:
+    if any(kind in kinds for kind in linear_in_S):
         identity = torch.eye(classes, dtype=S.dtype, device=S.device)
         uniform = torch.full_like(identity, 1.0 / classes)
         trace = S.diagonal(dim1=-2, dim2=-1).sum(dim=-1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.hypotheses import OFF_KINKS
-from regrob.claims.instances import Draw, Sample, autograd_noise, relative
+from regrob.claims.instances import Draw, Sample, relative
 from regrob.claims.many_classes import (
     MISTAKES_TOO,
     Case,
@@ -215,7 +215,7 @@ def product_excess(draw: Draw, *, centred: bool = True) -> Tensor:
         r = r.flatten(1)
         difference = difference - (s.autograd.hessian @ r.unsqueeze(-1)).squeeze(-1)
         size: Tensor = torch.linalg.matrix_norm(s.autograd.hessian, ord=2) * length(r)
-        return length(difference) / size / autograd_noise(s)
+        return length(difference) / size / s.noise
 
     return over_samples(draw, excess)
 
