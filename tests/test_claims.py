@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import json
 import math
 import pkgutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sympy as sp
@@ -16,8 +18,8 @@ from torch import Tensor
 
 import regrob.claims
 from regrob.affine.kinks import kinks
+from regrob.claims import hypotheses, ledger
 from regrob.claims import instances as drawing
-from regrob.claims import ledger
 from regrob.claims.claim import (
     Check,
     Claim,
@@ -456,3 +458,17 @@ def test_ancestors_survive_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ledger.CLAIMS, "a", first)
     monkeypatch.setitem(ledger.CLAIMS, "b", second)
     assert ledger.ancestors(first) == {"a", "b"}
+
+
+def test_a_shared_hypothesis_is_typed_once() -> None:
+    shared = {words for name, words in vars(hypotheses).items() if name.isupper()}
+    folder = Path(hypotheses.__file__).parent
+    retyped = [
+        f"{path.name}:{node.lineno}: {node.value}"
+        for path in folder.rglob("*.py")
+        if path.name != "hypotheses.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in shared
+    ]
+    assert "any label" in shared
+    assert not retyped

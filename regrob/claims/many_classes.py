@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from regrob.claims.claim import Check
+from regrob.claims.hypotheses import MODEL
 from regrob.claims.instances import Draw, Sample
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 
 CLASSES = (2, 3, 4, 5, 10)
 ARGMAX = "x classified correctly: y is the one largest logit"
-MODEL_BELOW_LOG_K = "the loss replaced by its quadratic model, β = log K"
+MODEL_BELOW_LOG_K = f"{MODEL}, β = log K"
 ORDERED = "ν² = Σ over ordered pairs ‖v_i − v_j‖² / K², as in [10]"
 
 # --- cases -----------------------------------------------------------------------------

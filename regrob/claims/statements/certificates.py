@@ -23,6 +23,7 @@ from regrob.certificates import (
     edge_distance,
 )
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
+from regrob.claims.hypotheses import BINARY, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
     ARGMAX,
@@ -164,7 +165,7 @@ GUARANTEE = statement(
         r"\text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}"
     ),
     text=Text.CORRECTED,
-    hypotheses=("K = 2", "classified correctly"),
+    hypotheses=(BINARY, "classified correctly"),
     depends=("thm-taylor-overshoots", "thm-network-certificate"),
     checks=(
         against_nearest_mistake(
@@ -217,7 +218,7 @@ POLYTOPE = statement(
         r"d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))"
     ),
     text=Text.CORRECTED,
-    hypotheses=("classified correctly", "x off the kinks"),
+    hypotheses=("classified correctly", OFF_KINKS_SHORT),
     depends=("eq-1-deepfool", "eq-5"),
     checks=(
         Check(

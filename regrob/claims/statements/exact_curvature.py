@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import weighted_moments
-from regrob.claims.hypotheses import OFF_KINKS
+from regrob.claims.hypotheses import ANY_LABEL_ANY_K, OFF_KINKS
 from regrob.claims.instances import Draw, Sample, relative
 from regrob.claims.many_classes import (
     MISTAKES_TOO,
@@ -71,7 +71,7 @@ EXACT = statement(
         r"\|H\|_2 = \lambda_{\max}(A^TA)"
     ),
     text=Text.NEW,
-    hypotheses=(OFF_KINKS, "any label, any K"),
+    hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("lemma-4.1-hessian",),
     derivation=Derivation(
         prove_exact_curvature, lambda: prove_exact_curvature(0), "the mean v̄ not taken away"
@@ -227,7 +227,7 @@ PRODUCT = theorem(
         r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad "
         r"\text{the Gauss–Newton matrix is the Hessian}"
     ),
-    hypotheses=(OFF_KINKS, "any label, any K"),
+    hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("lemma-4.1-jacobian", "lemma-4.1-hessian"),
     derivation=Derivation(prove_product, lambda: prove_product(0), "the mean of a not taken away"),
     checks=(

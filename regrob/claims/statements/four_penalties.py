@@ -16,8 +16,7 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
 from regrob.claims.combinators import check, checked, on_instances, on_networks
-from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES
-from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
+from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, relative
 from regrob.claims.statements.lemma_3_1 import prove_collapse
 from regrob.claims.statements.locally_affine import bias_free
@@ -54,7 +53,7 @@ EIGENVECTOR = Claim(
     where="Section 3.2, first corollary",
     title="the input gradient is the Hessian's first eigenvector",
     printed=r"\nabla \text{ has the direction of the first eigenvector of } H",
-    hypotheses=(BINARY, OFF_KINKS, DISTINCT),
+    hypotheses=(BINARY, OFF_KINKS_SHORT, DISTINCT),
     depends=LEMMA,
     chapter=PAGE,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
@@ -99,7 +98,7 @@ EQ_11 = Claim(
     where="Section 3.2, Eq. (11)",
     title="three penalties in closed form",
     printed=r"\lambda\mu^2,\quad \lambda(1-p_y)^2\nu^2,\quad \lambda p_y(1-p_y)\nu^2;\qquad \|H\|_F=\|H\|_2",
-    hypotheses=(BINARY, OFF_KINKS, ANY_LABEL),
+    hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL),
     depends=LEMMA,
     chapter=PAGE,
     derivation=Derivation(prove_norms, lambda: prove_norms(2), "q to the fourth power"),
@@ -164,7 +163,7 @@ CHAIN = Claim(
     printed=r"\|\nabla\|_2^2 \le \|H\|_2 \le \|V\|_F^2/2",
     corrected=r"\text{the first link needs } p_y \ge \tfrac12; \text{ the second holds always, and } \tfrac12 \text{ is its best constant}",
     text=Text.CORRECTED,
-    hypotheses=(BINARY, OFF_KINKS, "p_y ≥ 1/2 for the first link"),
+    hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y ≥ 1/2 for the first link"),
     depends=("eq-11",),
     chapter=PAGE,
     derivation=Derivation(prove_chain, lambda: prove_chain(4), "a quarter of ‖V‖_F²"),

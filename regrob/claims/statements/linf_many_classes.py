@@ -10,10 +10,11 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation, Text
 from regrob.claims.class_sums import Q
-from regrob.claims.hypotheses import OFF_KINKS
+from regrob.claims.hypotheses import ANY_LABEL, OFF_KINKS
 from regrob.claims.many_classes import (
     ARGMAX,
     MISTAKES_TOO,
+    MODEL_BELOW_LOG_K,
     TWO_CLASSES,
     Case,
     check_at,
@@ -34,7 +35,7 @@ from regrob.theory import bounds, taylor_radius
 
 statement = partial(Claim, chapter="book/linf_many_classes")
 theorem = partial(statement, where="new", text=Text.NEW)
-BOX = "the loss replaced by its quadratic model, β = log K, ‖r‖_∞ minimal"
+BOX = f"{MODEL_BELOW_LOG_K}, ‖r‖_∞ minimal"
 
 
 def one_norm(case: Case) -> Tensor:
@@ -193,7 +194,7 @@ INDUCED_GRADIENT = statement(
     where="Appendix E, below Eq. (40), first bound",
     title="‖∇‖₁ against ‖V‖₁",
     printed=r"\|\nabla\|_1 \le 2(1-p_y)\|V\|_1",
-    hypotheses=(OFF_KINKS, "any label", "‖V‖₁ the largest column sum"),
+    hypotheses=(OFF_KINKS, ANY_LABEL, "‖V‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient",),
     derivation=Derivation(prove_first, lambda: prove_first(1), "q for 2q"),
     checks=(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
-from regrob.claims.hypotheses import OFF_KINKS
+from regrob.claims.hypotheses import ANY_LABEL, ANY_LABEL_ANY_K, OFF_KINKS
 from regrob.claims.many_classes import (
     ARGMAX,
     MISTAKES_TOO,
@@ -85,7 +85,7 @@ LOEWNER = theorem(
     id="thm-loewner",
     title="the Hessian dominates the squared gradient",
     printed=r"H \succeq \frac{p_y}{1-p_y}\,\nabla\nabla^T,\quad\text{hence } \|H\|_2 \ge \frac{p_y}{1-p_y}\|\nabla\|_2^2",
-    hypotheses=(OFF_KINKS, "any label, any K", "equality iff all rivals' columns coincide"),
+    hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K, "equality iff all rivals' columns coincide"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=Derivation(prove_loewner, lambda: prove_loewner(2), "twice the constant"),
     checks=(
@@ -150,7 +150,7 @@ CONSTANT = theorem(
         r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; "
         r"\text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}"
     ),
-    hypotheses=(OFF_KINKS, "∇ ≠ 0", "any label"),
+    hypotheses=(OFF_KINKS, "∇ ≠ 0", ANY_LABEL),
     depends=("thm-loewner",),
     derivation=Derivation(prove_constant, lambda: prove_constant(1), "∇ᵀr = +q, with p/q unchanged"),
     checks=(
@@ -245,7 +245,7 @@ HALF = theorem(
     id="cor-half",
     title="when half the squared gradient is below the curvature",
     printed=r"\tfrac12\|\nabla\|_2^2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13",
-    hypotheses=(OFF_KINKS, "any label, any K"),
+    hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("thm-loewner",),
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4"),
     checks=check_both(

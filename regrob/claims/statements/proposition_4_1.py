@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
-from regrob.claims.hypotheses import OFF_KINKS
+from regrob.claims.hypotheses import ANY_LABEL, DISTINCT, OFF_KINKS
 from regrob.claims.many_classes import (
     ARGMAX,
     MISTAKES_TOO,
@@ -71,7 +71,7 @@ EQ_34 = statement(
     where="Appendix E, Eq. (34)",
     title="the input gradient against the Lipschitz constant",
     printed=r"\|\nabla\|_2 \le 2(1-p_y)\|V\|_2 \le 2(1-p_y)\|V\|_F",
-    hypotheses=(OFF_KINKS, "any label"),
+    hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("lemma-4.1-gradient",),
     derivation=Derivation(
         prove_slope_crude, lambda: prove_slope_crude(1), "‖p − e_y‖ ≤ q, without the factor √2"
@@ -105,7 +105,7 @@ EQ_35 = statement(
     printed=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2",
     corrected=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2 = \operatorname{tr} H, \text{ with equality iff } \operatorname{rank} H \le 1",
     text=Text.RESTATED,
-    hypotheses=(OFF_KINKS, "any label"),
+    hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("remark-psd",),
     # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
     derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
@@ -438,7 +438,7 @@ EQ_16 = statement(
     printed=PRINTED_16,
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
     text=Text.CORRECTED,
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, DISTINCT, "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
     checks=reading_checks("ordered", (3, 4, 5, 10)),
