@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import json
 import math
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 import regrob.claims
+from regrob import networks
 from regrob.affine.kinks import kinks
 from regrob.claims import hypotheses, ledger
 from regrob.claims import instances as drawing
@@ -34,6 +36,7 @@ from regrob.claims.combinators import check, on_instances, on_networks
 from regrob.claims.instances import Draw
 from regrob.claims.ledger import CLAIMS
 from regrob.claims.oracle import autograd_derivatives
+from regrob.claims.statements.proposition_3_4 import both_trainings
 from regrob.errors import HypothesisError, InputError, ProofError, RegrobError
 
 # --- the real claims ----------------------------------------------------------------------
@@ -472,3 +475,21 @@ def test_a_shared_hypothesis_is_typed_once() -> None:
     ]
     assert "any label" in shared
     assert not retyped
+
+
+def test_both_trainings_of_the_last_layer_agree_but_for_a_common_shift() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = networks.mlp((5, 6, 3), generator=generator).double()
+    images = torch.rand(8, 5, generator=generator, dtype=torch.float64)
+    y = torch.randint(3, (8,), generator=generator)
+    with torch.no_grad():
+        network[-1].weight += 0.1  # the columns do not add to zero
+    before = [weight.clone() for weight in network.parameters()]
+    descent = functools.partial(torch.optim.SGD, lr=0.1)
+    J, C = both_trainings(network, images, y, descent, steps=4, weight=0.5, last_layer_only=True)
+    assert J.shape == C.shape == (4, 18)
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+    assert float((J - C).abs().max()) > 1e-3
+    J, C = (path.unflatten(-1, (3, 6)) for path in (J, C))
+    centred = [path - path.mean(dim=1, keepdim=True) for path in (J, C)]
+    assert torch.allclose(*centred, rtol=1e-12, atol=1e-13)

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from regrob.affine import polytopes
 from regrob.errors import InputError
-from regrob.figures import paper, planes, theme
+from regrob.figures import brackets, clouds, lines, paper, planes, steps, theme
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +143,108 @@ def test_an_ellipse_is_where_the_quadratic_form_is_one():
     form = (points * torch.linalg.solve(matrix, points)).sum(dim=0)
     assert torch.allclose(form, torch.ones(50, dtype=torch.float64))
     assert torch.allclose(points[:, 0], points[:, -1])
+
+
+def test_threshold_region_is_where_the_model_reaches_xi():
+    gradient = torch.tensor([1.0, 0.5], dtype=torch.float64)
+    hessian = torch.tensor([[1.0, 0.3], [0.3, 0.5]], dtype=torch.float64)
+    _, axes = plt.subplots()
+    steps.threshold_region(axes, gradient, hessian, 1.0, limit=2.0)
+    line = axes.collections[-1].get_paths()[0].vertices
+    r = torch.as_tensor(line)
+    assert len(r) > 50
+    model = r @ gradient + 0.5 * ((r @ hessian) * r).sum(dim=1)
+    assert float((model - 1).abs().max()) < 1e-3  # linear interpolation on the grid
+    without_half = r @ gradient + ((r @ hessian) * r).sum(dim=1)
+    assert float((without_half - 1).abs().max()) > 0.1
+
+
+def test_disc_and_square_have_the_asked_size():
+    assert torch.allclose(steps.disc(2.0).norm(dim=0), torch.tensor(2.0))
+    outline = steps.square(0.5)
+    assert torch.equal(outline[:, 0], outline[:, -1])
+    assert bool((outline.abs() == 0.5).all())
+
+
+def test_shortest_steps_end_where_they_say():
+    along, step = torch.tensor([-1.5, 0.0]), torch.tensor([-0.6, 0.8])
+    axes = steps.shortest_steps(steps.disc(2.0), along, (step, -step)).axes[0]
+    ends = [[float(x[-1]), float(y[-1])] for x, y in (line.get_data() for line in axes.lines[2:])]
+    assert torch.allclose(torch.tensor(ends), torch.stack([along, step, -step]))
+    assert axes.patches[0].radius == pytest.approx(1.0)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["model = log 3", "along ∇: 1.50", "shortest: 1.00"]
+
+
+def test_class_cloud_states_gradient_and_curvature_by_autograd():
+    V = torch.tensor([[1.5, -1.2, 0.2], [0.4, 0.9, -1.3]], dtype=torch.float64)
+    z = torch.tensor([1.0, 0.2, -0.5], dtype=torch.float64)
+
+    def loss(x):
+        return -torch.log_softmax(z + V.mT @ x, dim=0)[0]
+
+    origin = torch.zeros(2, dtype=torch.float64)
+    gradient = torch.func.grad(loss)(origin).norm()
+    curvature = torch.linalg.eigvalsh(torch.func.hessian(loss)(origin))[-1]
+    axes = clouds.class_cloud(V, z).axes[0]
+    assert axes.get_title() == f"gradient {float(gradient):.2f}, curvature {float(curvature):.2f}"
+    assert abs(float(gradient - curvature)) > 0.02  # exchanged, they would show
+
+
+def test_triangle_and_curvature_draws_norm_below_trace():
+    V = torch.tensor([[0.0, 2.0, 1.4], [0.0, 0.3, 1.9]], dtype=torch.float64)
+    path = torch.tensor([[0.2, 0.5, 0.3], [0.5, 0.3, 0.2], [0.8, 0.1, 0.1]], dtype=torch.float64)
+    right = clouds.triangle_and_curvature(V, path[1], path).axes[1]
+    trace, norm, dot = (torch.as_tensor(line.get_ydata()) for line in right.lines)
+    covariances = torch.stack([V @ (torch.diag(p) - p.outer(p)) @ V.mT for p in path])
+    assert torch.allclose(trace, covariances.diagonal(dim1=1, dim2=2).sum(dim=1))
+    assert torch.allclose(norm, torch.linalg.matrix_norm(covariances, ord=2))
+    assert float(dot[0]) == pytest.approx(float(norm[1]))
+
+
+def test_bracket_by_digit_sorts_all_bounds_by_the_upper_end():
+    low, high = torch.tensor([1.0, 0.5, 2.0]), torch.tensor([3.0, 1.0, 2.5])
+    other = torch.tensor([0.9, 0.4, 1.9])
+    _, axes = plt.subplots()
+    brackets.bracket_by_digit(axes, low, high, {"Eq. (17)": (other, "s", theme.VERMILION)})
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    order = [1, 2, 0]
+    assert drawn == {
+        "upper end": high[order].tolist(),
+        "lower end": low[order].tolist(),
+        "Eq. (17)": other[order].tolist(),
+    }
+
+
+def test_bounds_over_exact_counts_ratios():
+    exact = torch.tensor([1.0, 2.0, 4.0])
+    _, axes = plt.subplots()
+    brackets.bounds_over_exact(axes, exact, {"half": (exact / 2, theme.BLUE, "-")})
+    corners = axes.patches[0].get_xy()
+    assert corners[:, 1].max() == 3
+    at_top = corners[corners[:, 1] == 3][:, 0]
+    assert at_top.min() <= 0.5 <= at_top.max() < 1
+
+
+def test_stand_on_piece_draws_the_pieces_own_boundary():
+    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+    V = torch.tensor([[2.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
+    piece = polytopes.Region(corners, V, torch.tensor([-0.5, 0.3], dtype=torch.float64))
+    x = torch.tensor([0.2, 0.7], dtype=torch.float64)
+    axes = planes.stand_on_piece([piece], piece, x, "title").axes[0]
+    (dashed,) = (line for line in axes.lines if line.get_linestyle() == "--")
+    points = torch.as_tensor(dashed.get_xydata())
+    z = points @ V + piece.c
+    assert torch.allclose(z[:, 0], z[:, 1])
+    assert float((points[0] - points[1]).norm()) > 2
+
+
+def test_margin_along_line_shows_the_difference_and_the_switches():
+    t = torch.linspace(0, 2, 5)
+    margin, tangent = 1 - t / 2, 1 - t
+    upper, lower = lines.margin_along_line(t, margin, tangent, torch.tensor([0.5, 1.5])).axes
+    gap, switches = lower.lines
+    assert torch.allclose(torch.as_tensor(gap.get_ydata()), margin - tangent)
+    assert list(switches.get_xdata()) == [0.5, 1.5]
+    assert max(switches.get_ydata()) < 0  # below the whole curve
+    assert [line.get_linestyle() for line in upper.lines[:2]] == ["-", "--"]

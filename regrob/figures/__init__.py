@@ -1,8 +1,9 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of
-results; `planes` networks of two inputs; `paper` the paper's own Figure 1 (it needs torch);
-`draw_all` a folder of results.
+results; `planes` networks of two inputs; `lines` a network on a straight line; `steps` the quadratic
+model in the plane; `clouds` class vectors; `brackets` bounds digit by digit; `paper` the
+paper's own Figure 1; `draw_all` a folder of results.
 Matplotlib is loaded when something is drawn.
 """
 

@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from regrob.figures.theme import SKY, VERMILION
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from regrob.affine.polytopes import Region
@@ -63,6 +66,31 @@ def boundary(piece: Region) -> Tensor | None:
             share = gap[i] / (gap[i] - gap[j])
             ends.append(corners[i] + share * (corners[j] - corners[i]))
     return torch.stack(ends) if len(ends) == 2 else None
+
+
+def stand_on_piece(pieces: Iterable[Region], piece: Region, x: Tensor, title: str) -> Figure:
+    """All pieces' edges, the piece around x shaded, and its own affine boundary as a dashed line.
+
+    Args:
+        pieces: of a network with two inputs and two classes.
+        piece: the one that x lies in.
+        x: (2,).
+        title: above the panel.
+    """
+    import matplotlib.pyplot as plt
+    import torch
+
+    figure, axes = plt.subplots(figsize=(4.4, 4.7))
+    outline(axes, pieces, "#cccccc", 0.6)
+    axes.fill(*piece.corners.T, color=SKY, alpha=0.8)
+    draw_boundary(axes, pieces, color="black", linestyle="-")
+    s, gap = piece.V[:, 0] - piece.V[:, 1], piece.c[0] - piece.c[1]
+    foot = -gap * s / s.square().sum()
+    along = torch.tensor([-s[1], s[0]]) / s.norm()
+    axes.plot(*torch.stack([foot - 4 * along, foot + 4 * along]).T, color=VERMILION, linestyle="--")
+    axes.plot(*x, "o", color="black", markersize=8)
+    frame(axes, title=title)
+    return figure
 
 
 def ellipse(centre: Tensor, matrix: Tensor, points: int = 300) -> Tensor:

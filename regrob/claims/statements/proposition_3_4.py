@@ -16,6 +16,7 @@ Both penalties are tr(V M Vᵀ), with M = I in J and M = I − 11ᵀ/K in C.
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable
 from typing import NamedTuple
@@ -597,13 +598,13 @@ MINIMISERS = Claim(
 )
 
 
-def both_losses(network: nn.Module, images: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """J and C of a real network, λ = 0.1, with the graph back to its weights."""
+def both_losses(network: nn.Module, images: Tensor, y: Tensor, weight: float = 0.1) -> tuple[Tensor, Tensor]:
+    """J and C of a real network, λ = `weight`, with the graph back to its weights."""
     V, z = local_map(network, images, create_graph=True, check=False)
     loss = functional.cross_entropy(z, y)
     jacobian = penalties.jacobian_penalty(V, z, y).mean()
     cross_lipschitz = penalties.cross_lipschitz_penalty(V, z, y).mean()
-    return loss + 0.1 * jacobian, loss + 0.1 * z.shape[-1] / 2 * cross_lipschitz
+    return loss + weight * jacobian, loss + weight * z.shape[-1] / 2 * cross_lipschitz
 
 
 def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
@@ -692,10 +693,38 @@ def prove_conserved(extra: int = 0) -> None:
     prove_zero(sp.diff((S1 + t) ** 2, t).subs(t, 0).subs(S1, 0), because="‖V1‖² is flat where V1 = 0")
 
 
-OptimiserFactory = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+OptimiserFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
 DESCENT = functools.partial(torch.optim.SGD, lr=0.03, weight_decay=1e-3)
 MOMENTUM = functools.partial(torch.optim.SGD, lr=0.03, momentum=0.9, weight_decay=1e-3)
 ADAM = functools.partial(torch.optim.Adam, lr=3e-3)
+
+
+def both_trainings(
+    network: nn.Module,
+    images: Tensor,
+    y: Tensor,
+    optimiser: OptimiserFactory,
+    *,
+    steps: int,
+    weight: float = 0.1,
+    last_layer_only: bool = False,
+) -> Tensor:
+    """Train copies of one network under J and under C: all trained weights after each step, (2, steps, M)."""
+    paths = []
+    for objective in range(2):  # J, C
+        trained = copy.deepcopy(network)
+        every: list[Tensor] = list(trained.parameters())
+        parameters = [split(trained)[1].weight] if last_layer_only else every
+        stepper = optimiser(parameters)
+        path = []
+        for _ in range(steps):
+            stepper.zero_grad()
+            with torch.enable_grad():
+                both_losses(trained, images, y, weight)[objective].backward()
+            stepper.step()
+            path.append(torch.cat([part.detach().flatten() for part in parameters]))
+        paths.append(torch.stack(path))
+    return torch.stack(paths)
 
 
 @functools.lru_cache(maxsize=32)
@@ -704,26 +733,15 @@ def training_gap(classes: int, optimiser: OptimiserFactory, zero_sum: bool, seed
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(24, 6, generator=generator, dtype=torch.float64)
     y = torch.randint(classes, (24,), generator=generator)
-    paths = []
-    for objective in range(2):  # J, C
-        drawn = torch.Generator().manual_seed(seed + 1)
-        network = networks.mlp((6, 10, 8, classes), generator=drawn).double()
-        with torch.no_grad():
-            W = split(network)[1].weight
-            W += 0.1  # Caffe's draws, and far from adding to zero
-            if zero_sum:
-                W -= W.mean(dim=0)
-        parameters = list(network.parameters())
-        stepper = optimiser(parameters)
-        path = []
-        for _ in range(12):
-            stepper.zero_grad()
-            with torch.enable_grad():
-                both_losses(network, images, y)[objective].backward()
-            stepper.step()
-            path.append(torch.cat([part.detach().flatten() for part in parameters]))
-        paths.append(torch.stack(path))
-    return relative(paths[0] - paths[1], paths[1], axes=1)
+    drawn = torch.Generator().manual_seed(seed + 1)
+    network = networks.mlp((6, 10, 8, classes), generator=drawn).double()
+    with torch.no_grad():
+        W = split(network)[1].weight
+        W += 0.1  # Caffe's draws, and far from adding to zero
+        if zero_sum:
+            W -= W.mean(dim=0)
+    J, C = both_trainings(network, images, y, optimiser, steps=12)
+    return relative(J - C, C, axes=1)
 
 
 def momentum_descent(draw: Draw, problem: Problem, metric: Tensor) -> Tensor:
