@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from regrob.affine import polytopes
 from regrob.errors import InputError
-from regrob.figures import brackets, clouds, lines, paper, planes, steps, theme
+from regrob.figures import brackets, clouds, lines, paper, planes, secular, steps, theme, valley
 
 
 @pytest.fixture(autouse=True)
@@ -248,3 +248,22 @@ def test_margin_along_line_shows_the_difference_and_the_switches():
     assert list(switches.get_xdata()) == [0.5, 1.5]
     assert max(switches.get_ydata()) < 0  # below the whole curve
     assert [line.get_linestyle() for line in upper.lines[:2]] == ["-", "--"]
+
+
+def test_secular_curves_diverge_but_in_the_hard_case():
+    g_2, limit = 0.5, 15 / 98
+    axes = secular.secular_curves(g_2, (0.3, 0.0), (2.0, 0.25), 0.4, limit).axes[0]
+    curves = {line.get_label(): torch.as_tensor(line.get_ydata()) for line in axes.lines}
+    assert float(curves["$g_1=0.3$"].max()) > 1e3
+    assert float(curves["$g_1=0$"].max()) == pytest.approx(limit, rel=1e-4)
+    assert float(curves["$g_1=0$"][-1]) == 0  # θ = 0
+
+
+def test_valley_and_bowl_marks_the_minimisers():
+    grid = torch.linspace(-2, 2, 41, dtype=torch.float64)
+    plus, minus = torch.meshgrid(grid, grid, indexing="xy")
+    flat, round_ = (plus - minus - 1) ** 2, (plus - 0.5) ** 2 + (minus + 0.3) ** 2
+    left, right = valley.valley_and_bowl(grid, flat, round_).axes
+    v = torch.as_tensor(left.lines[-1].get_xydata())
+    assert torch.allclose(v[:, 0] - v[:, 1], torch.tensor(1.0, dtype=torch.float64))
+    assert right.lines[-1].get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(-0.3)]]

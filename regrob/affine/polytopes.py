@@ -42,6 +42,17 @@ class Region(NamedTuple):
     V: Tensor
     c: Tensor
 
+    @property
+    def area(self) -> float:
+        """Of the polygon.
+
+        >>> corners = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> Region(corners, torch.eye(2), torch.zeros(2)).area
+        1.0
+        """
+        x, y = self.corners.T
+        return 0.5 * abs(float((x * y.roll(-1) - y * x.roll(-1)).sum()))
+
 
 def half_spaces(network: nn.Sequential, image: Image) -> HalfSpaces:
     """The half-spaces whose intersection is Q(x) (below Eq. 5): M of them for M hidden units.

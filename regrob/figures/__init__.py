@@ -2,8 +2,9 @@
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of
 results; `planes` networks of two inputs; `lines` a network on a straight line; `steps` the quadratic
-model in the plane; `clouds` class vectors; `brackets` bounds digit by digit; `paper` the
-paper's own Figure 1; `draw_all` a folder of results.
+model in the plane; `clouds` class vectors; `brackets` bounds digit by digit; `secular` the
+function behind the exact radius; `valley` two losses over two weights; `paper` the paper's own
+Figure 1; `draw_all` a folder of results.
 Matplotlib is loaded when something is drawn.
 """
 
