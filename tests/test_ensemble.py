@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from small_task import small_task
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.ensembles import multiplications
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.kernels import convolve, convolve_transposed, max_pool, symmetric_product
 from regrob.ensembles.network_view import AutogradPullback, StackedPullback, pullback
 from regrob.ensembles.step import Step
@@ -382,3 +384,21 @@ def test_a_policy_that_the_ensemble_would_ignore_is_refused(change: dict[str, fl
     ensemble = Ensemble([networks.mlp((2, 3, 2), generator=torch.Generator().manual_seed(0))])
     with pytest.raises(InputError, match="momentum, weight decay and bias rate"):
         next(train_ensemble(ensemble, small_task(), [0], iterations=1, policy=CaffePolicy(**change)))
+
+
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
+def test_flat_parameters_hold_every_weight_of_a_member_once(
+    build: Callable[[int, int], nn.Sequential],
+) -> None:
+    members = [build(3, seed) for seed in (4, 5)]
+    flat = Ensemble(members).flat_parameters()
+    for row, network in zip(flat, members, strict=True):
+        expected = torch.nn.utils.parameters_to_vector(network.parameters())
+        assert torch.equal(row.sort().values, expected.detach().sort().values)
+
+
+def test_penalty_weights_keep_their_digits_in_float64() -> None:
+    weights = torch.cat([penalty_weights("jacobian", [0.1]), penalty_weights("cross-lipschitz", [0.3])])
+    ensemble = Ensemble([perceptron(2, 0)] * 2, weights)
+    assert ensemble.weights[0, PENALTY_NAMES.index("jacobian")] == 0.1  # float32 would say 0.10000000149
+    assert ensemble.weights.sum() == 0.1 + 0.3

@@ -198,3 +198,21 @@ def test_a_race_that_a_coarser_grid_turns_round_is_not_firm():
     lines[PENALTY, 1.0] = lambda s: (0.9, 0.98 - noise[s])
     (row,) = equal_robustness.firm_races(table(lines), *args).to_dict("records")
     assert row["verdict"] == "higher" and row["firm"]
+
+
+def test_leads_at_equal_robustness_are_paired_strict_and_in_the_aims_unit():
+    noise = np.random.default_rng(2).normal(0, 1, (3, 6))
+    names = (PENALTY, "curvature", HARDENING)
+    lines = {("none", 0.0): lambda s: (0.3, 0.9)}
+    lines |= {
+        (name, 1.0): lambda s, own=own: (0.9, 0.8 + 0.01 * own[s])
+        for name, own in zip(names, noise, strict=True)
+    }
+    pgd, benign = measures.PGD, measures.BENIGN
+    found = equal_robustness.leads(table(lines, 6), "net", names, pgd, [benign], 0.9)
+    assert list(found) == [(benign, "curvature"), (benign, HARDENING)]
+    for (_, rival), gap in found.items():
+        other = noise[names.index(rival)]
+        strict, loose = (paired_difference(noise[0], other, level) for level in (1 - 0.05 / 2, 0.95))
+        assert [gap.mean, gap.low, gap.high] == pytest.approx([strict.mean, strict.low, strict.high])
+        assert gap.high > loose.high

@@ -8,16 +8,18 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
+from regrob.affine import polytopes
 from regrob.analysis import measures, paper_numbers, tables, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
-from regrob.figures import draw_all, results, theme
+from regrob.figures import certificates, draw_all, predictions, results, theme
 from regrob.theory import penalties
 
 GRID = (0.01, 0.1, 1.6)
@@ -326,7 +328,7 @@ def test_predictions_are_drawn_against_what_was_found():
     lengths = pd.DataFrame(
         {"found": [0.5, 1.0], "radius": [5.0, 9.0], "margin": [0.6, 1.1], "edge": [0.01, 0.02]}
     )
-    results.predicted_against_found(axes, lengths, "title")
+    predictions.predicted_against_found(axes, lengths, "title")
     assert list(line_of(axes, "d")[1]) == [0.6, 1.1]
     x, y = line_of(axes, "equal")
     assert list(x) == list(y) == [0.5, 1.0]
@@ -352,3 +354,79 @@ def test_each_seed_has_a_line_of_its_own(table):
     assert lines[2].get_ydata() == pytest.approx([100 * value for value in expected])
     assert [text.get_text() for text in first.get_xticklabels()] == ["none", "0.01", "0.1", "1.6"]
     assert [text.get_text() for text in first.figure.legends[0].get_texts()] == ["curvature"]
+
+
+def test_partners_are_divided_by_the_factor_in_the_right_column_only(table):
+    network = measures.NetworkResults(table[table["network"] == "lenet-300-100"], "lenet-300-100")
+    figure = results.partners(network, ("curvature", "jacobian"), 5.0, [measures.PGD, measures.DEEPFOOL])
+    for axes, factor in zip(figure.axes, (1.0, 5.0) * 2, strict=True):
+        assert line_of(axes, "curvature")[0] == pytest.approx(GRID)
+        assert line_of(axes, "Jacobian")[0] == pytest.approx([weight / factor for weight in GRID])
+    expected = [np.nanmean(cell(table, network.network, "jacobian", w, "pgd", "accuracy")) for w in GRID]
+    assert line_of(figure.axes[1], "Jacobian")[1] == pytest.approx([100 * value for value in expected])
+
+
+def test_a_reading_is_drawn_at_every_weight_and_without_a_penalty(table):
+    def reading(network, setting):
+        return network.interval(setting, measures.PGD)
+
+    networks = list(measures.by_network(table))
+    figure = results.against_weight(networks, ["curvature"], reading)
+    assert [axes.get_title() for axes in figure.axes] == ["LeNet-300-100", "LeNet-5"]
+    for axes, network in zip(figure.axes, networks, strict=True):
+        x, y = line_of(axes, "curvature")
+        assert list(x) == list(GRID)
+        assert list(y) == [reading(network, ("curvature", weight)).mean for weight in GRID]
+        assert set(line_of(axes, "no penalty")[1]) == {reading(network, ("none", 0.0)).mean}
+
+
+def test_lines_differ_in_colour_dashes_and_marker():
+    _, axes = plt.subplots()
+    results.lines(axes, range(2), {"a": [1, 2], "b": [3, 4]})
+    assert list(line_of(axes, "b")[1]) == [3, 4]
+    for look in ("color", "linestyle", "marker"):
+        assert len({plt.getp(line, look) for line in axes.lines}) == 2
+
+
+def test_circles_have_the_lengths_and_mistakes_are_grey():
+    point = torch.tensor([0.5, 0.2], dtype=torch.float64)
+    lengths = {"Taylor radius": 0.7, "certificate": 0.1}
+    pieces = polytopes.regions(
+        torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()), low=-1.0, high=1.0
+    )
+    # Mistakes are where x₁ < 0; x₁ and x₂ swapped would leave the lower half grey.
+    figure = certificates.lengths_around(point, lengths, lambda x: x[:, 0], pieces, limit=1.0)
+    (axes,) = figure.axes
+    circles = {patch.get_label(): patch for patch in axes.patches if hasattr(patch, "get_radius")}
+    assert {name: circle.get_radius() for name, circle in circles.items()} == lengths
+    assert circles["certificate"].center == (0.5, 0.2)
+    (shades,) = axes.collections
+    grey, white = shades.get_paths()
+    assert grey.contains_point((-0.5, 0.7)) and not grey.contains_point((0.5, -0.7))
+    assert white.contains_point((0.5, -0.7))
+
+
+def test_lengths_stand_in_the_order_given():
+    lengths = {"margin $d$": torch.tensor([3.0, 1.0, 2.0]), "certificate": [0.3, 0.1, 0.2]}
+    (axes,) = certificates.lengths_in_order(lengths, torch.tensor([1, 2, 0]), 28).axes
+    assert list(line_of(axes, "margin $d$")[1]) == [1.0, 2.0, 3.0]
+    assert list(line_of(axes, "certificate")[1]) == [0.1, 0.2, 0.3]
+    assert set(line_of(axes, "box diameter")[1]) == {28}
+
+
+def test_the_simplex_is_parted_by_what_the_loss_knows():
+    (axes,) = certificates.simplex([0.4, 0.5, 0.1]).axes
+    corners = np.array([[0, 0, 1], [1, 0, 1], [0.5, math.sqrt(0.75), 1]])
+    groups = {dots.get_label(): np.ma.getdata(dots.get_offsets()) for dots in axes.collections}
+    p = {
+        name: np.column_stack([dots, np.ones(len(dots))]) @ np.linalg.inv(corners)
+        for name, dots in groups.items()
+    }
+    certified, correct, hidden, wrong = p.values()
+    assert certified[:, 0].min() > 0.5 - 1e-9
+    assert (hidden[:, 0] > 1 / 3).all() and (hidden[:, 1:].max(axis=1) > hidden[:, 0] - 1e-9).all()
+    assert (correct[:, 0] > correct[:, 1:].max(axis=1) - 1e-9).all()
+    assert wrong[:, 0].max() < 1 / 3 + 1e-9
+    assert np.concatenate(list(p.values())).shape[0] == 300 * 301 // 2  # every probability is in one group
+    (star,) = axes.lines
+    assert star.get_xydata()[0] == pytest.approx(np.array([0.4, 0.5, 0.1]) @ corners[:, :2])

@@ -155,3 +155,9 @@ def test_means_and_intervals_have_one_entry_a_setting(two_penalties):
     assert found["net", "pgd", "accuracy", "jacobian", 0.1] == pytest.approx(0.6)
     in_percent = measures.interval_by_setting(two_penalties, "net", measures.PGD)
     assert in_percent["jacobian", 0.1].low == pytest.approx(mean_interval([50, 60, 70]).low)
+
+
+def test_an_interval_lies_on_one_side_only_as_a_whole():
+    interval = Interval(2.0, 1.5, 2.5, 3)
+    assert [interval.side(value) for value in (1.4, 1.5, 2.0, 2.6)] == ["above", "at", "at", "below"]
+    assert mean_interval([2.0]).side(1.0) == "at"  # one run is on no side

@@ -171,3 +171,20 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     a_shard(tmp_path / "shards", None, 0.0, tuned=False, digest="other")
     with pytest.raises(DataError, match="trained on other images"):
         list(predictions.from_shards([tmp_path / "shards"], Choice(seeds=1, images=4)))
+
+
+def test_steepening_is_the_ratio_of_slopes_at_the_mistake_and_at_the_image() -> None:
+    # z₊ − z₋ = x₁ below 0.5 and steeper above; the mistakes lie at x₁ = 0.
+    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)).double()
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+        network[0].bias.copy_(torch.tensor([1.0, 0.5]))
+        network[2].weight.copy_(torch.tensor([[1.0, -2.0], [0.0, 0.0]]))
+        network[2].bias.copy_(torch.tensor([0.0, 0.0]))
+    # Slope 1 for x₁ > 0.5, slope 3 below: 1 + x₁ − 2·max(0, 0.5 − x₁), zero at x₁ = 0.
+    images = torch.tensor([[0.8, 0.3], [0.9, 0.4], [0.2, 0.1]], dtype=torch.float64)
+    labels = torch.tensor([0, 0, 1])  # the last one is misclassified and does not count
+    assert predictions.steepening(network, images, labels) == pytest.approx(3.0)
+    affine = mlp((12, 2), generator=torch.Generator().manual_seed(0))
+    x = torch.rand(5, 12, generator=torch.Generator().manual_seed(1))
+    assert predictions.steepening(affine, x, labelled(affine, x)) == pytest.approx(1.0)

@@ -140,3 +140,43 @@ def test_places_of_differences() -> None:
 
 def test_texts_of_networks_stand_under_their_names() -> None:
     assert words.named({"lenet-5": "a", "net": "b"}) == "LeNet-5\na\nnet\nb"
+
+
+def test_tallies_are_of_all_and_of_the_largest_weight() -> None:
+    rows = [("jacobian", 0.1, "higher"), ("jacobian", 1.0, "lower"), ("cross-lipschitz", 1.0, "higher")]
+    texts = words.tallies(pd.DataFrame(rows, columns=["rival", "lambda", "verdict"]))
+    assert texts["board"] == "2 ahead, 1 behind, 0 undecided" and texts["board-count"] == "3"
+    assert texts["board-largest"] == "1 ahead, 1 behind, 0 undecided" and texts["largest"] == "1"
+    assert texts["top-jacobian"] == "0 ahead, 1 behind, 0 undecided"  # 0.1 is left out
+
+
+def test_who_diverged_and_how_the_others_classify(results: pd.DataFrame) -> None:
+    text = words.diverged_and_others(results)
+    assert text == "net, Jacobian, λ = 1: 1 seeds, and the others classify 90 to 90 % of the images"
+    nobody = results[results["lambda"] < 1]
+    assert words.diverged_and_others(nobody) == "none"
+    everyone = results.assign(value=results["value"].where(results["lambda"] < 1))
+    assert words.diverged_and_others(everyone) == "net, Jacobian, λ = 1: all seeds"
+
+
+def test_readings_are_taken_at_the_level_and_in_the_aims_unit(results: pd.DataFrame) -> None:
+    lines = words.readings(results, "net", ["jacobian"], PGD, 0.15, {BENIGN: ".2f", DEEPFOOL: ".3f"})
+    # Half and a quarter of the way from 0.99 to 0.98.
+    assert lines.splitlines()[:3] == [
+        "where PGD reaches 15",
+        "  no attack, accuracy, %",
+        f"    Jacobian         {mean_interval([98.5, 98.75]):.2f}",
+    ]
+    assert lines.splitlines()[4] == f"    Jacobian         {mean_interval([1.85, 1.85]):.3f}"
+
+
+def test_sameness_tells_undecided_from_apart() -> None:
+    columns = ["attack", "metric", "lambda", "same", "apart"]
+    rows = [("pgd", "accuracy", 0.1, True, True), ("deepfool", "distance", 1.6, False, False)]
+    gaps = pd.DataFrame(rows, columns=columns)
+    assert words.sameness(gaps) == {
+        "same-count": "1 of 2",
+        "not-same": "DeepFool at λ = 1.6",
+        "apart": "PGD at λ = 0.1",
+    }
+    assert words.same_or_apart(gaps).splitlines()[0] == "  same, within the margin: 1 of 2"

@@ -8,15 +8,15 @@ reaches the target, and what else is true of the network is read off there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regrob.analysis.comparisons import line_through
-from regrob.analysis.intervals import mean_interval, paired_difference
-from regrob.analysis.measures import UNPENALISED, Key, means, values, weights_of
+from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.analysis.measures import UNPENALISED, Key, Measure, means, values, weights_of
 from regrob.analysis.tables import COLUMNS
 from regrob.errors import InputError
 
@@ -97,6 +97,40 @@ def at_equal(
                 readings[seed] = (1 - share) * y[seed, i] + share * y[seed, i + 1]
                 break
     return readings
+
+
+def leads(
+    table: pd.DataFrame,
+    network: str,
+    penalties: Sequence[str],
+    across: Measure,
+    aims: Iterable[Measure],
+    at: float,
+) -> dict[tuple[Measure, str], Interval]:
+    """Each aim of the first penalty minus that of a rival, seed by seed, where both are equally robust.
+
+    The intervals hold all at once at 95 % (Bonferroni over aims and rivals).
+
+    Args:
+        table, network: as `at_equal` takes them.
+        penalties: the first, then its rivals.
+        across: what is made equal.
+        aims: what is read off.
+        at: the value of `across`, in the table's unit.
+
+    Returns:
+        (aim, rival) → the interval, in the aim's unit.
+    """
+    aims, (_, *rivals) = list(aims), penalties
+    strict = 1 - 0.05 / (len(aims) * len(rivals))
+    gaps = {}
+    for aim in aims:
+        first, *others = (
+            aim.factor * at_equal(table, network, penalty, across.key, aim.key, at) for penalty in penalties
+        )
+        for rival, other in zip(rivals, others, strict=True):
+            gaps[aim, rival] = paired_difference(first, other, strict)
+    return gaps
 
 
 def price(

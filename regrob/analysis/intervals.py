@@ -54,6 +54,10 @@ class Interval:
         """ "higher" or "lower" if all of the interval lies on that side of zero, else "open"."""
         return "higher" if self.above() else "lower" if self.below() else "open"
 
+    def side(self, value: float) -> str:
+        """ "above" or "below" if all of the interval lies on that side of the value, else "at"."""
+        return "above" if self.above(value) else "below" if self.below(value) else "at"
+
     def within(self, margin: float) -> bool:
         """Whether all of the interval lies strictly between −margin and margin: equivalence.
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regrob.analysis import paper_numbers
-from regrob.analysis.comparisons import ENDINGS, Finish
-from regrob.analysis.equal_robustness import NOT_REACHED
-from regrob.analysis.intervals import Interval
+from regrob.analysis.comparisons import ENDINGS, Finish, at_largest, tally
+from regrob.analysis.equal_robustness import NOT_REACHED, at_equal
+from regrob.analysis.intervals import Interval, mean_interval
 from regrob.analysis.measures import (
     BENIGN,
     LABELS,
@@ -221,7 +221,37 @@ def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
     }
 
 
+def diverged_and_others(table: pd.DataFrame) -> str:
+    """Where seeds diverged, how many, and how well the other seeds classify: "none" without any."""
+    texts = []
+    for results in by_network(table):
+        for setting, count in results.diverged().items():
+            accuracies = results.values(setting, BENIGN)
+            seeds = "all seeds"
+            if count < len(accuracies):
+                low, high = np.nanmin(accuracies), np.nanmax(accuracies)
+                seeds = f"{count} seeds, and the others classify {low:.0f} to {high:.0f} % of the images"
+            texts.append(f"{results.title}, {setting_name(setting)}: {seeds}")
+    return "; ".join(texts) or "none"
+
+
 # --- comparisons in words -----------------------------------------------------------------
+
+
+def tallies(board: pd.DataFrame) -> dict[str, str]:
+    """How a network's `comparisons.duels` ended, for the prose: in all, at the largest λ, and there by rival.
+
+    Returns:
+        board, board-count, board-largest, largest (that λ), and top-RIVAL for each rival.
+    """
+    largest = at_largest(board)
+    texts = {
+        "board": tally(board["verdict"]),
+        "board-count": str(len(board)),
+        "board-largest": tally(largest["verdict"]),
+        "largest": f"{largest['lambda'].max():g}",
+    }
+    return texts | {f"top-{rival}": tally(rows["verdict"]) for rival, rows in largest.groupby("rival")}
 
 
 def scoreboard(board: pd.DataFrame, first: str) -> str:
@@ -245,6 +275,29 @@ def attacks_and_weights(gaps: pd.DataFrame) -> str:
     rows = zip(gaps["attack"], gaps["metric"], gaps["lambda"], strict=True)
     places = [f"{MEASURES[attack, metric].title} at λ = {weight:g}" for attack, metric, weight in rows]
     return ", ".join(places) or "none"
+
+
+def sameness(gaps: pd.DataFrame) -> dict[str, str]:
+    """Where two penalties are the same by `comparisons.equivalence`, for the prose.
+
+    Returns:
+        same-count, "12 of 20"; not-same and apart, as `attacks_and_weights` says them.
+    """
+    return {
+        "same-count": f"{gaps['same'].sum()} of {len(gaps)}",
+        "not-same": attacks_and_weights(gaps[~gaps["same"]]),
+        "apart": attacks_and_weights(gaps[gaps["apart"]]),
+    }
+
+
+def same_or_apart(gaps: pd.DataFrame) -> str:
+    """`sameness` as lines for printing."""
+    texts = sameness(gaps)
+    return (
+        f"  same, within the margin: {texts['same-count']}\n"
+        f"  not shown to be the same: {texts['not-same']}\n"
+        f"  shown to differ from zero: {texts['apart']}"
+    )
 
 
 def finishes(ends: Sequence[Finish]) -> str:
@@ -292,6 +345,31 @@ def standing(ends: Sequence[Finish], price: float, measure: Measure) -> str:
 
 
 # --- equal robustness in words ------------------------------------------------------------
+
+
+def readings(
+    table: pd.DataFrame,
+    network: str,
+    penalties: Sequence[str],
+    across: Measure,
+    at: float,
+    aims: Mapping[Measure, str],
+) -> str:
+    """What else is true of each penalty's networks where `across` has the value `at`, as lines for printing.
+
+    Args:
+        table, network, penalties: as `equal_robustness.at_equal` takes them.
+        across: what is made equal.
+        at: its value, in the table's unit.
+        aims: what is read off → the format of its numbers.
+    """
+    lines = [f"where {across.title} reaches {at * across.factor:.3g}"]
+    for aim, digits in aims.items():
+        lines.append(f"  {aim.title}, {aim.unit}")
+        for penalty in penalties:
+            reached = aim.factor * at_equal(table, network, penalty, across.key, aim.key, at)
+            lines.append(f"    {LABELS[penalty]:16} {mean_interval(reached):{digits}}")
+    return "\n".join(lines)
 
 
 def of_row(row: pd.Series[Any], factor: float = 1.0) -> Interval:

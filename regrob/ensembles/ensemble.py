@@ -36,15 +36,15 @@ class Point(NamedTuple):
 
 
 def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
-    """(M, 4) for `Ensemble`: each member's λ in the column of one penalty, 0 elsewhere.
+    """(M, 4) for `Ensemble`, float64: each member's λ in the column of one penalty, 0 elsewhere.
 
     A name that no penalty has ("none", say) gives zeros.
 
-    >>> penalty_weights("jacobian", [0.5, 2.0])
-    tensor([[0.0000, 0.5000, 0.0000, 0.0000], [0.0000, 2.0000, 0.0000, 0.0000]])
+    >>> penalty_weights("jacobian", [0.5, 2.0]).tolist()
+    [[0.0, 0.5, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
     """
-    columns = torch.tensor([float(name == penalty) for name in PENALTY_NAMES], device="cpu")
-    return torch.tensor(weights, device="cpu")[:, None] * columns
+    columns = torch.tensor([name == penalty for name in PENALTY_NAMES], device="cpu")
+    return torch.tensor(weights, dtype=torch.float64, device="cpu")[:, None] * columns
 
 
 class Ensemble:
@@ -217,6 +217,12 @@ class Ensemble:
             if isinstance(layer, WeightedLayer):
                 layer.write(index, module)
         return network
+
+    def flat_parameters(self) -> Tensor:
+        """(M, P): the weights and biases of each member in one row, layer by layer."""
+        layers = [layer for layer in self.layers if isinstance(layer, WeightedLayer)]
+        stacked = [value for layer in layers for value in (layer.weight, layer.bias) if value is not None]
+        return torch.cat([value.flatten(1) for value in stacked], dim=1)
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:

@@ -139,6 +139,24 @@ def measure(
     return pd.DataFrame({name: value.detach().cpu().numpy() for name, value in columns.items()})
 
 
+def steepening(network: nn.Sequential, images: Tensor, labels: Tensor) -> float:
+    """Median of ν at the mistake that `boundary_projection` finds without the box, over ν at the image.
+
+    d is too long by the average slope on the way over ν at the image. Only images count that are
+    correctly classified and fooled.
+
+    Args:
+        network, images, labels: as `measure` takes them.
+    """
+    exact = copy.deepcopy(network).double()
+    V, z = local_map(exact, images.double())
+    attack = boundary_projection(network, images, labels, box=None)
+    there, _ = local_map(exact, attack.images.double())
+    kept = probability.correctly_classified(z, labels) & attack.success
+    square = derivatives.cross_lipschitz_squared
+    return float((square(there[kept]) / square(V[kept])).sqrt().median())
+
+
 def pattern(network: nn.Module, images: Tensor) -> Tensor:
     """On which side every unit is, and which entry wins each pool: (N, M) int64, one row a polytope.
 

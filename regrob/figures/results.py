@@ -8,7 +8,7 @@ bands their 95 % intervals. A diverged run is a cross on the lower edge, never a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -36,12 +36,13 @@ from regrob.analysis.measures import (
     success,
 )
 from regrob.analysis.paper_numbers import Stated, readings
-from regrob.figures.theme import BLACK, BLUE, GREY, LENGTHS, LOOKS, VERMILION
+from regrob.figures.theme import BLACK, BLUE, COLOURS, GREY, LINE_STYLES, LOOKS, MARKERS, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
+    from numpy.typing import ArrayLike
 
 
 def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Sequence[str] = ()) -> Figure:
@@ -167,6 +168,61 @@ def band(
     axes.plot(x, means, **look.line, **(marker or _marker(penalty)))
     ends = ([max(i.low, 0.0) for i in intervals], [min(i.high, top) for i in intervals])
     axes.fill_between(x, *ends, color=look.colour, alpha=0.18, linewidth=0)
+
+
+def lines(axes: Axes, x: Sequence[float], series: Mapping[str, ArrayLike]) -> None:
+    """One line a label, each in colour, dashes and marker of its own."""
+    looks = zip(COLOURS, LINE_STYLES, MARKERS, strict=True)
+    for (label, y), (colour, dashes, marker) in zip(series.items(), looks, strict=False):
+        axes.plot(x, y, color=colour, linestyle=dashes, marker=marker, label=label)
+
+
+def against_weight(
+    networks: Iterable[NetworkResults],
+    penalties: Sequence[str],
+    reading: Callable[[NetworkResults, Setting], Interval],
+) -> Figure:
+    """Something of each setting against λ: a panel a network, a band a penalty, dotted without a penalty.
+
+    Args:
+        networks: the results of each.
+        penalties: one line each.
+        reading: what is drawn of a network at a setting; not negative.
+    """
+    import matplotlib.pyplot as plt
+
+    networks = list(networks)
+    figure, cells = plt.subplots(1, len(networks), figsize=(6.4, 3.6), sharey=True, squeeze=False)
+    for axes, results in zip(cells[0], networks, strict=True):
+        for penalty in penalties:
+            grid = results.weights(penalty)
+            intervals = [reading(results, (penalty, weight)) for weight in grid]
+            band(axes, grid, intervals, penalty, marker=LOOKS[penalty].marker)
+        level = reading(results, UNPENALISED).mean
+        axes.axhline(level, color=BLACK, linestyle=":", label="no penalty")
+        axes.set(xscale="log", xlabel="λ", ylim=(0, None), title=results.title)
+    cells[0, 0].legend(loc="best")
+    return figure
+
+
+def partners(
+    results: NetworkResults, pair: tuple[str, str], factor: float, measures: Sequence[Measure]
+) -> Figure:
+    """Two penalties against the same λ, left, and the second against λ/factor, right: a row a measure."""
+    import matplotlib.pyplot as plt
+
+    figure, cells = plt.subplots(len(measures), 2, figsize=(6.4, 6.0), sharex=True, sharey="row")
+    for row, measure in zip(cells, measures, strict=True):
+        for axes, divided in zip(row, (1.0, factor), strict=True):
+            for penalty, by in zip(pair, (1.0, divided), strict=True):
+                settings = results.settings(penalty)
+                intervals = [results.interval(setting, measure) for setting in settings]
+                x = [weight / by for _, weight in settings]
+                band(axes, x, intervals, penalty, marker=LOOKS[penalty].marker)
+            axes.set(xscale="log", title=measure.title)
+        row[0].set_ylabel(measure.unit)
+    cells[0, 0].legend(loc="best")
+    return figure
 
 
 def _marker(penalty: str) -> dict[str, Any]:
@@ -313,33 +369,6 @@ def cloud(axes: Axes, points: Sequence[tuple[str, str, float, float]]) -> None:
         axes.plot([], [], marker, color=GREY, label=title)
     for penalty in dict.fromkeys(point[1] for point in points):
         axes.plot([], [], "s", color=LOOKS[penalty].colour, label=LOOKS[penalty].label)
-
-
-def predicted_against_found(axes: Axes, table: pd.DataFrame, title: str) -> None:
-    """Three predicted lengths against what attacks find, both logarithmic; one dot an image.
-
-    Args:
-        axes: to draw on.
-        table: columns found, radius, margin and edge, as `predictions.measure` gives it.
-        title: of the panel.
-    """
-    for name in ("radius", "margin", "edge"):
-        label, colour, _, marker = LENGTHS[name]
-        look: dict[str, Any] = {
-            "color": colour,
-            "label": label,
-            "markersize": 5,
-            "alpha": 0.7,
-            "linestyle": "none",
-        }
-        axes.plot(table["found"], table[name], marker, **look)
-    ends = [table["found"].min(), table["found"].max()]
-    axes.plot(ends, ends, color=BLACK, linestyle="-", linewidth=1.2, label="equal")
-    axes.set(xscale="log", yscale="log", xlabel="found by attacks")
-    ticks = [tick for tick in (0.25, 0.5, 1, 2, 4) if tick <= ends[1]]
-    axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    axes.set_title(title, fontsize=11)
 
 
 def stated_and_measured(stated: Sequence[Stated], measured: Sequence[Interval | None]) -> Figure:
