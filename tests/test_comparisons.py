@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from small_table import table
 
 from regrob.analysis import comparisons, equal_robustness, measures
 from regrob.analysis.intervals import mean_interval, paired_difference
 from regrob.errors import InputError
+from regrob.theory import cross_lipschitz_squared, lipschitz_squared
 
 
 def chain(values_of, weights=(0.1, 1.0, 10.0), seeds=3):
@@ -221,6 +223,21 @@ def test_results_of_a_network_are_in_its_measures_unit():
     assert results.values(("jacobian", 1.0), measures.PGD) == pytest.approx([1.0] * 3)
     gap = results.difference(("jacobian", 1.0), measures.UNPENALISED, measures.PGD)
     assert gap.mean == pytest.approx(1.0) and gap.above()
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_the_share_that_only_the_jacobian_sees_is_that_of_the_class_sum(classes):
+    V = torch.randn(3, 6, classes, generator=torch.Generator().manual_seed(classes), dtype=torch.float64)
+    mu2, nu2 = lipschitz_squared(V), cross_lipschitz_squared(V)
+    rows = []
+    for seed in range(3):
+        rows += [("none", 0.0, seed, "none", "jacobian", float(mu2[seed]))]
+        rows += [("none", 0.0, seed, "none", "cross-lipschitz", float(nu2[seed]))]
+    (results,) = measures.by_network(table(rows))
+    share = results.class_sum_share(measures.UNPENALISED, classes)
+    direct = mean_interval((100 * V.sum(dim=-1).square().sum(dim=-1) / classes / mu2).numpy())
+    assert (share.mean, share.low, share.high) == pytest.approx((direct.mean, direct.low, direct.high))
+    assert results.class_sum_share(measures.UNPENALISED, classes + 1).mean < share.mean - 1
 
 
 def test_every_network_has_its_board_and_its_finals_on_the_common_weights():

@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 import torch
 
-from regrob.analysis import tables
+from regrob.affine import local_map
+from regrob.analysis import measures, tables
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, sweep
+from regrob.theory import lipschitz_squared
 
 FAST = {"binary_search_steps": 1, "max_iterations": 20, "learning_rate": 0.05}
 
@@ -72,6 +74,25 @@ def test_references_are_left_alone_and_copies_differ(network):
     table = in_memory.attacked(tuned, images=8, attacks=())
     slopes = table[table["metric"] == "jacobian"].groupby(["penalty", "lambda"])["value"].mean()
     assert slopes["jacobian", 1.0] < slopes["jacobian", 0.1] < slopes["none", 0.0]
+
+
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize("network", ["tiny", "lone"])
+def test_members_are_the_networks_that_were_attacked(network):
+    start = in_memory.references("tiny", network, seeds=2, iterations=40)
+    settings = [("none", 0.0), ("jacobian", 0.1), ("jacobian", 1e9)]
+    tuned = in_memory.fine_tuned(start, settings, iterations=40)
+    members = list(tuned.members())
+    assert [(m.setting, m.seed) for m in members] == [(s, seed) for s in settings for seed in (0, 1)]
+    assert [m.diverged_at >= 0 for m in members] == [False] * 4 + [True] * 2
+    table = in_memory.attacked(tuned, images=8, attacks=())
+    images, _ = tuned.task.held_out(8)
+    for m in members[:4]:
+        V, _ = local_map(m.network, images)
+        (slope,) = measures.values(table[table["seed"] == m.seed], network, *m.setting, "none", "jacobian")
+        assert float(lipschitz_squared(V).mean()) == pytest.approx(slope, rel=1e-5)
+    slopes = table[(table["metric"] == "jacobian") & (table["penalty"] != "reference")]["value"].dropna()
+    assert slopes.nunique() == 4  # no two members share a number, so each must be its own network
 
 
 @pytest.mark.usefixtures("tiny")

@@ -213,6 +213,14 @@ class NetworkResults:
         """The mean of a penalty's own term over the images, one value a seed."""
         return values(self.table, self.network, *setting, "none", name)
 
+    def class_sum_share(self, setting: Setting, classes: int) -> Interval:
+        """How much of μ² is ‖V1‖²/K, which the Jacobian penalty sees and cross-Lipschitz does not, in %.
+
+        The rest of μ² is (K/2)·ν², with ν² as `theory.cross_lipschitz_squared` counts it.
+        """
+        mu2, nu2 = (self.penalty(setting, name) for name in ("jacobian", "cross-lipschitz"))
+        return mean_interval(100 * (1 - classes / 2 * nu2 / mu2))
+
     def interval(self, setting: Setting, measure: Measure, level: float = 0.95) -> Interval:
         """The mean over seeds, and its interval."""
         return mean_interval(self.values(setting, measure), level)

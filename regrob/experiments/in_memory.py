@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import nn
 
@@ -55,6 +55,20 @@ class Group:
     diverged_at: list[int]
     seeds: tuple[int, ...]
 
+    @property
+    def names(self) -> list[tuple[Setting, int]]:
+        """Setting and seed of each member, in the members' order."""
+        return [(setting, seed) for setting in self.settings for seed in self.seeds]
+
+
+class Member(NamedTuple):
+    """One fine-tuned network: its setting, its reference's seed, and when it diverged, −1 for never."""
+
+    setting: Setting
+    seed: int
+    diverged_at: int
+    network: nn.Module
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -75,6 +89,16 @@ class Trained:
     seeds: tuple[int, ...]
     references: list[nn.Sequential]
     tuned: tuple[Group, ...] = ()
+
+    def members(self) -> Iterator[Member]:
+        """Every fine-tuned network by itself, group by group; each is a copy of its own."""
+        for group in self.tuned:
+            for number, (setting, seed) in enumerate(group.names):
+                if isinstance(group.ensemble, SingleNetwork):
+                    network = copy.deepcopy(group.ensemble.network)
+                else:
+                    network = group.ensemble.member(number, copy.deepcopy(self.references[0]))
+                yield Member(setting, seed, group.diverged_at[number], network)
 
 
 def references(dataset: str, network: str, *, seeds: int, iterations: int, progress: bool = False) -> Trained:
@@ -214,14 +238,15 @@ def attacked(
     skip = frozenset(ATTACKS) - frozenset(attacks)
     rows = []
     for group in (*_as_groups(trained), *trained.tuned):
-        names = [(*setting, seed) for setting in group.settings for seed in group.seeds]
         for attack, measured in evaluate(
             group.ensemble, task.test_images, task.test_labels, settings, skip=skip
         ):
             for _, metric, values in measured:
-                for name, value, diverged_at in zip(names, values, group.diverged_at, strict=True):
+                members = zip(group.names, values, group.diverged_at, strict=True)
+                for (setting, seed), value, diverged_at in members:
                     kept = value if diverged_at < 0 else float("nan")
-                    rows.append(("live", trained.dataset, trained.network, *name, attack, metric, kept))
+                    name = ("live", trained.dataset, trained.network, *setting, seed)
+                    rows.append((*name, attack, metric, kept))
     table = pd.DataFrame(rows, columns=list(tables.COLUMNS))
     return table.sort_values(list(tables.COLUMNS[:-1]), ignore_index=True)
 
