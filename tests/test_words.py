@@ -78,6 +78,9 @@ def test_best_settings_leave_out_what_diverged(results: pd.DataFrame) -> None:
     ]
     assert len({len(line) for line in lines[1:]}) == 1
     assert words.diverged_settings(results) == {"net, Jacobian, λ = 1": 1}
+    # Only accuracy without attack says who diverged; a distance may be NaN for other reasons.
+    hollow = results.assign(value=results["value"].mask(results["attack"] == "deepfool"))
+    assert words.diverged_networks(hollow) == {"jacobian at λ = 1": "1 of 2 networks"}
 
 
 def finish(price: float, penalty: str, lead: Interval) -> Finish:

@@ -2,7 +2,8 @@
 
 `tables` reads and writes the files; `measures` says what is measured and picks rows; `intervals`
 has means over seeds; `comparisons` and `equal_robustness` say which penalty wins, and what it
-costs; `words` says so in sentences; `paper_numbers` holds what the paper states, beside ours.
+costs; `words` says so in sentences; `paper_numbers` holds what the paper states, beside ours, and
+`suspicions` what was tested where the two differ.
 """
 
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference

@@ -221,6 +221,16 @@ def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
     }
 
 
+def diverged_networks(table: pd.DataFrame) -> dict[str, str]:
+    """Settings in which a network diverged, "jacobian at λ = 1.6", and how many of all networks did."""
+    benign = table[(table["attack"] == "none") & (table["metric"] == "accuracy")]
+    return {
+        f"{penalty} at λ = {weight:g}": f"{part.isna().sum()} of {len(part)} networks"
+        for (penalty, weight), part in benign.groupby(["penalty", "lambda"])["value"]
+        if part.isna().any()
+    }
+
+
 # --- comparisons in words -----------------------------------------------------------------
 
 
