@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ import matplotlib.pyplot as plt
 
 from regrob.affine import polytopes
 from regrob.errors import InputError
-from regrob.figures import paper, planes, theme
+from regrob.figures import departure, paper, planes, theme
 
 
 @pytest.fixture(autouse=True)
@@ -143,3 +144,16 @@ def test_an_ellipse_is_where_the_quadratic_form_is_one():
     form = (points * torch.linalg.solve(matrix, points)).sum(dim=0)
     assert torch.allclose(form, torch.ones(50, dtype=torch.float64))
     assert torch.allclose(points[:, 0], points[:, -1])
+
+
+def test_a_departure_that_bends_is_solid_and_the_affine_ones_are_dotted():
+    steps = np.array([1e-3, 1e-2])
+    flat, bent = np.array([0.0, 1e-3]), steps**2
+    (axes,) = departure.departure_figure(steps, {"frozen": flat}, bent, "training").axes
+    assert [(line.get_label(), line.get_linestyle()) for line in axes.lines] == [
+        ("frozen", ":"),
+        ("training", "-"),
+    ]
+    assert list(axes.lines[0].get_ydata()) == [departure.LEAST, 1e-3]  # zero has no logarithm
+    assert list(axes.lines[1].get_ydata()) == list(bent)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

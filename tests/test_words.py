@@ -83,6 +83,24 @@ def test_best_settings_leave_out_what_diverged(results: pd.DataFrame) -> None:
     assert words.diverged_networks(hollow) == {"jacobian at λ = 1": "1 of 2 networks"}
 
 
+def test_gains_name_settings_and_a_verdict_only_where_there_is_an_interval(results: pd.DataFrame) -> None:
+    (network,) = by_network(results)
+    compared = comparisons.gains(network, ["jacobian"], (PGD, DEEPFOOL))
+    assert [line.split() for line in words.gains(compared).splitlines()] == [
+        ["net"],
+        ["Jacobian,", "λ", "=", "0.1"],
+        ["PGD", "15.0", "[-48.5,", "78.5]"],
+        ["undecided"],
+        ["DeepFool", "-0.15", "[-0.79,", "0.49]"],
+        ["undecided"],
+    ]
+    assert words.largest_difference(compared, PGD) == "+15.0"
+    assert words.largest_difference(compared, DEEPFOOL) == "-0.150"
+    assert words.largest_difference(compared, BENIGN) == "–"
+    (alone,) = by_network(results[results["seed"] == 0])
+    assert "decided" not in words.gains(comparisons.gains(alone, ["jacobian"], (PGD,)))
+
+
 def finish(price: float, penalty: str, lead: Interval) -> Finish:
     return Finish(price, ("pgd", "accuracy"), penalty, UP, (0.1,), lead)
 

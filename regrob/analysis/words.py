@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from regrob.analysis import paper_numbers
-from regrob.analysis.comparisons import ENDINGS, Finish
+from regrob.analysis.comparisons import ENDINGS, Comparison, Finish
 from regrob.analysis.equal_robustness import NOT_REACHED
 from regrob.analysis.intervals import Interval
 from regrob.analysis.measures import (
@@ -212,11 +213,11 @@ def best_settings(
     return "\n".join(lines)
 
 
-def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
+def diverged_settings(table: pd.DataFrame, classes: int | None = None) -> dict[str, int]:
     """Settings in which a seed diverged, "LeNet-5, Jacobian, λ = 1.6", and how many did."""
     return {
         f"{results.title}, {setting_name(setting)}": count
-        for results in by_network(table)
+        for results in by_network(table, classes)
         for setting, count in results.diverged().items()
     }
 
@@ -232,6 +233,25 @@ def diverged_networks(table: pd.DataFrame) -> dict[str, str]:
 
 
 # --- comparisons in words -----------------------------------------------------------------
+
+
+def gains(compared: Sequence[Comparison]) -> str:
+    """`comparisons.gains` of one network as lines below the settings' names."""
+    lines = [compared[0].results.title] if compared else []
+    for setting, of_setting in groupby(compared, key=lambda comparison: comparison.setting):
+        lines.append(f"  {setting_name(setting)}")
+        for comparison in of_setting:
+            measure, gap = comparison.measure, comparison.gap
+            lines.append(f"    {measure.title:14} {gap:{measure.digits}}")
+            if gap.count > 1:
+                lines.append(f"    {'':14} {verdict(gap)}")
+    return "\n".join(lines)
+
+
+def largest_difference(compared: Sequence[Comparison], measure: Measure) -> str:
+    """The mean difference with the largest size: points to a tenth, distances to a thousandth."""
+    means = [comparison.gap.mean for comparison in compared if comparison.measure == measure]
+    return f"{max(means, key=abs):{'+.1f' if measure.factor == 100 else '+.3f'}}" if means else "–"
 
 
 def scoreboard(board: pd.DataFrame, first: str) -> str:

@@ -1,18 +1,20 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of
-results; `planes` networks of two inputs; `paper` the paper's own Figure 1 (it needs torch);
-`draw_all` a folder of results.
+results; `departure` how far a network is from affine; `planes` networks of two inputs; `paper` the
+paper's own Figure 1 (it needs torch); `draw_all` a folder of results.
 Matplotlib is loaded when something is drawn.
 """
 
+from regrob.figures.departure import departure_figure
 from regrob.figures.planes import ellipse
 from regrob.figures.results import (
     band,
-    cloud,
+    box_figure,
     difference_figure,
     dots,
     exchange,
+    exchanges,
     legend_below,
     predicted_against_found,
     price_figure,
@@ -20,6 +22,7 @@ from regrob.figures.results import (
     seeds_figure,
     stated_and_measured,
     trade,
+    unpenalised_figure,
     widen,
 )
 from regrob.figures.theme import (
@@ -43,7 +46,8 @@ from regrob.figures.theme import (
 
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LENGTHS", "LINE_STYLES", "LOOKS", "MARKERS",
-    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "cloud", "difference_figure", "digits",
-    "dots", "ellipse", "exchange", "legend_below", "predicted_against_found", "price_figure", "robustness",
-    "seeds_figure", "stated_and_measured", "style", "trade", "widen",
+    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "box_figure", "departure_figure",
+    "difference_figure", "digits", "dots", "ellipse", "exchange", "exchanges", "legend_below",
+    "predicted_against_found", "price_figure", "robustness", "seeds_figure", "stated_and_measured",
+    "style", "trade", "unpenalised_figure", "widen",
 ]  # fmt: skip
