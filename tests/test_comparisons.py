@@ -246,8 +246,8 @@ def test_gains_are_at_the_largest_weight_without_divergence_and_differences_at_c
     assert list(gain.each) == pytest.approx([20.0, 21.0, 22.0]) and gain.gap.mean == pytest.approx(21.0)
     (pair,) = comparisons.at_equal_weights(results, "jacobian", "cross-lipschitz", [measures.PGD])
     assert pair.setting == ("jacobian", 0.1) and list(pair.each) == pytest.approx([20.0] * 3)
-    assert comparisons.margin(results, measures.PGD) == 1.0
-    assert comparisons.margin(results, measures.DEEPFOOL) == pytest.approx(2.0 / 50)
+    (distance,) = comparisons.gains(results, ["jacobian"], [measures.DEEPFOOL])
+    assert gain.margin == 1.0 and distance.margin == pytest.approx(2.0 / 50)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 10])

@@ -17,7 +17,7 @@ from regrob.analysis import measures, paper_numbers, tables, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
-from regrob.figures import draw_all, results, theme
+from regrob.figures import draw_all, results, step_cost, theme
 from regrob.theory import penalties
 
 GRID = (0.01, 0.1, 1.6)
@@ -377,3 +377,16 @@ def test_each_seed_has_a_line_of_its_own(table):
     assert lines[2].get_ydata() == pytest.approx([100 * value for value in expected])
     assert [text.get_text() for text in first.get_xticklabels()] == ["none", "0.01", "0.1", "1.6"]
     assert [text.get_text() for text in first.figure.legends[0].get_texts()] == ["curvature"]
+
+
+def test_a_steps_time_stands_over_its_count_ours_filled_and_autograds_open():
+    counted = {k: {"none": 1.0, "jacobian": 3.0 + k} for k in (2, 10)}
+    sides = {"ours": {"none": 1.0, "jacobian": 2.0}, "autograd": {"none": 1.0, "jacobian": 9.0}}
+    slower = dict.fromkeys(counted, sides)
+    for axes, k in zip(step_cost.step_cost_figure(counted, slower).axes, counted, strict=True):
+        *_, ours, theirs = axes.lines
+        assert (ours.get_xdata()[0], ours.get_ydata()[0]) == (3.0 + k, 2.0)
+        assert (theirs.get_xdata()[0], theirs.get_ydata()[0]) == (3.0 + k, 9.0)
+        assert ours.get_markerfacecolor() == theme.LOOKS["jacobian"].colour
+        assert theirs.get_markerfacecolor() == "none"
+        assert axes.get_title() == f"{k} classes"

@@ -106,14 +106,6 @@ def equivalence(
     return gaps
 
 
-def margin(results: NetworkResults, measure: Measure) -> float:
-    """`MARGINS` of one measure, in its unit."""
-    scale = measure.factor
-    if measure.metric == "distance":
-        scale = results.interval(UNPENALISED, measure).mean
-    return MARGINS[measure.metric] * scale
-
-
 class Comparison(NamedTuple):
     """One setting minus another by one measure, in its unit: one difference a seed."""
 
@@ -126,6 +118,14 @@ class Comparison(NamedTuple):
     def gap(self) -> Interval:
         """The mean difference and its own 95 % interval."""
         return mean_interval(self.each)
+
+    @property
+    def margin(self) -> float:
+        """What would not matter, see `MARGINS`, in the unit of the measure."""
+        scale = self.measure.factor
+        if self.measure.metric == "distance":
+            scale = self.results.interval(UNPENALISED, self.measure).mean
+        return MARGINS[self.measure.metric] * scale
 
 
 def _compared(results: NetworkResults, first: Setting, second: Setting, measure: Measure) -> Comparison:

@@ -9,17 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrob.analysis import paper_numbers
+from regrob.analysis import comparisons, paper_numbers
 from regrob.analysis.comparisons import ENDINGS, Comparison, Finish
 from regrob.analysis.equal_robustness import NOT_REACHED
 from regrob.analysis.intervals import Interval
 from regrob.analysis.measures import (
+    ATTACKS,
     BENIGN,
+    CARLINI,
+    DEEPFOOL,
     LABELS,
     ROBUST,
     UNPENALISED,
@@ -32,6 +36,7 @@ from regrob.analysis.measures import (
     lines_of,
     name_of,
     setting_name,
+    success,
 )
 from regrob.errors import DataError
 
@@ -213,6 +218,19 @@ def best_settings(
     return "\n".join(lines)
 
 
+def lowest_success(networks: Iterable[NetworkResults], penalties: Sequence[str]) -> tuple[float, str]:
+    """The lowest rate at which a minimal attack fools a network of any setting, in %, and where that is."""
+    rates = [
+        (rate, f"{measure.title}, {results.title}, {setting_name(setting)}")
+        for results in networks
+        for setting in results.settings("none", *penalties)
+        for measure in (DEEPFOOL, CARLINI)
+        for rate in results.values(setting, success(measure))
+        if not np.isnan(rate)
+    ]
+    return min(rates, key=itemgetter(0))
+
+
 def diverged_settings(table: pd.DataFrame, classes: int | None = None) -> dict[str, int]:
     """Settings in which a seed diverged, "LeNet-5, Jacobian, λ = 1.6", and how many did."""
     return {
@@ -268,6 +286,14 @@ def scoreboard(board: pd.DataFrame, first: str) -> str:
             cells = "".join(signs[by_key[key]].rjust(2 + len(title)) for title, key in shown.items())
             lines.append(f"    {float(str(weight)):6g}{cells}")
     return "\n".join(lines)
+
+
+def duels(results: NetworkResults, first: str, rivals: Sequence[str]) -> tuple[str, list[str]]:
+    """One penalty against its rivals under all attacks: `scoreboard` and verdicts; none of one seed."""
+    if results.seeds < 2:
+        return f"{results.title}\n  {ONE_SEED}", []
+    board = comparisons.duels(results.table, results.network, first, rivals, ATTACKS)
+    return f"{results.title}\n{scoreboard(board, first)}", list(board["verdict"])
 
 
 def attacks_and_weights(gaps: pd.DataFrame) -> str:
@@ -353,3 +379,69 @@ def race_mark(row: pd.Series[Any]) -> str:
     if row["verdict"] == NOT_REACHED:
         return NOT_REACHED
     return mark([row["verdict"]] if row["firm"] else [])
+
+
+def prices(table: pd.DataFrame) -> str:
+    """`equal_robustness.prices` at equal accuracy under PGD, as lines below the methods' names."""
+    lines = []
+    for method, rows in table.groupby("method", sort=False):
+        lines.append(LABELS[str(method)])
+        for _, row in rows.iterrows():
+            price = paid(row) if row["reached"] < row["seeds"] else f"gives up {paid(row)} points"
+            lines.append(f"  {100 * row['target']:.0f} % under PGD: {price}")
+    return "\n".join(lines)
+
+
+def races(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], factor: float = 1.0) -> str:
+    """`equal_robustness.firm_races` as lines: below each target of `across`, each method's difference.
+
+    Args:
+        table: as `firm_races` gives it.
+        across: what is made equal.
+        endings: verdict → how it is written.
+        factor: 100 for differences in points.
+    """
+    unit = " %" if across.factor == 100 else ""
+    lines = []
+    for target, rows in table.groupby("target"):
+        lines.append(f"both at {across.factor * float(str(target)):g}{unit} under {across.title}")
+        for _, row in rows.iterrows():
+            name = LABELS[row["method"]]
+            if table["attack"].nunique() > 1:
+                name = f"{MEASURES[row['attack'], row['metric']].title}, {name}"
+            lines += [f"  {name}:", f"    {raced(row, factor)}"]
+            if row["verdict"] != NOT_REACHED:
+                lines.append(f"    {race_verdict(row, endings)}")
+    return "\n".join(lines)
+
+
+def race_tally(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
+    """How often each verdict of `race_verdict` occurs: "pays more: 3; undecided: 8"."""
+    numbers = Counter(race_verdict(row, endings) for _, row in table.iterrows())
+    return "; ".join(f"{ending}: {count}" for ending, count in numbers.items())
+
+
+# --- what a step costs, in words ----------------------------------------------------------
+
+
+def by_method(title: str, columns: Mapping[str, Mapping[str, float]], digits: str) -> str:
+    """Numbers of each method side by side, one column a name, below a title; a dash for zero."""
+    methods = next(iter(columns.values()))
+    lines = [f"{title:26}" + "".join(f"{name:>9}" for name in columns)]
+    for method in methods:
+        cells = [f"{column[method]:{digits}}" if column[method] else "–" for column in columns.values()]
+        lines.append(f"  {LABELS[method]:24}" + "".join(f"{cell:>9}" for cell in cells))
+    return "\n".join(lines)
+
+
+def sweep_steps(sidecars: Iterable[dict[str, Any]], network: str) -> str:
+    """Median time of one step of all seeds together, as sweeps recorded it for each shard, by method."""
+    taken: dict[str, list[float]] = {}
+    for sidecar in sidecars:
+        head = f"{sidecar['dataset']}-{network}-"
+        for shard, seconds in sidecar["step_seconds"].items():
+            if seconds is not None and shard.startswith(head):
+                method = shard.removeprefix(head).rsplit("-", 2)[0]
+                taken.setdefault(method, []).append(1e3 * seconds)
+    lines = (f"  {method}: {np.median(steps):.0f}, {len(steps)} shards" for method, steps in taken.items())
+    return "\n".join(lines)

@@ -1,8 +1,9 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of
-results; `departure` how far a network is from affine; `planes` networks of two inputs; `paper` the
-paper's own Figure 1 (it needs torch); `draw_all` a folder of results.
+results; `departure` how far a network is from affine; `step_cost` what a training step costs;
+`planes` networks of two inputs; `paper` the paper's own Figure 1 (it needs torch); `draw_all` a
+folder of results.
 Matplotlib is loaded when something is drawn.
 """
 
@@ -25,6 +26,7 @@ from regrob.figures.results import (
     unpenalised_figure,
     widen,
 )
+from regrob.figures.step_cost import step_cost_figure
 from regrob.figures.theme import (
     BLACK,
     BLUE,
@@ -49,5 +51,5 @@ __all__ = [
     "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "band", "box_figure", "departure_figure",
     "difference_figure", "digits", "dots", "ellipse", "exchange", "exchanges", "legend_below",
     "predicted_against_found", "price_figure", "robustness", "seeds_figure", "stated_and_measured",
-    "style", "trade", "unpenalised_figure", "widen",
+    "step_cost_figure", "style", "trade", "unpenalised_figure", "widen",
 ]  # fmt: skip
