@@ -225,6 +225,31 @@ def test_results_of_a_network_are_in_its_measures_unit():
     assert gap.mean == pytest.approx(1.0) and gap.above()
 
 
+def test_gains_are_at_the_largest_weight_without_divergence_and_differences_at_common_ones():
+    rows = []
+    for seed in range(3):
+        settings = {
+            ("none", 0.0): 0.2,
+            ("jacobian", 0.1): 0.3,
+            ("jacobian", 1.0): 0.4,
+            ("jacobian", 9.0): 0.9,
+        }
+        settings |= {("cross-lipschitz", 0.1): 0.1, ("cross-lipschitz", 9.0): 0.1}
+        for setting, pgd in settings.items():
+            diverged = setting == ("jacobian", 9.0) and seed == 2
+            rows.append((*setting, seed, "none", "accuracy", math.nan if diverged else 0.9))
+            rows.append((*setting, seed, "pgd", "accuracy", pgd + 0.01 * seed * bool(setting[1])))
+            rows.append((*setting, seed, "deepfool", "distance", 10 * pgd))
+    (results,) = measures.by_network(table(rows))
+    (gain,) = comparisons.gains(results, ["jacobian", "curvature"], [measures.PGD])
+    assert gain.setting == ("jacobian", 1.0)
+    assert list(gain.each) == pytest.approx([20.0, 21.0, 22.0]) and gain.gap.mean == pytest.approx(21.0)
+    (pair,) = comparisons.at_equal_weights(results, "jacobian", "cross-lipschitz", [measures.PGD])
+    assert pair.setting == ("jacobian", 0.1) and list(pair.each) == pytest.approx([20.0] * 3)
+    (distance,) = comparisons.gains(results, ["jacobian"], [measures.DEEPFOOL])
+    assert gain.margin == 1.0 and distance.margin == pytest.approx(2.0 / 50)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_the_share_that_only_the_jacobian_sees_is_that_of_the_class_sum(classes):
     V = torch.randn(3, 6, classes, generator=torch.Generator().manual_seed(classes), dtype=torch.float64)

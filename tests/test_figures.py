@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,18 @@ import matplotlib.pyplot as plt
 
 from regrob.affine import polytopes
 from regrob.errors import InputError
-from regrob.figures import brackets, clouds, lines, paper, planes, secular, steps, theme, valley
+from regrob.figures import (
+    along_line,
+    brackets,
+    clouds,
+    departure,
+    paper,
+    planes,
+    secular,
+    steps,
+    theme,
+    valley,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -242,7 +254,7 @@ def test_stand_on_piece_draws_the_pieces_own_boundary():
 def test_margin_along_line_shows_the_difference_and_the_switches():
     t = torch.linspace(0, 2, 5)
     margin, tangent = 1 - t / 2, 1 - t
-    upper, lower = lines.margin_along_line(t, margin, tangent, torch.tensor([0.5, 1.5])).axes
+    upper, lower = along_line.margin_along_line(t, margin, tangent, torch.tensor([0.5, 1.5])).axes
     gap, switches = lower.lines
     assert torch.allclose(torch.as_tensor(gap.get_ydata()), margin - tangent)
     assert list(switches.get_xdata()) == [0.5, 1.5]
@@ -267,3 +279,16 @@ def test_valley_and_bowl_marks_the_minimisers():
     v = torch.as_tensor(left.lines[-1].get_xydata())
     assert torch.allclose(v[:, 0] - v[:, 1], torch.tensor(1.0, dtype=torch.float64))
     assert right.lines[-1].get_xydata().tolist() == [[pytest.approx(0.5), pytest.approx(-0.3)]]
+
+
+def test_a_departure_that_bends_is_solid_and_the_affine_ones_are_dotted():
+    steps = np.array([1e-3, 1e-2])
+    flat, bent = np.array([0.0, 1e-3]), steps**2
+    (axes,) = departure.departure_figure(steps, {"frozen": flat}, bent, "training").axes
+    assert [(line.get_label(), line.get_linestyle()) for line in axes.lines] == [
+        ("frozen", ":"),
+        ("training", "-"),
+    ]
+    assert list(axes.lines[0].get_ydata()) == [departure.LEAST, 1e-3]  # zero has no logarithm
+    assert list(axes.lines[1].get_ydata()) == list(bent)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

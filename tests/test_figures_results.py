@@ -19,7 +19,7 @@ from regrob.analysis import measures, paper_numbers, tables, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
-from regrob.figures import certificates, draw_all, predictions, results, theme
+from regrob.figures import certificates, draw_all, predictions, results, step_cost, theme
 from regrob.theory import penalties
 
 GRID = (0.01, 0.1, 1.6)
@@ -292,19 +292,44 @@ def test_dots_stand_at_means_and_bars_at_intervals():
     assert axes.yaxis_inverted() and [text.get_text() for text in axes.get_yticklabels()] == ["a", "b"]
 
 
-def test_a_cloud_tells_networks_and_penalties_apart():
-    _, axes = plt.subplots()
-    points = [("one", "none", 0.1, 1.0), ("one", "jacobian", 0.2, 2.0), ("two", "jacobian", 0.3, 3.0)]
-    results.cloud(axes, points)
-    drawn = [line for line in axes.lines if len(line.get_xdata())]
-    assert [(line.get_xdata()[0], line.get_marker()) for line in drawn] == [
-        (0.1, "o"),
-        (0.2, "o"),
-        (0.3, "s"),
+def test_dots_beside_the_box_tell_networks_and_penalties_apart():
+    rows = [("one", "none", 0.1, 1.0), ("one", "jacobian", 0.2, 2.0), ("two", "jacobian", 0.3, 3.0)]
+    (axes,) = results.box_figure(pd.DataFrame(rows, columns=["network", "penalty", "share", "kept"])).axes
+    *drawn, kappa = [line for line in axes.lines if len(line.get_xdata())]
+    assert [(line.get_xdata()[0], line.get_ydata()[0], line.get_marker()) for line in drawn] == [
+        (0.1, 1.0, "o"),
+        (0.2, 2.0, "o"),
+        (0.3, 3.0, "s"),
     ]
     assert [line.get_color() for line in drawn[1:]] == [theme.LOOKS["jacobian"].colour] * 2
+    assert kappa.get_xdata()[0] == pytest.approx(math.sqrt(2 / math.pi))
     labels = [line.get_label() for line in axes.lines if not line.get_label().startswith("_")]
     assert labels == ["one", "two", "no penalty", "Jacobian"]
+
+
+def test_unpenalised_networks_have_a_row_each_and_no_other_setting(table):
+    networks = list(measures.by_network(table, classes=2))
+    (axes,) = results.unpenalised_figure(networks).axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == [
+        "LeNet-300-100\n2 classes",
+        "LeNet-5\n2 classes",
+    ]
+    for line, measure in zip(axes.lines, (measures.BENIGN, measures.FGSM, measures.PGD), strict=True):
+        own = [results_.interval(measures.UNPENALISED, measure).mean for results_ in networks]
+        assert list(line.get_xdata()) == pytest.approx(own) and line.get_label() == measure.title
+
+
+def test_exchanges_have_a_row_a_network_and_start_without_a_penalty(table):
+    networks = list(measures.by_network(table))
+    across, up = measures.BENIGN, (measures.PGD, measures.DEEPFOOL)
+    axes = results.exchanges(networks, across, up, ["jacobian", "curvature"]).axes
+    assert [a.get_title(loc="left") for a in axes] == ["LeNet-300-100", "", "LeNet-5", ""]
+    for place, panel in enumerate(axes):
+        network, measure = networks[place // 2], up[place % 2]
+        start = [network.interval(measures.UNPENALISED, m).mean for m in (across, measure)]
+        assert [*panel.lines[-1].get_xdata(), *panel.lines[-1].get_ydata()] == pytest.approx(start)
+        assert len(panel.lines) == 3
+        assert np.ptp(panel.get_xlim()) >= 6.0
 
 
 def test_an_axis_is_widened_to_a_least_span_only():
@@ -430,3 +455,16 @@ def test_the_simplex_is_parted_by_what_the_loss_knows():
     assert np.concatenate(list(p.values())).shape[0] == 300 * 301 // 2  # every probability is in one group
     (star,) = axes.lines
     assert star.get_xydata()[0] == pytest.approx(np.array([0.4, 0.5, 0.1]) @ corners[:, :2])
+
+
+def test_a_steps_time_stands_over_its_count_ours_filled_and_autograds_open():
+    counted = {k: {"none": 1.0, "jacobian": 3.0 + k} for k in (2, 10)}
+    sides = {"ours": {"none": 1.0, "jacobian": 2.0}, "autograd": {"none": 1.0, "jacobian": 9.0}}
+    slower = dict.fromkeys(counted, sides)
+    for axes, k in zip(step_cost.step_cost_figure(counted, slower).axes, counted, strict=True):
+        *_, ours, theirs = axes.lines
+        assert (ours.get_xdata()[0], ours.get_ydata()[0]) == (3.0 + k, 2.0)
+        assert (theirs.get_xdata()[0], theirs.get_ydata()[0]) == (3.0 + k, 9.0)
+        assert ours.get_markerfacecolor() == theme.LOOKS["jacobian"].colour
+        assert theirs.get_markerfacecolor() == "none"
+        assert axes.get_title() == f"{k} classes"

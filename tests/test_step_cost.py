@@ -130,3 +130,35 @@ def test_times_have_one_number_a_round() -> None:
     for side in found.values():
         assert set(side) == set(step_cost.METHODS)
         assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in side.values())
+
+
+def test_slowdowns_are_medians_over_the_same_sides_plain_step() -> None:
+    seconds = {
+        "ours": {"none": [1.0, 2.0, 4.0], "jacobian": [3.0, 2.0, 8.0]},
+        "autograd": {"none": [2.0, 2.0, 2.0], "jacobian": [2.0, 10.0, 4.0]},
+    }
+    slower = step_cost.slowdowns(seconds)
+    assert slower["ours"] == {"none": 1.0, "jacobian": 2.0}  # of 3, 1, 2; the means' ratio is 13/7
+    assert slower["autograd"] == {"none": 1.0, "jacobian": 2.0}
+
+
+def test_the_dearest_penalty_is_looked_for_in_each_round() -> None:
+    taken = {penalty: [1.0, 1.0] for penalty in PENALTY_NAMES}
+    taken |= {"jacobian": [4.0, 1.0], "curvature": [1.0, 6.0], "none": [9.0, 9.0], ADVERSARIAL: [8.0, 3.0]}
+    assert step_cost.dearest_over_adversarial(taken) == [0.5, 2.0]
+
+
+def test_memory_is_in_mebibytes_beside_its_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[tuple[str, str, str, int]] = []
+
+    def build(side: str):
+        return lambda *arguments: built.append((side, *arguments)) or side
+
+    monkeypatch.setattr(step_cost, "SIDES", {side: build(side) for side in ("ours", "autograd")})
+    monkeypatch.setattr(step_cost, "peak_bytes", {"ours": 2**20, "autograd": 2**21}.__getitem__)
+    held = step_cost.mebibytes("lenet-300-100", widths(2), 64)
+    assert set(held["ours"].values()) == {1.0} and set(held["autograd"].values()) == {2.0}
+    floor = step_cost.image_bytes("jacobian", widths(2), 64)
+    assert held["shapes"]["jacobian"] == floor / 2**20 > 1 and held["shapes"]["none"] == 0
+    sides = ("ours", "autograd")
+    assert built == [(side, method, "lenet-300-100", 2) for side in sides for method in step_cost.METHODS]

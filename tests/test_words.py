@@ -11,7 +11,7 @@ from small_table import table
 from regrob.analysis import comparisons, words
 from regrob.analysis.comparisons import Finish
 from regrob.analysis.intervals import Interval, mean_interval
-from regrob.analysis.measures import BENIGN, DEEPFOOL, PGD, by_network
+from regrob.analysis.measures import ATTACKS, BENIGN, DEEPFOOL, PGD, by_network
 
 UP, DOWN, OPEN = Interval(2.0, 1.0, 3.0, 5), Interval(-2.0, -3.0, -1.0, 5), Interval(0.5, -1.0, 2.0, 5)
 ALONE = mean_interval([2.0])
@@ -78,6 +78,53 @@ def test_best_settings_leave_out_what_diverged(results: pd.DataFrame) -> None:
     ]
     assert len({len(line) for line in lines[1:]}) == 1
     assert words.diverged_settings(results) == {"net, Jacobian, λ = 1": 1}
+    # Only accuracy without attack says who diverged; a distance may be NaN for other reasons.
+    hollow = results.assign(value=results["value"].mask(results["attack"] == "deepfool"))
+    assert words.diverged_networks(hollow) == {"jacobian at λ = 1": "1 of 2 networks"}
+
+
+def test_gains_name_settings_and_a_verdict_only_where_there_is_an_interval(results: pd.DataFrame) -> None:
+    (network,) = by_network(results)
+    compared = comparisons.gains(network, ["jacobian"], (PGD, DEEPFOOL))
+    assert [line.split() for line in words.gains(compared).splitlines()] == [
+        ["net"],
+        ["Jacobian,", "λ", "=", "0.1"],
+        ["PGD", "15.0", "[-48.5,", "78.5]"],
+        ["undecided"],
+        ["DeepFool", "-0.15", "[-0.79,", "0.49]"],
+        ["undecided"],
+    ]
+    assert words.largest_difference(compared, PGD) == "+15.0"
+    assert words.largest_difference(compared, DEEPFOOL) == "-0.150"
+    assert words.largest_difference(compared, BENIGN) == "–"
+    (alone,) = by_network(results[results["seed"] == 0])
+    assert "decided" not in words.gains(comparisons.gains(alone, ["jacobian"], (PGD,)))
+
+
+def test_the_lowest_success_is_of_one_seed_and_says_where() -> None:
+    rates = {("none", 0.0): (1.0, 0.9), ("jacobian", 0.1): (0.8, math.nan), ("jacobian", 1.0): (0.9, 0.7)}
+    rows = [
+        (*setting, seed, attack, "success", value if attack == "deepfool" else 1.0)
+        for setting, values in rates.items()
+        for seed, value in enumerate(values)
+        for attack in ("deepfool", "carlini-wagner")
+    ]
+    rate, where = words.lowest_success(by_network(table(rows), classes=2), ["jacobian"])
+    assert (rate, where) == (pytest.approx(70.0), "DeepFool, net, 2 classes, Jacobian, λ = 1")
+
+
+def test_a_duel_of_one_seed_has_no_verdict() -> None:
+    rows = [
+        (penalty, 0.1, seed, *key, 0.5 + 0.1 * seed * (penalty == "jacobian") + (penalty == "curvature"))
+        for penalty in ("curvature", "jacobian")
+        for seed in range(3)
+        for key in ATTACKS
+    ]
+    (network,) = by_network(table(rows))
+    text, verdicts = words.duels(network, "curvature", ["jacobian"])
+    assert verdicts == ["higher"] * 4 and text.splitlines()[:2] == ["net", "curvature against …"]
+    (alone,) = by_network(table(rows[:4] + rows[12:16]))
+    assert words.duels(alone, "curvature", ["jacobian"]) == ("net\n  one seed, no interval", [])
 
 
 def finish(price: float, penalty: str, lead: Interval) -> Finish:
@@ -180,3 +227,60 @@ def test_sameness_tells_undecided_from_apart() -> None:
         "apart": "PGD at λ = 0.1",
     }
     assert words.same_or_apart(gaps).splitlines()[0] == "  same, within the margin: 1 of 2"
+
+
+def test_prices_say_how_many_seeds_reach_a_target() -> None:
+    columns = ["method", "target", "reached", "seeds", "mean", "low", "high"]
+    rows = [("jacobian", 0.8, 4, 4, 0.01, 0.0, 0.02), ("jacobian", 0.9, 3, 4, math.nan, math.nan, math.nan)]
+    assert words.prices(pd.DataFrame(rows, columns=columns)).splitlines() == [
+        "Jacobian",
+        "  80 % under PGD: gives up 1.00 [0.00, 2.00] points",
+        "  90 % under PGD: reached by 3 of 4 seeds",
+    ]
+
+
+def races(attacks: list[str]) -> pd.DataFrame:
+    """A line for each attack: the curvature is higher at 0.6, on one grid only; not reached at 0.9."""
+    rows = [
+        {**race(verdict, firm=False), "target": target, "method": "curvature", "attack": attack}
+        for target, verdict in ((0.6, "higher"), (0.9, "not reached"))
+        for attack in attacks
+    ]
+    return pd.DataFrame(rows).assign(metric="distance")
+
+
+def test_races_stand_below_what_is_made_equal() -> None:
+    endings = {"higher": "farther", "open": "undecided"}
+    assert words.races(races(["deepfool"]), PGD, endings, 100).splitlines() == [
+        "both at 60 % under PGD",
+        "  curvature:",
+        "    2.00 [1.00, 3.00]",
+        "    farther, but not on a coarser grid",
+        "both at 90 % under PGD",
+        "  curvature:",
+        "    not reached by all seeds",
+    ]
+    two = words.races(races(["deepfool", "carlini-wagner"]), DEEPFOOL, endings).splitlines()
+    assert two[0] == "both at 0.6 under DeepFool"
+    assert two[1:3] == ["  DeepFool, curvature:", "    0.02 [0.01, 0.03]"]
+    assert "  Carlini–Wagner, curvature:" in two
+    tally = words.race_tally(races(["deepfool", "carlini-wagner"]), endings)
+    assert tally == "farther, but not on a coarser grid: 2; not reached: 2"
+
+
+def test_methods_stand_side_by_side_and_zero_is_a_dash() -> None:
+    columns = {"shapes": {"none": 0.0, "jacobian": 1.149}, "ours": {"none": 0.34, "jacobian": 1.886}}
+    lines = words.by_method("K = 2", columns, ".2f").splitlines()
+    assert [line.split() for line in lines] == [
+        ["K", "=", "2", "shapes", "ours"],
+        ["no", "penalty", "–", "0.34"],
+        ["Jacobian", "1.15", "1.89"],
+    ]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_steps_of_a_sweep_are_medians_of_one_networks_shards() -> None:
+    seconds = {"d-net-jacobian-0.1-0": 0.03, "d-net-jacobian-1-0": 0.05, "d-net-jacobian-2-0": None}
+    seconds |= {"d-other-jacobian-1-0": 9.0, "d-net-cross-lipschitz-1-0": 0.02}
+    sidecar = {"dataset": "d", "step_seconds": seconds}
+    assert words.sweep_steps([sidecar], "net") == "  jacobian: 40, 2 shards\n  cross-lipschitz: 20, 1 shards"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,48 @@ def equivalence(
     gaps["same"] = gaps["reach"] < gaps["metric"].map(MARGINS) * scale
     gaps["apart"] = (gaps["low"] > 0) | (gaps["high"] < 0)
     return gaps
+
+
+class Comparison(NamedTuple):
+    """One setting minus another by one measure, in its unit: one difference a seed."""
+
+    results: NetworkResults
+    setting: Setting
+    measure: Measure
+    each: NDArray[np.float64]
+
+    @property
+    def gap(self) -> Interval:
+        """The mean difference and its own 95 % interval."""
+        return mean_interval(self.each)
+
+    @property
+    def margin(self) -> float:
+        """What would not matter, see `MARGINS`, in the unit of the measure."""
+        scale = self.measure.factor
+        if self.measure.metric == "distance":
+            scale = self.results.interval(UNPENALISED, self.measure).mean
+        return MARGINS[self.measure.metric] * scale
+
+
+def _compared(results: NetworkResults, first: Setting, second: Setting, measure: Measure) -> Comparison:
+    each = results.values(first, measure) - results.values(second, measure)
+    return Comparison(results, first, measure, each)
+
+
+def gains(results: NetworkResults, penalties: Sequence[str], measures: Sequence[Measure]) -> list[Comparison]:
+    """Each penalty at its largest λ without divergence, minus fine-tuning without a penalty."""
+    largest = [results.whole(penalty)[-1] for penalty in penalties if results.whole(penalty)]
+    return [_compared(results, setting, UNPENALISED, m) for setting in largest for m in measures]
+
+
+def at_equal_weights(
+    results: NetworkResults, first: str, second: str, measures: Sequence[Measure]
+) -> list[Comparison]:
+    """First − second at every λ at which no seed of either diverged."""
+    whole = results.whole(second)
+    pairs = [((first, w), (second, w)) for _, w in results.whole(first) if (second, w) in whole]
+    return [_compared(results, *pair, m) for m in measures for pair in pairs]
 
 
 def largest(gaps: pd.DataFrame) -> dict[str, float]:

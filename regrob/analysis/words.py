@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrob.analysis import paper_numbers
-from regrob.analysis.comparisons import ENDINGS, Finish, at_largest, tally
+from regrob.analysis import comparisons, paper_numbers
+from regrob.analysis.comparisons import ENDINGS, Comparison, Finish, at_largest, tally
 from regrob.analysis.equal_robustness import NOT_REACHED, at_equal
 from regrob.analysis.intervals import Interval, mean_interval
 from regrob.analysis.measures import (
+    ATTACKS,
     BENIGN,
+    CARLINI,
+    DEEPFOOL,
     LABELS,
     ROBUST,
     UNPENALISED,
@@ -31,6 +36,7 @@ from regrob.analysis.measures import (
     lines_of,
     name_of,
     setting_name,
+    success,
 )
 from regrob.errors import DataError
 
@@ -212,11 +218,24 @@ def best_settings(
     return "\n".join(lines)
 
 
-def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
+def lowest_success(networks: Iterable[NetworkResults], penalties: Sequence[str]) -> tuple[float, str]:
+    """The lowest rate at which a minimal attack fools a network of any setting, in %, and where that is."""
+    rates = [
+        (rate, f"{measure.title}, {results.title}, {setting_name(setting)}")
+        for results in networks
+        for setting in results.settings("none", *penalties)
+        for measure in (DEEPFOOL, CARLINI)
+        for rate in results.values(setting, success(measure))
+        if not np.isnan(rate)
+    ]
+    return min(rates, key=itemgetter(0))
+
+
+def diverged_settings(table: pd.DataFrame, classes: int | None = None) -> dict[str, int]:
     """Settings in which a seed diverged, "LeNet-5, Jacobian, λ = 1.6", and how many did."""
     return {
         f"{results.title}, {setting_name(setting)}": count
-        for results in by_network(table)
+        for results in by_network(table, classes)
         for setting, count in results.diverged().items()
     }
 
@@ -233,6 +252,16 @@ def diverged_and_others(table: pd.DataFrame) -> str:
                 seeds = f"{count} seeds, and the others classify {low:.0f} to {high:.0f} % of the images"
             texts.append(f"{results.title}, {setting_name(setting)}: {seeds}")
     return "; ".join(texts) or "none"
+
+
+def diverged_networks(table: pd.DataFrame) -> dict[str, str]:
+    """Settings in which a network diverged, "jacobian at λ = 1.6", and how many of all networks did."""
+    benign = table[(table["attack"] == "none") & (table["metric"] == "accuracy")]
+    return {
+        f"{penalty} at λ = {weight:g}": f"{part.isna().sum()} of {len(part)} networks"
+        for (penalty, weight), part in benign.groupby(["penalty", "lambda"])["value"]
+        if part.isna().any()
+    }
 
 
 # --- comparisons in words -----------------------------------------------------------------
@@ -254,6 +283,25 @@ def tallies(board: pd.DataFrame) -> dict[str, str]:
     return texts | {f"top-{rival}": tally(rows["verdict"]) for rival, rows in largest.groupby("rival")}
 
 
+def gains(compared: Sequence[Comparison]) -> str:
+    """`comparisons.gains` of one network as lines below the settings' names."""
+    lines = [compared[0].results.title] if compared else []
+    for setting, of_setting in groupby(compared, key=lambda comparison: comparison.setting):
+        lines.append(f"  {setting_name(setting)}")
+        for comparison in of_setting:
+            measure, gap = comparison.measure, comparison.gap
+            lines.append(f"    {measure.title:14} {gap:{measure.digits}}")
+            if gap.count > 1:
+                lines.append(f"    {'':14} {verdict(gap)}")
+    return "\n".join(lines)
+
+
+def largest_difference(compared: Sequence[Comparison], measure: Measure) -> str:
+    """The mean difference with the largest size: points to a tenth, distances to a thousandth."""
+    means = [comparison.gap.mean for comparison in compared if comparison.measure == measure]
+    return f"{max(means, key=abs):{'+.1f' if measure.factor == 100 else '+.3f'}}" if means else "–"
+
+
 def scoreboard(board: pd.DataFrame, first: str) -> str:
     """The verdicts of `comparisons.duels` as a small table of signs: rows λ, columns rival and attack."""
     signs = {"higher": "+", "lower": "−", "open": "·"}
@@ -268,6 +316,14 @@ def scoreboard(board: pd.DataFrame, first: str) -> str:
             cells = "".join(signs[by_key[key]].rjust(2 + len(title)) for title, key in shown.items())
             lines.append(f"    {float(str(weight)):6g}{cells}")
     return "\n".join(lines)
+
+
+def duels(results: NetworkResults, first: str, rivals: Sequence[str]) -> tuple[str, list[str]]:
+    """One penalty against its rivals under all attacks: `scoreboard` and verdicts; none of one seed."""
+    if results.seeds < 2:
+        return f"{results.title}\n  {ONE_SEED}", []
+    board = comparisons.duels(results.table, results.network, first, rivals, ATTACKS)
+    return f"{results.title}\n{scoreboard(board, first)}", list(board["verdict"])
 
 
 def attacks_and_weights(gaps: pd.DataFrame) -> str:
@@ -401,3 +457,69 @@ def race_mark(row: pd.Series[Any]) -> str:
     if row["verdict"] == NOT_REACHED:
         return NOT_REACHED
     return mark([row["verdict"]] if row["firm"] else [])
+
+
+def prices(table: pd.DataFrame) -> str:
+    """`equal_robustness.prices` at equal accuracy under PGD, as lines below the methods' names."""
+    lines = []
+    for method, rows in table.groupby("method", sort=False):
+        lines.append(LABELS[str(method)])
+        for _, row in rows.iterrows():
+            price = paid(row) if row["reached"] < row["seeds"] else f"gives up {paid(row)} points"
+            lines.append(f"  {100 * row['target']:.0f} % under PGD: {price}")
+    return "\n".join(lines)
+
+
+def races(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], factor: float = 1.0) -> str:
+    """`equal_robustness.firm_races` as lines: below each target of `across`, each method's difference.
+
+    Args:
+        table: as `firm_races` gives it.
+        across: what is made equal.
+        endings: verdict → how it is written.
+        factor: 100 for differences in points.
+    """
+    unit = " %" if across.factor == 100 else ""
+    lines = []
+    for target, rows in table.groupby("target"):
+        lines.append(f"both at {across.factor * float(str(target)):g}{unit} under {across.title}")
+        for _, row in rows.iterrows():
+            name = LABELS[row["method"]]
+            if table["attack"].nunique() > 1:
+                name = f"{MEASURES[row['attack'], row['metric']].title}, {name}"
+            lines += [f"  {name}:", f"    {raced(row, factor)}"]
+            if row["verdict"] != NOT_REACHED:
+                lines.append(f"    {race_verdict(row, endings)}")
+    return "\n".join(lines)
+
+
+def race_tally(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
+    """How often each verdict of `race_verdict` occurs: "pays more: 3; undecided: 8"."""
+    numbers = Counter(race_verdict(row, endings) for _, row in table.iterrows())
+    return "; ".join(f"{ending}: {count}" for ending, count in numbers.items())
+
+
+# --- what a step costs, in words ----------------------------------------------------------
+
+
+def by_method(title: str, columns: Mapping[str, Mapping[str, float]], digits: str) -> str:
+    """Numbers of each method side by side, one column a name, below a title; a dash for zero."""
+    methods = next(iter(columns.values()))
+    lines = [f"{title:26}" + "".join(f"{name:>9}" for name in columns)]
+    for method in methods:
+        cells = [f"{column[method]:{digits}}" if column[method] else "–" for column in columns.values()]
+        lines.append(f"  {LABELS[method]:24}" + "".join(f"{cell:>9}" for cell in cells))
+    return "\n".join(lines)
+
+
+def sweep_steps(sidecars: Iterable[dict[str, Any]], network: str) -> str:
+    """Median time of one step of all seeds together, as sweeps recorded it for each shard, by method."""
+    taken: dict[str, list[float]] = {}
+    for sidecar in sidecars:
+        head = f"{sidecar['dataset']}-{network}-"
+        for shard, seconds in sidecar["step_seconds"].items():
+            if seconds is not None and shard.startswith(head):
+                method = shard.removeprefix(head).rsplit("-", 2)[0]
+                taken.setdefault(method, []).append(1e3 * seconds)
+    lines = (f"  {method}: {np.median(steps):.0f}, {len(steps)} shards" for method, steps in taken.items())
+    return "\n".join(lines)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from regrob.bench.harness import by_turns
+from regrob.bench.harness import by_turns, median_ratio
 from regrob.bench.steps import (
     EPSILON,
     Objective,
@@ -108,6 +108,37 @@ def times(network: str, classes: int, rounds: int) -> dict[str, dict[str, list[f
         side: {method: [taken / IN_A_ROW for taken in seconds[f"{side} {method}"]] for method in METHODS}
         for side in SIDES
     }
+
+
+def slowdowns(seconds: dict[str, dict[str, list[float]]]) -> dict[str, dict[str, float]]:
+    """Side → method → its time over the plain step's of that side, the median over rounds of `times`."""
+    return {
+        side: {method: median_ratio(taken, method, "none") for method in taken}
+        for side, taken in seconds.items()
+    }
+
+
+def dearest_over_adversarial(taken: Mapping[str, Sequence[float]]) -> list[float]:
+    """Time of the dearest penalty's step over adversarial training's, for each round of one side."""
+    rounds = zip(*(taken[penalty] for penalty in PENALTY_NAMES), taken[ADVERSARIAL], strict=True)
+    return [max(penalties) / adversarial for *penalties, adversarial in rounds]
+
+
+def mebibytes(network: str, widths: Sequence[int], examples: int) -> dict[str, dict[str, float]]:
+    """Memory of each method's step: "shapes" → `image_bytes`, and each side → `peak_bytes`, in MiB.
+
+    Args:
+        network: a key of `networks.NETWORKS`.
+        widths: n, the hidden widths, K of this network.
+        examples: N, as many as the steps take.
+    """
+    shapes = {method: image_bytes(method, widths, examples) for method in METHODS}
+    peaks = {
+        side: {method: peak_bytes(build(method, network, widths[-1])) for method in METHODS}
+        for side, build in SIDES.items()
+    }
+    held = {"shapes": shapes, **peaks}
+    return {name: {method: size / 2**20 for method, size in sizes.items()} for name, sizes in held.items()}
 
 
 def peak_bytes(step: Step) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,9 @@ from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK, PENALTI
 from regrob.training.many import train_ensemble, train_many
 from regrob.training.policy import CaffePolicy
 from regrob.training.single import fine_tuning_order
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Attack = Callable[[nn.Module, Tensor, Tensor], AttackResult]
 
@@ -273,6 +277,25 @@ TESTS: dict[str, Callable[[], Iterator[TestRow]]] = {
     "large": large,
     "large-lenet-5": large_lenet_5,
 }
+
+
+def asked(facts: dict[str, Any]) -> pd.DataFrame:
+    """What each stored test asks, the seconds that it took, and what made it; by the test's name.
+
+    Args:
+        facts: as `paper_numbers.read` gives them.
+    """
+    import pandas as pd
+
+    rows = {
+        name: {
+            "asks": str(TESTS[name].__doc__).split("?")[0] + "?",
+            "seconds": fact["seconds"],
+            **{key: fact["made_by"][key] for key in ("device", "date", "commit")},
+        }
+        for name, fact in sorted(facts.items())
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("test")
 
 
 def main() -> None:

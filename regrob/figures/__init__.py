@@ -1,23 +1,26 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of
-results, `predictions` predicted lengths beside attacks', `certificates` what certifies; `planes`
-draws networks of two inputs; `lines` a network on a straight line; `steps` the quadratic model in the
-plane; `clouds` class vectors; `brackets` bounds digit by digit; `secular` the function behind the
-exact radius; `valley` two losses over two weights; `paper` the paper's own Figure 1; `draw_all` a
+results, `predictions` predicted lengths beside attacks', `certificates` what certifies, `departure`
+how far a network is from affine, `step_cost` what a training step costs; `planes` draws networks of
+two inputs; `along_line` a network on a straight line; `steps` the quadratic model in the plane; `clouds`
+class vectors; `brackets` bounds digit by digit; `secular` the function behind the exact radius;
+`valley` two losses over two weights; `paper` the paper's own Figure 1; `draw_all` a
 folder of results.
 Matplotlib is loaded when something is drawn.
 """
 
+from regrob.figures.departure import departure_figure
 from regrob.figures.planes import ellipse
 from regrob.figures.predictions import predicted_against_found
 from regrob.figures.results import (
     against_weight,
     band,
-    cloud,
+    box_figure,
     difference_figure,
     dots,
     exchange,
+    exchanges,
     legend_below,
     lines,
     partners,
@@ -26,8 +29,10 @@ from regrob.figures.results import (
     seeds_figure,
     stated_and_measured,
     trade,
+    unpenalised_figure,
     widen,
 )
+from regrob.figures.step_cost import step_cost_figure
 from regrob.figures.theme import (
     BLACK,
     BLUE,
@@ -49,8 +54,9 @@ from regrob.figures.theme import (
 
 __all__ = [
     "BLACK", "BLUE", "COLOURS", "GREEN", "GREY", "LENGTHS", "LINE_STYLES", "LOOKS", "MARKERS",
-    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "against_weight", "band", "cloud",
-    "difference_figure", "digits", "dots", "ellipse", "exchange", "legend_below", "lines", "partners",
-    "predicted_against_found", "price_figure", "robustness", "seeds_figure", "stated_and_measured",
-    "style", "trade", "widen",
+    "ORANGE", "PURPLE", "SKY", "VERMILION", "Look", "against_weight", "band", "box_figure",
+    "departure_figure", "difference_figure", "digits", "dots", "ellipse", "exchange", "exchanges",
+    "legend_below", "lines", "partners", "predicted_against_found", "price_figure", "robustness",
+    "seeds_figure", "stated_and_measured", "step_cost_figure", "style", "trade", "unpenalised_figure",
+    "widen",
 ]  # fmt: skip

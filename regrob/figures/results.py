@@ -9,12 +9,11 @@ bands their 95 % intervals. A diverged run is a cross on the lower edge, never a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regrob.analysis import comparisons
+from regrob.analysis import box, comparisons
 from regrob.analysis.intervals import Interval
 from regrob.analysis.measures import (
     ATTACKS,
@@ -36,7 +35,7 @@ from regrob.analysis.measures import (
     success,
 )
 from regrob.analysis.paper_numbers import Stated, readings
-from regrob.figures.theme import BLACK, BLUE, COLOURS, GREY, LINE_STYLES, LOOKS, MARKERS, VERMILION
+from regrob.figures.theme import BLACK, BLUE, COLOURS, GREY, LINE_STYLES, LOOKS, MARKERS, ORANGE, VERMILION
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -320,6 +319,30 @@ def trade(
         axes.errorbar(x, y, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
 
 
+def exchanges(
+    networks: Sequence[NetworkResults], across: Measure, measures: Sequence[Measure], penalties: Sequence[str]
+) -> Figure:
+    """`exchange` of several networks, a row each, without bars; no panel is narrower than noise."""
+    import matplotlib.pyplot as plt
+
+    size = (6.4, 1.1 + 2.5 * len(networks))
+    figure, cells = plt.subplots(len(networks), len(measures), figsize=size, squeeze=False)
+    for row, results in zip(cells, networks, strict=True):
+        for axes, measure in zip(row, measures, strict=True):
+            for penalty in penalties:
+                trade(axes, results, penalty, across, measure, bars=False)
+            start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
+            axes.plot(*start, "X", color=BLACK, markersize=9)
+            share = measure.factor == 100
+            axes.set_ylabel(f"{measure.title}, {'%' if share else 'distance'}")
+            widen(axes, 6.0, 6.0 if share else 0.3)
+        row[0].set_title(results.title, loc="left", fontsize=11)
+    for axes in cells[-1]:
+        axes.set_xlabel(f"{across.title}, %")
+    legend_below(figure, cells[0, 0])
+    return figure
+
+
 def seeds_figure(results: NetworkResults, penalties: Sequence[str], measures: Sequence[Measure]) -> Figure:
     """Each seed's accuracy without a penalty and at every λ: a panel a measure, a line a seed."""
     import matplotlib.pyplot as plt
@@ -359,16 +382,41 @@ def price_figure(prices: pd.DataFrame) -> Figure:
     return figure
 
 
-def cloud(axes: Axes, points: Sequence[tuple[str, str, float, float]]) -> None:
-    """One dot for each (network's title, penalty, x, y): markers tell networks, colours penalties."""
-    markers = dict(zip(dict.fromkeys(point[0] for point in points), "os^Dv", strict=False))
-    for (title, penalty), part in groupby(points, key=lambda point: point[:2]):
-        x, y = zip(*(point[2:] for point in part), strict=True)
-        axes.plot(x, y, markers[title], color=LOOKS[penalty].colour, alpha=0.8)
-    for title, marker in markers.items():
-        axes.plot([], [], marker, color=GREY, label=title)
-    for penalty in dict.fromkeys(point[1] for point in points):
+def box_figure(table: pd.DataFrame) -> Figure:
+    """`box.shares`: one dot a setting; markers tell networks, colours penalties, a dashed line κ."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.6))
+    markers = dict(zip(table["network"].unique(), "os^Dv", strict=False))
+    for (network, penalty), part in table.groupby(["network", "penalty"], sort=False):
+        dots_of: dict[str, Any] = {"color": LOOKS[str(penalty)].colour, "alpha": 0.8, "linestyle": "none"}
+        axes.plot(part["share"], part["kept"], marker=markers[network], **dots_of)
+    for network, marker in markers.items():
+        axes.plot([], [], marker, color=GREY, label=network)
+    for penalty in table["penalty"].unique():
         axes.plot([], [], "s", color=LOOKS[penalty].colour, label=LOOKS[penalty].label)
+    axes.axvline(box.KAPPA, color=BLACK, linestyle="--", linewidth=1)
+    axes.set(xlabel=r"DeepFool's mean distance / $\varepsilon\sqrt{n}$", ylabel="accuracy under PGD, %")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    return figure
+
+
+def unpenalised_figure(networks: Sequence[NetworkResults]) -> Figure:
+    """Accuracy without a penalty: a row a network, and its dots without attack, under FGSM and PGD."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 1.5 + 0.55 * len(networks)))
+    looks = ((BENIGN, BLUE, "o"), (FGSM, ORANGE, "s"), (PGD, VERMILION, "X"))
+    series = {
+        measure.title: (colour, marker, [results.interval(UNPENALISED, measure) for results in networks])
+        for measure, colour, marker in looks
+    }
+    rows = [results.title.replace(", ", "\n", 1) for results in networks]
+    dots(axes, rows, series, bars=False, markersize=9)
+    axes.set(ylim=(len(networks) - 0.5, -0.5), xlim=(-3, 103), xlabel="accuracy, %")
+    axes.tick_params(axis="y", labelsize=9)
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
 
 
 def stated_and_measured(stated: Sequence[Stated], measured: Sequence[Interval | None]) -> Figure:
