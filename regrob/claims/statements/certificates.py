@@ -22,7 +22,7 @@ from regrob.certificates import (
     distance_to_mistake,
     edge_distance,
 )
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
     ARGMAX,
@@ -43,7 +43,7 @@ from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
 statement = partial(Claim, chapter="book/certificates")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
 AFFINE = "within Q(x), or for an affine classifier"
 MOVES = "VC ≠ 0; otherwise no step changes the class, and d is infinite"
@@ -155,15 +155,8 @@ GUARANTEE = statement(
     id="remark-formal-guarantee",
     where="Section 3.1, below Proposition 3.1",
     title="the Taylor radius as a formal guarantee",
-    printed=(
-        r"\text{Prop. 3.1 gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise "
-        r"linear DNNs: no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}"
-    ),
-    corrected=(
-        r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) "
-        r"\text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\text{Prop. 3.1 gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise linear DNNs: no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}",
+    corrected=r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) \text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}",
     hypotheses=("K = 2", "classified correctly"),
     depends=("thm-taylor-overshoots", "thm-network-certificate"),
     checks=(
@@ -188,8 +181,7 @@ def counterexample_polytope() -> Counterexample:
         raise ProofError("the step does not lead from a margin of one to a tie")
     p = sp.E / (1 + sp.E)
     return Counterexample(
-        r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ \|\mathbf r^*\|_2 \text{ against the length "
-        r"of } (0,\tfrac{11}{100}), \text{ which reaches the boundary; } d=1 \text{ is no guarantee either}",
+        r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ \|\mathbf r^*\|_2 \text{ against the length of } (0,\tfrac{11}{100}), \text{ which reaches the boundary; } d=1 \text{ is no guarantee either}",
         printed_radius(p, 1 / (1 + sp.E), sp.log(2 * p)),
         "<=",
         step,
@@ -208,15 +200,8 @@ POLYTOPE = statement(
     id="remark-formal-guarantee-polytope",
     where="Section 3.1, below Proposition 3.1",
     title="a guarantee that holds beyond the polytope",
-    printed=(
-        r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the "
-        r"approximation}"
-    ),
-    corrected=(
-        r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): "
-        r"d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the approximation}",
+    corrected=r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))",
     hypotheses=("classified correctly", "x off the kinks"),
     depends=("eq-1-deepfool", "eq-5"),
     checks=(
@@ -269,8 +254,7 @@ def counterexample_log_k() -> Counterexample:
     if not (sp.log(3) + sp.log(p[0])).evalf(30) > 0:
         raise ProofError("the loss is not below log 3")
     return Counterexample(
-        r"\mathbf z=(\log4,\log5,0),\ y=0:\ \mathcal L=\log\tfrac52<\log3;\ \text{the rival's probability "
-        r"against the label's}",
+        r"\mathbf z=(\log4,\log5,0),\ y=0:\ \mathcal L=\log\tfrac52<\log3;\ \text{the rival's probability against the label's}",
         p[1],
         "<=",
         p[0],
@@ -282,11 +266,7 @@ LOG_K = statement(
     where="Section 4 and Appendix E, β = log K",
     title="with K classes the loss crosses log K at the boundary",
     printed=r"\mathcal L(\mathbf x, y) < \beta=\log K \text{ separates correct from incorrect}",
-    corrected=(
-        r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K "
-        r"\implies \text{incorrect};\ \text{undecided between}"
-    ),
-    text=Text.CORRECTED,
+    corrected=r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K \implies \text{incorrect};\ \text{undecided between}",
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
     derivation=Derivation(prove_threshold, lambda: prove_threshold(3), "p_y > 1/3 instead of 1/2"),
@@ -333,10 +313,7 @@ def chain_excess(case: Case) -> Tensor:
 CHAIN = theorem(
     id="thm-affine-certificates",
     title="valid radii from the logit margin and Lipschitz constants",
-    printed=(
-        r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge "
-        r"\frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2"
-    ),
+    printed=r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge \frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2",
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
     derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
@@ -370,9 +347,7 @@ def local_smooth_excess(case: Case) -> Tensor:
 SMOOTH = theorem(
     id="thm-smooth-certificate",
     title="a valid radius from a curvature that holds everywhere",
-    printed=(
-        r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L"
-    ),
+    printed=r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L",
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
     derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
@@ -387,11 +362,7 @@ SMOOTH = theorem(
 NETWORK = theorem(
     id="thm-network-certificate",
     title="a certificate for the network itself",
-    printed=(
-        r"\|\mathbf r\|_2 < \min\big(d,\ \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))\big) \implies "
-        r"\mathbf x+\mathbf r \text{ keeps its class},\qquad \operatorname{dist}(\mathbf x,\partial Q)="
-        r"\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}"
-    ),
+    printed=r"\|\mathbf r\|_2 < \min\big(d,\ \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))\big) \implies \mathbf x+\mathbf r \text{ keeps its class},\qquad \operatorname{dist}(\mathbf x,\partial Q)=\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}",
     hypotheses=(
         "a network whose only kinks are (leaky) ReLUs and max-pools",
         ARGMAX,
@@ -442,10 +413,7 @@ def taylor_over_margin(x: float) -> Tensor:
 EITHER = theorem(
     id="thm-many-classes-either-side",
     title="with three classes the Taylor radius may also fall short",
-    printed=(
-        r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } "
-        r"x=\log8\qquad(\beta=\log3)"
-    ),
+    printed=r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } x=\log8\qquad(\beta=\log3)",
     hypotheses=("K = 3, β = log K",),
     depends=("lemma-4.1-hessian",),
     derivation=Derivation(

@@ -9,7 +9,7 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.instances import Draw, Sample, relative
@@ -29,7 +29,7 @@ from regrob.symbols import differentiate, prove_equal, prove_zero, sum_over
 from regrob.theory import derivatives, penalties
 
 statement = partial(Claim, chapter="book/exact_curvature")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 SIMPLE = "H's largest eigenvalue is simple, u its unit eigenvector"
 
 # --- the K×K form ----------------------------------------------------------------------
@@ -66,11 +66,7 @@ EXACT = statement(
     id="thm-exact-curvature",
     where="new, on Appendix H",
     title="the curvature is the largest eigenvalue of a K×K matrix",
-    printed=(
-        r"H = AA^T,\ A = \left[\sqrt{p_k}\,(\mathbf v_k - \bar{\mathbf v})\right]_k,\quad "
-        r"\|H\|_2 = \lambda_{\max}(A^TA)"
-    ),
-    text=Text.NEW,
+    printed=r"H = AA^T,\ A = \left[\sqrt{p_k}\,(\mathbf v_k - \bar{\mathbf v})\right]_k,\quad \|H\|_2 = \lambda_{\max}(A^TA)",
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("lemma-4.1-hessian",),
     derivation=Derivation(
@@ -103,8 +99,7 @@ def counterexample_appendix_h() -> Counterexample:
     A = (V - V * p * sp.ones(1, 3)) * sp.diag(*p.applyfunc(sp.sqrt))
     error = max((A.T * A).eigenvals()) - max(H.eigenvals())
     return Counterexample(
-        r"K = 3,\ p = (\tfrac12, \tfrac14, \tfrac14),\ V = \begin{pmatrix}0&2&2\\0&2&-2\end{pmatrix},\ "
-        r"\text{sign of the error } |\lambda_{\max}(A^TA) - \|H\|_2|",
+        r"K = 3,\ p = (\tfrac12, \tfrac14, \tfrac14),\ V = \begin{pmatrix}0&2&2\\0&2&-2\end{pmatrix},\ \text{sign of the error } |\lambda_{\max}(A^TA) - \|H\|_2|",
         sp.sign(sp.Abs(sp.simplify(error))),
         ">=",
         sp.S.One,
@@ -115,12 +110,8 @@ APPENDIX_H = statement(
     id="remark-appendix-h",
     where="Appendix H, and the captions of Figures 5 and 7",
     title="a multi-class curvature penalty must approximate",
-    printed=(
-        r"\text{approximations seem inevitable for } \|H\|_2,\ K > 2: \quad "
-        r"\operatorname{sign}\,|\text{computed} - \|H\|_2| = 1"
-    ),
+    printed=r"\text{approximations seem inevitable for } \|H\|_2,\ K > 2: \quad \operatorname{sign}\,|\text{computed} - \|H\|_2| = 1",
     corrected=r"\|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
-    text=Text.CORRECTED,
     hypotheses=("rounding aside", "H inside the polytope, as everywhere in the paper"),
     depends=("thm-exact-curvature",),
     counterexample=counterexample_appendix_h,
@@ -161,11 +152,7 @@ def three_classes(case: Case, factor: float = 16.0) -> Tensor:
 THREE = theorem(
     id="thm-curvature-three-classes",
     title="the curvature of three classes, without eigenvalues",
-    printed=(
-        r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad "
-        r"T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }"
-        r"\mathbf v_0\mathbf v_1\mathbf v_2"
-    ),
+    printed=r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }\mathbf v_0\mathbf v_1\mathbf v_2",
     hypotheses=(OFF_KINKS, "K = 3, any n, any label"),
     depends=("thm-exact-curvature", "lemma-4.1-pairs"),
     derivation=Derivation(prove_three_classes, lambda: prove_three_classes(1), "Area² without the 4"),
@@ -223,10 +210,7 @@ def product_excess(draw: Draw, *, centred: bool = True) -> Tensor:
 PRODUCT = theorem(
     id="thm-hessian-vector",
     title="H times a vector from one pass each way",
-    printed=(
-        r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad "
-        r"\text{the Gauss–Newton matrix is the Hessian}"
-    ),
+    printed=r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad \text{the Gauss–Newton matrix is the Hessian}",
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("lemma-4.1-jacobian", "lemma-4.1-hessian"),
     derivation=Derivation(prove_product, lambda: prove_product(0), "the mean of a not taken away"),
@@ -316,11 +300,7 @@ def gradient_error(case: Case, route: Route, factor: float = 2.0) -> Tensor:
 GRADIENT = theorem(
     id="thm-curvature-gradient",
     title="the gradient of the curvature",
-    printed=(
-        r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad "
-        r"\frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad "
-        r"\mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a"
-    ),
+    printed=r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad \frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad \mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a",
     hypotheses=(OFF_KINKS, SIMPLE),
     depends=("thm-exact-curvature",),
     derivation=Derivation(prove_curvature_gradient, lambda: prove_curvature_gradient(1), "half of ∂/∂V"),
@@ -389,10 +369,7 @@ def prove_ties(factor: int = 4) -> None:
 TIES = theorem(
     id="thm-curvature-ties",
     title="where the top eigenvalue is multiple",
-    printed=(
-        r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad "
-        r"U \text{ a basis of the top eigenspace; autograd returns a Clarke element}"
-    ),
+    printed=r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad U \text{ a basis of the top eigenspace; autograd returns a Clarke element}",
     hypotheses=(OFF_KINKS, "E symmetric", "the top eigenvalue of H is positive, of any multiplicity"),
     depends=("thm-curvature-gradient",),
     derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),

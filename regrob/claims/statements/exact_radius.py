@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Derivation, Text
+from regrob.claims.claim import Check, Claim, Derivation
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.hypotheses import MODEL, OFF_KINKS
 from regrob.claims.instances import Draw
@@ -34,7 +34,7 @@ from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory import exact_radius as exact
 
 statement = partial(Claim, chapter="book/exact_radius")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 ANY = "any label with L < β; any β"
 
 
@@ -123,12 +123,7 @@ EXACT = statement(
     id="thm-exact-radius",
     where="new, in place of Proposition 4.1",
     title="the radius of the quadratic model, exactly",
-    printed=(
-        r"\mathbf r^*=\theta(I-\theta H)^{-1}\nabla,\quad \theta\in(0,1/\lambda_1):\ "
-        r"\sum_i\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\theta\lambda_i)^2}-1\Big]=\xi,\quad "
-        r"(\lambda_i) \text{ the eigenvalues of the } K\times K \text{ matrix } A^TA"
-    ),
-    text=Text.NEW,
+    printed=r"\mathbf r^*=\theta(I-\theta H)^{-1}\nabla,\quad \theta\in(0,1/\lambda_1):\ \sum_i\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\theta\lambda_i)^2}-1\Big]=\xi,\quad (\lambda_i) \text{ the eigenvalues of the } K\times K \text{ matrix } A^TA",
     hypotheses=(OFF_KINKS, MODEL, ANY, "H ≠ 0", "not the hard case"),
     depends=("lemma-4.1-gradient", "thm-exact-curvature"),
     derivation=Derivation(
@@ -230,12 +225,7 @@ def hard_certificate_excess(draw: Draw, factor: float = 1.0) -> Tensor:
 HARD = theorem(
     id="thm-exact-radius-hard-case",
     title="the hard case: two shortest steps, neither along the gradient",
-    printed=(
-        r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}"
-        r"\Big[\frac1{(1-\lambda_i/\lambda_1)^2}-1\Big]:\quad "
-        r"\mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i"
-        r"\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1"
-    ),
+    printed=r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\lambda_i/\lambda_1)^2}-1\Big]:\quad \mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1",
     hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3", "λ₁ simple (otherwise a sphere of steps)"),
     depends=("thm-exact-radius",),
     derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
@@ -326,10 +316,7 @@ def autograd_excess(case: Case, half: float = 0.5) -> Tensor:
 ENVELOPE = theorem(
     id="thm-exact-radius-envelope",
     title="the derivative of the exact radius",
-    printed=(
-        r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla"
-        r"+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}"
-    ),
+    printed=r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}",
     hypotheses=(OFF_KINKS, ANY, "not the hard case"),
     depends=("thm-exact-radius",),
     derivation=Derivation(prove_envelope, lambda: prove_envelope(1), "no ½ before dH"),
@@ -369,10 +356,7 @@ def conditioning_excess(case: Case, factor: float = 1.0) -> Tensor:
 CONDITIONED = theorem(
     id="cor-exact-radius-conditioned",
     title="the radius is as well conditioned as a number can be",
-    printed=(
-        r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}"
-        r"+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2"
-    ),
+    printed=r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2",
     hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
     depends=("thm-exact-radius-envelope",),
     derivation=Derivation(prove_conditioned, lambda: prove_conditioned(1), "rᵀHr without its ½"),
@@ -407,12 +391,7 @@ SUP = statement(
     id="thm-exact-radius-linf",
     where="new, in place of Eqs. (39) and (40)",
     title="the exact radius in the maximum norm, three classes",
-    printed=(
-        r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|"
-        r"+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; "
-        r"\text{ for } K=3\ n \text{ candidates, found by one sort, suffice}"
-    ),
-    text=Text.NEW,
+    printed=r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; \text{ for } K=3\ n \text{ candidates, found by one sort, suffice}",
     hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3 for the sort; any K for the minimum over signs"),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
     derivation=Derivation(prove_corner, lambda: prove_corner(2), "twice the variance"),

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
 from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
@@ -29,7 +29,7 @@ from regrob.theory.margin import margin_l2
 from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK
 from regrob.training.single import train
 
-PAGE = "book/four_penalties"
+statement = functools.partial(Claim, chapter="book/four_penalties")
 LEMMA = ("lemma-3.2-gradient", "lemma-3.2-hessian")
 FIXED = (BINARY, NO_BIASES, "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log p_y/(1 − p_y)| = γν")
 
@@ -49,14 +49,13 @@ def eigenvector_error(draw: Draw, classes: int) -> Tensor:
     return draw.over_samples(classes, error)
 
 
-EIGENVECTOR = Claim(
+EIGENVECTOR = statement(
     id="remark-gradient-eigenvector",
     where="Section 3.2, first corollary",
     title="the input gradient is the Hessian's first eigenvector",
     printed=r"\nabla \text{ has the direction of the first eigenvector of } H",
     hypotheses=(BINARY, OFF_KINKS, DISTINCT),
     depends=LEMMA,
-    chapter=PAGE,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
     checks=(eigenvector_error,),
 )
@@ -94,14 +93,13 @@ def eq_11_check(name: str) -> Check:
     )
 
 
-EQ_11 = Claim(
+EQ_11 = statement(
     id="eq-11",
     where="Section 3.2, Eq. (11)",
     title="three penalties in closed form",
     printed=r"\lambda\mu^2,\quad \lambda(1-p_y)^2\nu^2,\quad \lambda p_y(1-p_y)\nu^2;\qquad \|H\|_F=\|H\|_2",
     hypotheses=(BINARY, OFF_KINKS, ANY_LABEL),
     depends=LEMMA,
-    chapter=PAGE,
     derivation=Derivation(prove_norms, lambda: prove_norms(2), "q to the fourth power"),
     checks=tuple(eq_11_check(name) for name in ("‖∇‖₂²", "‖H‖₂", "‖H‖_F", "‖J‖_F²")),
 )
@@ -157,16 +155,14 @@ def counterexample_chain() -> Counterexample:
     )
 
 
-CHAIN = Claim(
+CHAIN = statement(
     id="chain-binary",
     where="Section 3.2, below Eq. (11)",
     title="the chained inequality of two classes",
     printed=r"\|\nabla\|_2^2 \le \|H\|_2 \le \|V\|_F^2/2",
     corrected=r"\text{the first link needs } p_y \ge \tfrac12; \text{ the second holds always, and } \tfrac12 \text{ is its best constant}",
-    text=Text.CORRECTED,
     hypotheses=(BINARY, OFF_KINKS, "p_y ≥ 1/2 for the first link"),
     depends=("eq-11",),
-    chapter=PAGE,
     derivation=Derivation(prove_chain, lambda: prove_chain(4), "a quarter of ‖V‖_F²"),
     checks=(
         check(
@@ -186,7 +182,6 @@ CHAIN = Claim(
         chain_violation_by_autograd,
     ),
     counterexample=counterexample_chain,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -209,13 +204,12 @@ def eq_12_violation(V: Tensor, factor: float) -> Tensor:
     return torch.maximum(nu2 / 2 - middle, middle - mu2) / mu2
 
 
-EQ_12 = Claim(
+EQ_12 = statement(
     id="eq-12",
     where="Section 3.2, Eq. (12)",
     title="a small Jacobian has a small ν",
     printed=r"\nu^2/2 \le \tfrac12\|\mathbf v_+\|_2^2+|\mathbf v_+^T\mathbf v_-|+\tfrac12\|\mathbf v_-\|_2^2 \le \mu^2",
     hypotheses=(BINARY,),
-    chapter=PAGE,
     derivation=Derivation(prove_eq_12, lambda: prove_eq_12(-1), "‖v₊ + σv₋‖² for the square"),
     checks=(
         check(
@@ -274,17 +268,15 @@ def slopes_violation(draw: Draw, low: float) -> Tensor:
     return torch.maximum(falls, grows)
 
 
-SLOPES = Claim(
+SLOPES = statement(
     id="remark-fig3-slopes",
     where="Section 3.2, Figure 3 and the text beside it",
     title="where each penalty is steepest, in p_y",
     printed=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } p_y(1-p_y)",
     corrected=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } (1-p_y)^2",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=("ν fixed", "1/2 < p_y < 1"),
     depends=("eq-11",),
-    chapter=PAGE,
     derivation=Derivation(prove_slopes, lambda: prove_slopes(-1), "the other way round"),
     checks=(slopes_violation,),
 )
@@ -322,20 +314,17 @@ def counterexample_reward() -> Counterexample:
     )
 
 
-REWARD = Claim(
+REWARD = statement(
     id="remark-curvature-confidence",
     where="Section 3.2, “Confidence” in regularizations",
     title="does the curvature penalty reward confidence?",
     printed=r"\text{the curvature regulariser advocates large } p_y",
     corrected=r"\text{for } p_y > \tfrac12; \text{ for } p_y < \tfrac12 \text{ it rewards lowering } p_y",
-    text=Text.CORRECTED,
     hypotheses=("ν fixed", "p_y > 1/2"),
     depends=("eq-11",),
-    chapter=PAGE,
     derivation=Derivation(prove_reward, lambda: prove_reward(-1), "the sign reversed"),
     checks=(reward_violation,),
     counterexample=counterexample_reward,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -358,15 +347,13 @@ def peak_violation(draw: Draw, p_best: float) -> Tensor:
     return derivative(curvature_factor, m).abs() / derivative(curvature_factor, best).abs() - 1
 
 
-PEAK = Claim(
+PEAK = statement(
     id="thm-curvature-peak",
     where="new, on Figure 3",
     title="in the logit, the curvature penalty pulls hardest at p_y = 0.789",
     printed=r"\left|\frac{\partial}{\partial m}p_y(1-p_y)\right| = p_y(1-p_y)(2p_y-1) \text{ peaks at } p_y = \tfrac{3+\sqrt3}6 \text{ and vanishes as } p_y\to1",
-    text=Text.NEW,
     hypotheses=("ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
     depends=("remark-curvature-confidence",),
-    chapter=PAGE,
     derivation=Derivation(prove_peak, lambda: prove_peak(1), "a peak elsewhere"),
     checks=(peak_violation,),
 )
@@ -466,16 +453,14 @@ def counterexample_44() -> Counterexample:
     )
 
 
-EQ_44 = Claim(
+EQ_44 = statement(
     id="eq-44",
     where="Appendix G, Eq. (44)",
     title="how the input-gradient penalty moves with ν",
     printed=r"\frac{\partial\|\nabla\|_2^2}{\partial\nu} = \frac{2\nu(1-(\gamma\nu-1)e^{\gamma\nu})}{(1+e^{\gamma\nu})^3}",
     corrected=r"\text{for correctly classified points; otherwise } \|\nabla\|_2^2 \text{ grows with } \nu \text{ throughout}",
-    text=Text.CORRECTED,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-11",),
-    chapter=PAGE,
     derivation=Derivation(prove_44, lambda: prove_44(-1), "a misclassified point"),
     checks=(
         check(
@@ -496,19 +481,17 @@ EQ_44 = Claim(
         ),
     ),
     counterexample=counterexample_44,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
 
-EQ_45 = Claim(
+EQ_45 = statement(
     id="eq-45",
     where="Appendix G, Eq. (45)",
     title="how the curvature penalty moves with ν",
     printed=r"\frac{\partial\|H\|_2}{\partial\nu} = \frac{\nu(2+\gamma\nu-(\gamma\nu-2)e^{\gamma\nu})e^{\gamma\nu}}{(1+e^{\gamma\nu})^3}",
     hypotheses=(*FIXED, ANY_LABEL),
     depends=("eq-11",),
-    chapter=PAGE,
     derivation=Derivation(prove_45, lambda: prove_45(2), "p² in place of p"),
     checks=(
         check(
@@ -562,16 +545,15 @@ def critical_violation(draw: Draw, at: float, slope: Callable[[Tensor], Tensor])
     return torch.maximum(-slope(before), slope(after) / scale)
 
 
-CRITICAL = Claim(
+CRITICAL = statement(
     id="remark-critical-points",
     where="Appendix G, below Eq. (45)",
     title="the critical points 1.28/γ and 2.40/γ",
     printed=r"\partial\|\nabla\|_2^2/\partial\nu = 0 \text{ at } \nu = 1.28/\gamma, \qquad \partial\|H\|_2/\partial\nu = 0 \text{ at } \nu = 2.40/\gamma",
     corrected=r"\nu\gamma = 1+W(1/e) \quad\text{and}\quad \nu\gamma = 2x \text{ with } x\tanh x = 1; \text{ each the only one}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-44", "eq-45"),
-    chapter=PAGE,
     derivation=Derivation(prove_critical, lambda: prove_critical(1), "the root moved by one"),
     checks=(
         check(
@@ -618,15 +600,13 @@ def growth_violation(instance: Instance, sign: int) -> Tensor:
     return torch.maximum(grown, moved)
 
 
-GROWTH = Claim(
+GROWTH = statement(
     id="thm-radius-and-nu",
     where="new, on the last sentence of Appendix G",
     title="at fixed γ the Taylor radius grows with ν, and the true margin does not move",
     printed=r"\|\mathbf r^*\|_2 = \gamma\,\tau(\nu\gamma)/(\nu\gamma) \text{ increases strictly with } \nu, \text{ while } d = \gamma",
-    text=Text.NEW,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("prop-3.1", "thm-taylor-overshoots"),
-    chapter=PAGE,
     derivation=Derivation(prove_growth, lambda: prove_growth(-1), "a falling factor"),
     checks=(
         check(
@@ -680,15 +660,13 @@ def confidence_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
     return draw.over_samples(2, error, only=only)
 
 
-CONFIDENCE = Claim(
+CONFIDENCE = statement(
     id="thm-critical-confidence",
     where="new, on Appendix G",
     title="νγ is the confidence, so the conditions are p_y ≤ 0.7822 and p_y ≤ 0.9168",
     printed=r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff p_y\le0.7822 \text{ (to four digits; correctly classified)},\quad \nu\gamma\le2.3994 \iff p_y\le0.9168",
-    text=Text.NEW,
     hypotheses=(BINARY, NO_BIASES, "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
     depends=("eq-3", "remark-critical-points"),
-    chapter=PAGE,
     derivation=Derivation(prove_confidence, lambda: prove_confidence(-1), "the odds upside down"),
     checks=(confidence_error,),
 )
@@ -717,15 +695,13 @@ def jensen_violation(draw: Draw, factor: float) -> Tensor:
     return (bound - m.abs().mean(dim=1)) / (1 + bound.abs())
 
 
-JENSEN = Claim(
+JENSEN = statement(
     id="thm-loss-bounds-confidence",
     where="new, on Appendix G",
     title="a small loss forces a large νγ",
     printed=r"\overline{\nu\gamma} \ge -\log(e^{\overline{\mathcal L}}-1) \text{ over any set of points}",
-    text=Text.NEW,
     hypotheses=(BINARY, "no biases, so that νγ = |m|", "any labels"),
     depends=("thm-critical-confidence",),
-    chapter=PAGE,
     derivation=Derivation(prove_jensen, lambda: prove_jensen(-1), "a loss that grows with the margin"),
     checks=(jensen_violation,),
 )
@@ -802,13 +778,12 @@ def counterexample_mean() -> Counterexample:
     )
 
 
-NU_GAMMA = Claim(
+NU_GAMMA = statement(
     id="remark-nu-gamma",
     where="Appendix G, last paragraph",
     title="the critical points and trained networks",
     printed=r"\nu\gamma \le 1.28 \text{ and } 2.40 \text{ for almost all training points, } 0.001 \text{ on average; smaller still after regularisation}",
     corrected=r"\text{a trained network has most points beyond both; a penalty does make } \nu\gamma \text{ and } \nu \text{ smaller}",
-    text=Text.CORRECTED,
     hypotheses=(
         BINARY,
         "LeNet-300-100 trained to a small loss",
@@ -816,13 +791,11 @@ NU_GAMMA = Claim(
         "the paper reports its networks' accuracy, not their loss",
     ),
     depends=("thm-loss-bounds-confidence",),
-    chapter=PAGE,
     derivation=Derivation(
         train_and_measure, lambda: train_and_measure(0), "an untrained network", Evidence.EXPERIMENT
     ),
     checks=JENSEN.checks,
     counterexample=counterexample_mean,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 

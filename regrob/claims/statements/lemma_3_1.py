@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
@@ -24,7 +24,7 @@ from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
-PAGE = "book/lemma_3_1"
+statement = functools.partial(Claim, chapter="book/lemma_3_1")
 
 # --- Eq. (1): the nearest mistake ------------------------------------------------------
 
@@ -62,20 +62,19 @@ def lead_after_step(draw: Draw, stretch: float, lean: float = 0.0) -> Tensor:
     return lead / moved.abs().amax(dim=-1)
 
 
-EQ_1 = Claim(
+EQ_1 = statement(
     id="eq-1-deepfool",
     where="Section 2.1, Eq. (1)",
     title="DeepFool's step is the shortest for a linear model",
     printed=r"\min_{\mathbf r}\|\mathbf r\|_2 \text{ s.t. } \operatorname{argmax}_k g(\mathbf x+\mathbf r)_k \ne \operatorname{argmax}_k g(\mathbf x)_k \text{ is solved by DeepFool for any linear model}",
     corrected=r"\inf\{\|\mathbf r\|_2\} = \min_{j\ne y} \frac{z_y - z_j}{\|\mathbf v_y - \mathbf v_j\|_2}; \text{ an infimum, as the boundary itself is a tie}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(
         "affine classifier, any K",
         "y the one largest logit",
         "the minimum over rivals with v_j ≠ v_y; no other can overtake",
         "no box constraint",
     ),
-    chapter=PAGE,
     derivation=Derivation(prove_nearest, lambda: prove_nearest(2), "twice the squared distance"),
     checks=(
         check(
@@ -119,13 +118,12 @@ def wrong_side(draw: Draw, beta: float) -> Tensor:
     return -instance.m.sign() * (beta - loss)
 
 
-BETA = Claim(
+BETA = statement(
     id="remark-beta",
     where="Section 3.1, above Lemma 3.1",
     title="with two classes the loss crosses log 2 at the boundary",
     printed=r"\text{with the cross-entropy, } \beta = \log 2 \text{ separates correct from incorrect}",
     hypotheses=(BINARY,),
-    chapter=PAGE,
     derivation=Derivation(prove_threshold, lambda: prove_threshold(sp.log(3)), "the threshold log 3"),
     checks=(wrong_side,),
 )
@@ -269,20 +267,19 @@ def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw, f
     return excess
 
 
-LOWER = Claim(
+LOWER = statement(
     id="lemma-3.1-lower",
     where="Lemma 3.1, Eq. (6), left",
     title="no step shorter than the lower root reaches the threshold",
     printed=r"\frac{\|\nabla\|_2}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{\|\nabla\|_2^2}}-1\right) \le \|\mathbf r^*\|_2",
     corrected=r"\frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+2\|H\|_2\xi}} \le \|\mathbf r^*\|_2 \text{ (the same number, defined for } H = 0 \text{ and } \nabla = 0 \text{ too)}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(
         "ξ > 0",
         "H symmetric, of any signature",
         "∇ and H not both zero",
         "‖r*‖₂ = ∞ where no step reaches β",
     ),
-    chapter=PAGE,
     derivation=Derivation(prove_lower, lambda: prove_lower(4), "4 for 2 under the root"),
     checks=(
         check(
@@ -341,15 +338,13 @@ def counterexample_indefinite() -> Counterexample:
     )
 
 
-UPPER = Claim(
+UPPER = statement(
     id="lemma-3.1-upper",
     where="Lemma 3.1, Eq. (6), right",
     title="the root along the top eigenvector bounds the radius from above",
     printed=r"\|\mathbf r^*\|_2 \le \frac{|\nabla^T\mathbf u|}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{|\nabla^T\mathbf u|^2}}-1\right)",
     corrected=r"\text{with } \lambda_{\max}(H) > 0 \text{ in place of } \|H\|_2; \text{ the two agree where } H \succeq 0, \text{ as every Hessian of this paper is}",
-    text=Text.CORRECTED,
     hypotheses=("ξ > 0", "H ⪰ 0 and H ≠ 0, or λ_max(H) > 0 in place of ‖H‖₂"),
-    chapter=PAGE,
     derivation=Derivation(prove_upper, lambda: prove_upper(-1), "curvature of the other sign"),
     checks=(
         check(
@@ -372,14 +367,13 @@ UPPER = Claim(
 )
 
 
-MULTI = Claim(
+MULTI = statement(
     id="eq-33",
     where="Appendix E, Eq. (33)",
     title="the same two roots for K classes",
     printed=r"\text{Eq. (6) with } \xi = \log K - \mathcal L(\mathbf x, y)",
     hypotheses=("ξ > 0: y is the argmax, not all logits equal", "x off the kinks, so that H ⪰ 0", "H ≠ 0"),
     depends=("lemma-3.1-lower", "lemma-3.1-upper"),
-    chapter=PAGE,
     checks=(
         check(
             "lower bound, three and five classes",
@@ -418,14 +412,13 @@ def growth(draw: Draw, sign: int) -> Tensor:
     return sign * (after - before) / before
 
 
-DECREASING = Claim(
+DECREASING = statement(
     id="eq-33-decreasing",
     where="Appendix E, between Eqs. (36) and (37)",
     title="the lower root falls as ‖∇‖₂ or ‖H‖₂ grows",
     printed=r"\text{the lower bound in Eq. (33) is monotonically decreasing in } \|H\|_2 \text{ or } \|\nabla\|_2",
     hypotheses=("ξ > 0",),
     depends=("eq-33",),
-    chapter=PAGE,
     derivation=Derivation(prove_decreasing, lambda: prove_decreasing(-1), "increasing instead"),
     checks=(check("larger a and b, smaller root", growth, right=1, wrong=-1, mistake="increasing"),),
 )
@@ -470,14 +463,13 @@ def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
     return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact
 
 
-COLLAPSE = Claim(
+COLLAPSE = statement(
     id="lemma-3.1-collapse",
     where="Section 3.1, below Lemma 3.1; Appendix B",
     title="with two classes both bounds are the radius itself",
     printed=r"\text{the derived bounds collapse to the same expression in binary classification: } \mathbf u = \pm\nabla/\|\nabla\|_2",
     hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y > 1/2", DISTINCT),
     depends=("lemma-3.1-lower", "lemma-3.1-upper", "lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
     checks=(
         check("upper bound = lower bound", bounds_gap, right=2, wrong=3, mistake="three classes"),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation, Text
+from regrob.claims.claim import Claim, Derivation
 from regrob.claims.combinators import checked, on_networks
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Sample, signed
 from regrob.claims.statements.locally_affine import masked_product_error
 from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_zero
 
-PAGE = "book/lemma_3_2"
+statement = partial(Claim, chapter="book/lemma_3_2")
 
 
 def prove_jacobian(transposed: bool = False) -> None:
@@ -78,42 +80,38 @@ def hessian_error(sample: Sample, factor: float) -> Tensor:
     return sample.hessian_error(factor * hessian)
 
 
-LEMMA_JACOBIAN = Claim(
+LEMMA_JACOBIAN = statement(
     id="lemma-3.2-jacobian",
     where="Lemma 3.2, Eq. (7), first line",
     title="the Jacobian is V",
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("eq-5",),
-    chapter=PAGE,
     derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
     checks=(masked_product_error, jacobian_error),
 )
 
 
-LEMMA_GRADIENT = Claim(
+LEMMA_GRADIENT = statement(
     id="lemma-3.2-gradient",
     where="Lemma 3.2, Eq. (7), second line; Eq. (18)",
     title="the input gradient",
     printed=r"\nabla = y(p(\mathbf x)_y - 1)(\mathbf v_+ - \mathbf v_-)^T",
     corrected=r"\nabla = y(p_y - 1)(\mathbf v_+ - \mathbf v_-)",
-    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY, "∇ a column, as the Hessian needs"),
     transcription=True,
     depends=("lemma-3.2-jacobian",),
-    chapter=PAGE,
     derivation=Derivation(prove_gradient, lambda: prove_gradient(sign=-1), "the sign reversed"),
     checks=(gradient_error,),
 )
 
-LEMMA_HESSIAN = Claim(
+LEMMA_HESSIAN = statement(
     id="lemma-3.2-hessian",
     where="Lemma 3.2, Eq. (7), last two lines; Eq. (19)",
     title="the Hessian has rank one",
     printed=r"H = p(\mathbf x)_y(1 - p(\mathbf x)_y)(\mathbf v_+ - \mathbf v_-)(\mathbf v_+ - \mathbf v_-)^T",
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("lemma-3.2-gradient",),
-    chapter=PAGE,
     derivation=Derivation(prove_hessian, lambda: prove_hessian(power=2), "p_y(1 − p_y) squared"),
     checks=(hessian_error,),
 )

@@ -9,7 +9,7 @@ import torch
 from sympy.concrete.delta import deltasummation
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
 from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Draw, Sample, relative
@@ -20,7 +20,7 @@ from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
 from regrob.theory import probability
 
 statement = partial(Claim, chapter="book/lemma_4_1")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 
 
 # --- Eq. (14) --------------------------------------------------------------------------
@@ -46,7 +46,7 @@ EQ_14 = statement(
     title="K logits, affine around x",
     printed=r"g(\mathbf x')|_{\mathbf x'\in Q(\mathbf x)} = V^T\mathbf x',\quad V = [\mathbf v_0,\dots,\mathbf v_{K-1}]",
     corrected=r"g(\mathbf x') = V^T\mathbf x' + \mathbf c \text{ on } Q(\mathbf x),\quad \mathbf c = 0 \text{ without biases}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     depends=("eq-5",),
     derivation=Derivation(
@@ -183,7 +183,6 @@ HESSIAN = statement(
     title="the Hessian is a covariance",
     printed=r"H = V\left(\operatorname{diag}(p(\mathbf x)) - p(\mathbf x)^Tp(\mathbf x)\right)V^T",
     corrected=r"H = V\left(\operatorname{diag}(p) - p\,p^T\right)V^T",
-    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS, "p a column, as ∇ = V(p − y) needs"),
     transcription=True,
     depends=("lemma-4.1-gradient",),
@@ -283,7 +282,6 @@ XI = statement(
     title="the slack in terms of the probability",
     printed=r"\xi = \log(K) - \log(p(\mathbf x)_y)",
     corrected=r"\xi = \log K - \mathcal L(\mathbf x, y) = \log K + \log p_y = \log(K p_y)",
-    text=Text.CORRECTED,
     transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
     checks=check_both(

@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation, Text
+from regrob.claims.claim import Claim, Derivation
 from regrob.claims.class_sums import Q
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.many_classes import (
@@ -33,7 +33,7 @@ from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
 statement = partial(Claim, chapter="book/linf_many_classes")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 BOX = "the loss replaced by its quadratic model, β = log K, ‖r‖_∞ minimal"
 
 
@@ -99,12 +99,9 @@ EQ_39 = statement(
     id="eq-39",
     where="Appendix E, Eq. (39)",
     title="Hölder's inequality on the box",
-    printed=(
-        r"-\xi+\|\nabla\|_1\|\tilde{\mathbf r}^*\|_\infty+\tfrac n2\|H\|_1\|\tilde{\mathbf r}^*\|_\infty^2 "
-        r"\ge -\xi+\nabla^T\mathbf r^*+\tfrac12(\mathbf r^*)^TH\mathbf r^* \ge 0"
-    ),
+    printed=r"-\xi+\|\nabla\|_1\|\tilde{\mathbf r}^*\|_\infty+\tfrac n2\|H\|_1\|\tilde{\mathbf r}^*\|_\infty^2 \ge -\xi+\nabla^T\mathbf r^*+\tfrac12(\mathbf r^*)^TH\mathbf r^* \ge 0",
     corrected=r"\text{the same with } \tilde{\mathbf r}^* \text{ throughout}",
-    text=Text.RESTATED,
+    restated=True,
     transcription=True,  # the tildes
     hypotheses=(OFF_KINKS, BOX, "n inputs", "‖H‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient", "remark-psd"),
@@ -245,10 +242,7 @@ def bracket(case: Case) -> bounds.Bracket:
 LINF = theorem(
     id="thm-linf-two-sided",
     title="the ℓ_∞ radius between two closed forms",
-    printed=(
-        r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le "
-        r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1"
-    ),
+    printed=r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1",
     hypotheses=(OFF_KINKS, ARGMAX, BOX, "∇ ≠ 0"),
     depends=("eq-39", "thm-loewner"),
     derivation=Derivation(prove_bracket, lambda: prove_bracket(1), "pξ/q under the root"),

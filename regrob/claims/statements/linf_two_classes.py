@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, relative, unit
@@ -18,7 +19,7 @@ from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 
-PAGE = "book/linf_two_classes"
+statement = partial(Claim, chapter="book/linf_two_classes")
 
 
 def corners(n: int) -> Tensor:
@@ -80,15 +81,14 @@ def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
     return 1 - loss(instance.gradient.sign()) / worst
 
 
-EQ_2 = Claim(
+EQ_2 = statement(
     id="eq-2-fgsm",
     where="Section 2.1, Eq. (2)",
     title="FGSM's step is the worst for a binary linear model",
     printed=r"\max_{\|\mathbf r\|_\infty\le\epsilon}\mathcal L(\mathbf x+\mathbf r, y) = \mathcal L(\mathbf x+\epsilon\operatorname{sign}\nabla, y) \text{ with some binary linear classifiers}",
     corrected=r"\text{with every binary affine classifier; the maximum is } \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
-    chapter=PAGE,
     derivation=Derivation(prove_fgsm, lambda: prove_fgsm(-1), "the step against the gradient"),
     checks=(fgsm_shortfall,),
 )
@@ -121,14 +121,13 @@ def constraint_error(draw: Draw, power: int) -> Tensor:
     return draw.over_samples(2, error)
 
 
-SCALAR = Claim(
+SCALAR = statement(
     id="eq-22",
     where="Appendix C, Eqs. (21), (22)",
     title="the quadratic constraint is a constraint on ∇ᵀr alone",
     printed=r"-\xi+\nabla^T\mathbf r+\frac{p_y}{2(1-p_y)}(\nabla^T\mathbf r)^2 \ge 0",
     hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL, "ξ = β − L"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),
     checks=(constraint_error,),
 )
@@ -159,14 +158,13 @@ def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) ->
     return (largest_gain(instance, radius(instance)) - instance.xi).abs() / instance.xi
 
 
-PROP_3_2 = Claim(
+PROP_3_2 = statement(
     id="prop-3.2",
     where="Proposition 3.2, Eq. (9)",
     title="the ℓ∞ radius in closed form",
     printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, OFF_KINKS_SHORT, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("eq-22",),
-    chapter=PAGE,
     derivation=Derivation(prove_dual, lambda: prove_dual(2), "p_y squared"),
     checks=(
         check(
@@ -186,17 +184,15 @@ def literal_radius(instance: Instance, p: Tensor) -> Tensor:
     return instance.q / (p * instance.gradient.abs().sum(dim=-1)) * (X / (torch.sqrt(1 + X) + 1))
 
 
-EQ_23 = Claim(
+EQ_23 = statement(
     id="eq-23",
     where="Appendix C, below Eq. (22), and Eq. (23)",
     title="both roots, and the subscript of p",
     printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1-p_y}{p(\mathbf x)\|\nabla\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     corrected=r"p(\mathbf x)_y \text{ in place of } p(\mathbf x), \text{ here and in both roots}",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=PROP_3_2.hypotheses,
     depends=("prop-3.2",),
-    chapter=PAGE,
     checks=(
         check(
             "the box of that radius, with p_y",
@@ -232,15 +228,13 @@ def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> 
     return torch.cat(errors)
 
 
-ANY_NORM = Claim(
+ANY_NORM = statement(
     id="thm-any-norm",
     where="new, after Propositions 3.1 and 3.2",
     title="the radius in any norm",
     printed=r"\min\{\|\mathbf r\| : \text{the model reaches } \log 2\} = \tau(m)/\|\mathbf v_+-\mathbf v_-\|_*",
-    text=Text.NEW,
     hypotheses=(BINARY, CORRECT, DISTINCT, "‖·‖ any norm, ‖·‖_* its dual norm"),
     depends=("eq-22",),
-    chapter=PAGE,
     derivation=Derivation(prove_length, lambda: prove_length(2), "p_y squared"),
     checks=(dual_step_error,),
 )
@@ -302,7 +296,7 @@ def sign_step_error(s: Sample, factor: float) -> Tensor:
     return relative((claimed - gain)[:, None], gain[:, None], axes=1) / s.noise
 
 
-PROP_3_3 = Claim(
+PROP_3_3 = statement(
     id="prop-3.3",
     where="Proposition 3.3, Eq. (10)",
     title="the model's worst case in the ℓ∞ ball",
@@ -314,7 +308,6 @@ PROP_3_3 = Claim(
         "ε ≥ 0",
     ),
     depends=("eq-22",),
-    chapter=PAGE,
     derivation=Derivation(prove_worst, lambda: prove_worst(2), "no factor 1/2"),
     checks=(worst_case_error, sign_step_error),
 )
@@ -353,34 +346,29 @@ def chain_excess(draw: Draw, equality: bool) -> Tensor:
     return torch.maximum(first - second, link) / third
 
 
-EQ_24 = Claim(
+EQ_24 = statement(
     id="eq-24",
     where="Appendix C, Eq. (24)",
     title="Hölder's inequality for the model, and one equality too many",
     printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \|\mathbf r\|_\infty\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\|\mathbf r\|_\infty\|\nabla\|_1)^2 = \epsilon\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\epsilon\|\nabla\|_1)^2",
     corrected=r"\text{“}\le\text{” in place of the “}=\text{”: } \|\mathbf r\|_\infty \le \epsilon",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
-    chapter=PAGE,
     checks=(chain_excess,),
     counterexample=counterexample_eq_24,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
-EQ_25 = Claim(
+EQ_25 = statement(
     id="eq-25",
     where="Appendix C, Eq. (25)",
     title="the norm in Eq. (25) is the 1-norm",
     printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \epsilon(1-p_y)\|\mathbf v_+-\mathbf v_-\|+\tfrac12\epsilon^2p_y(1-p_y)\|\mathbf v_+-\mathbf v_-\|^2",
     corrected=r"\|\cdot\|_1 \text{ in both places; equality at } \mathbf r = \epsilon\operatorname{sign}(\nabla)",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-24",),
-    chapter=PAGE,
     checks=(worst_case_error,),
 )
 
@@ -424,15 +412,13 @@ def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
     return (eta - true) / true
 
 
-ETA_BELOW = Claim(
+ETA_BELOW = statement(
     id="thm-eta-below-true-loss",
     where="new, on Proposition 3.3 and Eq. (2)",
     title="η* lies below the true worst-case loss",
     printed=r"0<\epsilon\|\mathbf s\|_1\le 2m:\quad \eta^* < \max_{\|\mathbf r\|_\infty\le\epsilon}\log(1+e^{-m(\mathbf x+\mathbf r)}) = \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
-    text=Text.NEW,
     hypotheses=(BINARY, CORRECT, DISTINCT, "the classifier affine over the ball"),
     depends=("prop-3.3", "eq-2-fgsm"),
-    chapter=PAGE,
     derivation=Derivation(prove_below, lambda: prove_below(2), "twice the weight"),
     checks=(true_loss_excess,),
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor, nn
 
 from regrob.affine import local_map, masked_product
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import checked
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
 from regrob.claims.instances import Draw, Sample, relative
@@ -19,7 +20,7 @@ from regrob.errors import ProofError
 from regrob.symbols import prove_sign
 from regrob.theory import derivatives
 
-PAGE = "book/locally_affine"
+statement = partial(Claim, chapter="book/locally_affine")
 
 
 def bias_free(sample: Sample) -> bool:
@@ -57,15 +58,14 @@ def homogeneity_error(draw: Draw, without_biases: bool) -> Tensor:
     return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
 
 
-EQ_3 = Claim(
+EQ_3 = statement(
     id="eq-3",
     where="Section 3, Eq. (3)",
     title="a network without biases is Vᵀx exactly",
     printed=r"g(\mathbf x) = W_d^T\sigma(W_{d-1}^T\sigma(\ldots\sigma(W_1^T\mathbf x)))",
     corrected=r"g(\mathbf x) = V(\mathbf x)^T\mathbf x; \text{ with biases an offset } \mathbf c(\mathbf x) \text{ is added}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, "no biases anywhere"),
-    chapter=PAGE,
     derivation=Derivation(prove_induction, lambda: prove_induction(bias=True), "a bias in the layer"),
     checks=(homogeneity_error,),
 )
@@ -103,18 +103,15 @@ def counterexample_eq_4() -> Counterexample:
     )
 
 
-EQ_4 = Claim(
+EQ_4 = statement(
     id="eq-4",
     where="Section 3, Eq. (4) and the recursion above it",
     title="the mask of a general ReLU",
     printed=r"D_j(\mathbf x) = \operatorname{diag}(1_{W_j[:,1]^T\mathbf a_{j-1}>0},\ldots),\quad \mathbf a_j = \sigma(W_j^T\mathbf a_{j-1}),\ 1\le j\le d",
     corrected=r"\text{entries } \alpha \text{ instead of } 0 \text{ for a slope } \alpha;\ \text{the recursion runs over } 1\le j\le d-1",
-    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT, "CReLU doubles the units, so its D is not square"),
-    chapter=PAGE,
     checks=(mask_error,),
     counterexample=counterexample_eq_4,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -174,16 +171,15 @@ def midpoint_error(draw: Draw, same_piece: bool) -> Tensor:
     return draw.over_samples(2, error, only=is_mlp)
 
 
-POLYTOPE = Claim(
+POLYTOPE = statement(
     id="remark-polytope",
     where="Section 3, above Eq. (5)",
     title="the piece Q(x) is convex, and a cone without biases",
     printed=r"\text{there exists a polytope } Q(\mathbf x)\ni\mathbf x \text{ on which } D_j(\mathbf x') = D_j(\mathbf x)",
     corrected=r"Q(\mathbf x) \text{ is convex, cut out by linear inequalities; without biases it is a cone, so never bounded}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT),
     depends=("eq-3",),
-    chapter=PAGE,
     derivation=Derivation(prove_convex, lambda: prove_convex(False), "signs that differ"),
     checks=(cone_error, midpoint_error),
 )
@@ -251,16 +247,14 @@ def counterexample_attention() -> Counterexample:
     )
 
 
-ARCHITECTURES = Claim(
+ARCHITECTURES = statement(
     id="remark-self-attention",
     where="Section 3, in parentheses above Eq. (3)",
     title="which architectures the theory covers",
     printed=r"\text{generalises to DNNs with convolutions, poolings, skip-connections, self-attentions, etc.}",
     corrected=r"\text{convolution, pooling, skip connections, BatchNorm in evaluation mode: yes; softmax self-attention: no, there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS_SHORT, "frozen statistics"),
     depends=("eq-5",),
-    chapter=PAGE,
     derivation=Derivation(
         prove_second_derivative, lambda: prove_second_derivative(0), "the logits' own bend left out"
     ),
@@ -275,7 +269,6 @@ ARCHITECTURES = Claim(
         ),
     ),
     counterexample=counterexample_attention,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -331,15 +324,14 @@ def step_error(draw: Draw, factor: float) -> Tensor:
     return draw.over_samples(2, error)
 
 
-EQ_5 = Claim(
+EQ_5 = statement(
     id="eq-5",
     where="Section 3, Eq. (5)",
     title="the logits are affine around x",
     printed=r"g(\mathbf x')|_{\mathbf x'\in Q(\mathbf x)} = V^T\mathbf x'",
     corrected=r"g(\mathbf x') = V^T\mathbf x' + \mathbf c \text{ on } Q(\mathbf x), \quad \mathbf c = 0 \text{ without biases}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
-    chapter=PAGE,
     derivation=Derivation(
         prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.functional import softplus
 
 from regrob import networks
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import checked
 from regrob.claims.hypotheses import BINARY
 from regrob.claims.instances import Draw, relative
@@ -17,7 +19,7 @@ from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 
-PAGE = "book/logistic_loss"
+statement = partial(Claim, chapter="book/logistic_loss")
 
 # --- Lemma 3.2 and Propositions 3.1 to 3.3 ---------------------------------------------
 
@@ -106,14 +108,13 @@ def radius_error(draw: Draw, stretch: float) -> Tensor:
     return torch.stack(errors).abs().amax(dim=0)
 
 
-TRANSFER = Claim(
+TRANSFER = statement(
     id="remark-logistic-transfer",
     where="Appendix G; Section 3.1, below Eq. (8)",
     title="Lemma 3.2 and Propositions 3.1 to 3.3 hold for the logistic loss",
     printed=r"V = [\mathbf v, \mathbf 0]: \ \mathbf v \text{ plays the role of } \mathbf v_+-\mathbf v_-",
     hypotheses=(BINARY, "one logit vᵀx", "for the propositions: their own hypotheses"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian", "prop-3.1", "prop-3.2", "prop-3.3"),
-    chapter=PAGE,
     derivation=Derivation(prove_transfer, lambda: prove_transfer(-1), "the sign reversed"),
     checks=(lemma_error, radius_error),
 )
@@ -177,16 +178,14 @@ def counterexample_scale() -> Counterexample:
     )
 
 
-SCALE = Claim(
+SCALE = statement(
     id="remark-logistic-prop-3.4",
     where="Appendix G, on Proposition 3.4",
     title="Proposition 3.4's scale of two does not carry over",
     printed=r"\text{what follows is coincident: } \operatorname{argmin}\mathbb E[\mathcal L+\lambda\nu^2/2] = \operatorname{argmin}\mathbb E[\mathcal L+\lambda\mu^2]",
     corrected=r"J = \mathbf v,\ \mu^2 = \nu^2: \text{ the same function where the weights agree, } \lambda\nu^2/2 \text{ with } \tfrac\lambda2\mu^2",
-    text=Text.CORRECTED,
     hypotheses=("one logit vᵀx, so that J = v", "λ > 0"),
     depends=("remark-logistic-transfer",),
-    chapter=PAGE,
     derivation=Derivation(prove_scale, lambda: prove_scale(2), "the paper's scale"),
     checks=(optimum_error,),
     counterexample=counterexample_scale,

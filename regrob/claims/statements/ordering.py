@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.many_classes import (
@@ -40,7 +40,7 @@ from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives
 
 statement = partial(Claim, chapter="book/ordering")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 
 # --- the Loewner inequality ------------------------------------------------------------
 
@@ -146,10 +146,7 @@ FEW_CLASSES = Sampling(classes=(2, 3, 4), correct=False)
 CONSTANT = theorem(
     id="thm-loewner-constant",
     title="p_y/q is the best constant",
-    printed=(
-        r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; "
-        r"\text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}"
-    ),
+    printed=r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; \text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}",
     hypotheses=(OFF_KINKS, "∇ ≠ 0", "any label"),
     depends=("thm-loewner",),
     derivation=Derivation(prove_constant, lambda: prove_constant(1), "∇ᵀr = +q, with p/q unchanged"),
@@ -321,15 +318,8 @@ EQ_42 = statement(
     id="eq-42",
     where="Appendix E, Eq. (42)",
     title="the curvature against the input-gradient penalty",
-    printed=(
-        r"\|H\|_2 = \left\|\sum p_i(\mathbf v_i-\bar{\mathbf v})(\mathbf v_i-\bar{\mathbf v})^T\right\|_2 "
-        r"\ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 \ge p_y\|\nabla\|_2^2 \ge \tfrac12\|\nabla\|_2^2"
-    ),
-    corrected=(
-        r"\|H\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 = p_y\|\nabla\|_2^2, "
-        r"\text{ and } \ge \tfrac12\|\nabla\|_2^2 \text{ where } p_y \ge \tfrac12"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\|H\|_2 = \left\|\sum p_i(\mathbf v_i-\bar{\mathbf v})(\mathbf v_i-\bar{\mathbf v})^T\right\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 \ge p_y\|\nabla\|_2^2 \ge \tfrac12\|\nabla\|_2^2",
+    corrected=r"\|H\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 = p_y\|\nabla\|_2^2, \text{ and } \ge \tfrac12\|\nabla\|_2^2 \text{ where } p_y \ge \tfrac12",
     hypotheses=(OFF_KINKS, "any label in the first links", "p_y ≥ 1/2 in the last"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=Derivation(prove_42, lambda: prove_42(2), "twice ‖∇‖²"),
@@ -350,7 +340,6 @@ EQ_42 = statement(
         ),
     ),
     counterexample=counterexample_42,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -390,7 +379,6 @@ CHAIN_MAIN = statement(
     title="the chain in the main text, its squares lost",
     printed=r"\|\nabla\|_2/2 \le \|H\|_2 \le \|V\|_F/2",
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
@@ -411,7 +399,6 @@ CHAIN_APPENDIX = statement(
     title="the chain with its squares",
     printed=r"\|\nabla\|_2^2/2 \le \|H\|_2 \le \|V\|_F^2/2",
     corrected=r"\|\nabla\|_2^2/2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13;\ \|H\|_2 \le \tfrac12\|V\|_F^2 \text{ always}",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
     depends=("eq-41", "cor-half"),
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4 in the left link"),
@@ -434,7 +421,6 @@ CHAIN_APPENDIX = statement(
         ),
     ),
     counterexample=counterexample_42,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -466,12 +452,8 @@ EQ_43 = statement(
     id="eq-43",
     where="Appendix E, Eq. (43)",
     title="the curvature against the cross-Lipschitz penalty",
-    printed=(
-        r"\|H\|_2 \le \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2 \le \tfrac12K(K-1)p_y(1-p_y)\nu^2 "
-        r"\le \tfrac18K(K-1)\nu^2"
-    ),
+    printed=r"\|H\|_2 \le \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2 \le \tfrac12K(K-1)p_y(1-p_y)\nu^2 \le \tfrac18K(K-1)\nu^2",
     corrected=r"\text{the same for } K \ge 3;\ \text{for all } K:\ \|H\|_2 \le \operatorname{tr}H \le K\,p_y(1-p_y)\,\nu^2 \le \tfrac K4\nu^2",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
     derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2"),
@@ -491,7 +473,6 @@ EQ_43 = statement(
         ),
     ),
     counterexample=counterexample_43,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -520,7 +501,6 @@ CHAIN_CROSS = statement(
     title="the chain that ends in the cross-Lipschitz penalty",
     printed=r"\|\nabla\|_2^2/2 \le \|H\|_2 \le K(K-1)\nu^2/8",
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac K4\nu^2;\ \text{the printed left end for } K \le 3, \text{ the printed right end for } K \ge 3",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
     derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2 in the printed right end"),
@@ -531,7 +511,6 @@ CHAIN_CROSS = statement(
         "K(K−1)/8 at K = 2 too",
     ),
     counterexample=counterexample_cross,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import checked, on_instances
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
 from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
@@ -16,7 +17,8 @@ from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, taylor_radius
 from regrob.theory.margin import margin_l2
 
-PAGE = "book/proposition_3_1"
+statement = partial(Claim, chapter="book/proposition_3_1")
+theorem = partial(statement, where="new")
 
 # --- Proposition 3.1 -------------------------------------------------------------------
 
@@ -84,14 +86,13 @@ def beyond_threshold(draw: Draw, stretch: float) -> Tensor:
     return (model_gain(g, instance.hessian, r) - xi) / xi
 
 
-PROP_3_1 = Claim(
+PROP_3_1 = statement(
     id="prop-3.1",
     where="Proposition 3.1, in the form of Eq. (20)'s last line",
     title="the Taylor radius in closed form",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, OFF_KINKS, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=PAGE,
     derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
     checks=(threshold_error, beyond_threshold),
 )
@@ -110,17 +111,15 @@ def counterexample_eq_8() -> Counterexample:
     )
 
 
-EQ_8 = Claim(
+EQ_8 = statement(
     id="eq-8",
     where="Proposition 3.1, Eq. (8)",
     title="Eq. (8) with the −1 under the root",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}-1}\right)",
     corrected=PROP_3_1.printed,
-    text=Text.CORRECTED,
     hypotheses=PROP_3_1.hypotheses,
     transcription=True,
     depends=("prop-3.1",),
-    chapter=PAGE,
     checks=(threshold_error,),
     counterexample=counterexample_eq_8,
     expected=Verdict.FAILS,
@@ -158,16 +157,15 @@ def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     return -(tau.diff() / tau[1:])
 
 
-MONOTONE = Claim(
+MONOTONE = statement(
     id="remark-radius-monotone",
     where="Section 3.1, Figure 1 and the text below Eq. (8)",
     title="the radius grows with the predicted probability",
     printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases on } (0.5, 1.0] \text{ at fixed } \nu",
     corrected=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases strictly on } (\tfrac12, 1) \text{ at fixed } \nu;\ \to 0 \text{ at } \tfrac12,\ \to \infty \text{ at } 1",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("prop-3.1",),
-    chapter=PAGE,
     derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
     checks=(radius_decrease,),
 )
@@ -203,12 +201,10 @@ def boundary_gap(instance: Instance, stretch: float) -> Tensor:
     return (moved[:, 0] - moved[:, 1]).abs() / instance.z.abs().amax(dim=-1)
 
 
-OVERSHOOT = Claim(
+OVERSHOOT = theorem(
     id="thm-taylor-overshoots",
-    where="new",
     title="the Taylor radius always exceeds the true margin",
     printed=r"\|\mathbf r^*\|_2 > d = \frac{m}{\nu} \text{ whenever } m = \log\frac{p_y}{1-p_y} > 0",
-    text=Text.NEW,
     hypotheses=(
         BINARY,
         CORRECT,
@@ -216,7 +212,6 @@ OVERSHOOT = Claim(
         "d is the distance to the boundary of the local affine classifier",
     ),
     depends=("prop-3.1",),
-    chapter=PAGE,
     derivation=Derivation(prove_overshoot, lambda: prove_overshoot(2), "twice the excess slope"),
     checks=(below_margin, boundary_gap),
 )
@@ -253,15 +248,13 @@ def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     return (at(p.mean(dim=1)) - mean) / mean
 
 
-CONVEX = Claim(
+CONVEX = statement(
     id="thm-radius-convex",
     where="new, on Figure 1",
     title="the radius is convex in the predicted probability",
     printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ is strictly convex on } (\tfrac12, 1) \text{ at fixed } \nu",
-    text=Text.NEW,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("thm-taylor-overshoots",),
-    chapter=PAGE,
     derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
     checks=(midpoint_excess,),
 )

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import Choice, check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.instances import Draw, Sample, relative, signed
@@ -36,7 +36,8 @@ from regrob.errors import ProofError, UnsuitableNetworkError
 from regrob.symbols import differentiate, prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, penalties, probability
 
-PAGE = "book/proposition_3_4"
+statement = functools.partial(Claim, chapter="book/proposition_3_4")
+theorem = functools.partial(statement, where="new")
 LAST = "only the last layer W is trained, and it is linear"
 UNCONSTRAINED = "the logits are Wᵀa(x) + c, with a last layer W that nothing else shares or constrains"
 ORDERED = "ν² = Σ_{i,j}‖v_i − v_j‖²/K² over ordered pairs, half the paper's ν² at K = 2"
@@ -285,20 +286,17 @@ def counterexample_dead() -> Counterexample:
     )
 
 
-STRONG = Claim(
+STRONG = statement(
     id="remark-strong-convexity",
     where="Section 3.2, above Proposition 3.4; Appendix D, first paragraph",
     title="the Jacobian loss is strongly convex, so its minimiser is unique",
     printed=r"\mathcal L' \text{ is strongly convex for single-layer perceptrons and for piecewise linear DNNs in which only the final layer is optimised: its minimiser is unique}",
     corrected=r"\mathcal L' \text{ has modulus } 2\lambda'\gamma,\ \gamma \text{ the least eigenvalue of } G=E[B^TB]:\ \text{ strongly convex if } \lambda'>0 \text{ and } G\succ0 \text{ (in a perceptron } G=I)",
-    text=Text.CORRECTED,
     hypotheses=(LAST, "λ' > 0", "G = E BᵀB ≻ 0, B the Jacobian of the features"),
     depends=("eq-27", "eq-28"),
-    chapter=PAGE,
     derivation=Derivation(prove_strong, lambda: prove_strong(4), "twice the modulus"),
     checks=(midpoint_excess,),
     counterexample=counterexample_dead,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -381,16 +379,14 @@ def counterexample_3_4() -> Counterexample:
     )
 
 
-PROP_3_4 = Claim(
+PROP_3_4 = statement(
     id="prop-3.4",
     where="Proposition 3.4, Eq. (13)",
     title="the two penalties have the same minimisers",
     printed=r"\forall\lambda\ge0:\ \operatorname{argmin}_{W_d}E[\mathcal L+\lambda\nu^2/2] = \operatorname{argmin}_{W_d}E[\mathcal L+\lambda\mu^2]",
     corrected=r"\text{for } \lambda>0:\ \operatorname{argmin}E[\mathcal L+\lambda\mu^2] = \operatorname{argmin}E[\mathcal L+\lambda\nu^2/2]\cap\{\mathbf v_++\mathbf v_-=0 \text{ at every sample}\},\ \text{with equal infima; for } \lambda=0 \text{ they are one problem}",
-    text=Text.CORRECTED,
     hypotheses=(BINARY, LAST),
     depends=("eq-32", "remark-strong-convexity"),
-    chapter=PAGE,
     derivation=Derivation(prove_intersection, lambda: prove_intersection(2), "λν² in place of λν²/2"),
     checks=(
         check(
@@ -455,16 +451,15 @@ def flow_gap(draw: Draw, factor: float = 1.0, *, shift: float = 0.0) -> Tensor:
     return gap
 
 
-FLOW = Claim(
+FLOW = statement(
     id="remark-gradient-flow",
     where="Section 3.2, below Proposition 3.4",
     title="one gradient flow from the Bayes classifier",
     printed=r"\text{from } \mathbf v_\pm=[0,\pm a,\dots,\pm a] \text{ the two regularisations share the gradient flow of } V \text{ on the data of [30]}",
     corrected=r"\text{from every start with } \mathbf v_++\mathbf v_-=0, \text{ on any data; on the data described the paper's start is a Bayes classifier for every } a>0",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(BINARY, "a single layer, V = W", "v₊ + v₋ = 0 at the start", "λν²/2 beside λμ²"),
     depends=("eq-28",),
-    chapter=PAGE,
     derivation=Derivation(prove_flow, lambda: prove_flow(1), "equal weights on ν² and μ²"),
     checks=(
         check(
@@ -511,14 +506,11 @@ def identity_error(sample: Sample, factor: float) -> Tensor:
     return (mu2 - factor * classes / 2 * nu2 - total / classes).abs() / mu2
 
 
-IDENTITY = Claim(
+IDENTITY = theorem(
     id="thm-equivalence-identity",
-    where="new",
     title="the Jacobian penalty is the cross-Lipschitz penalty and the sum of the columns",
     printed=r"K\mu^2 = \|V\mathbf 1\|_2^2+\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2,\quad\text{that is}\quad \mu^2 = \tfrac K2\nu^2+\tfrac1K\|V\mathbf 1\|_2^2",
-    text=Text.NEW,
     hypotheses=("any V and K", ORDERED),
-    chapter=PAGE,
     derivation=Derivation(prove_identity, lambda: prove_identity(1), "every pair counted twice"),
     checks=tuple(
         check(
@@ -561,12 +553,10 @@ def gap_of_minima(draw: Draw, factor: float, *, classes: int = 2, start: float =
     return (other.cross_lipschitz(minimise(other, start * W, centring(classes))) - least).abs() / least
 
 
-MINIMISERS = Claim(
+MINIMISERS = theorem(
     id="thm-equivalence-minimisers",
-    where="new",
     title="which minimisers the two penalties share",
     printed=r"\inf J_\lambda=\inf C_\lambda,\qquad \operatorname{argmin}J_\lambda = \operatorname{argmin}C_\lambda\cap\Big\{G\sum_j\mathbf w_j=0\Big\}\quad(\lambda>0)",
-    text=Text.NEW,
     hypotheses=(
         UNCONSTRAINED,
         "J = E[L + λμ²], C = E[L + λ(K/2)ν²]",
@@ -575,7 +565,6 @@ MINIMISERS = Claim(
         "any trained layers",
     ),
     depends=("thm-equivalence-identity",),
-    chapter=PAGE,
     derivation=Derivation(prove_shift, lambda: prove_shift(2), "a shift that differs between the columns"),
     checks=(
         check(
@@ -632,12 +621,10 @@ def common_shift_error(sample: Sample, problem: Problem, factor: float) -> Tenso
     return relative(slope.sum(dim=0) - formula, formula, axes=1)
 
 
-STATIONARY = Claim(
+STATIONARY = theorem(
     id="thm-equivalence-stationary",
-    where="new",
     title="every stationary point of the Jacobian loss is one of the cross-Lipschitz loss",
     printed=r"\nabla J_\lambda=0 \implies G\sum_j\mathbf w_j=0 \text{ and } \nabla C_\lambda=0\qquad(\lambda>0)",
-    text=Text.NEW,
     hypotheses=(
         UNCONSTRAINED,
         ORDERED,
@@ -645,7 +632,6 @@ STATIONARY = Claim(
         "no convexity, any trained layers",
     ),
     depends=("thm-equivalence-minimisers",),
-    chapter=PAGE,
     derivation=Derivation(prove_shift, lambda: prove_shift(2), "a shift that differs between the columns"),
     checks=(
         check(
@@ -749,19 +735,16 @@ def last_layer_gap(draw: Draw, view: Callable[[Tensor], Tensor]) -> Tensor:
     return relative(first - second, second, axes=2)
 
 
-TRAJECTORIES = Claim(
+TRAJECTORIES = theorem(
     id="thm-equivalence-trajectories",
-    where="new",
     title="from a zero-sum last layer both penalties train the same network",
     printed=r"\sum_j\mathbf w_j=0 \text{ at the start} \implies \theta^J_t=\theta^C_t \text{ for all } t \text{ (all layers, gradient descent and momentum)};\quad W^J_tC=W^C_tC \text{ from any start (last layer only)}",
-    text=Text.NEW,
     hypotheses=(
         UNCONSTRAINED,
         ORDERED,
         "each step adds to W scalar multiples of earlier gradients and of W (Adam does not, but for K = 2)",
     ),
     depends=("thm-equivalence-stationary",),
-    chapter=PAGE,
     derivation=Derivation(prove_conserved, lambda: prove_conserved(1), "a pull that does not add to zero"),
     checks=(
         check(
@@ -853,15 +836,12 @@ def unpenalised_fall(draw: Draw, mirrored: bool) -> Tensor:
     return problem.loss(W) - problem.loss(10 * W)
 
 
-EXISTENCE = Claim(
+EXISTENCE = theorem(
     id="thm-equivalence-existence",
-    where="new",
     title="when minimisers exist and when they are unique",
     printed=r"\lambda>0:\ \operatorname{argmin}J_\lambda\ne\emptyset, \text{ unique up to } \ker G;\qquad \lambda=0,\,K=2:\ \operatorname{argmin}\ne\emptyset \iff \text{no } \boldsymbol\delta \text{ has } y\,\boldsymbol\delta^T\mathbf a\ge0 \text{ everywhere and } >0 \text{ somewhere}",
-    text=Text.NEW,
     hypotheses=("only the last layer is trained", "no biases, so that a(x) = Bᵀx", "finitely many samples"),
     depends=("remark-strong-convexity", "thm-equivalence-minimisers"),
-    chapter=PAGE,
     derivation=Derivation(prove_existence, lambda: prove_existence(-1), "sums of a pair for its difference"),
     checks=(two_starts_gap, unpenalised_fall),
 )
@@ -891,13 +871,12 @@ def eq_26_error(sample: Sample, swap: int) -> Tensor:
     return mean_loss_error(sample, -((1 + y) / 2 * p[:, 0].log() + (1 - y) / 2 * p[:, 1].log()).mean())
 
 
-EQ_26 = Claim(
+EQ_26 = statement(
     id="eq-26",
     where="Appendix D, Eq. (26)",
     title="the loss through the probability of one class",
     printed=r"-E[\log p_y] = -E\left[\tfrac{1+y}2\log p_{+1} + \tfrac{1-y}2\log(1-p_{+1})\right],\quad y=\pm1",
     hypotheses=(BINARY,),
-    chapter=PAGE,
     derivation=Derivation(prove_26, lambda: prove_26(2), "2 − p for 1 − p"),
     checks=(eq_26_error,),
 )
@@ -930,14 +909,13 @@ def eq_27_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
     return draw.over_samples(2, error, only=only)
 
 
-EQ_27 = Claim(
+EQ_27 = statement(
     id="eq-27",
     where="Appendix D, Eq. (27)",
     title="the loss depends on the columns' difference, and is convex in it",
     printed=r"p_{+1} = \frac{e^{\langle\mathbf v_+-\mathbf v_-,\mathbf x\rangle}}{e^{\langle\mathbf v_+-\mathbf v_-,\mathbf x\rangle}+1},\qquad -E[\log p_y] = h(\mathbf v_+-\mathbf v_-),\ h \text{ convex}",
     hypotheses=(BINARY, NO_BIASES),
     depends=("eq-5", "eq-26"),
-    chapter=PAGE,
     derivation=Derivation(prove_27, lambda: prove_27(-1), "the sum for the difference"),
     checks=(eq_27_error,),
 )
@@ -961,14 +939,13 @@ def eq_28_error(sample: Sample, half: float) -> Tensor:
     return (right - derivatives.lipschitz_squared(sample.map.V)).abs() / right
 
 
-EQ_28 = Claim(
+EQ_28 = statement(
     id="eq-28",
     where="Appendix D, Eq. (28)",
     title="the Jacobian loss is the cross-Lipschitz loss and one more square",
     printed=r"\mathcal L'(V) = h(\mathbf v_+-\mathbf v_-)+\tfrac12\lambda'\nu^2+\tfrac12\lambda'\|\mathbf v_++\mathbf v_-\|_2^2,\quad 2\mu^2 = \nu^2+\|\mathbf v_++\mathbf v_-\|_2^2",
     hypotheses=(BINARY,),
     depends=("eq-27",),
-    chapter=PAGE,
     derivation=Derivation(prove_28, lambda: prove_28(1), "no halves"),
     checks=(eq_28_error,),
 )
@@ -1003,17 +980,16 @@ def fall_error(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
     return (fall - 0.5 * problem.weight * problem.column_sum(W)).abs() / before
 
 
-EQ_29 = Claim(
+EQ_29 = statement(
     id="eq-29",
     where="Appendix D, Eq. (29)",
     title="centring the columns never raises the Jacobian loss",
     printed=r"\mathcal L'(\hat V')-\mathcal L'(V') = \tfrac12\lambda'\|\hat{\mathbf v}'_++\hat{\mathbf v}'_-\|^2-\tfrac12\lambda'\|\mathbf v'_++\mathbf v'_-\|^2 \le -\tfrac12\lambda'\|\mathbf v'_++\mathbf v'_-\|^2 \le 0",
     corrected=r"\text{the first “}\le\text{” is an equality; } \hat{\mathbf v}'_+ = (\mathbf v'_+-\mathbf v'_-)/2 \text{ with its primes. For } \lambda'>0 \text{ it leads to } \mathbf v'_++\mathbf v'_-=0",
-    text=Text.RESTATED,
+    restated=True,
     transcription=True,
     hypotheses=(BINARY, "any V, minimiser or not"),
     depends=("eq-28",),
-    chapter=PAGE,
     derivation=Derivation(prove_29, lambda: prove_29(-1), "two equal columns"),
     checks=(fall_error,),
 )
@@ -1040,14 +1016,13 @@ def gap_at_J(draw: Draw, factor: float) -> Tensor:
     return gap_of_losses(*random_minimiser(draw, identity), factor)
 
 
-EQ_30 = Claim(
+EQ_30 = statement(
     id="eq-30",
     where="Appendix D, Eq. (30)",
     title="both losses agree at the Jacobian loss's minimiser",
     printed=r"\mathcal L'(V') = \mathcal L''(V') \text{ for } \lambda''=\lambda'/2",
     hypotheses=(BINARY, LAST, "λ' > 0"),
     depends=("eq-28", "eq-29"),
-    chapter=PAGE,
     derivation=Derivation(prove_agree, lambda: prove_agree(1), "λ'' = λ'"),
     checks=(gap_at_J,),
 )
@@ -1080,21 +1055,18 @@ def gap_at_C(draw: Draw, centred: bool) -> Tensor:
     return gap_of_losses(problem, centre(W) if centred else W)
 
 
-EQ_31 = Claim(
+EQ_31 = statement(
     id="eq-31",
     where="Appendix D, Eq. (31) and the sentence before it",
     title="both losses agree at the symmetric cross-Lipschitz minimiser",
     printed=r"\mathcal L''(V) = l(\mathbf v_++\mathbf v_-),\ \mathbf w''=\operatorname{argmin} l,\ \mathbf v''_+=\mathbf w''/2,\ \mathbf v''_-=-\hat{\mathbf v}''_+:\quad \mathcal L'(V'')=\mathcal L''(V'')",
     corrected=r"\mathcal L''(V) = l(\mathbf v_+-\mathbf v_-) \text{ and } \mathbf v''_-=-\mathbf v''_+; \text{ then } \mathcal L'(V'')=\mathcal L''(V'')",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=(BINARY, LAST, "λ'' = λ'/2 > 0"),
     depends=("eq-28",),
-    chapter=PAGE,
     derivation=EQ_30.derivation,
     checks=(gap_at_C,),
     counterexample=counterexample_31,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -1107,16 +1079,15 @@ def prove_32(slip: int = 0) -> None:
     prove_zero(J2 - J1 + s, because="two slacks, both at least zero, add to zero")
 
 
-EQ_32 = Claim(
+EQ_32 = statement(
     id="eq-32",
     where="Appendix D, Eq. (32)",
     title="the two least losses are equal",
     printed=r"\mathcal L'(V')=\mathcal L''(V')\ge\mathcal L''(V'')=\mathcal L'(V'')\ge\mathcal L'(V')",
     corrected=r"\min\mathcal L'=\min\mathcal L'',\ V'\in\operatorname{argmin}\mathcal L'',\ V''\in\operatorname{argmin}\mathcal L';\ \text{ it says nothing of the other minimisers of } \mathcal L''",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(BINARY, LAST, "λ'' = λ'/2 > 0", "minimisers exist"),
     depends=("eq-30", "eq-31"),
-    chapter=PAGE,
     derivation=Derivation(prove_32, lambda: prove_32(1), "(31) off by one"),
     checks=(
         check(

@@ -14,7 +14,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.many_classes import (
@@ -44,7 +44,7 @@ from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
 statement = partial(Claim, chapter="book/proposition_4_1")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 E = weighted_moments()  # over all classes
 OVER_RIVALS = weighted_moments(Q)
 
@@ -104,7 +104,7 @@ EQ_35 = statement(
     title="the curvature is at most the sum over pairs",
     printed=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2",
     corrected=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2 = \operatorname{tr} H, \text{ with equality iff } \operatorname{rank} H \le 1",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(OFF_KINKS, "any label"),
     depends=("remark-psd",),
     # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
@@ -437,13 +437,11 @@ EQ_16 = statement(
     title="a lower bound by the cross-Lipschitz constant",
     printed=PRINTED_16,
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
     checks=reading_checks("ordered", (3, 4, 5, 10)),
     counterexample=counterexample_ordered,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -471,7 +469,7 @@ EQ_16_MEAN = replace(
     where="Proposition 4.1, Eq. (16), ν² the mean over K(K − 1) ordered pairs",
     title="the normalisation that makes the algebra work",
     corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
     derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
     checks=check_both(
@@ -481,7 +479,6 @@ EQ_16_MEAN = replace(
         "twice as long",
     ),
     counterexample=None,
-    partly=False,
     expected=Verdict.HOLDS,
 )
 
@@ -507,16 +504,8 @@ EQ_38 = statement(
     id="eq-38",
     where="Appendix E, Eq. (38)",
     title="from the sum over pairs to Eq. (16)",
-    printed=(
-        r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} "
-        r"\ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ "
-        r"\nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2"
-    ),
-    corrected=(
-        r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, "
-        r"\text{ and the second } \ge \text{ for } K \ge 3"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} \ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2",
+    corrected=r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, \text{ and the second } \ge \text{ for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
@@ -536,7 +525,6 @@ EQ_38 = statement(
         ),
     ),
     counterexample=counterexample_38,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -558,12 +546,8 @@ TIGHTER = statement(
     where="Appendix E, below Eq. (38)",
     title="which of Eqs. (16) and (17) is tighter",
     printed=r"K(K-1)\nu^2/4 \text{ and } \|V\|_F^2 \text{ are hard to compare, so it is uncertain which bound is tighter}",
-    corrected=(
-        r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): "
-        r"\text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; "
-        r"\text{ always at least as tight for } K \le 3"
-    ),
-    text=Text.RESTATED,
+    corrected=r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): \text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; \text{ always at least as tight for } K \le 3",
+    restated=True,
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
     derivation=Derivation(prove_centring, lambda: prove_centring(2), "K − 2 for K − 1"),  # ν² = 2D/K²
@@ -587,7 +571,6 @@ EQ_37 = statement(
     title="from the norms' bounds to the radius's",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{2p_y(1-p_y)\|V\|_F^2}\left(\sqrt{1+\frac{4p_y(1-p_y)\|V\|_F^2}{4(1-p_y)^2\|V\|_F^2}}-1\right) \ge \cdots",
     corrected=r"\|\mathbf r^*\|_2 \ge \frac{2q\|V\|_F}{2p_yq\|V\|_F^2}\left(\sqrt{1+\frac{4p_yq\|V\|_F^2\,\xi}{4q^2\|V\|_F^2}}-1\right) = \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{q}}-1\right)",
-    text=Text.CORRECTED,
     transcription=True,  # ξ is missing under the first root
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
@@ -668,11 +651,7 @@ def distance_between_ends(tail: float) -> Tensor:
 TWO_SIDED = theorem(
     id="thm-two-sided",
     title="the radius between two closed forms",
-    printed=(
-        r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le "
-        r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ "
-        r"\mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j"
-    ),
+    printed=r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ \mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
     derivation=Derivation(prove_two_sided, lambda: prove_two_sided(1), "pξ/q under the root"),
