@@ -29,7 +29,7 @@ from regrob.claims.claim import (
     judge,
 )
 from regrob.claims.combinators import check, on_instances, on_networks
-from regrob.claims.instances import Draw
+from regrob.claims.instances import Draw, Instance, Sample
 from regrob.claims.ledger import CLAIMS
 from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import HypothesisError, InputError, ProofError, RegrobError
@@ -210,21 +210,19 @@ def test_a_checks_instances_do_not_hang_on_its_neighbours() -> None:
     assert other_seed != alone
 
 
+def wrong_p(instance: Instance, factor: float = 1.0) -> Tensor:
+    return factor * instance.p - instance.p
+
+
+def wrong_jacobian(sample: Sample, factor: float = 1.0) -> Tensor:
+    return sample.jacobian_error(factor * sample.map.V)
+
+
 @pytest.mark.parametrize("wrong", [2.0, 1.0])
 def test_a_check_is_one_excess_at_a_right_and_a_wrong_choice(wrong: float) -> None:
     """Where the wrong choice is not wrong, the tooth must not bite."""
-    checks = (
-        check(
-            "p", on_instances(lambda i, factor: factor * i.p - i.p, 3), right=1.0, wrong=wrong, mistake="m"
-        ),
-        check(
-            "J",
-            on_networks(lambda s, factor: s.jacobian_error(factor * s.map.V), 3),
-            right=1.0,
-            wrong=wrong,
-            mistake="m",
-        ),
-    )
+    p, J = on_instances(wrong_p, 3), on_networks(wrong_jacobian, 3)
+    checks = (check("p", p, wrong=wrong, mistake="m"), check("J", J, wrong=wrong, mistake="m"))
     for built in checks:
         failures = judge(claim(checks=(built,)), trials=20).failures
         assert failures == (() if wrong > 1 else (f"{built.name}: the tooth does not bite (m)",))

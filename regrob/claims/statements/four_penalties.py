@@ -36,8 +36,8 @@ FIXED = (BINARY, NO_BIASES, "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log
 # --- the eigenvector and Eq. (11) ------------------------------------------------------
 
 
-@checked("H∇ = ‖H‖₂∇ with autograd's ∇ and H", right=2, wrong=3, mistake="three classes")
-def eigenvector_error(draw: Draw, classes: int) -> Tensor:
+@checked("H∇ = ‖H‖₂∇ with autograd's ∇ and H", wrong=3, mistake="three classes")
+def eigenvector_error(draw: Draw, classes: int = 2) -> Tensor:
     """H∇ against ‖H‖₂∇, both by autograd."""
 
     def error(sample: Sample) -> Tensor:
@@ -74,7 +74,7 @@ def prove_norms(power: int = 1) -> None:
 def eq_11_check(name: str) -> Check:
     """Autograd's value of a quantity against its closed form in p_y and ν."""
 
-    def residual(sample: Sample, factor: float) -> Tensor:
+    def residual(sample: Sample, factor: float = 1.0) -> Tensor:
         p = probability.label_probability(sample.map.z, sample.y)
         q = probability.rival_probability(sample.map.z, sample.y)
         nu2 = derivatives.cross_lipschitz(sample.map.V).square()
@@ -88,9 +88,7 @@ def eq_11_check(name: str) -> Check:
         error: Tensor = (factor * formula - measured).abs() / measured / sample.noise
         return error
 
-    return check(
-        f"{name} by autograd", on_networks(residual), right=1.0, wrong=1.001, mistake="one per mille more"
-    )
+    return check(f"{name} by autograd", on_networks(residual), wrong=1.001, mistake="one per mille more")
 
 
 EQ_11 = statement(
@@ -125,7 +123,7 @@ def worst_link(gradient: Tensor, curvature: Tensor, jacobian: Tensor, half: floa
     return torch.maximum(first, (curvature - jacobian / half) / jacobian)
 
 
-def chain_violation(draw: Draw, correct: bool, *, half: float = 2.0) -> Tensor:
+def chain_violation(draw: Draw, correct: bool = True, *, half: float = 2.0) -> Tensor:
     """The chain on bare instances."""
     instance = draw.instances(2, correct=correct)
     g2 = instance.gradient.square().sum(dim=-1)
@@ -133,9 +131,9 @@ def chain_violation(draw: Draw, correct: bool, *, half: float = 2.0) -> Tensor:
     return worst_link(g2, h, derivatives.lipschitz_squared(instance.V), half)
 
 
-@checked("both links with autograd's J, ∇ and H", right=True, wrong=False, mistake="misclassified points")
+@checked("both links with autograd's J, ∇ and H", wrong=False, mistake="misclassified points")
 @on_networks
-def chain_violation_by_autograd(sample: Sample, correct: bool) -> Tensor:
+def chain_violation_by_autograd(sample: Sample, correct: bool = True) -> Tensor:
     """The chain at a network's correctly classified images, or at the others."""
     g2 = sample.autograd.gradient.square().sum(dim=-1)
     h = torch.linalg.matrix_norm(sample.autograd.hessian, 2)
@@ -165,17 +163,10 @@ CHAIN = statement(
     depends=("eq-11",),
     derivation=Derivation(prove_chain, lambda: prove_chain(4), "a quarter of ‖V‖_F²"),
     checks=(
-        check(
-            "both links, correctly classified",
-            chain_violation,
-            right=True,
-            wrong=False,
-            mistake="random labels",
-        ),
+        check("both links, correctly classified", chain_violation, wrong=False, mistake="random labels"),
         check(
             "the second link's constant",
-            lambda draw, half: chain_violation(draw, True, half=half),
-            right=2.0,
+            lambda draw, half=2.0: chain_violation(draw, True, half=half),
             wrong=2.5,
             mistake="2/5 in place of 1/2",
         ),
@@ -214,15 +205,13 @@ EQ_12 = statement(
     checks=(
         check(
             "both links, random V",
-            on_instances(lambda instance, factor: eq_12_violation(instance.V, factor)),
-            right=1.0,
+            on_instances(lambda instance, factor=1.0: eq_12_violation(instance.V, factor)),
             wrong=1.1,
             mistake="1.1 times the inner product",
         ),
         check(
             "both links on networks",
-            on_networks(lambda sample, factor: eq_12_violation(sample.autograd.jacobian, factor)),
-            right=1.0,
+            on_networks(lambda sample, factor=1.0: eq_12_violation(sample.autograd.jacobian, factor)),
             wrong=-1.0,
             mistake="the inner product's sign reversed",
         ),
@@ -254,8 +243,8 @@ def prove_slopes(sign: int = 1) -> None:
     prove_sign(sign * sp.diff(2 * p - 1, p), "positive")
 
 
-@checked("autograd's slopes at two values of p", right=0.5, wrong=0.0, mistake="p below 1/2 too")
-def slopes_violation(draw: Draw, low: float) -> Tensor:
+@checked("autograd's slopes at two values of p", wrong=0.0, mistake="p below 1/2 too")
+def slopes_violation(draw: Draw, low: float = 0.5) -> Tensor:
     """(1 − p)² must be less steep at the larger of two p in (low, 1), p(1 − p) at the smaller."""
     p = low + (1 - low) * draw.uniform(2, draw.trials)
     less, more = p.sort(dim=0).values
@@ -291,12 +280,9 @@ def prove_reward(sign: int = 1) -> None:
 
 
 @checked(
-    "raising the margin lowers the penalty, where p_y > 1/2",
-    right=True,
-    wrong=False,
-    mistake="misclassified points",
+    "raising the margin lowers the penalty, where p_y > 1/2", wrong=False, mistake="misclassified points"
 )
-def reward_violation(draw: Draw, correct: bool) -> Tensor:
+def reward_violation(draw: Draw, correct: bool = True) -> Tensor:
     """d‖H‖₂/dm at fixed ν: positive where a larger margin costs more."""
     m = draw.instances(2, correct=correct, high=8.0).m
     m = m if correct else -m.abs()
@@ -339,8 +325,8 @@ def prove_peak(shift: int = 0) -> None:
     )
 
 
-@checked("no margin is steeper", right=(3 + math.sqrt(3)) / 6, wrong=0.75, mistake="a peak at p = 3/4")
-def peak_violation(draw: Draw, p_best: float) -> Tensor:
+@checked("no margin is steeper", wrong=0.75, mistake="a peak at p = 3/4")
+def peak_violation(draw: Draw, p_best: float = (3 + 3**0.5) / 6) -> Tensor:
     """By how much the slope anywhere is steeper than at the claimed peak."""
     m = 12 * draw.uniform(draw.trials)
     best = torch.tensor([math.log(p_best / (1 - p_best))], dtype=torch.float64)
@@ -424,7 +410,7 @@ def scaling_error(
     return error / (measured.abs() + penalty(V, z, y)) / (1 + noise)
 
 
-def eq_44_error(sample: Sample, correct: bool) -> Tensor:
+def eq_44_error(sample: Sample, correct: bool = True) -> Tensor:
     """Scale a bias-free network's logits by t and let autograd differentiate ‖∇_x L‖² in t."""
     right = probability.correctly_classified(sample.map.z, sample.y)
     images, y = sample.images[right], sample.y[right] if correct else 1 - sample.y[right]
@@ -465,17 +451,15 @@ EQ_44 = statement(
     checks=(
         check(
             "autograd in the scale of random classifiers",
-            lambda draw, correct: scaling_error(
+            lambda draw, correct=True: scaling_error(
                 draw, penalties.input_gradient_penalty, gradient_slope, correct=correct
             ),
-            right=True,
             wrong=False,
             mistake="misclassified points",
         ),
         check(
             "autograd through a network without biases",
             on_networks(eq_44_error, only=bias_free),
-            right=True,
             wrong=False,
             mistake="misclassified points",
         ),
@@ -496,8 +480,9 @@ EQ_45 = statement(
     checks=(
         check(
             "autograd in the scale of random classifiers, any label",
-            lambda draw, penalty: scaling_error(draw, penalty, curvature_slope, correct=False),
-            right=curvature_by_eigenvalue,
+            lambda draw, penalty=curvature_by_eigenvalue: scaling_error(
+                draw, penalty, curvature_slope, correct=False
+            ),
             wrong=penalties.input_gradient_penalty,
             mistake="the other penalty",
         ),
@@ -558,15 +543,13 @@ CRITICAL = statement(
     checks=(
         check(
             "(44) changes sign there, once",
-            lambda draw, at: critical_violation(draw, at, gradient_slope),
-            right=INPUT_GRADIENT_PEAK,
+            lambda draw, at=INPUT_GRADIENT_PEAK: critical_violation(draw, at, gradient_slope),
             wrong=CURVATURE_PEAK,
             mistake="the other critical point",
         ),
         check(
             "(45) changes sign there, once",
-            lambda draw, at: critical_violation(draw, at, curvature_slope),
-            right=CURVATURE_PEAK,
+            lambda draw, at=CURVATURE_PEAK: critical_violation(draw, at, curvature_slope),
             wrong=INPUT_GRADIENT_PEAK,
             mistake="the other critical point",
         ),
@@ -592,7 +575,7 @@ def prove_growth(sign: int = 1) -> None:
     prove_zero(sp.diff(t * sp.diff(f, t) - f, t) - t * sp.diff(f, t, 2))
 
 
-def growth_violation(instance: Instance, sign: int) -> Tensor:
+def growth_violation(instance: Instance, sign: int = 1) -> Tensor:
     """Scale V and z of an instance: the Taylor radius must grow, the true margin must stay."""
     scaled = Instance(2 * instance.V, 2 * instance.z, instance.y)
     grown = sign * (1 - taylor_radius.radius_l2(*scaled) / taylor_radius.radius_l2(*instance))
@@ -612,7 +595,6 @@ GROWTH = statement(
         check(
             "twice the scale, a larger radius, the same margin",
             on_instances(growth_violation, low=0.3, high=8.0),
-            right=1,
             wrong=-1,
             mistake="a smaller one",
         ),
@@ -644,12 +626,11 @@ def prove_confidence(sign: int = 1) -> None:
 
 @checked(
     "|sᵀx| from autograd's Jacobian against the logit of autograd's p_y",
-    right=bias_free,
     wrong=lambda sample: not bias_free(sample),
     mistake="networks with biases",
     tolerance=1e-9,
 )
-def confidence_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
+def confidence_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Tensor:
     """νγ against |log(p_y/(1 − p_y))| on the networks that `only` admits, both by autograd."""
 
     def error(sample: Sample) -> Tensor:
@@ -682,8 +663,8 @@ def prove_jensen(sign: int = 1) -> None:
     prove_zero(sp.exp(f).subs(m, -sp.log(sp.exp(loss) - 1)) - sp.exp(loss), because="the inverse")
 
 
-@checked("batches of random margins, right and wrong", right=1.0, wrong=0.5, mistake="half the loss")
-def jensen_violation(draw: Draw, factor: float) -> Tensor:
+@checked("batches of random margins, right and wrong", wrong=0.5, mistake="half the loss")
+def jensen_violation(draw: Draw, factor: float = 1.0) -> Tensor:
     """Batches of random margins, right and wrong: mean|m| against the bound from the mean loss."""
     generator = torch.Generator().manual_seed(draw.seed)
     size = torch.exp(2 * torch.randn(draw.trials, 1, generator=generator, dtype=torch.float64) - 1)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.combinators import Excess, check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
 from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
@@ -52,7 +52,7 @@ def nearest_rival(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     return derivatives.column(towards, nearest).squeeze(-1)
 
 
-def lead_after_step(draw: Draw, stretch: float, lean: float = 0.0) -> Tensor:
+def lead_after_step(draw: Draw, stretch: float = 1 + 1e-8, lean: float = 0.0) -> Tensor:
     """The label's relative lead after a step of `stretch`·d at the nearest rival, or `lean` away from it."""
     instance = draw.instances(4)
     w, label = nearest_rival(*instance), instance.y.unsqueeze(-1)
@@ -80,14 +80,12 @@ EQ_1 = statement(
         check(
             "a step a hair longer than d changes the class",
             lead_after_step,
-            right=1 + 1e-8,
             wrong=0.99,
             mistake="a step one per cent shorter",
         ),
         check(
             "no shorter step does, in directions near the best",
-            lambda draw, stretch: -lead_after_step(draw, stretch, lean=0.01),
-            right=1.0,
+            lambda draw, stretch=1.0: -lead_after_step(draw, stretch, lean=0.01),
             wrong=1.05,
             mistake="steps five per cent longer, some of which do",
         ),
@@ -105,17 +103,12 @@ def prove_threshold(beta: sp.Expr | None = None) -> None:
     prove_equal(L.subs(m, 0), sp.log(2) if beta is None else beta, because="the loss at the boundary")
 
 
-@checked(
-    "L < log 2 where and only where y has the larger logit",
-    right=math.log(2),
-    wrong=1.0986,
-    mistake="the threshold log 3",
-)
-def wrong_side(draw: Draw, beta: float) -> Tensor:
-    """How far the loss is on the wrong side of β, given which logit is the larger one."""
+@checked("L < log 2 where and only where y has the larger logit", wrong=3, mistake="the threshold log 3")
+def wrong_side(draw: Draw, threshold: int = 2) -> Tensor:
+    """How far the loss is on the wrong side of log `threshold`, given which logit is the larger one."""
     instance = draw.instances(2, correct=False)
     loss = functional.cross_entropy(instance.z, instance.y, reduction="none")
-    return -instance.m.sign() * (beta - loss)
+    return -instance.m.sign() * (math.log(threshold) - loss)
 
 
 BETA = statement(
@@ -143,7 +136,7 @@ class Quadratic(NamedTuple):
         return model_gain(self.g, self.H, r)
 
 
-def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
+def random_models(draw: Draw, semidefinite: bool = True) -> Quadratic:
     """Gradients and symmetric matrices of every scale; some of rank one, some with g ⟂ u.
 
     Every matrix bends upwards somewhere; a semidefinite one nowhere downwards.
@@ -174,10 +167,6 @@ def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
     return Quadratic(g.to(draw.device), H.to(draw.device), xi.to(draw.device))
 
 
-semidefinite_models = functools.partial(random_models, semidefinite=True)
-indefinite_models = functools.partial(random_models, semidefinite=False)
-
-
 def stack(models: list[Quadratic]) -> Quadratic:
     """All models, one after the other."""
     return Quadratic(*(torch.cat(parts) for parts in zip(*models, strict=True)))
@@ -189,12 +178,13 @@ def classifier_model(instance: Instance) -> Quadratic:
     return Quadratic(instance.gradient, instance.hessian, xi)
 
 
-def classifier_models(draw: Draw) -> Quadratic:
-    """The models of random classifiers with three and five classes."""
-    return stack([classifier_model(draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
+def classifier_models(draw: Draw, bent: bool = False) -> Quadratic:
+    """The models of random classifiers with three and five classes, or these `bent_down`."""
+    models = stack([classifier_model(draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
+    return bent_down(models) if bent else models
 
 
-def network_models(draw: Draw) -> Quadratic:
+def network_models(draw: Draw, bent: bool = False) -> Quadratic:
     """The same from autograd's gradients and Hessians, padded to one n with zeros."""
     models = []
     for s in draw.samples(3):
@@ -204,7 +194,7 @@ def network_models(draw: Draw) -> Quadratic:
         g = functional.pad(s.autograd.gradient[keep], (0, zeros))
         H = functional.pad(s.autograd.hessian[keep], (0, zeros, 0, zeros))
         models.append(Quadratic(g, H, xi[keep]))
-    return stack(models)
+    return bent_down(stack(models)) if bent else stack(models)
 
 
 def bounds(model: Quadratic) -> tuple[Tensor, Tensor, Tensor]:
@@ -250,10 +240,10 @@ def prove_lower(squared: int = 2) -> None:
     prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
 
 
-def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw, float], Tensor]:
+def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Excess:
     """The model at length `stretch`·(lower bound), towards g, u and near them, against ξ."""
 
-    def excess(draw: Draw, stretch: float) -> Tensor:
+    def excess(draw: Draw, stretch: float = 1.0) -> Tensor:
         model = models(draw)
         lower, _, u = bounds(model)
         noise = draw.normal(*u.shape, stream=1)
@@ -284,15 +274,13 @@ LOWER = statement(
     checks=(
         check(
             "random symmetric H: the model stays below ξ",
-            lower_bound_excess(indefinite_models),
-            right=1.0,
+            lower_bound_excess(functools.partial(random_models, semidefinite=False)),
             wrong=1.05,
             mistake="steps five per cent longer, some of which reach ξ",
         ),
         check(
             "autograd's gradients and Hessians of networks",
             lower_bound_excess(network_models),
-            right=1.0,
             wrong=1.5,
             mistake="steps half as long again",
         ),
@@ -314,13 +302,17 @@ def prove_upper(sign: int = 1) -> None:
     prove_zero(printed - rho, because="Eq. (6)'s form and the rationalised one")
 
 
-def upper_bound_excess(draw: Draw, models: Callable[[Draw], Quadratic]) -> Tensor:
+def upper_bound_excess(models: Callable[..., Quadratic]) -> Excess:
     """How far the model falls short of ξ after a step of the upper bound along u."""
-    model = models(draw)
-    _, upper, u = bounds(model)
-    scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
-    shortfall: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
-    return shortfall
+
+    def excess(draw: Draw, *choice: bool) -> Tensor:
+        model = models(draw, *choice)
+        _, upper, u = bounds(model)
+        scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
+        shortfall: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
+        return shortfall
+
+    return excess
 
 
 def counterexample_indefinite() -> Counterexample:
@@ -349,16 +341,14 @@ UPPER = statement(
     checks=(
         check(
             "random H ⪰ 0: a step of the bound along u reaches ξ",
-            upper_bound_excess,
-            right=semidefinite_models,
-            wrong=indefinite_models,
+            upper_bound_excess(random_models),
+            wrong=False,
             mistake="indefinite H",
         ),
         check(
             "autograd's gradients and Hessians of networks",
-            upper_bound_excess,
-            right=network_models,
-            wrong=lambda draw: bent_down(network_models(draw)),
+            upper_bound_excess(network_models),
+            wrong=True,
             mistake="the same Hessians with 20‖H‖₂ taken off every eigenvalue but the first",
         ),
     ),
@@ -378,15 +368,13 @@ MULTI = statement(
         check(
             "lower bound, three and five classes",
             lower_bound_excess(classifier_models),
-            right=1.0,
             wrong=1.05,
             mistake="steps five per cent longer",
         ),
         check(
             "upper bound, three and five classes",
-            upper_bound_excess,
-            right=classifier_models,
-            wrong=lambda draw: bent_down(classifier_models(draw)),
+            upper_bound_excess(classifier_models),
+            wrong=True,
             mistake="Hessians bent downwards",
         ),
     ),
@@ -405,7 +393,7 @@ def prove_decreasing(sign: int = 1) -> None:
         prove_sign(slope, "positive")
 
 
-def growth(draw: Draw, sign: int) -> Tensor:
+def growth(draw: Draw, sign: int = 1) -> Tensor:
     """By how much the root grows, relatively, as ‖∇‖₂ and ‖H‖₂ grow; `sign` −1: shrinks."""
     a, b, xi, da, db = torch.exp(3 * draw.normal(5, draw.trials))
     before, after = taylor_radius.positive_root(a, b, xi), taylor_radius.positive_root(a + da, b + db, xi)
@@ -420,7 +408,7 @@ DECREASING = statement(
     hypotheses=("ξ > 0",),
     depends=("eq-33",),
     derivation=Derivation(prove_decreasing, lambda: prove_decreasing(-1), "increasing instead"),
-    checks=(check("larger a and b, smaller root", growth, right=1, wrong=-1, mistake="increasing"),),
+    checks=(check("larger a and b, smaller root", growth, wrong=-1, mistake="increasing"),),
 )
 
 
@@ -440,7 +428,7 @@ def prove_collapse(weight: int = 1) -> None:
     prove_zero(rho - radius, because="both bounds are the radius")
 
 
-def bounds_gap(draw: Draw, classes: int) -> Tensor:
+def bounds_gap(draw: Draw, classes: int = 2) -> Tensor:
     """Upper bound against lower bound, from V, z and y alone."""
     lower, upper, _ = bounds(classifier_model(draw.instances(classes, high=8.0)))
     return (upper - lower) / lower
@@ -448,18 +436,17 @@ def bounds_gap(draw: Draw, classes: int) -> Tensor:
 
 @checked(
     "both, from autograd's ∇ and H, against Proposition 3.1",
-    right=lambda i: taylor_radius.radius_l2(*i),
     wrong=printed_radius,
     mistake="Eq. (8) as printed",
     tolerance=1e-9,
 )
 @on_networks
-def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
+def radius_error(s: Sample, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
     """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
     keep = taylor_radius.has_taylor_radius(*s.instance) & (s.noise < 1e4)
     instance = Instance(*(part[keep] for part in s.instance))
     lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], instance.xi))
-    exact = radius(instance)
+    exact = radius(*instance)
     return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact
 
 
@@ -471,10 +458,7 @@ COLLAPSE = statement(
     hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y > 1/2", DISTINCT),
     depends=("lemma-3.1-lower", "lemma-3.1-upper", "lemma-3.2-gradient", "lemma-3.2-hessian"),
     derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
-    checks=(
-        check("upper bound = lower bound", bounds_gap, right=2, wrong=3, mistake="three classes"),
-        radius_error,
-    ),
+    checks=(check("upper bound = lower bound", bounds_gap, wrong=3, mistake="three classes"), radius_error),
 )
 
 SECTION_2 = (EQ_1,)

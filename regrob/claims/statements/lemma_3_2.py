@@ -51,29 +51,26 @@ def prove_hessian(power: int = 1) -> None:
 
 @checked(
     "V, as this package finds it in any network, against autograd's Jacobian",
-    right=[0, 1],
-    wrong=[1, 0],
+    wrong=(1, 0),
     mistake="the two classes exchanged",
 )
 @on_networks
-def jacobian_error(sample: Sample, order: list[int]) -> Tensor:
+def jacobian_error(sample: Sample, order: tuple[int, int] = (0, 1)) -> Tensor:
     """J = V, with the columns of V in this order."""
     return sample.jacobian_error(sample.map.V[..., order])
 
 
-@checked("Eq. (7) against autograd's gradient", right=1.0, wrong=-1.0, mistake="the sign reversed")
+@checked("Eq. (7) against autograd's gradient", wrong=-1.0, mistake="the sign reversed")
 @on_networks
-def gradient_error(sample: Sample, sign: float) -> Tensor:
+def gradient_error(sample: Sample, sign: float = 1.0) -> Tensor:
     """∇ = y(p_y − 1)(v₊ − v₋), literally Eq. (7) with y = ±1."""
     gradient = (-signed(sample.y) * sample.instance.q).unsqueeze(-1) * sample.instance.s
     return sample.gradient_error(sign * gradient)
 
 
-@checked(
-    "Eq. (7) against autograd's Hessian", right=1.0, wrong=1.01, mistake="one per cent too much curvature"
-)
+@checked("Eq. (7) against autograd's Hessian", wrong=1.01, mistake="one per cent too much curvature")
 @on_networks
-def hessian_error(sample: Sample, factor: float) -> Tensor:
+def hessian_error(sample: Sample, factor: float = 1.0) -> Tensor:
     """H = p_y(1 − p_y)(v₊ − v₋)(v₊ − v₋)ᵀ, literally Eq. (7)."""
     p, q, s = sample.instance.p, sample.instance.q, sample.instance.s
     hessian = (p * q)[..., None, None] * s.unsqueeze(-1) * s.unsqueeze(-2)

@@ -64,11 +64,10 @@ def prove_fgsm(sign: int = 1) -> None:
 
 @checked(
     "the true loss at FGSM's corner against all 32 corners",
-    right=2,
     wrong=3,
     mistake="three classes, where FGSM is not optimal",
 )
-def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
+def fgsm_shortfall(draw: Draw, classes: int = 2) -> Tensor:
     """The true loss at FGSM's corner against the worst of the box's 2^n corners."""
     instance = draw.instances(classes, correct=False, high=5.0)
     epsilon = 4 * draw.uniform(draw.trials, stream=1) / instance.V.abs().sum(dim=(1, 2))
@@ -106,8 +105,8 @@ def prove_scalar(power: int = 1) -> None:
     prove_roots()
 
 
-@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", right=1, wrong=-1, mistake="the odds upside down")
-def constraint_error(draw: Draw, power: int) -> Tensor:
+@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", wrong=-1, mistake="the odds upside down")
+def constraint_error(draw: Draw, power: int = 1) -> Tensor:
     """rᵀHr against (p/q)^power (∇ᵀr)² with autograd's ∇ and H."""
 
     def error(s: Sample) -> Tensor:
@@ -153,9 +152,9 @@ def prove_length(printed: int = 1) -> None:
     prove_roots()
 
 
-def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
+def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_linf) -> Tensor:
     """The largest gain over the box of that radius, against ξ."""
-    return (largest_gain(instance, radius(instance)) - instance.xi).abs() / instance.xi
+    return (largest_gain(instance, radius(*instance)) - instance.xi).abs() / instance.xi
 
 
 PROP_3_2 = statement(
@@ -170,16 +169,17 @@ PROP_3_2 = statement(
         check(
             "the best corner of the box of that radius reaches log 2 exactly",
             on_instances(threshold_error),
-            right=lambda i: taylor_radius.radius_linf(*i),
-            wrong=lambda i: taylor_radius.radius_l2(*i),
+            wrong=taylor_radius.radius_l2,
             mistake="the ℓ2 radius",
         ),
     ),
 )
 
 
-def literal_radius(instance: Instance, p: Tensor) -> Tensor:
-    """Eq. (23) through ‖∇‖₁, with p in place of p(x)."""
+def literal_radius(V: Tensor, z: Tensor, y: Tensor, p: Tensor | None = None) -> Tensor:
+    """Eq. (23) through ‖∇‖₁, with p, or p_y if None, in place of p(x)."""
+    instance = Instance(V, z, y)
+    p = instance.p if p is None else p
     X = 2 * instance.p * instance.xi / instance.q
     return instance.q / (p * instance.gradient.abs().sum(dim=-1)) * (X / (torch.sqrt(1 + X) + 1))
 
@@ -196,9 +196,8 @@ EQ_23 = statement(
     checks=(
         check(
             "the box of that radius, with p_y",
-            on_instances(threshold_error),
-            right=lambda i: literal_radius(i, i.p),
-            wrong=lambda i: literal_radius(i, torch.softmax(i.z, dim=-1)[..., 0]),
+            on_instances(lambda i, radius=literal_radius: threshold_error(i, radius)),
+            wrong=lambda V, z, y: literal_radius(V, z, y, torch.softmax(z, dim=-1)[..., 0]),
             mistake="the first class's probability",
         ),
     ),
@@ -209,12 +208,11 @@ EQ_23 = statement(
 
 @checked(
     "ℓ_{3/2}, ℓ2, ℓ3, ℓ4: a step of that length along the dual direction",
-    right=lambda order: order / (order - 1),
-    wrong=lambda order: order,
+    wrong=False,
     mistake="the norm itself in place of its dual",
 )
 @on_instances
-def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> Tensor:
+def dual_step_error(instance: Instance, dual: bool = True) -> Tensor:
     """A step of norm τ/‖s‖_* along the maximiser of sᵀr reaches log 2, for four norms."""
     s, xi, uphill = instance.s, instance.xi, unit(instance.gradient)
     tau = taylor_radius.taylor_margin(instance.m)
@@ -222,7 +220,7 @@ def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> 
     for order in (1.5, 2.0, 3.0, 4.0):
         direction = uphill.sign() * uphill.abs() ** (1 / (order - 1))
         r = direction / torch.linalg.vector_norm(direction, order, dim=-1, keepdim=True)
-        size = torch.linalg.vector_norm(unit(s), conjugate(order), dim=-1)
+        size = torch.linalg.vector_norm(unit(s), order / (order - 1) if dual else order, dim=-1)
         length = tau / (size * s.norm(dim=-1))
         errors.append((gains(instance, length[:, None] * r) - xi).abs() / xi)
     return torch.cat(errors)
@@ -255,39 +253,30 @@ def prove_worst(halves: int = 1) -> None:
     prove_equal(in_G.subs(G, q * S), epsilon * q * S + halves * epsilon**2 * p * q * S**2 / 2)
 
 
-def two_norm_eta(instance: Instance, epsilon: float) -> Tensor:
+def two_norm_eta(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
     """Eq. (25) with ‖·‖₂ where its norm has no subscript."""
-    p, q = instance.p, instance.q
-    reach = epsilon * derivatives.cross_lipschitz(instance.V)
-    return probability.loss(instance.z, instance.y) + q * reach + 0.5 * p * q * reach.square()
+    p, q = Instance(V, z, y).p, Instance(V, z, y).q
+    reach = epsilon * derivatives.cross_lipschitz(V)
+    return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
 
 
-@checked(
-    "η* against the best of 32 corners, any label",
-    right=lambda i, epsilon: taylor_radius.worst_case_loss(i.V, i.z, i.y, epsilon),
-    wrong=two_norm_eta,
-    mistake="the ℓ2 norm",
-)
-def worst_case_error(draw: Draw, eta: Callable[[Instance, float], Tensor]) -> Tensor:
+@checked("η* against the best of 32 corners, any label", wrong=two_norm_eta, mistake="the ℓ2 norm")
+def worst_case_error(draw: Draw, eta: Callable[..., Tensor] = taylor_radius.worst_case_loss) -> Tensor:
     """η* against the best of the 2^n corners."""
     instance = unit_dual_norm(draw.instances(2, correct=False, high=8.0))
     errors = []
     for epsilon in (0.01, 1.0, 30.0):
         loss = probability.loss(instance.z, instance.y)
         best = loss + largest_gain(instance, torch.full_like(loss, epsilon))
-        errors.append((eta(instance, epsilon) - best).abs() / best)
+        errors.append((eta(*instance, epsilon) - best).abs() / best)
     return torch.cat(errors)
 
 
 @checked(
-    "η* against autograd's ∇ and H at ε sign(∇)",
-    right=1.0,
-    wrong=1.01,
-    mistake="ε one per cent larger",
-    tolerance=1e-9,
+    "η* against autograd's ∇ and H at ε sign(∇)", wrong=1.01, mistake="ε one per cent larger", tolerance=1e-9
 )
 @on_networks
-def sign_step_error(s: Sample, factor: float) -> Tensor:
+def sign_step_error(s: Sample, factor: float = 1.0) -> Tensor:
     """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
     g, epsilon = s.autograd.gradient, 0.1
     gain = model_gain(g, s.autograd.hessian, epsilon * g.sign())
@@ -329,8 +318,8 @@ def counterexample_eq_24() -> Counterexample:
     )
 
 
-@checked("each link at random r, “≤” throughout", right=False, wrong=True, mistake="“=” as printed")
-def chain_excess(draw: Draw, equality: bool) -> Tensor:
+@checked("each link at random r, “≤” throughout", wrong=True, mistake="“=” as printed")
+def chain_excess(draw: Draw, equality: bool = False) -> Tensor:
     """By how much the links of Eq. (24) fail at a random r of the ball; the second is ≤, or “=” as printed."""
     instance = draw.instances(2, high=8.0)
     r = 2 * draw.uniform(*instance.V.shape[:-1], stream=1) - 1
@@ -397,11 +386,10 @@ def prove_below(order: int = 1) -> None:
 
 @checked(
     "η* against the exact worst loss up to ε‖s‖₁ = 2m",
-    right=(1e-3, 1.0),
     wrong=(1.0, 30.0),
     mistake="larger ε, where a parabola overtakes a line",
 )
-def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
+def true_loss_excess(draw: Draw, shares: tuple[float, float] = (1e-3, 1.0)) -> Tensor:
     """η* against the true worst loss, both over ε‖s‖₁ = share·2m, with shares from this range."""
     low, high = shares
     instance = unit_dual_norm(draw.instances(2, low=0.05))

@@ -47,8 +47,8 @@ def prove_induction(bias: bool = False) -> None:
         raise ProofError(f"{D * pre} is not {claimed}")
 
 
-@checked("z against Vᵀx where there is no bias", right=True, wrong=False, mistake="networks with biases")
-def homogeneity_error(draw: Draw, without_biases: bool) -> Tensor:
+@checked("z against Vᵀx where there is no bias", wrong=False, mistake="networks with biases")
+def homogeneity_error(draw: Draw, without_biases: bool = True) -> Tensor:
     """z against Vᵀx on the networks without, or with, biases."""
 
     def error(s: Sample) -> Tensor:
@@ -83,11 +83,10 @@ def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
 
 @checked(
     "W₁D₁…W_d against autograd's Jacobian, slopes in D",
-    right=True,
     wrong=False,
     mistake="masks of zeros and ones in a leaky network",
 )
-def mask_error(draw: Draw, slopes: bool) -> Tensor:
+def mask_error(draw: Draw, slopes: bool = True) -> Tensor:
     """The multiplied-out V, with or without slopes in the masks."""
     return draw.over_samples(3, lambda s: s.jacobian_error(multiplied_out(s, slopes)), only=is_mlp)
 
@@ -131,12 +130,9 @@ def prove_convex(inside: bool = True) -> None:
 
 
 @checked(
-    "V is the same at tx, t from 1e-3 to 1e3, without biases",
-    right=True,
-    wrong=False,
-    mistake="networks with biases",
+    "V is the same at tx, t from 1e-3 to 1e3, without biases", wrong=False, mistake="networks with biases"
 )
-def cone_error(draw: Draw, without_biases: bool) -> Tensor:
+def cone_error(draw: Draw, without_biases: bool = True) -> Tensor:
     """V at tx against V at x on the networks without, or with, biases."""
 
     def error(s: Sample) -> Tensor:
@@ -147,12 +143,9 @@ def cone_error(draw: Draw, without_biases: bool) -> Tensor:
 
 
 @checked(
-    "midpoints of points of Q(x) lie in Q(x)",
-    right=True,
-    wrong=False,
-    mistake="midpoints of points of different pieces",
+    "midpoints of points of Q(x) lie in Q(x)", wrong=False, mistake="midpoints of points of different pieces"
 )
-def midpoint_error(draw: Draw, same_piece: bool) -> Tensor:
+def midpoint_error(draw: Draw, same_piece: bool = True) -> Tensor:
     """V midway between points with the V of the first image, or between any two points."""
 
     def error(s: Sample) -> Tensor:
@@ -295,23 +288,21 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
 
 @checked(
     "V, multiplied out from weights and masks, against autograd's Jacobian",
-    right=[0, 1],
-    wrong=[1, 0],
+    wrong=(1, 0),
     mistake="the two classes exchanged",
 )
-def masked_product_error(draw: Draw, order: list[int]) -> Tensor:
+def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Tensor:
     """The multiplied-out V with its columns in this order."""
     return draw.over_samples(2, lambda s: s.jacobian_error(multiplied_out(s)[..., order]), only=is_mlp)
 
 
 @checked(
     "a step inside Q(x) moves the logits by V'r",
-    right=1.0,
     wrong=1.01,
     mistake="V one per cent too large",
     tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
 )
-def step_error(draw: Draw, factor: float) -> Tensor:
+def step_error(draw: Draw, factor: float = 1.0) -> Tensor:
     """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
 
     def error(s: Sample) -> Tensor:

@@ -50,8 +50,8 @@ def two_logits(v: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([v, torch.zeros_like(v)], dim=-1), torch.stack([m, torch.zeros_like(m)], dim=-1)
 
 
-@checked("∇ and H of one-logit networks by autograd", right=1.0, wrong=2.0, mistake="V = [2v, 0]")
-def lemma_error(draw: Draw, scale: float) -> Tensor:
+@checked("∇ and H of one-logit networks by autograd", wrong=2.0, mistake="V = [2v, 0]")
+def lemma_error(draw: Draw, scale: float = 1.0) -> Tensor:
     """∇ and H of a one-logit network's logistic loss by autograd against Lemma 3.2 at V = [scale·v, 0]."""
     generator = torch.Generator().manual_seed(draw.seed)
     network = networks.mlp((6, 14, 10, 1), generator=generator).double()
@@ -78,11 +78,10 @@ def lemma_error(draw: Draw, scale: float) -> Tensor:
 
 @checked(
     "the three propositions against the loss's own quadratic model",
-    right=0.0,
     wrong=1e-3,
     mistake="one per mille too long",
 )
-def radius_error(draw: Draw, stretch: float) -> Tensor:
+def radius_error(draw: Draw, stretch: float = 0.0) -> Tensor:
     """Props. 3.1 to 3.3 at V = [v, 0], lengths times 1 + `stretch`, against the loss's own quadratic model."""
     generator = torch.Generator().manual_seed(draw.seed)
     v = torch.randn(draw.trials, 5, generator=generator, dtype=torch.float64)
@@ -131,12 +130,11 @@ def prove_scale(halves: int = 1) -> None:
 
 @checked(
     "the minimiser with λν²/2 is stationary with (λ/2)μ²",
-    right=0.5,
     wrong=1.0,
     mistake="λμ², as printed",
     tolerance=1e-9,
 )
-def optimum_error(draw: Draw, factor: float) -> Tensor:
+def optimum_error(draw: Draw, factor: float = 0.5) -> Tensor:
     """Minimise E L + λν²/2 by Newton; is E L + (factor·λ)μ² stationary there?"""
     generator = torch.Generator().manual_seed(draw.seed)
     T, points, n = min(draw.trials, 2000), 20, 3

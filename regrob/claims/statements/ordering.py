@@ -245,13 +245,7 @@ HALF = theorem(
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("thm-loewner",),
     derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4"),
-    checks=check_both(
-        "½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3",
-        half_gradient_excess,
-        0.0,
-        "any p_y",
-        MISTAKES_TOO,
-    ),
+    checks=check_both("½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3", half_gradient_excess, 0.0, "any p_y", MISTAKES_TOO),
 )
 
 # --- Eqs. (41) and (42) ----------------------------------------------------------------

@@ -55,28 +55,24 @@ def prove_radius(outside: int = 1) -> None:
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
 
 
-def printed_radius(instance: Instance) -> Tensor:
+def printed_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Eq. (8) as printed, with the −1 under the root."""
+    instance = Instance(V, z, y)
     p, q = instance.p, instance.q
-    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(instance.V))
+    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(V))
 
 
-@checked(
-    "a step of ‖r*‖ along ∇ reaches the threshold",
-    right=lambda i: taylor_radius.radius_l2(*i),
-    wrong=printed_radius,
-    mistake="Eq. (8) as printed",
-)
+@checked("a step of ‖r*‖ along ∇ reaches the threshold", wrong=printed_radius, mistake="Eq. (8) as printed")
 @on_instances
-def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
+def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
     g, xi = instance.gradient, instance.xi
-    gain = model_gain(g, instance.hessian, radius(instance).unsqueeze(-1) * unit(g))
+    gain = model_gain(g, instance.hessian, radius(*instance).unsqueeze(-1) * unit(g))
     return (gain - xi).abs() / xi
 
 
-@checked("no shorter step does", right=1.0, wrong=1.3, mistake="steps 1.3 times as long, some of which do")
-def beyond_threshold(draw: Draw, stretch: float) -> Tensor:
+@checked("no shorter step does", wrong=1.3, mistake="steps 1.3 times as long, some of which do")
+def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
     """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
     instance = draw.instances(2)
     g, xi = instance.gradient, instance.xi
@@ -146,11 +142,10 @@ def prove_monotone(claim_sign: int = 1) -> None:
 
 @checked(
     "first differences over margins from 1e-6 to 700",
-    right=taylor_radius.taylor_margin,
     wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
     mistake="a radius that shrinks like q^0.55",
 )
-def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
     """By how much the radius falls between neighbouring margins of a sorted sample."""
     m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
     tau = radius(m)
@@ -185,16 +180,16 @@ def prove_overshoot(factor: int = 1) -> None:
     prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
 
 
-@checked("‖r*‖/d stays above one", right=1, wrong=-1, mistake="the two exchanged", tolerance=1e-12)
-def below_margin(draw: Draw, power: int) -> Tensor:
+@checked("‖r*‖/d stays above one", wrong=-1, mistake="the two exchanged", tolerance=1e-12)
+def below_margin(draw: Draw, power: int = 1) -> Tensor:
     """How far the ratio ‖r*‖/d, to this power, lies below one."""
     instance = draw.instances(2, low=0.3)
     return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
 
 
-@checked("a step of d ends on the boundary", right=1.0, wrong=1.001, mistake="a step one per mille longer")
+@checked("a step of d ends on the boundary", wrong=1.001, mistake="a step one per mille longer")
 @on_instances
-def boundary_gap(instance: Instance, stretch: float) -> Tensor:
+def boundary_gap(instance: Instance, stretch: float = 1.0) -> Tensor:
     """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
     away = -signed(instance.y).unsqueeze(-1) * instance.s
     moved = instance.moved(unit(away) * margin_l2(*instance).unsqueeze(-1) * stretch)
@@ -233,11 +228,10 @@ def prove_convex(sign: int = 1) -> None:
 
 @checked(
     "midpoints of random pairs of probabilities",
-    right=taylor_radius.taylor_margin,
     wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
     mistake="the radius's square root",
 )
-def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
     """The radius halfway between two probabilities against the mean of the two radii."""
     p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
 

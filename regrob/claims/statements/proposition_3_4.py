@@ -28,7 +28,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import Choice, check, checked, on_networks
+from regrob.claims.combinators import Excess, check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.instances import Draw, Sample, relative, signed
 from regrob.claims.statements.locally_affine import bias_free
@@ -215,23 +215,21 @@ def with_last_layer(sample: Sample, W: Tensor) -> nn.Sequential:
     return nn.Sequential(*body, replaced)
 
 
-def on_last_layers(
-    excess: Callable[[Sample, Problem, Choice], Tensor], classes: int = 2
-) -> Callable[[Draw, Choice], Tensor]:
+def on_last_layers(excess: Excess, classes: int = 2) -> Excess:
     """The excess over every sample network whose penalty sees all features that the loss sees.
 
     Where ker G hides a feature that the loss sees (a unit held up by its bias alone), a
     minimiser need not exist; such a network is passed over.
     """
 
-    def over_last_layers(draw: Draw, choice: Choice) -> Tensor:
+    def over_last_layers(draw: Draw, *choice: object) -> Tensor:
         values = []
         for sample in draw.samples(classes):
             problem = last_layer_problem(sample)
             sizes, vectors = torch.linalg.eigh(problem.gram[0])
             hidden = problem.a[0] @ vectors[:, sizes < 1e-9 * sizes[-1]]
             if not bool((hidden.abs() > 1e-9).any()):
-                values.append(excess(sample, problem, choice).flatten())
+                values.append(excess(sample, problem, *choice).flatten())
         return torch.cat(values)
 
     return over_last_layers
@@ -255,10 +253,8 @@ def prove_strong(modulus: int = 2) -> None:
     prove_zero(sp.diff(lam * (base + s * d) ** 2, s, 2) - modulus * lam * d**2, because="the penalty's share")
 
 
-@checked(
-    "midpoints of random problems lie below by the modulus", right=1.0, wrong=2.0, mistake="twice the modulus"
-)
-def midpoint_excess(draw: Draw, share: float) -> Tensor:
+@checked("midpoints of random problems lie below by the modulus", wrong=2.0, mistake="twice the modulus")
+def midpoint_excess(draw: Draw, share: float = 1.0) -> Tensor:
     """Second differences of J between random W's against `share` of 2λ·(least eigenvalue of G)‖δ‖²."""
     problem = random_problems(draw, 2, images=24)
     W, other = random_weights(draw, problem), random_weights(Draw(draw.trials, draw.seed + 7), problem)
@@ -325,7 +321,7 @@ def prove_intersection(weight: int = 1) -> None:
     prove_zero(jacobian(*centred) - cross(a, b), because="J at the centred columns is C")
 
 
-def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
+def slope_at_C(draw: Draw, centred: bool = True, *, classes: int = 2) -> Tensor:
     """The largest entry of J's gradient at a minimiser of C, its columns centred or not: (T,)."""
     problem, W = random_minimiser(draw, centring, classes=classes)
     return gradient(problem, centre(W) if centred else W, identity(classes)).abs().amax(dim=(1, 2))
@@ -333,12 +329,11 @@ def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
 
 @checked(
     "a minimiser of J has zero-sum columns at every sample",
-    right=identity,
     wrong=centring,
     mistake="a minimiser of C",
     tolerance=1e-7,
 )
-def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
+def column_sum_at(draw: Draw, metric: Callable[[int], Tensor] = identity) -> Tensor:
     """The root mean square of ‖V1‖ over the images, at a minimiser of J or of C."""
     problem, W = random_minimiser(draw, metric)
     return problem.column_sum(W).sqrt()
@@ -346,12 +341,11 @@ def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
 
 @checked(
     "last layers of trained networks: the least J is the least C",
-    right=identity,
     wrong=centring,
     mistake="J at a minimiser of C",
 )
 @on_last_layers
-def networks_gap(sample: Sample, problem: Problem, metric: Callable[[int], Tensor]) -> Tensor:
+def networks_gap(sample: Sample, problem: Problem, metric: Callable[[int], Tensor] = identity) -> Tensor:
     """J of a network with a minimiser in its last layer, by `local_map`, against the least C."""
     W = minimise(problem, random_weights(Draw(1, 3), problem), metric(2))
     V, z = local_map(with_last_layer(sample, W[0]), sample.images)
@@ -392,7 +386,6 @@ PROP_3_4 = statement(
         check(
             "a minimiser of C, centred, minimises J",
             slope_at_C,
-            right=True,
             wrong=False,
             mistake="not centred: Eq. (13) as printed",
             tolerance=1e-8,
@@ -465,14 +458,12 @@ FLOW = statement(
         check(
             "forty steps of gradient descent from the paper's start",
             flow_gap,
-            right=1.0,
             wrong=2.0,
             mistake="equal weights on ν² and μ²",
         ),
         check(
             "and the start matters",
-            lambda draw, shift: flow_gap(draw, shift=shift),
-            right=0.0,
+            lambda draw, shift=0.0: flow_gap(draw, shift=shift),
             wrong=0.05,
             mistake="both columns shifted a little",
         ),
@@ -496,7 +487,7 @@ def prove_identity(half: int = 2) -> None:
     prove_zero(K * moment(2) - moment(1) ** 2 - pairs, because="Kμ² = ‖V1‖² + Σ_{i<j}‖v_i − v_j‖²")
 
 
-def identity_error(sample: Sample, factor: float) -> Tensor:
+def identity_error(sample: Sample, factor: float = 1.0) -> Tensor:
     """μ² from autograd's Jacobian against (K/2)ν² + ‖V1‖²/K, ν² times `factor`."""
     V = sample.autograd.jacobian
     classes = V.shape[-1]
@@ -516,7 +507,6 @@ IDENTITY = theorem(
         check(
             f"networks with K = {K}, autograd's Jacobian",
             on_networks(identity_error, K),
-            right=1.0,
             wrong=2.0,
             mistake="twice ν²",
         )
@@ -544,7 +534,7 @@ def prove_shift(change: int = 1) -> None:
     prove_zero(slope - 2 * lam * G * S, because="J's slope along a common shift u is 2λ uᵀGs")
 
 
-def gap_of_minima(draw: Draw, factor: float, *, classes: int = 2, start: float = -2.0) -> Tensor:
+def gap_of_minima(draw: Draw, factor: float = 1.0, *, classes: int = 2, start: float = -2.0) -> Tensor:
     """The least J, found from W, against the least C with λ times `factor`, found from `start` times W."""
     problem = random_problems(draw, classes)
     W = random_weights(draw, problem)
@@ -569,16 +559,14 @@ MINIMISERS = theorem(
     checks=(
         check(
             "K = 4: a minimiser of C, centred, minimises J",
-            lambda draw, centred: slope_at_C(draw, centred, classes=4),
-            right=True,
+            lambda draw, centred=True: slope_at_C(draw, centred, classes=4),
             wrong=False,
             mistake="not centred",
             tolerance=1e-8,
         ),
         check(
             "K = 3: the least values",
-            lambda draw, factor: gap_of_minima(draw, factor, classes=3, start=-1.0),
-            right=1.0,
+            lambda draw, factor=1.0: gap_of_minima(draw, factor, classes=3, start=-1.0),
             wrong=1.5,
             mistake="λKν²·3/4",
         ),
@@ -595,7 +583,7 @@ def both_losses(network: nn.Module, images: Tensor, y: Tensor) -> tuple[Tensor, 
     return loss + 0.1 * jacobian, loss + 0.1 * z.shape[-1] / 2 * cross_lipschitz
 
 
-def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
+def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool = True) -> Tensor:
     """Gradients of J and of C in all layers' weights, with the last layer's columns centred or not."""
     W = split(sample.network)[1].weight.detach().T
     network = with_last_layer(sample, centre(W) if zero_sum else W)
@@ -610,7 +598,7 @@ def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
     return relative(J - C, C, axes=1)
 
 
-def common_shift_error(sample: Sample, problem: Problem, factor: float) -> Tensor:
+def common_shift_error(sample: Sample, problem: Problem, factor: float = 1.0) -> Tensor:
     """Autograd's Σ_k ∂J/∂w_k on a real network against 2λGΣ_j w_j."""
     W = split(sample.network)[1].weight.detach().T
     network = with_last_layer(sample, W)
@@ -637,14 +625,12 @@ STATIONARY = theorem(
         check(
             "Σ_k ∂J/∂w_k = 2λGΣ_j w_j by autograd on networks",
             on_last_layers(common_shift_error, 3),
-            right=1.0,
             wrong=0.5,
             mistake="half of it",
         ),
         check(
             "zero-sum columns: the gradients agree in all layers",
             on_last_layers(weight_gradient_gap, 3),
-            right=True,
             wrong=False,
             mistake="columns that do not add to zero",
         ),
@@ -723,12 +709,9 @@ def momentum_descent(draw: Draw, problem: Problem, metric: Tensor) -> Tensor:
 
 
 @checked(
-    "last layer only, any start: the centred weights",
-    right=centre,
-    wrong=lambda W: W,
-    mistake="the weights themselves",
+    "last layer only, any start: the centred weights", wrong=lambda W: W, mistake="the weights themselves"
 )
-def last_layer_gap(draw: Draw, view: Callable[[Tensor], Tensor]) -> Tensor:
+def last_layer_gap(draw: Draw, view: Callable[[Tensor], Tensor] = centre) -> Tensor:
     """The same descent under J and under C, compared through `view` of the weights."""
     problem = random_problems(draw, 4)
     first, second = (view(momentum_descent(draw, problem, metric(4))) for metric in (identity, centring))
@@ -749,22 +732,19 @@ TRAJECTORIES = theorem(
     checks=(
         check(
             "K = 2: all layers, gradient descent",
-            lambda draw, zero_sum: training_gap(2, DESCENT, zero_sum, draw.seed % 4),
-            right=True,
+            lambda draw, zero_sum=True: training_gap(2, DESCENT, zero_sum, draw.seed % 4),
             wrong=False,
             mistake="a start that is not zero-sum",
         ),
         check(
             "K = 4: all layers, momentum",
-            lambda draw, zero_sum: training_gap(4, MOMENTUM, zero_sum, draw.seed % 4),
-            right=True,
+            lambda draw, zero_sum=True: training_gap(4, MOMENTUM, zero_sum, draw.seed % 4),
             wrong=False,
             mistake="a start that is not zero-sum",
         ),
         check(
             "Adam at K = 2",
-            lambda draw, classes: training_gap(classes, ADAM, True, draw.seed % 4),
-            right=2,
+            lambda draw, classes=2: training_gap(classes, ADAM, True, draw.seed % 4),
             wrong=4,
             mistake="Adam at K = 4",
             tolerance=1e-8,
@@ -800,12 +780,13 @@ def prove_existence(sign: int = 1) -> None:
 
 @checked(
     "λ > 0: two starts, one minimiser, as far as the images see",
-    right=lambda problem, W: problem.B @ W.unsqueeze(1),
     wrong=lambda problem, W: W,
     mistake="the weights themselves, where a unit is dead",
     tolerance=1e-8,
 )
-def two_starts_gap(draw: Draw, view: Callable[[Problem, Tensor], Tensor]) -> Tensor:
+def two_starts_gap(
+    draw: Draw, view: Callable[[Problem, Tensor], Tensor] = lambda problem, W: problem.B @ W.unsqueeze(1)
+) -> Tensor:
     """J's minimisers from two starts, compared through `view` of the weights."""
     problem = random_problems(draw, 3)
     W = random_weights(draw, problem)
@@ -816,11 +797,10 @@ def two_starts_gap(draw: Draw, view: Callable[[Problem, Tensor], Tensor]) -> Ten
 
 @checked(
     "λ = 0: the loss rises far out where nothing separates the labels",
-    right=True,
     wrong=False,
     mistake="separable labels: it falls for ever",
 )
-def unpenalised_fall(draw: Draw, mirrored: bool) -> Tensor:
+def unpenalised_fall(draw: Draw, mirrored: bool = True) -> Tensor:
     """λ = 0 at K = 2: what the loss E L still falls by from W to 10W.
 
     Every feature comes with both labels (`mirrored`: then nothing separates them), or all
@@ -863,9 +843,9 @@ def mean_loss_error(sample: Sample, formula: Tensor) -> Tensor:
     return (formula - loss).abs() / loss
 
 
-@checked("the mean loss of networks", right=1, wrong=-1, mistake="the labels exchanged", tolerance=1e-9)
+@checked("the mean loss of networks", wrong=-1, mistake="the labels exchanged", tolerance=1e-9)
 @on_networks
-def eq_26_error(sample: Sample, swap: int) -> Tensor:
+def eq_26_error(sample: Sample, swap: int = 1) -> Tensor:
     """The mean loss by Eq. (26), its labels times `swap`."""
     p, y = torch.softmax(sample.map.z, dim=-1), swap * signed(sample.y)
     return mean_loss_error(sample, -((1 + y) / 2 * p[:, 0].log() + (1 - y) / 2 * p[:, 1].log()).mean())
@@ -893,12 +873,11 @@ def prove_27(sign: int = 1) -> None:
 
 @checked(
     "the loss of a network without biases, from autograd's Jacobian alone",
-    right=bias_free,
     wrong=lambda sample: not bias_free(sample),
     mistake="networks with biases",
     tolerance=1e-9,
 )
-def eq_27_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
+def eq_27_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Tensor:
     """The mean loss by Eq. (27), h(v₊ − v₋), on the networks that `only` admits."""
 
     def error(sample: Sample) -> Tensor:
@@ -929,9 +908,9 @@ def prove_28(half: int = 2) -> None:
     prove_zero(lam * (a**2 + b**2) - lam * (a - b) ** 2 / half - lam * (a + b) ** 2 / half)
 
 
-@checked("μ² of networks against autograd's two columns", right=2.0, wrong=1.0, mistake="no halves")
+@checked("μ² of networks against autograd's two columns", wrong=1.0, mistake="no halves")
 @on_networks
-def eq_28_error(sample: Sample, half: float) -> Tensor:
+def eq_28_error(sample: Sample, half: float = 2.0) -> Tensor:
     """μ² against (ν² + ‖v₊ + v₋‖²)/half from autograd's two columns."""
     V = sample.autograd.jacobian
     nu, total = V[..., 0] - V[..., 1], V[..., 0] + V[..., 1]
@@ -967,11 +946,10 @@ def prove_29(sign: int = 1) -> None:
 
 @checked(
     "the fall of the loss on random problems",
-    right=centre,
     wrong=lambda W: W - W.sum(dim=-1, keepdim=True),
     mistake="the columns' sum taken away, not their mean",
 )
-def fall_error(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
+def fall_error(draw: Draw, move: Callable[[Tensor], Tensor] = centre) -> Tensor:
     """The fall of J from W to `move(W)` against ½λE‖v₊ + v₋‖²."""
     problem = random_problems(draw, 2)
     W = random_weights(draw, problem)
@@ -1010,8 +988,8 @@ def gap_of_losses(problem: Problem, W: Tensor, factor: float = 1.0) -> Tensor:
     return (J - problem.cross_lipschitz(W, factor)).abs() / J
 
 
-@checked("Newton's minimisers of J", right=1.0, wrong=2.0, mistake="λ'' = λ'")
-def gap_at_J(draw: Draw, factor: float) -> Tensor:
+@checked("Newton's minimisers of J", wrong=2.0, mistake="λ'' = λ'")
+def gap_at_J(draw: Draw, factor: float = 1.0) -> Tensor:
     """J against C, ν² times `factor`, at a minimiser of J."""
     return gap_of_losses(*random_minimiser(draw, identity), factor)
 
@@ -1043,13 +1021,8 @@ def counterexample_31() -> Counterexample:
     )
 
 
-@checked(
-    "Newton's minimisers of C, made symmetric",
-    right=True,
-    wrong=False,
-    mistake="minimisers that are not symmetric",
-)
-def gap_at_C(draw: Draw, centred: bool) -> Tensor:
+@checked("Newton's minimisers of C, made symmetric", wrong=False, mistake="minimisers that are not symmetric")
+def gap_at_C(draw: Draw, centred: bool = True) -> Tensor:
     """J against C at a minimiser of C, its columns centred or not."""
     problem, W = random_minimiser(draw, centring)
     return gap_of_losses(problem, centre(W) if centred else W)
@@ -1090,13 +1063,7 @@ EQ_32 = statement(
     depends=("eq-30", "eq-31"),
     derivation=Derivation(prove_32, lambda: prove_32(1), "(31) off by one"),
     checks=(
-        check(
-            "the least values, by Newton's method on each",
-            gap_of_minima,
-            right=1.0,
-            wrong=2.0,
-            mistake="λ'' = λ'",
-        ),
+        check("the least values, by Newton's method on each", gap_of_minima, wrong=2.0, mistake="λ'' = λ'"),
     ),
 )
 

@@ -473,10 +473,7 @@ EQ_16_MEAN = replace(
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
     derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
     checks=check_both(
-        "no step as short as Eq. (16) reaches ξ",
-        within(lambda c: bound_16(c, "mean")),
-        2,
-        "twice as long",
+        "no step as short as Eq. (16) reaches ξ", within(lambda c: bound_16(c, "mean")), 2, "twice as long"
     ),
     counterexample=None,
     expected=Verdict.HOLDS,
@@ -510,12 +507,7 @@ EQ_38 = statement(
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
     derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
     checks=(
-        *check_both(
-            "no step as short as the first line reaches ξ",
-            within(middle_38),
-            2,
-            "twice as long",
-        ),
+        *check_both("no step as short as the first line reaches ξ", within(middle_38), 2, "twice as long"),
         *check_both(
             "the first line is at least Eq. (16)",
             lambda c: violation(bound_16(c), middle_38(c)),
