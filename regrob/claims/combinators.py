@@ -53,11 +53,11 @@ def on_instances(
 
 
 def on_networks(
-    excess: Excess, classes: int = 2, *, only: Callable[[Sample], bool] = lambda sample: True
+    excess: Excess, *classes: int, only: Callable[[Sample], bool] = lambda sample: True
 ) -> Excess:
-    """The excess over the sample networks that `only` admits, one after the other."""
+    """The excess over the sample networks that `only` admits, one after the other; two classes if none is said."""
 
     def over_networks(draw: Draw, *choice: object) -> Tensor:
-        return draw.over_samples(classes, lambda s: excess(s, *choice), only=only)
+        return draw.over_samples(lambda s: excess(s, *choice), *(classes or (2,)), only=only)
 
     return over_networks

@@ -154,13 +154,17 @@ class Draw:
 
     def over_samples(
         self,
-        classes: int,
         excess: Callable[[Sample], Tensor],
-        *,
+        *classes: int,
         only: Callable[[Sample], bool] = lambda sample: True,
     ) -> Tensor:
-        """An excess of every sample that `only` admits, one after the other, as one flat tensor."""
-        return torch.cat([excess(sample).flatten() for sample in self.samples(classes) if only(sample)])
+        """An excess of every sample of every K that `only` admits, one after the other, as one flat tensor.
+
+        Each K must have one, so that a check of several K says nothing about a network with fewer classes.
+        """
+        return torch.cat(
+            [torch.cat([excess(s).flatten() for s in self.samples(K) if only(s)]) for K in classes]
+        )
 
     def normal(self, *shape: int, stream: int = 0) -> Tensor:
         """Standard normal float64 numbers; the same at every call with the same shape and stream."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from regrob.claims.claim import Check
-from regrob.claims.instances import Draw, Sample
+from regrob.claims.instances import Draw
 from regrob.theory import bounds, derivatives, probability, taylor_radius
 
 CLASSES = (2, 3, 4, 5, 10)
@@ -199,11 +199,6 @@ def over_networks(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable
         return torch.cat([(excess(case) / case.noise).flatten() for case in cases])
 
     return over_classes
-
-
-def over_samples(draw: Draw, excess: Callable[[Sample], Tensor]) -> Tensor:
-    """The excess over the networks themselves, of every K in turn."""
-    return torch.cat([draw.over_samples(K, excess) for K in CLASSES])
 
 
 def _check(

@@ -23,6 +23,7 @@ from regrob.certificates import (
     edge_distance,
 )
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
+from regrob.claims.combinators import check
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
     ARGMAX,
@@ -188,7 +189,7 @@ def counterexample_polytope() -> Counterexample:
     )
 
 
-def margin_error(draw: Draw, *, inside: bool = True) -> Tensor:
+def margin_error(draw: Draw, inside: bool = True) -> Tensor:
     """Where the ball of radius d stays in Q(x), or does not: is d the network's own distance?"""
     networks_points = [measured(K, seed) for K in (2, 3) for seed in range(2)]
     return torch.cat(
@@ -205,11 +206,11 @@ POLYTOPE = statement(
     hypotheses=("classified correctly", "x off the kinks"),
     depends=("eq-1-deepfool", "eq-5"),
     checks=(
-        Check(
+        check(
             "d is the exact distance where its ball stays inside Q(x)",
             margin_error,
-            lambda draw: margin_error(draw, inside=False),
-            "balls that leave Q(x)",
+            wrong=False,
+            mistake="balls that leave Q(x)",
         ),
     ),
     counterexample=counterexample_polytope,
@@ -271,12 +272,7 @@ LOG_K = statement(
     depends=("remark-beta",),
     derivation=Derivation(prove_threshold, lambda: prove_threshold(3), "p_y > 1/3 instead of 1/2"),
     checks=(
-        Check(
-            "random logits, K from 2 to 10",
-            threshold_excess,
-            lambda draw: threshold_excess(draw, None),
-            "log K on both sides",
-        ),
+        check("random logits, K from 2 to 10", threshold_excess, wrong=None, mistake="log K on both sides"),
     ),
     counterexample=counterexample_log_k,
     expected=Verdict.FAILS,

@@ -9,11 +9,13 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
+from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import weighted_moments
+from regrob.claims.combinators import check
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.instances import Draw, Sample, relative
 from regrob.claims.many_classes import (
+    CLASSES,
     MISTAKES_TOO,
     Case,
     Sampling,
@@ -21,7 +23,6 @@ from regrob.claims.many_classes import (
     check_random,
     closed_form,
     length,
-    over_samples,
     ratio_error,
 )
 from regrob.errors import ProofError
@@ -192,19 +193,18 @@ def product(network: nn.Module, images: Tensor, r: Tensor, *, centred: bool = Tr
     return pulled.detach().flatten(1)
 
 
-def product_excess(draw: Draw, *, centred: bool = True) -> Tensor:
+def product_excess(draw: Draw, centred: bool = True) -> Tensor:
     """`product` at a random r against autograd's full Hessian, in units of ‖H‖‖r‖ and its rounding."""
 
     def excess(s: Sample) -> Tensor:
-        generator = torch.Generator().manual_seed(draw.seed)
-        r = torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images.device)
+        r = draw.normal(*s.images.shape)
         difference = product(s.network, s.images, r, centred=centred)
         r = r.flatten(1)
         difference = difference - (s.autograd.hessian @ r.unsqueeze(-1)).squeeze(-1)
         size: Tensor = torch.linalg.matrix_norm(s.autograd.hessian, ord=2) * length(r)
         return length(difference) / size / s.noise
 
-    return over_samples(draw, excess)
+    return draw.over_samples(excess, *CLASSES)
 
 
 PRODUCT = theorem(
@@ -215,11 +215,11 @@ PRODUCT = theorem(
     depends=("lemma-4.1-jacobian", "lemma-4.1-hessian"),
     derivation=Derivation(prove_product, lambda: prove_product(0), "the mean of a not taken away"),
     checks=(
-        Check(
+        check(
             "one JVP and one VJP against autograd's full Hessian",
             product_excess,
-            lambda draw: product_excess(draw, centred=False),
-            "the mean of a not taken away",
+            wrong=False,
+            mistake="the mean of a not taken away",
         ),
     ),
 )
@@ -374,11 +374,11 @@ TIES = theorem(
     depends=("thm-curvature-gradient",),
     derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),
     checks=(
-        Check(
+        check(
             "one-sided slope at a double top eigenvalue; autograd's lies between the two extremes",
             tie_excess,
-            lambda draw: tie_excess(draw, 0),
-            "the smallest eigenvalue of UᵀEU",
+            wrong=0,
+            mistake="the smallest eigenvalue of UᵀEU",
             tolerance=1e-4,
         ),
     ),

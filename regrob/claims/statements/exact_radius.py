@@ -8,8 +8,9 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Derivation
+from regrob.claims.claim import Claim, Derivation
 from regrob.claims.class_sums import weighted_moments
+from regrob.claims.combinators import check
 from regrob.claims.hypotheses import MODEL, OFF_KINKS
 from regrob.claims.instances import Draw
 from regrob.claims.many_classes import (
@@ -195,7 +196,7 @@ def mirrored_cases(draw: Draw) -> tuple[Case, Tensor, Tensor]:
     return case, distance.to(draw.device)[:, 0], c.to(draw.device)[:, 0]
 
 
-def hard_cases(draw: Draw, *, sideways: bool = True) -> tuple[Tensor, Case]:
+def hard_cases(draw: Draw, sideways: bool = True) -> tuple[Tensor, Case]:
     """The hard ones among them with their radius by hand: H = pqℓ² along b − a and qc² along e, |∇| = qℓ."""
     case, ahead, c = mirrored_cases(draw)
     top, other = case.q * c.square(), case.p * case.q * ahead.square()
@@ -207,7 +208,7 @@ def hard_cases(draw: Draw, *, sideways: bool = True) -> tuple[Tensor, Case]:
     return by_hand[hard], Case(*(part[hard] for part in case))
 
 
-def hard_radius_excess(draw: Draw, *, sideways: bool = True) -> Tensor:
+def hard_radius_excess(draw: Draw, sideways: bool = True) -> Tensor:
     """The radius against the one by hand."""
     by_hand, case = hard_cases(draw, sideways=sideways)
     return ratio_error(radius(case), by_hand)
@@ -230,17 +231,14 @@ HARD = theorem(
     depends=("thm-exact-radius",),
     derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
     checks=(
-        Check(
-            "mirrored rivals: the radius by hand",
-            hard_radius_excess,
-            lambda draw: hard_radius_excess(draw, sideways=False),
-            "no step sideways",
+        check(
+            "mirrored rivals: the radius by hand", hard_radius_excess, wrong=False, mistake="no step sideways"
         ),
-        Check(
+        check(
             "both steps satisfy the certificate",
             hard_certificate_excess,
-            lambda draw: hard_certificate_excess(draw, 0.9),
-            "a mirror image that is not quite one",
+            wrong=0.9,
+            mistake="a mirror image that is not quite one",
             tolerance=1e-9,
         ),
     ),

@@ -46,7 +46,7 @@ def eigenvector_error(draw: Draw, classes: int = 2) -> Tensor:
         largest = torch.linalg.matrix_norm(H, 2)[:, None]
         return relative(image - largest * g, largest * g, axes=1) / sample.noise
 
-    return draw.over_samples(classes, error)
+    return draw.over_samples(error, classes)
 
 
 EIGENVECTOR = statement(
@@ -638,7 +638,7 @@ def confidence_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> 
         logit = sample.autograd.loss[visible].expm1().log().abs()  # (1 − p)/p = e^L − 1
         return (nu_gamma(sample.autograd.jacobian, sample.images)[visible] - logit).abs() / logit
 
-    return draw.over_samples(2, error, only=only)
+    return draw.over_samples(error, 2, only=only)
 
 
 CONFIDENCE = statement(

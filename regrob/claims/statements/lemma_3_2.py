@@ -8,7 +8,7 @@ import sympy as sp
 from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation
-from regrob.claims.combinators import checked, on_networks
+from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Sample, signed
 from regrob.claims.statements.locally_affine import masked_product_error
@@ -49,15 +49,10 @@ def prove_hessian(power: int = 1) -> None:
     prove_zero(covariance - (p * q) ** power * (a_plus - a_minus) * (b_plus - b_minus), because="Eq. (7), H")
 
 
-@checked(
-    "V, as this package finds it in any network, against autograd's Jacobian",
-    wrong=(1, 0),
-    mistake="the two classes exchanged",
-)
-@on_networks
-def jacobian_error(sample: Sample, order: tuple[int, int] = (0, 1)) -> Tensor:
-    """J = V, with the columns of V in this order."""
-    return sample.jacobian_error(sample.map.V[..., order])
+def jacobian_error(sample: Sample, reverse: bool = False) -> Tensor:
+    """J = V, or V with its classes in reverse order."""
+    V = sample.map.V
+    return sample.jacobian_error(V.flip(-1) if reverse else V)
 
 
 @checked("Eq. (7) against autograd's gradient", wrong=-1.0, mistake="the sign reversed")
@@ -85,7 +80,15 @@ LEMMA_JACOBIAN = statement(
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("eq-5",),
     derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
-    checks=(masked_product_error, jacobian_error),
+    checks=(
+        masked_product_error,
+        check(
+            "V, as this package finds it in any network, against autograd's Jacobian",
+            on_networks(jacobian_error),
+            wrong=True,
+            mistake="the two classes exchanged",
+        ),
+    ),
 )
 
 

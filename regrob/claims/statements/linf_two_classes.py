@@ -117,7 +117,7 @@ def constraint_error(draw: Draw, power: int = 1) -> Tensor:
         scalar = odds * (g * r).sum(dim=-1).square()
         return (curved - scalar).abs() / curved / s.noise.square()
 
-    return draw.over_samples(2, error)
+    return draw.over_samples(error, 2)
 
 
 SCALAR = statement(

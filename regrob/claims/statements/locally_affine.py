@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from regrob.affine import local_map, masked_product
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import checked
+from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
 from regrob.claims.instances import Draw, Sample, relative
 from regrob.claims.oracle import autograd_derivatives
@@ -55,7 +55,7 @@ def homogeneity_error(draw: Draw, without_biases: bool = True) -> Tensor:
         through = (s.map.V.mT @ s.images.flatten(1).unsqueeze(-1)).squeeze(-1)
         return relative(through - s.map.z, s.map.z, axes=1)
 
-    return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
+    return draw.over_samples(error, 2, only=lambda s: bias_free(s) is without_biases)
 
 
 EQ_3 = statement(
@@ -88,7 +88,7 @@ def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
 )
 def mask_error(draw: Draw, slopes: bool = True) -> Tensor:
     """The multiplied-out V, with or without slopes in the masks."""
-    return draw.over_samples(3, lambda s: s.jacobian_error(multiplied_out(s, slopes)), only=is_mlp)
+    return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s, slopes)), 3, only=is_mlp)
 
 
 def counterexample_eq_4() -> Counterexample:
@@ -139,7 +139,7 @@ def cone_error(draw: Draw, without_biases: bool = True) -> Tensor:
         scaled = [local_map(s.network, t * s.images, check=False).V for t in (1e-3, 0.1, 30.0, 1e3)]
         return torch.cat([relative(V - s.map.V, s.map.V, axes=2) for V in scaled])
 
-    return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
+    return draw.over_samples(error, 2, only=lambda s: bias_free(s) is without_biases)
 
 
 @checked(
@@ -161,7 +161,7 @@ def midpoint_error(draw: Draw, same_piece: bool = True) -> Tensor:
             return torch.zeros(1, dtype=torch.float64)
         return difference((points + points.flip(0)) / 2)
 
-    return draw.over_samples(2, error, only=is_mlp)
+    return draw.over_samples(error, 2, only=is_mlp)
 
 
 POLYTOPE = statement(
@@ -254,9 +254,7 @@ ARCHITECTURES = statement(
     checks=(
         Check(
             "H = V M Vᵀ for convolution, pooling, skip connection, BatchNorm",
-            lambda draw: draw.over_samples(
-                3, lambda s: s.hessian_error(derivatives.hessian(s.map.V, s.map.z))
-            ),
+            on_networks(lambda s: s.hessian_error(derivatives.hessian(s.map.V, s.map.z)), 3),
             attention_error,
             "softmax self-attention",
         ),
@@ -293,26 +291,24 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
 )
 def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Tensor:
     """The multiplied-out V with its columns in this order."""
-    return draw.over_samples(2, lambda s: s.jacobian_error(multiplied_out(s)[..., order]), only=is_mlp)
+    return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s)[..., order]), 2, only=is_mlp)
 
 
-@checked(
-    "a step inside Q(x) moves the logits by V'r",
-    wrong=1.01,
-    mistake="V one per cent too large",
-    tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
-)
-def step_error(draw: Draw, factor: float = 1.0) -> Tensor:
-    """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
+def step_check(name: str, *classes: int) -> Check:
+    """Move a little inside Q(x): the logits of networks with so many classes must move by Vᵀr exactly."""
 
-    def error(s: Sample) -> Tensor:
-        step = 1e-7 * draw.normal(*s.images.shape)
-        with torch.no_grad():
-            moved = s.network(s.images + step) - s.network(s.images)
-        predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
-        return relative(moved - predicted, predicted, axes=1)
+    def excess(draw: Draw, factor: float = 1.0) -> Tensor:
+        def error(s: Sample) -> Tensor:
+            step = 1e-7 * draw.normal(*s.images.shape)
+            with torch.no_grad():
+                moved = s.network(s.images + step) - s.network(s.images)
+            predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
+            return relative(moved - predicted, predicted, axes=1)
 
-    return draw.over_samples(2, error)
+        return draw.over_samples(error, *classes)
+
+    # A step of 1e-7 leaves nine digits of a difference of logits.
+    return check(name, excess, wrong=1.01, mistake="V one per cent too large", tolerance=1e-6)
 
 
 EQ_5 = statement(
@@ -326,7 +322,7 @@ EQ_5 = statement(
     derivation=Derivation(
         prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
     ),
-    checks=(masked_product_error, step_error),
+    checks=(masked_product_error, step_check("a step inside Q(x) moves the logits by V'r", 2)),
 )
 
 CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)

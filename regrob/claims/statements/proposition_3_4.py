@@ -885,7 +885,7 @@ def eq_27_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Tenso
         margin = signed(sample.y) * ((V[..., 0] - V[..., 1]) * sample.images.flatten(1)).sum(dim=1)
         return mean_loss_error(sample, functional.softplus(-margin).mean())
 
-    return draw.over_samples(2, error, only=only)
+    return draw.over_samples(error, 2, only=only)
 
 
 EQ_27 = statement(
