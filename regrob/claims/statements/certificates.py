@@ -23,19 +23,10 @@ from regrob.certificates import (
     edge_distance,
 )
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
-from regrob.claims.combinators import check
-from regrob.claims.instances import Draw
-from regrob.claims.many_classes import (
-    ARGMAX,
-    CLASSES,
-    ORDERED,
-    Case,
-    check_at,
-    check_both,
-    violation,
-    worst,
-    written_down,
-)
+from regrob.claims.combinators import CLASSES, check, check_at, check_both
+from regrob.claims.comparisons import violation, worst
+from regrob.claims.hypotheses import ARGMAX, ORDERED
+from regrob.claims.instances import Draw, Instance, written_down
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.errors import InputError, ProofError
@@ -292,12 +283,12 @@ def prove_chain(share: int = 2) -> None:
     prove_centring()  # ‖VC‖₂² ≤ ‖VC‖_F² = D/K = Kν²/2, as ν² = 2D/K²
 
 
-def radii(case: Case) -> AffineCertificates:
+def radii(case: Instance) -> AffineCertificates:
     """Each field (T,)."""
     return affine_certificates(case.V, case.z, case.y)
 
 
-def chain_excess(case: Case) -> Tensor:
+def chain_excess(case: Instance) -> Tensor:
     """The three links' violations; equality at K = 2, where m is the gap itself."""
     r = radii(case)
     links = [violation(*link) for link in pairwise((r.cross_lipschitz, r.spectral, r.pairs, r.margin))]
@@ -333,7 +324,7 @@ def prove_smooth(bend: int = 1) -> None:
     prove_zero(sp.Rational(1, 2) - 2 * p * (1 - p) - 2 * (p - sp.Rational(1, 2)) ** 2)
 
 
-def local_smooth_excess(case: Case) -> Tensor:
+def local_smooth_excess(case: Instance) -> Tensor:
     """The smooth radius with the curvature at x itself, a Taylor radius, against d."""
     xi = probability.slack(case.z, case.y, threshold=math.log(2.0)).clamp_min(0.0)
     taylor = taylor_radius.positive_root(case.gradient_norm, derivatives.curvature(case.V, case.z), xi)
@@ -402,7 +393,7 @@ def prove_both_sides(order: int = 1) -> None:
 
 def taylor_over_margin(x: float) -> Tensor:
     """The package's own bracket, which is exact here, less its margin."""
-    V, z, y, *_ = written_down([[1.0, 0.0, 0.0]], [x, 0.0, 0.0])
+    V, z, y = written_down([[1.0, 0.0, 0.0]], [x, 0.0, 0.0])
     return bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y)
 
 

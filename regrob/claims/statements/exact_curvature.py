@@ -11,20 +11,10 @@ from torch import Tensor, nn
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import weighted_moments
-from regrob.claims.combinators import check
+from regrob.claims.combinators import CLASSES, MISTAKES_TOO, Sampling, check, check_both, check_random
+from regrob.claims.comparisons import ratio_error, relative
 from regrob.claims.hypotheses import OFF_KINKS
-from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import (
-    CLASSES,
-    MISTAKES_TOO,
-    Case,
-    Sampling,
-    check_both,
-    check_random,
-    closed_form,
-    length,
-    ratio_error,
-)
+from regrob.claims.instances import Draw, Instance, Sample, closed_form, length
 from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_equal, prove_zero, sum_over
 from regrob.theory import derivatives, penalties
@@ -52,7 +42,7 @@ def prove_exact_curvature(centred: int = 1) -> None:
         raise ProofError("A(AᵀAw − λw) is not AAᵀ(Aw) − λ(Aw)")
 
 
-def gram_norm(case: Case, *, centred: bool = True) -> Tensor:
+def gram_norm(case: Instance, *, centred: bool = True) -> Tensor:
     """λ_max of the K×K matrix √p_i √p_j (v_i − v̄)ᵀ(v_j − v̄), formed by the definition: (T,)."""
     root = (0.5 * torch.log_softmax(case.z, dim=-1)).exp()
     columns = case.V - derivatives.column(case.V, case.z.argmax(dim=-1))
@@ -139,7 +129,7 @@ def prove_three_classes(factor: int = 4) -> None:
     prove_zero(root**2 - T * root + e2, because="the larger root")
 
 
-def three_classes(case: Case, factor: float = 16.0) -> Tensor:
+def three_classes(case: Instance, factor: float = 16.0) -> Tensor:
     """(T + √(T² − 16 p₀p₁p₂ Area²))/2: (T,)."""
     p = torch.softmax(case.z, dim=-1)
     s, t = case.V[..., 1] - case.V[..., 0], case.V[..., 2] - case.V[..., 0]
@@ -247,7 +237,7 @@ def prove_curvature_gradient(factor: int = 2) -> None:
         prove_zero((slope - claimed).expand().subs(names), because="the slope of a variance")
 
 
-def closed_gradient(case: Case, factor: float = 2.0) -> tuple[Tensor, Tensor]:
+def closed_gradient(case: Instance, factor: float = 2.0) -> tuple[Tensor, Tensor]:
     """2u(p∘(a − ā))ᵀ and p_k((a_k − ā)² − ‖H‖), u from the n×n matrix: (T, n, K) and (T, K)."""
     values, vectors = torch.linalg.eigh(case.hessian)
     u, size = vectors[..., -1], values[..., -1:]
@@ -261,7 +251,7 @@ def closed_gradient(case: Case, factor: float = 2.0) -> tuple[Tensor, Tensor]:
 Route = Literal["dense", "small", "engine"]
 
 
-def computed_gradient(case: Case, route: Route) -> tuple[Tensor, Tensor]:
+def computed_gradient(case: Instance, route: Route) -> tuple[Tensor, Tensor]:
     """The same as the package computes it.
 
     Args:
@@ -282,7 +272,7 @@ def computed_gradient(case: Case, route: Route) -> tuple[Tensor, Tensor]:
     return in_V, in_z
 
 
-def gradient_error(case: Case, route: Route, factor: float = 2.0) -> Tensor:
+def gradient_error(case: Instance, route: Route, factor: float = 2.0) -> Tensor:
     """The two gradients' relative distance, times the relative gap below the top eigenvalue.
 
     The gap, because an eigenvector is known only to rounding over its gap.
@@ -331,7 +321,7 @@ GRADIENT = theorem(
 )
 
 
-def tied_cases(draw: Draw) -> tuple[Case, Tensor]:
+def tied_cases(draw: Draw) -> tuple[Instance, Tensor]:
     """Equally likely corners of a randomly turned regular triangle, and a direction for V (T, 4, 3)."""
     generator = torch.Generator().manual_seed(draw.seed)
     count = draw.trials

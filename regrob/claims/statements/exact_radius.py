@@ -10,26 +10,19 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation
 from regrob.claims.class_sums import weighted_moments
-from regrob.claims.combinators import check
-from regrob.claims.hypotheses import MODEL, OFF_KINKS
-from regrob.claims.instances import Draw
-from regrob.claims.many_classes import (
+from regrob.claims.combinators import (
     MISTAKES_TOO,
     TWO_CLASSES,
-    Case,
     Sampling,
+    check,
     check_both,
     check_networks,
     check_random,
-    closed_form,
-    corner_radius,
-    length,
-    ratio_error,
-    reach_along,
-    violation,
-    within,
-    worst,
 )
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import MODEL, OFF_KINKS
+from regrob.claims.instances import Draw, Instance, closed_form, length
+from regrob.claims.quadratic_model import corner_radius, reach_along, within
 from regrob.symbols import differentiate, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory import exact_radius as exact
@@ -39,12 +32,12 @@ theorem = partial(statement, where="new")
 ANY = "any label with L < β; any β"
 
 
-def radius(case: Case) -> Tensor:
+def radius(case: Instance) -> Tensor:
     """‖r*‖₂: (T,)."""
     return exact.exact_radius_l2(case.V, case.z, case.y)
 
 
-def step(case: Case) -> Tensor:
+def step(case: Instance) -> Tensor:
     """r*: (T, n)."""
     return exact.exact_perturbation_l2(case.V, case.z, case.y)
 
@@ -100,7 +93,7 @@ def prove_exact_radius(sign: int = -1) -> None:
     prove_scaled()
 
 
-def certificate(case: Case, r: Tensor, xi: Tensor | None = None) -> Tensor:
+def certificate(case: Instance, r: Tensor, xi: Tensor | None = None) -> Tensor:
     """How far r is from satisfying the conditions that make it a global minimiser: (T,).
 
     The gain is ξ (log K − L if None); r = θ(∇ + Hr); and I − θH ⪰ 0. Only ∇ and H enter,
@@ -113,7 +106,7 @@ def certificate(case: Case, r: Tensor, xi: Tensor | None = None) -> Tensor:
     return worst(stationary, ratio_error(case.gain(r), xi), theta * case.curvature - 1)
 
 
-def any_label_excess(case: Case, factor: float = 1.0) -> Tensor:
+def any_label_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """The certificate for slacks of 0.01 to 100, whatever the label."""
     xi = torch.logspace(-2, 2, len(case.y), dtype=case.V.dtype, device=case.V.device)
     r = exact.minimum_l2(case.V, case.z, case.y, factor * xi).perturbation
@@ -177,7 +170,7 @@ def prove_hard_case(factor: int = 2) -> None:
     prove_zero(limit + top * sideways**2 / 2 - xi, because="the step sideways uses up what is left")
 
 
-def mirrored_cases(draw: Draw) -> tuple[Case, Tensor, Tensor]:
+def mirrored_cases(draw: Draw) -> tuple[Instance, Tensor, Tensor]:
     """Rivals b ± c·e seen from a, e ⟂ a, b, all random; with ‖b − a‖ and c, (T,) each."""
     generator = torch.Generator().manual_seed(draw.seed)
 
@@ -196,7 +189,7 @@ def mirrored_cases(draw: Draw) -> tuple[Case, Tensor, Tensor]:
     return case, distance.to(draw.device)[:, 0], c.to(draw.device)[:, 0]
 
 
-def hard_cases(draw: Draw, sideways: bool = True) -> tuple[Tensor, Case]:
+def hard_cases(draw: Draw, sideways: bool = True) -> tuple[Tensor, Instance]:
     """The hard ones among them with their radius by hand: H = pqℓ² along b − a and qc² along e, |∇| = qℓ."""
     case, ahead, c = mirrored_cases(draw)
     top, other = case.q * c.square(), case.p * case.q * ahead.square()
@@ -205,7 +198,7 @@ def hard_cases(draw: Draw, sideways: bool = True) -> tuple[Tensor, Case]:
     hard = (top > other * (1 + 1e-6)) & (case.xi > limit * (1 + 1e-6))
     extra = 2 * (case.xi - limit) / top if sideways else torch.zeros_like(top)
     by_hand = (along.square() + extra).sqrt()
-    return by_hand[hard], Case(*(part[hard] for part in case))
+    return by_hand[hard], case.where(hard)
 
 
 def hard_radius_excess(draw: Draw, sideways: bool = True) -> Tensor:
@@ -268,7 +261,7 @@ def prove_envelope(half: int = 2) -> None:
         prove_zero(total - claimed, because=f"along {by}")
 
 
-def difference_excess(case: Case, half: float = 0.5, h: float = 1e-6) -> Tensor:
+def difference_excess(case: Instance, half: float = 0.5, h: float = 1e-6) -> Tensor:
     """The envelope derivative against a central difference, along a random direction in (V, z).
 
     V's differences of columns change by a share of themselves: two columns that agree stay so.
@@ -292,7 +285,7 @@ def difference_excess(case: Case, half: float = 0.5, h: float = 1e-6) -> Tensor:
     return (difference - envelope).abs() / (radius(case) + envelope.abs())
 
 
-def autograd_excess(case: Case, half: float = 0.5) -> Tensor:
+def autograd_excess(case: Instance, half: float = 0.5) -> Tensor:
     """Autograd's gradient of the radius against the model's at the fixed r*, in units of its rounding.
 
     Autograd's softmax knows p only to rounding, while the terms that matter are as small as √q.
@@ -341,7 +334,7 @@ def prove_conditioned(half: int = 2) -> None:
     prove_zero(work - size * r**2 / 2, because="what is left is a square")
 
 
-def conditioning_excess(case: Case, factor: float = 1.0) -> Tensor:
+def conditioning_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """‖∇‖, ‖r*‖‖H‖ and ξ/‖r*‖, none of which may exceed ‖∇ + Hr*‖."""
     size, slope = radius(case), length(case.model_gradient(step(case)))
     return worst(
@@ -380,7 +373,7 @@ def prove_corner(factor: int = 1) -> None:
     prove_zero(chord - factor * t * (1 - t) * variance / 2, because="convexity")
 
 
-def radius_linf(case: Case) -> Tensor:
+def radius_linf(case: Instance) -> Tensor:
     """‖r̃*‖_∞ by the sweep over n candidates: (T,)."""
     return exact.exact_radius_linf_three_classes(case.V, case.z, case.y)
 

@@ -16,9 +16,10 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
 from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
-from regrob.claims.instances import Draw, Instance, Sample, relative
+from regrob.claims.instances import Draw, Instance, Sample, closed_form
 from regrob.claims.statements.lemma_3_1 import prove_collapse
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.data.datasets import Task, one_versus_seven
@@ -577,7 +578,7 @@ def prove_growth(sign: int = 1) -> None:
 
 def growth_violation(instance: Instance, sign: int = 1) -> Tensor:
     """Scale V and z of an instance: the Taylor radius must grow, the true margin must stay."""
-    scaled = Instance(2 * instance.V, 2 * instance.z, instance.y)
+    scaled = closed_form(2 * instance.V, 2 * instance.z, instance.y)
     grown = sign * (1 - taylor_radius.radius_l2(*scaled) / taylor_radius.radius_l2(*instance))
     moved = (margin_l2(*scaled) / margin_l2(*instance) - 1).abs()
     return torch.maximum(grown, moved)

@@ -444,8 +444,8 @@ def bounds_gap(draw: Draw, classes: int = 2) -> Tensor:
 def radius_error(s: Sample, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
     """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
     keep = taylor_radius.has_taylor_radius(*s.instance) & (s.noise < 1e4)
-    instance = Instance(*(part[keep] for part in s.instance))
-    lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], instance.xi))
+    instance = s.instance.where(keep)
+    lower, upper, _ = bounds(Quadratic(instance.gradient, instance.hessian, instance.xi))
     exact = radius(*instance)
     return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
-from regrob.claims.combinators import check, on_networks
+from regrob.claims.combinators import CLASSES, MISTAKES_TOO, check, check_both, check_networks, on_networks
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
-from regrob.claims.instances import relative
-from regrob.claims.many_classes import CLASSES, MISTAKES_TOO, Case, check_both, check_networks
+from regrob.claims.instances import Instance
 from regrob.claims.statements.lemma_3_2 import jacobian_error, prove_jacobian
 from regrob.claims.statements.locally_affine import prove_affine, step_check
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
@@ -70,7 +70,7 @@ def prove_gradient(label: int = 1) -> None:
     prove_equal(L.gradient(), claimed, because="∇ = V(p − e_y)")
 
 
-def gradient_error(case: Case, label: float = 1.0) -> Tensor:
+def gradient_error(case: Instance, label: float = 1.0) -> Tensor:
     """∇ = V(p − y), literally Eq. (15), against the case's gradient; `label=0` forgets the label."""
     e = torch.nn.functional.one_hot(case.y, case.K).to(case.z)
     p = probability.residual_probability(case.z, case.y) + (1 - label) * e
@@ -133,7 +133,7 @@ def prove_hessian(matrix: str = "outer") -> None:
     prove_zero(entry - summand, because="V(diag p − ppᵀ)Vᵀ, row by row")
 
 
-def hessian_error(case: Case, matrix: str = "outer") -> Tensor:
+def hessian_error(case: Instance, matrix: str = "outer") -> Tensor:
     """V(diag p − ppᵀ)Vᵀ against the case's Hessian; "scalar" reads the printed pᵀp as a number times I."""
     p = torch.softmax(case.z, dim=-1)
     if matrix == "scalar":
@@ -176,7 +176,7 @@ def prove_pairs(count: int = 1) -> None:
     prove_equal(total, E(1, 1, 1) - E(1, 1, 0) * E(1, 0, 1), because="a covariance, pair by pair")
 
 
-def pairs_error(case: Case, weight: float = 0.5) -> Tensor:
+def pairs_error(case: Instance, weight: float = 0.5) -> Tensor:
     """Σ_{i<j} p_i p_j (v_i − v_j)(v_i − v_j)ᵀ, every pair formed, against the case's Hessian."""
     p = torch.softmax(case.z, dim=-1)
     d = case.V.unsqueeze(-1) - case.V.unsqueeze(-2)  # (…, n, K, K)
@@ -209,7 +209,7 @@ def prove_psd(sign: int = -1) -> None:
     prove_sign(pair, "nonnegative")
 
 
-def spectrum_excess(case: Case, dropped: int = 1) -> Tensor:
+def spectrum_excess(case: Instance, dropped: int = 1) -> Tensor:
     """The size of what should vanish: negative eigenvalues, and all beyond the first K − `dropped`."""
     values = torch.linalg.eigvalsh(case.hessian)
     beyond = values[..., : max(0, values.shape[-1] - (case.K - dropped))].abs().sum(dim=-1)

@@ -10,24 +10,11 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Derivation
 from regrob.claims.class_sums import Q
-from regrob.claims.hypotheses import OFF_KINKS
-from regrob.claims.many_classes import (
-    ARGMAX,
-    MISTAKES_TOO,
-    TWO_CLASSES,
-    Case,
-    check_at,
-    check_both,
-    check_random,
-    corner_radius,
-    overshoot,
-    ratio_error,
-    shortfall,
-    violation,
-    within,
-    worst,
-    written_down,
-)
+from regrob.claims.combinators import MISTAKES_TOO, TWO_CLASSES, check_at, check_both, check_random
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import ARGMAX, OFF_KINKS
+from regrob.claims.instances import Instance, written_down
+from regrob.claims.quadratic_model import corner_radius, overshoot, shortfall, within
 from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, XI, prove_bend_crude, prove_upper_end
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
@@ -37,7 +24,7 @@ theorem = partial(statement, where="new")
 BOX = "the loss replaced by its quadratic model, β = log K, ‖r‖_∞ minimal"
 
 
-def one_norm(case: Case) -> Tensor:
+def one_norm(case: Instance) -> Tensor:
     """‖∇‖₁: (T,)."""
     return case.gradient.abs().sum(dim=-1)
 
@@ -52,7 +39,7 @@ def row_norm(matrix: Tensor) -> Tensor:
     return matrix.abs().sum(dim=-1).amax(dim=-1)
 
 
-def bound_40(case: Case, *, inputs: bool = True) -> Tensor:
+def bound_40(case: Instance, *, inputs: bool = True) -> Tensor:
     """Eq. (40): (T,). `inputs=False` forgets the factor n."""
     n = case.gradient.shape[-1] if inputs else 1
     return taylor_radius.positive_root(one_norm(case), n * column_norm(case.hessian), case.xi)
@@ -74,7 +61,7 @@ def prove_box(power: int = 2) -> None:
         prove_sign(halves, "nonnegative")
 
 
-def holder_excess(case: Case, share: float = 1.0) -> Tensor:
+def holder_excess(case: Instance, share: float = 1.0) -> Tensor:
     """Eq. (39)'s left side at the exact ‖r̃*‖_∞, which must not be negative; relative to ξ."""
     t = corner_radius(case)
     n = case.gradient.shape[-1] * share
@@ -82,7 +69,7 @@ def holder_excess(case: Case, share: float = 1.0) -> Tensor:
     return (case.xi - left) / case.xi
 
 
-def random_steps_excess(case: Case) -> Tensor:
+def random_steps_excess(case: Instance) -> Tensor:
     """∇ᵀr and rᵀHr at random steps against Hölder's bounds."""
     generator = torch.Generator().manual_seed(1)
     r = torch.randn(case.gradient.shape, generator=generator, dtype=torch.float64).to(case.z)
@@ -164,12 +151,12 @@ def prove_second(constant: int = 2) -> None:
     prove_bend_crude()
 
 
-def gradient_bound(case: Case, factor: float = 2.0) -> Tensor:
+def gradient_bound(case: Instance, factor: float = 2.0) -> Tensor:
     """2q‖V‖₁: (T,)."""
     return factor * case.q * column_norm(case.V)
 
 
-def hessian_bound(case: Case, factor: float = 2.0) -> Tensor:
+def hessian_bound(case: Instance, factor: float = 2.0) -> Tensor:
     """2p_y q‖V‖₁‖V‖_∞: (T,)."""
     return factor * case.p * case.q * column_norm(case.V) * row_norm(case.V)
 
@@ -234,7 +221,7 @@ def prove_bracket(factor: int = 2) -> None:
     prove_root()
 
 
-def bracket(case: Case) -> bounds.Bracket:
+def bracket(case: Instance) -> bounds.Bracket:
     """Both ends of Theorem `thm-linf-two-sided`: (T,) each."""
     return bounds.radius_linf_bracket(case.V, case.z, case.y)
 

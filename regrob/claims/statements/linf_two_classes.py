@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw, Instance, Sample, model_gain, relative, unit
+from regrob.claims.instances import Draw, Instance, Sample, closed_form, unit
 from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
@@ -42,7 +43,8 @@ def largest_gain(instance: Instance, radius: Tensor) -> Tensor:
 
 def unit_dual_norm(instance: Instance) -> Instance:
     """V rescaled to ‖v₊ − v₋‖₁ = 1, so that one ε is of the same effect on all instances."""
-    return instance._replace(V=instance.V / instance.s.abs().sum(dim=-1)[:, None, None])
+    V, z, y = instance
+    return closed_form(V / instance.s.abs().sum(dim=-1)[:, None, None], z, y)
 
 
 # --- Eq. (2): the worst loss in a box --------------------------------------------------
@@ -178,7 +180,7 @@ PROP_3_2 = statement(
 
 def literal_radius(V: Tensor, z: Tensor, y: Tensor, p: Tensor | None = None) -> Tensor:
     """Eq. (23) through ‖∇‖₁, with p, or p_y if None, in place of p(x)."""
-    instance = Instance(V, z, y)
+    instance = closed_form(V, z, y)
     p = instance.p if p is None else p
     X = 2 * instance.p * instance.xi / instance.q
     return instance.q / (p * instance.gradient.abs().sum(dim=-1)) * (X / (torch.sqrt(1 + X) + 1))
@@ -255,7 +257,7 @@ def prove_worst(halves: int = 1) -> None:
 
 def two_norm_eta(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
     """Eq. (25) with ‖·‖₂ where its norm has no subscript."""
-    p, q = Instance(V, z, y).p, Instance(V, z, y).q
+    p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
     reach = epsilon * derivatives.cross_lipschitz(V)
     return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
 
@@ -279,8 +281,8 @@ def worst_case_error(draw: Draw, eta: Callable[..., Tensor] = taylor_radius.wors
 def sign_step_error(s: Sample, factor: float = 1.0) -> Tensor:
     """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
     g, epsilon = s.autograd.gradient, 0.1
-    gain = model_gain(g, s.autograd.hessian, epsilon * g.sign())
-    eta = taylor_radius.worst_case_loss(*s.instance, factor * epsilon)
+    gain = s.instance.gain(epsilon * g.sign())
+    eta = taylor_radius.worst_case_loss(s.map.V, s.map.z, s.y, factor * epsilon)
     claimed = eta - probability.loss(s.map.z, s.y)
     return relative((claimed - gain)[:, None], gain[:, None], axes=1) / s.noise
 

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from regrob.affine import local_map, masked_product
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
-from regrob.claims.instances import Draw, Sample, relative
+from regrob.claims.instances import Draw, Sample
 from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import ProofError
 from regrob.symbols import prove_sign

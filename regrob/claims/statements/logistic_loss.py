@@ -13,8 +13,9 @@ from torch.nn.functional import softplus
 from regrob import networks
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import checked
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY
-from regrob.claims.instances import Draw, relative
+from regrob.claims.instances import Draw
 from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius

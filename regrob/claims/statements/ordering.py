@@ -10,29 +10,24 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
-from regrob.claims.hypotheses import OFF_KINKS
-from regrob.claims.many_classes import (
-    ARGMAX,
+from regrob.claims.combinators import (
     MISTAKES_TOO,
-    ORDERED,
     THREE_OR_MORE,
-    Case,
     Sampling,
     check_at,
     check_both,
     check_networks,
     check_random,
-    pair_sum,
-    ratio_error,
-    violation,
-    worst,
-    written_down,
 )
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import ARGMAX, OFF_KINKS, ORDERED
+from regrob.claims.instances import Instance, written_down
 from regrob.claims.statements.proposition_4_1 import (
     E,
     at_least,
     gershgorin,
     middle_43,
+    pair_sum,
     prove_above_trace_bound,
     prove_bend_crude,
 )
@@ -63,13 +58,13 @@ def prove_loewner(weight: int = 1) -> None:
     prove_sign(pair, "nonnegative")
 
 
-def difference_from_rank_one(case: Case, factor: float = 1.0) -> Tensor:
+def difference_from_rank_one(case: Instance, factor: float = 1.0) -> Tensor:
     """H − factor·(p/q)∇∇ᵀ: (T, n, n)."""
     ratio = factor * case.p / case.q
     return case.hessian - ratio[:, None, None] * case.gradient.unsqueeze(-1) * case.gradient.unsqueeze(-2)
 
 
-def loewner_excess(case: Case, factor: float = 1.0) -> Tensor:
+def loewner_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """−λ_min(H − factor·(p/q)∇∇ᵀ) relative to ‖H‖₂: positive where the inequality fails."""
     least: Tensor = torch.linalg.eigvalsh(difference_from_rank_one(case, factor))[..., 0]
     return -least / case.curvature
@@ -117,7 +112,7 @@ def prove_constant(sign: int = -1) -> None:
     prove_zero(form - p / q * (sign * q) ** 2, because="the ratio is p/q")
 
 
-def tight_direction_error(case: Case, factor: float = 1.0) -> Tensor:
+def tight_direction_error(case: Instance, factor: float = 1.0) -> Tensor:
     """Solve C Vᵀr = C e_y by least squares; where that succeeds, compare the ratio with p/q.
 
     In units of the rounding to expect: rᵀHr = pq comes out of terms as large as ‖H‖‖r‖².
@@ -133,7 +128,7 @@ def tight_direction_error(case: Case, factor: float = 1.0) -> Tensor:
     return torch.where(solved & (case.q > 1e-3), error, torch.zeros_like(error))
 
 
-def largest_ratio_excess(case: Case, factor: float = 1.0) -> Tensor:
+def largest_ratio_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """How far ∇ᵀH⁺∇ exceeds q/p. Small eigenvalues, which are rounding, are left out: that only lowers it."""
     inverse = torch.linalg.pinv(case.hessian, rtol=1e-5, hermitian=True)
     form = (case.gradient.unsqueeze(-2) @ inverse @ case.gradient.unsqueeze(-1)).flatten()
@@ -233,7 +228,7 @@ def prove_third(bound: int = 3) -> None:
     prove_sign(sp.expand((1 - p + gap) - 2 * (p - gap)), "positive")
 
 
-def half_gradient_excess(case: Case, least: float = 1 / 3) -> Tensor:
+def half_gradient_excess(case: Instance, least: float = 1 / 3) -> Tensor:
     """The violation of ½‖∇‖² ≤ ‖H‖ where p_y ≥ `least`; −1 elsewhere."""
     return torch.where(case.p >= least, violation(0.5 * case.gradient_norm.square(), case.curvature), -1.0)
 
@@ -340,7 +335,7 @@ EQ_42 = statement(
 # --- the chains and Eq. (43) -----------------------------------------------------------
 
 
-def chain_excess(case: Case, divisor: float) -> Tensor:
+def chain_excess(case: Instance, divisor: float) -> Tensor:
     """‖∇‖²/divisor ≤ ‖H‖ ≤ ½‖VC‖² ≤ ½‖V‖_F²."""
     return violation(
         case.gradient_norm.square() / divisor,
@@ -437,7 +432,7 @@ def counterexample_43() -> Counterexample:
     )
 
 
-def top_43(case: Case) -> Tensor:
+def top_43(case: Instance) -> Tensor:
     """K(K−1)ν²/8, the last term of Eq. (43): (T,)."""
     return 0.125 * case.K * (case.K - 1) * derivatives.cross_lipschitz_squared(case.V)
 
@@ -482,7 +477,7 @@ def counterexample_cross() -> Counterexample:
     )
 
 
-def cross_chain_excess(case: Case) -> Tensor:
+def cross_chain_excess(case: Instance) -> Tensor:
     """‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4, and ≤ K(K−1)ν²/8 too from K = 3 on."""
     nu2 = derivatives.cross_lipschitz_squared(case.V)
     chain = violation(case.gradient_norm.square() / (case.K - 1), case.curvature, 0.25 * case.K * nu2)

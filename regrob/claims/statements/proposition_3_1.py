@@ -12,7 +12,7 @@ from torch import Tensor
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import checked, on_instances
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
-from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
+from regrob.claims.instances import Draw, Instance, closed_form, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, taylor_radius
 from regrob.theory.margin import margin_l2
@@ -57,7 +57,7 @@ def prove_radius(outside: int = 1) -> None:
 
 def printed_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Eq. (8) as printed, with the −1 under the root."""
-    instance = Instance(V, z, y)
+    instance = closed_form(V, z, y)
     p, q = instance.p, instance.q
     return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(V))
 
@@ -67,7 +67,7 @@ def printed_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
 def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
     g, xi = instance.gradient, instance.xi
-    gain = model_gain(g, instance.hessian, radius(*instance).unsqueeze(-1) * unit(g))
+    gain = instance.gain(radius(*instance).unsqueeze(-1) * unit(g))
     return (gain - xi).abs() / xi
 
 
@@ -79,7 +79,7 @@ def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
     r = draw.normal(*g.shape, stream=1)
     r = unit(r) + 9 * r[:, :1].sign() * unit(g)
     r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
-    return (model_gain(g, instance.hessian, r) - xi) / xi
+    return (instance.gain(r) - xi) / xi
 
 
 PROP_3_1 = statement(

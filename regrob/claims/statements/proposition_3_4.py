@@ -29,8 +29,9 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
 from regrob.claims.combinators import Excess, check, checked, on_networks
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY, NO_BIASES
-from regrob.claims.instances import Draw, Sample, relative, signed
+from regrob.claims.instances import Draw, Sample, signed
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.errors import ProofError, UnsuitableNetworkError
 from regrob.symbols import differentiate, prove_equal, prove_sign, prove_zero, sum_over

@@ -16,29 +16,19 @@ from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
-from regrob.claims.hypotheses import OFF_KINKS
-from regrob.claims.many_classes import (
-    ARGMAX,
+from regrob.claims.combinators import (
     MISTAKES_TOO,
-    MODEL_BELOW_LOG_K,
-    ORDERED,
     THREE_OR_MORE,
     TWO_CLASSES,
-    Case,
     Sampling,
     check_at,
     check_both,
     over_random,
-    overshoot,
-    pair_sum,
-    ratio_error,
-    shortfall,
-    total_distance,
-    violation,
-    within,
-    worst,
-    written_down,
 )
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import ARGMAX, MODEL_BELOW_LOG_K, OFF_KINKS, ORDERED
+from regrob.claims.instances import Instance, written_down
+from regrob.claims.quadratic_model import overshoot, shortfall, within
 from regrob.claims.statements.lemma_4_1 import prove_pairs
 from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
@@ -47,6 +37,25 @@ statement = partial(Claim, chapter="book/proposition_4_1")
 theorem = partial(statement, where="new")
 E = weighted_moments()  # over all classes
 OVER_RIVALS = weighted_moments(Q)
+
+# --- sums over pairs of classes --------------------------------------------------------
+
+
+def distances(V: Tensor) -> Tensor:
+    """‖v_i − v_j‖² for all ordered pairs: (…, K, K)."""
+    return (V.unsqueeze(-1) - V.unsqueeze(-2)).square().sum(dim=-3)
+
+
+def total_distance(V: Tensor) -> Tensor:
+    """D = Σ_{i<j} ‖v_i − v_j‖²: (…)."""
+    return 0.5 * distances(V).sum(dim=(-2, -1))
+
+
+def pair_sum(case: Instance) -> Tensor:
+    """Σ_{i<j} p_i p_j ‖v_i − v_j‖², the right-hand side of Eq. (35), which is tr H: (T,)."""
+    p = torch.softmax(case.z, dim=-1)
+    return 0.5 * (p.unsqueeze(-1) * p.unsqueeze(-2) * distances(case.V)).sum(dim=(-2, -1))
+
 
 # --- Eq. (34) --------------------------------------------------------------------------
 
@@ -137,7 +146,7 @@ def prove_bend_crude(constant: int = 2) -> None:
     prove_equal(double - diagonal, claimed, because="each index counts once")
 
 
-def norm_sum(case: Case) -> Tensor:
+def norm_sum(case: Instance) -> Tensor:
     """Σ_{i≠j} p_i p_j (‖v_i‖² + ‖v_j‖²) = 2 Σ p_i(1 − p_i)‖v_i‖²: (T,)."""
     p = torch.softmax(case.z, dim=-1)
     squares = case.V.square().sum(dim=-2)
@@ -193,12 +202,12 @@ def prove_sharp(radius: int = 2) -> None:
     prove_bend_crude()  # p_i(1 − p_i) ≤ p_y q
 
 
-def sharp_slope(case: Case, factor: float = 2.0) -> Tensor:
+def sharp_slope(case: Instance, factor: float = 2.0) -> Tensor:
     """√(q·min(1, 2q))·‖VC‖₂: (T,)."""
     return (case.q * (factor * case.q).clamp_max(1.0)).sqrt() * case.centred_norm
 
 
-def sharp_bend(case: Case, factor: float = 2.0) -> Tensor:
+def sharp_bend(case: Instance, factor: float = 2.0) -> Tensor:
     """p_y·min(1, 2q)·‖VC‖₂²: (T,)."""
     return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
 
@@ -251,7 +260,7 @@ def prove_trace_bound(factor: int = 2) -> None:
     prove_zero(2 * P * Q * (D / K) - factor / K * P * Q * D, because="λ_max(M) ≤ 2p_y q")
 
 
-def trace_bound(case: Case, factor: float = 2.0) -> Tensor:
+def trace_bound(case: Instance, factor: float = 2.0) -> Tensor:
     """(2/K)p_y q D: (T,)."""
     return factor / case.K * case.p * case.q * total_distance(case.V)
 
@@ -303,17 +312,17 @@ def nu_squared(V: Tensor, normalisation: Normalisation) -> Tensor:
     return {"ordered": 2 * D / K**2, "unordered": D / K**2, "mean": 2 * D / (K * (K - 1))}[normalisation]
 
 
-def middle_43(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+def middle_43(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
     """½K(K−1)p_y qν², the third term of Eq. (43): (T,)."""
     return 0.5 * case.K * (case.K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
 
 
-def bound_16(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+def bound_16(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
     """Eq. (16) as printed, in the rationalised form: (T,)."""
     return taylor_radius.positive_root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
 
 
-def bound_17(case: Case, factor: float = 2.0) -> Tensor:
+def bound_17(case: Instance, factor: float = 2.0) -> Tensor:
     """Eq. (17), in the rationalised form: (T,). The factor is that of Eqs. (34) and (36)."""
     return taylor_radius.positive_root(
         factor * case.q * case.lipschitz, factor * case.p * case.q * case.lipschitz.square(), case.xi
@@ -409,7 +418,7 @@ def counterexample_unordered(classes: int = 4) -> Counterexample:
 def reading_checks(normalisation: Normalisation, holds: tuple[int, ...]) -> tuple[Check, ...]:
     """Eq. (16) must be a lower bound for the K that `holds` lists, and must not be one at K = 2."""
 
-    def distance_from_failing(case: Case) -> Tensor:
+    def distance_from_failing(case: Instance) -> Tensor:
         return 1e-3 - overshoot(case, bound_16(case, normalisation)).amax()
 
     return (
@@ -492,7 +501,7 @@ def counterexample_38() -> Counterexample:
     )
 
 
-def middle_38(case: Case) -> Tensor:
+def middle_38(case: Instance) -> Tensor:
     """Eq. (38)'s first line with the −1 outside the root: (T,)."""
     return taylor_radius.positive_root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
 
@@ -523,7 +532,7 @@ EQ_38 = statement(
 # --- which bound is tighter ------------------------------------------------------------
 
 
-def tighter_excess(case: Case, shift: int = 1) -> Tensor:
+def tighter_excess(case: Instance, shift: int = 1) -> Tensor:
     """The tighter bound must be the one that the sign of ‖V‖_F² − K(K−1)ν²/4 names."""
     mean = case.V.mean(dim=-1).square().sum(dim=-1)
     square = case.lipschitz.square()
@@ -607,7 +616,7 @@ EQ_17 = statement(
 # --- the bound that replaces both ------------------------------------------------------
 
 
-def bracket(case: Case) -> bounds.Bracket:
+def bracket(case: Instance) -> bounds.Bracket:
     """Both ends of Theorem `thm-two-sided`: (T,) each."""
     return bounds.radius_l2_bracket(case.V, case.z, case.y)
 
