@@ -1,7 +1,7 @@
-"""From a formula to a check: the excess with one free choice, right by default and wrong for the tooth.
+"""Proofs and checks from one function each, of one free choice: right by default and wrong for the tooth.
 
 A statement and its tooth differ in one choice: a sign, a factor, a norm, the number of classes.
-So a check is written once, as a function of that choice: `excess(draw, choice=right)`. Where it
+So a proof is written once, as a function of that choice, and so is a check: `excess(draw, choice=right)`. Where it
 needs no more than one instance or one network at a time, it is a function of these, and
 `on_instances` or `on_networks` draws them:
 
@@ -19,12 +19,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check
+from regrob.claims.claim import Check, Derivation, Evidence
 from regrob.claims.instances import Draw, Sample
 from regrob.theory import probability
 
 Excess = Callable[..., Tensor]
 """By how much a statement is violated: of a draw, an instance or a network, and of a choice that is right by default."""
+
+
+def proof(
+    prove: Callable[..., object], *, wrong: object, mistake: str, evidence: Evidence = Evidence.GENERAL
+) -> Derivation:
+    """The derivation `prove()`, with `prove(wrong)` as its tooth; the arguments are as in `check`."""
+    return Derivation(prove, lambda: prove(wrong), mistake, evidence)
 
 
 def check(name: str, excess: Excess, *, wrong: object, mistake: str, tolerance: float = 1e-10) -> Check:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from typing import NamedTuple
 import sympy as sp
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
@@ -22,11 +20,11 @@ from regrob.certificates import (
     distance_to_mistake,
     edge_distance,
 )
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
-from regrob.claims.combinators import CLASSES, check, check_at, check_both
+from regrob.claims.claim import Check, Claim, Counterexample, Evidence, Verdict
+from regrob.claims.combinators import CLASSES, check, check_at, check_both, proof
 from regrob.claims.comparisons import violation, worst
 from regrob.claims.hypotheses import ARGMAX, ORDERED
-from regrob.claims.instances import Draw, Instance, written_down
+from regrob.claims.instances import Draw, Instance, fit_clouds, written_down
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.errors import InputError, ProofError
@@ -72,7 +70,8 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
             if isinstance(module, nn.Linear):
                 module.bias.data.uniform_(-0.6, 0.6, generator=generator)
         if i % 2:
-            _fit(network, classes, generator)
+            centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
+            fit_clouds(network, centres, generator, spread=0.25, batch=32, steps=60, rate=0.1)
         points = torch.rand(3, 2, generator=generator, dtype=torch.float64) * 2 - 1
         V, z = local_map(network, points)
         y = z.argmax(dim=1)
@@ -93,35 +92,15 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
     return Measured(*torch.stack(rows).T)
 
 
-def _fit(network: nn.Module, classes: int, generator: torch.Generator) -> None:
-    """A few steps towards K clouds around points of the square."""
-    centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    with torch.enable_grad():
-        for _ in range(60):
-            y = torch.randint(classes, (32,), generator=generator)
-            x = centres[y] + 0.25 * torch.randn(32, 2, generator=generator, dtype=torch.float64)
-            optimiser.zero_grad()
-            functional.cross_entropy(network(x), y).backward()
-            optimiser.step()
+def against_nearest_mistake(name: str, classes: int, *, wrong: str, mistake: str) -> Check:
+    """No certified radius exceeds the distance to the nearest mistake; the field `wrong` does."""
 
+    def excess(draw: Draw, radius: str = "certified") -> Tensor:
+        points = measured(classes, draw.seed % 2)
+        difference: Tensor = getattr(points, radius) - points.exact
+        return difference / points.exact
 
-Radius = Callable[[Measured], Tensor]
-
-
-def against_nearest_mistake(
-    name: str, classes: int, radius: Radius, wrong_radius: Radius, wrong: str
-) -> Check:
-    """No radius of this kind exceeds the distance to the nearest mistake."""
-
-    def exceeds(kind: Radius) -> Callable[[Draw], Tensor]:
-        def excess(draw: Draw) -> Tensor:
-            points = measured(classes, draw.seed % 2)
-            return (kind(points) - points.exact) / points.exact
-
-        return excess
-
-    return Check(name, exceeds(radius), exceeds(wrong_radius), wrong)
+    return check(name, excess, wrong=wrong, mistake=mistake)
 
 
 # --- "a formal guarantee" --------------------------------------------------------------
@@ -155,9 +134,8 @@ GUARANTEE = statement(
         against_nearest_mistake(
             "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
             2,
-            lambda points: points.certified,
-            lambda points: points.taylor,
-            "the Taylor radius",
+            wrong="taylor",
+            mistake="the Taylor radius",
         ),
     ),
     counterexample=counterexample_linear,
@@ -261,7 +239,7 @@ LOG_K = statement(
     corrected=r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K \implies \text{incorrect};\ \text{undecided between}",
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
-    derivation=Derivation(prove_threshold, lambda: prove_threshold(3), "p_y > 1/3 instead of 1/2"),
+    derivation=proof(prove_threshold, wrong=3, mistake="p_y > 1/3 instead of 1/2"),
     checks=(
         check("random logits, K from 2 to 10", threshold_excess, wrong=None, mistake="log K on both sides"),
     ),
@@ -303,7 +281,7 @@ CHAIN = theorem(
     printed=r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge \frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2",
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
-    derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
+    derivation=proof(prove_chain, wrong=1, mistake="a difference of length one"),
     checks=check_both(
         "the chain's three links",
         chain_excess,
@@ -337,7 +315,7 @@ SMOOTH = theorem(
     printed=r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L",
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
-    derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
+    derivation=proof(prove_smooth, wrong=2, mistake="twice the curvature"),
     checks=check_both(
         "the smooth radius against d",
         lambda c: violation(radii(c).smooth, radii(c).margin),
@@ -357,16 +335,13 @@ NETWORK = theorem(
         "units with ∇h = 0 are left out",
     ),
     depends=("eq-1-deepfool", "eq-5", "remark-polytope"),
-    derivation=Derivation(
-        prove_nearest, lambda: prove_nearest(2), "twice the squared distance to a hyperplane"
-    ),
+    derivation=proof(prove_nearest, wrong=2, mistake="twice the squared distance to a hyperplane"),
     checks=tuple(
         against_nearest_mistake(
             f"the exact nearest mistake of random and trained networks, K = {K}",
             K,
-            lambda points: points.certified,
-            lambda points: points.margin,
-            "d alone",
+            wrong="margin",
+            mistake="d alone",
         )
         for K in (2, 3)
     ),
@@ -403,9 +378,7 @@ EITHER = theorem(
     printed=r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } x=\log8\qquad(\beta=\log3)",
     hypotheses=("K = 3, β = log K",),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(
-        prove_both_sides, lambda: prove_both_sides(-1), "the two exchanged", Evidence.FINITE
-    ),
+    derivation=proof(prove_both_sides, wrong=-1, mistake="the two exchanged", evidence=Evidence.FINITE),
     checks=(
         check_at(
             "in float64: shorter than d at log 6/5",

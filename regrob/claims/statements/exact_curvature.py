@@ -9,9 +9,9 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import weighted_moments
-from regrob.claims.combinators import CLASSES, MISTAKES_TOO, Sampling, check, check_both, check_random
+from regrob.claims.combinators import CLASSES, MISTAKES_TOO, Sampling, check, check_both, check_random, proof
 from regrob.claims.comparisons import ratio_error, relative
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.instances import Draw, Instance, Sample, closed_form, length
@@ -60,9 +60,7 @@ EXACT = statement(
     printed=r"H = AA^T,\ A = \left[\sqrt{p_k}\,(\mathbf v_k - \bar{\mathbf v})\right]_k,\quad \|H\|_2 = \lambda_{\max}(A^TA)",
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(
-        prove_exact_curvature, lambda: prove_exact_curvature(0), "the mean v̄ not taken away"
-    ),
+    derivation=proof(prove_exact_curvature, wrong=0, mistake="the mean v̄ not taken away"),
     checks=(
         *check_both(
             "λ_max of the K×K matrix against ‖H‖₂ of the n×n one",
@@ -146,7 +144,7 @@ THREE = theorem(
     printed=r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }\mathbf v_0\mathbf v_1\mathbf v_2",
     hypotheses=(OFF_KINKS, "K = 3, any n, any label"),
     depends=("thm-exact-curvature", "lemma-4.1-pairs"),
-    derivation=Derivation(prove_three_classes, lambda: prove_three_classes(1), "Area² without the 4"),
+    derivation=proof(prove_three_classes, wrong=1, mistake="Area² without the 4"),
     checks=check_both(
         "the closed form against ‖H‖₂ of the n×n matrix",
         lambda c, factor=16.0: ratio_error(three_classes(c, factor), c.curvature),
@@ -203,7 +201,7 @@ PRODUCT = theorem(
     printed=r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad \text{the Gauss–Newton matrix is the Hessian}",
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("lemma-4.1-jacobian", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_product, lambda: prove_product(0), "the mean of a not taken away"),
+    derivation=proof(prove_product, wrong=0, mistake="the mean of a not taken away"),
     checks=(
         check(
             "one JVP and one VJP against autograd's full Hessian",
@@ -293,7 +291,7 @@ GRADIENT = theorem(
     printed=r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad \frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad \mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a",
     hypotheses=(OFF_KINKS, SIMPLE),
     depends=("thm-exact-curvature",),
-    derivation=Derivation(prove_curvature_gradient, lambda: prove_curvature_gradient(1), "half of ∂/∂V"),
+    derivation=proof(prove_curvature_gradient, wrong=1, mistake="half of ∂/∂V"),
     checks=(
         *check_both(
             "against autograd through the n×n eigenvalue problem",
@@ -362,7 +360,7 @@ TIES = theorem(
     printed=r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad U \text{ a basis of the top eigenspace; autograd returns a Clarke element}",
     hypotheses=(OFF_KINKS, "E symmetric", "the top eigenvalue of H is positive, of any multiplicity"),
     depends=("thm-curvature-gradient",),
-    derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),
+    derivation=proof(prove_ties, wrong=3, mistake="3 in place of 4"),
     checks=(
         check(
             "one-sided slope at a double top eigenvalue; autograd's lies between the two extremes",

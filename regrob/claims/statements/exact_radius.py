@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation
+from regrob.claims.claim import Claim
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.combinators import (
     MISTAKES_TOO,
@@ -18,6 +18,7 @@ from regrob.claims.combinators import (
     check_both,
     check_networks,
     check_random,
+    proof,
 )
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import MODEL, OFF_KINKS
@@ -120,9 +121,7 @@ EXACT = statement(
     printed=r"\mathbf r^*=\theta(I-\theta H)^{-1}\nabla,\quad \theta\in(0,1/\lambda_1):\ \sum_i\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\theta\lambda_i)^2}-1\Big]=\xi,\quad (\lambda_i) \text{ the eigenvalues of the } K\times K \text{ matrix } A^TA",
     hypotheses=(OFF_KINKS, MODEL, ANY, "H ≠ 0", "not the hard case"),
     depends=("lemma-4.1-gradient", "thm-exact-curvature"),
-    derivation=Derivation(
-        prove_exact_radius, lambda: prove_exact_radius(1), "(I + θH)⁻¹ in place of (I − θH)⁻¹"
-    ),
+    derivation=proof(prove_exact_radius, wrong=1, mistake="(I + θH)⁻¹ in place of (I − θH)⁻¹"),
     checks=(
         *check_both(
             "r* satisfies the certificate",
@@ -222,7 +221,7 @@ HARD = theorem(
     printed=r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\lambda_i/\lambda_1)^2}-1\Big]:\quad \mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1",
     hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3", "λ₁ simple (otherwise a sphere of steps)"),
     depends=("thm-exact-radius",),
-    derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
+    derivation=proof(prove_hard_case, wrong=1, mistake="√((ξ − L)/λ₁) sideways"),
     checks=(
         check(
             "mirrored rivals: the radius by hand", hard_radius_excess, wrong=False, mistake="no step sideways"
@@ -310,7 +309,7 @@ ENVELOPE = theorem(
     printed=r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}",
     hypotheses=(OFF_KINKS, ANY, "not the hard case"),
     depends=("thm-exact-radius",),
-    derivation=Derivation(prove_envelope, lambda: prove_envelope(1), "no ½ before dH"),
+    derivation=proof(prove_envelope, wrong=1, mistake="no ½ before dH"),
     checks=(
         *check_both("against central differences", difference_excess, 1.0, "no ½ before dH", tolerance=1e-5),
         *check_both(
@@ -350,7 +349,7 @@ CONDITIONED = theorem(
     printed=r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2",
     hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
     depends=("thm-exact-radius-envelope",),
-    derivation=Derivation(prove_conditioned, lambda: prove_conditioned(1), "rᵀHr without its ½"),
+    derivation=proof(prove_conditioned, wrong=1, mistake="rᵀHr without its ½"),
     checks=check_both("the three quotients", conditioning_excess, 1.1, "a tenth more", tolerance=1e-9),
 )
 
@@ -385,7 +384,7 @@ SUP = statement(
     printed=r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; \text{ for } K=3\ n \text{ candidates, found by one sort, suffice}",
     hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3 for the sort; any K for the minimum over signs"),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_corner, lambda: prove_corner(2), "twice the variance"),
+    derivation=proof(prove_corner, wrong=2, mistake="twice the variance"),
     checks=(
         check_random(
             "the sweep against all corners, n = 6 (random instances)",

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Verdict
-from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.claim import Check, Claim, Counterexample, Evidence, Verdict
+from regrob.claims.combinators import check, checked, on_instances, on_networks, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES
 from regrob.claims.hypotheses import OFF_KINKS_SHORT as OFF_KINKS
@@ -57,7 +57,7 @@ EIGENVECTOR = statement(
     printed=r"\nabla \text{ has the direction of the first eigenvector of } H",
     hypotheses=(BINARY, OFF_KINKS, DISTINCT),
     depends=LEMMA,
-    derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
+    derivation=proof(prove_collapse, wrong=2, mistake="twice the eigenvalue"),
     checks=(eigenvector_error,),
 )
 
@@ -99,7 +99,7 @@ EQ_11 = statement(
     printed=r"\lambda\mu^2,\quad \lambda(1-p_y)^2\nu^2,\quad \lambda p_y(1-p_y)\nu^2;\qquad \|H\|_F=\|H\|_2",
     hypotheses=(BINARY, OFF_KINKS, ANY_LABEL),
     depends=LEMMA,
-    derivation=Derivation(prove_norms, lambda: prove_norms(2), "q to the fourth power"),
+    derivation=proof(prove_norms, wrong=2, mistake="q to the fourth power"),
     checks=tuple(eq_11_check(name) for name in ("‖∇‖₂²", "‖H‖₂", "‖H‖_F", "‖J‖_F²")),
 )
 
@@ -162,7 +162,7 @@ CHAIN = statement(
     corrected=r"\text{the first link needs } p_y \ge \tfrac12; \text{ the second holds always, and } \tfrac12 \text{ is its best constant}",
     hypotheses=(BINARY, OFF_KINKS, "p_y ≥ 1/2 for the first link"),
     depends=("eq-11",),
-    derivation=Derivation(prove_chain, lambda: prove_chain(4), "a quarter of ‖V‖_F²"),
+    derivation=proof(prove_chain, wrong=4, mistake="a quarter of ‖V‖_F²"),
     checks=(
         check("both links, correctly classified", chain_violation, wrong=False, mistake="random labels"),
         check(
@@ -202,7 +202,7 @@ EQ_12 = statement(
     title="a small Jacobian has a small ν",
     printed=r"\nu^2/2 \le \tfrac12\|\mathbf v_+\|_2^2+|\mathbf v_+^T\mathbf v_-|+\tfrac12\|\mathbf v_-\|_2^2 \le \mu^2",
     hypotheses=(BINARY,),
-    derivation=Derivation(prove_eq_12, lambda: prove_eq_12(-1), "‖v₊ + σv₋‖² for the square"),
+    derivation=proof(prove_eq_12, wrong=-1, mistake="‖v₊ + σv₋‖² for the square"),
     checks=(
         check(
             "both links, random V",
@@ -267,7 +267,7 @@ SLOPES = statement(
     transcription=True,
     hypotheses=("ν fixed", "1/2 < p_y < 1"),
     depends=("eq-11",),
-    derivation=Derivation(prove_slopes, lambda: prove_slopes(-1), "the other way round"),
+    derivation=proof(prove_slopes, wrong=-1, mistake="the other way round"),
     checks=(slopes_violation,),
 )
 
@@ -309,7 +309,7 @@ REWARD = statement(
     corrected=r"\text{for } p_y > \tfrac12; \text{ for } p_y < \tfrac12 \text{ it rewards lowering } p_y",
     hypotheses=("ν fixed", "p_y > 1/2"),
     depends=("eq-11",),
-    derivation=Derivation(prove_reward, lambda: prove_reward(-1), "the sign reversed"),
+    derivation=proof(prove_reward, wrong=-1, mistake="the sign reversed"),
     checks=(reward_violation,),
     counterexample=counterexample_reward,
     expected=Verdict.PARTLY,
@@ -341,7 +341,7 @@ PEAK = statement(
     printed=r"\left|\frac{\partial}{\partial m}p_y(1-p_y)\right| = p_y(1-p_y)(2p_y-1) \text{ peaks at } p_y = \tfrac{3+\sqrt3}6 \text{ and vanishes as } p_y\to1",
     hypotheses=("ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
     depends=("remark-curvature-confidence",),
-    derivation=Derivation(prove_peak, lambda: prove_peak(1), "a peak elsewhere"),
+    derivation=proof(prove_peak, wrong=1, mistake="a peak elsewhere"),
     checks=(peak_violation,),
 )
 
@@ -448,7 +448,7 @@ EQ_44 = statement(
     corrected=r"\text{for correctly classified points; otherwise } \|\nabla\|_2^2 \text{ grows with } \nu \text{ throughout}",
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-11",),
-    derivation=Derivation(prove_44, lambda: prove_44(-1), "a misclassified point"),
+    derivation=proof(prove_44, wrong=-1, mistake="a misclassified point"),
     checks=(
         check(
             "autograd in the scale of random classifiers",
@@ -477,7 +477,7 @@ EQ_45 = statement(
     printed=r"\frac{\partial\|H\|_2}{\partial\nu} = \frac{\nu(2+\gamma\nu-(\gamma\nu-2)e^{\gamma\nu})e^{\gamma\nu}}{(1+e^{\gamma\nu})^3}",
     hypotheses=(*FIXED, ANY_LABEL),
     depends=("eq-11",),
-    derivation=Derivation(prove_45, lambda: prove_45(2), "p² in place of p"),
+    derivation=proof(prove_45, wrong=2, mistake="p² in place of p"),
     checks=(
         check(
             "autograd in the scale of random classifiers, any label",
@@ -540,7 +540,7 @@ CRITICAL = statement(
     restated=True,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-44", "eq-45"),
-    derivation=Derivation(prove_critical, lambda: prove_critical(1), "the root moved by one"),
+    derivation=proof(prove_critical, wrong=1, mistake="the root moved by one"),
     checks=(
         check(
             "(44) changes sign there, once",
@@ -591,7 +591,7 @@ GROWTH = statement(
     printed=r"\|\mathbf r^*\|_2 = \gamma\,\tau(\nu\gamma)/(\nu\gamma) \text{ increases strictly with } \nu, \text{ while } d = \gamma",
     hypotheses=(*FIXED, "correctly classified"),
     depends=("prop-3.1", "thm-taylor-overshoots"),
-    derivation=Derivation(prove_growth, lambda: prove_growth(-1), "a falling factor"),
+    derivation=proof(prove_growth, wrong=-1, mistake="a falling factor"),
     checks=(
         check(
             "twice the scale, a larger radius, the same margin",
@@ -649,7 +649,7 @@ CONFIDENCE = statement(
     printed=r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff p_y\le0.7822 \text{ (to four digits; correctly classified)},\quad \nu\gamma\le2.3994 \iff p_y\le0.9168",
     hypotheses=(BINARY, NO_BIASES, "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
     depends=("eq-3", "remark-critical-points"),
-    derivation=Derivation(prove_confidence, lambda: prove_confidence(-1), "the odds upside down"),
+    derivation=proof(prove_confidence, wrong=-1, mistake="the odds upside down"),
     checks=(confidence_error,),
 )
 
@@ -684,7 +684,7 @@ JENSEN = statement(
     printed=r"\overline{\nu\gamma} \ge -\log(e^{\overline{\mathcal L}}-1) \text{ over any set of points}",
     hypotheses=(BINARY, "no biases, so that νγ = |m|", "any labels"),
     depends=("thm-critical-confidence",),
-    derivation=Derivation(prove_jensen, lambda: prove_jensen(-1), "a loss that grows with the margin"),
+    derivation=proof(prove_jensen, wrong=-1, mistake="a loss that grows with the margin"),
     checks=(jensen_violation,),
 )
 
@@ -773,8 +773,8 @@ NU_GAMMA = statement(
         "the paper reports its networks' accuracy, not their loss",
     ),
     depends=("thm-loss-bounds-confidence",),
-    derivation=Derivation(
-        train_and_measure, lambda: train_and_measure(0), "an untrained network", Evidence.EXPERIMENT
+    derivation=proof(
+        train_and_measure, wrong=0, mistake="an untrained network", evidence=Evidence.EXPERIMENT
     ),
     checks=JENSEN.checks,
     counterexample=counterexample_mean,

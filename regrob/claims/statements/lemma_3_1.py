@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import Excess, check, checked, on_networks
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import Excess, check, checked, on_networks, proof
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
 from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
@@ -75,7 +75,7 @@ EQ_1 = statement(
         "the minimum over rivals with v_j ≠ v_y; no other can overtake",
         "no box constraint",
     ),
-    derivation=Derivation(prove_nearest, lambda: prove_nearest(2), "twice the squared distance"),
+    derivation=proof(prove_nearest, wrong=2, mistake="twice the squared distance"),
     checks=(
         check(
             "a step a hair longer than d changes the class",
@@ -117,7 +117,7 @@ BETA = statement(
     title="with two classes the loss crosses log 2 at the boundary",
     printed=r"\text{with the cross-entropy, } \beta = \log 2 \text{ separates correct from incorrect}",
     hypotheses=(BINARY,),
-    derivation=Derivation(prove_threshold, lambda: prove_threshold(sp.log(3)), "the threshold log 3"),
+    derivation=proof(prove_threshold, wrong=sp.log(3), mistake="the threshold log 3"),
     checks=(wrong_side,),
 )
 
@@ -226,18 +226,23 @@ def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr, double: int = 2) -> sp.Expr:
     return 2 * xi / (a + sp.sqrt(a**2 + double * b * xi))
 
 
-def prove_lower(squared: int = 2) -> None:
+def prove_root(double: int = 2) -> None:
+    """t = 2ξ/(a + √(a² + 2bξ)) solves at + bt²/2 = ξ, and the left side grows with t."""
+    a, b, t, xi = sp.symbols("a b t xi", positive=True)
+    rho = root(a, b, xi, double)
+    prove_zero(a * rho + b * rho**2 / 2 - xi, because="the root reaches ξ")
+    prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
+
+
+def prove_lower(double: int = 2) -> None:
     """gᵀr ≤ at and rᵀHr ≤ bt² for ‖r‖ = t, so the model stays below ξ until at + bt²/2 = ξ.
 
     The first is Cauchy-Schwarz; Rayleigh's comes as Σ(b − λ_i)r_i² ≥ 0.
     """
     prove_cauchy_schwarz()
-    a, b, t, xi = sp.symbols("a b t xi", positive=True)
     gap, r_i = sp.symbols("gap", nonnegative=True), sp.symbols("r_i", real=True)  # b − λ_i
     prove_sign(gap * r_i**2, "nonnegative")
-    rho = root(a, b, xi, squared)
-    prove_zero(a * rho + b * rho**2 / 2 - xi, because="the root reaches ξ")
-    prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
+    prove_root(double)
 
 
 def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Excess:
@@ -270,7 +275,7 @@ LOWER = statement(
         "∇ and H not both zero",
         "‖r*‖₂ = ∞ where no step reaches β",
     ),
-    derivation=Derivation(prove_lower, lambda: prove_lower(4), "4 for 2 under the root"),
+    derivation=proof(prove_lower, wrong=4, mistake="4 for 2 under the root"),
     checks=(
         check(
             "random symmetric H: the model stays below ξ",
@@ -337,7 +342,7 @@ UPPER = statement(
     printed=r"\|\mathbf r^*\|_2 \le \frac{|\nabla^T\mathbf u|}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{|\nabla^T\mathbf u|^2}}-1\right)",
     corrected=r"\text{with } \lambda_{\max}(H) > 0 \text{ in place of } \|H\|_2; \text{ the two agree where } H \succeq 0, \text{ as every Hessian of this paper is}",
     hypotheses=("ξ > 0", "H ⪰ 0 and H ≠ 0, or λ_max(H) > 0 in place of ‖H‖₂"),
-    derivation=Derivation(prove_upper, lambda: prove_upper(-1), "curvature of the other sign"),
+    derivation=proof(prove_upper, wrong=-1, mistake="curvature of the other sign"),
     checks=(
         check(
             "random H ⪰ 0: a step of the bound along u reaches ξ",
@@ -407,7 +412,7 @@ DECREASING = statement(
     printed=r"\text{the lower bound in Eq. (33) is monotonically decreasing in } \|H\|_2 \text{ or } \|\nabla\|_2",
     hypotheses=("ξ > 0",),
     depends=("eq-33",),
-    derivation=Derivation(prove_decreasing, lambda: prove_decreasing(-1), "increasing instead"),
+    derivation=proof(prove_decreasing, wrong=-1, mistake="increasing instead"),
     checks=(check("larger a and b, smaller root", growth, wrong=-1, mistake="increasing"),),
 )
 
@@ -457,7 +462,7 @@ COLLAPSE = statement(
     printed=r"\text{the derived bounds collapse to the same expression in binary classification: } \mathbf u = \pm\nabla/\|\nabla\|_2",
     hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y > 1/2", DISTINCT),
     depends=("lemma-3.1-lower", "lemma-3.1-upper", "lemma-3.2-gradient", "lemma-3.2-hessian"),
-    derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
+    derivation=proof(prove_collapse, wrong=2, mistake="twice the eigenvalue"),
     checks=(check("upper bound = lower bound", bounds_gap, wrong=3, mistake="three classes"), radius_error),
 )
 

@@ -7,8 +7,8 @@ from functools import partial
 import sympy as sp
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation
-from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.claim import Claim
+from regrob.claims.combinators import check, checked, on_networks, proof
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Sample, signed
 from regrob.claims.statements.locally_affine import masked_product_error
@@ -79,7 +79,7 @@ LEMMA_JACOBIAN = statement(
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("eq-5",),
-    derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
+    derivation=proof(prove_jacobian, wrong=True, mistake="the transpose of V"),
     checks=(
         masked_product_error,
         check(
@@ -101,7 +101,7 @@ LEMMA_GRADIENT = statement(
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY, "∇ a column, as the Hessian needs"),
     transcription=True,
     depends=("lemma-3.2-jacobian",),
-    derivation=Derivation(prove_gradient, lambda: prove_gradient(sign=-1), "the sign reversed"),
+    derivation=proof(prove_gradient, wrong=-1, mistake="the sign reversed"),
     checks=(gradient_error,),
 )
 
@@ -112,7 +112,7 @@ LEMMA_HESSIAN = statement(
     printed=r"H = p(\mathbf x)_y(1 - p(\mathbf x)_y)(\mathbf v_+ - \mathbf v_-)(\mathbf v_+ - \mathbf v_-)^T",
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("lemma-3.2-gradient",),
-    derivation=Derivation(prove_hessian, lambda: prove_hessian(power=2), "p_y(1 − p_y) squared"),
+    derivation=proof(prove_hessian, wrong=2, mistake="p_y(1 − p_y) squared"),
     checks=(hessian_error,),
 )
 

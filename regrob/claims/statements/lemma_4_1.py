@@ -9,9 +9,17 @@ import torch
 from sympy.concrete.delta import deltasummation
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
-from regrob.claims.combinators import CLASSES, MISTAKES_TOO, check, check_both, check_networks, on_networks
+from regrob.claims.combinators import (
+    CLASSES,
+    MISTAKES_TOO,
+    check,
+    check_both,
+    check_networks,
+    on_networks,
+    proof,
+)
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Instance
@@ -35,9 +43,7 @@ EQ_14 = statement(
     restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     depends=("eq-5",),
-    derivation=Derivation(
-        prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
-    ),
+    derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
     checks=(step_check("a step inside Q(x) moves the K logits by V'r", *CLASSES),),
 )
 
@@ -51,7 +57,7 @@ JACOBIAN = statement(
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("eq-14",),
-    derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
+    derivation=proof(prove_jacobian, wrong=True, mistake="the transpose of V"),
     checks=(
         check(
             "V against autograd's Jacobian",
@@ -85,7 +91,7 @@ GRADIENT = statement(
     printed=r"\nabla = V(p(\mathbf x) - \mathbf y)",
     hypotheses=(PIECEWISE, OFF_KINKS, "any label, right or wrong"),
     depends=("lemma-4.1-jacobian",),
-    derivation=Derivation(prove_gradient, lambda: prove_gradient(label=0), "the label forgotten"),
+    derivation=proof(prove_gradient, wrong=0, mistake="the label forgotten"),
     checks=(
         check_networks(
             "V(p − y) against autograd's gradient",
@@ -154,7 +160,7 @@ HESSIAN = statement(
     hypotheses=(PIECEWISE, OFF_KINKS, "p a column, as ∇ = V(p − y) needs"),
     transcription=True,
     depends=("lemma-4.1-gradient",),
-    derivation=Derivation(prove_hessian, lambda: prove_hessian("scalar"), "pᵀp as a number"),
+    derivation=proof(prove_hessian, wrong="scalar", mistake="pᵀp as a number"),
     checks=(
         check_networks(
             "V(diag p − pp')V' against autograd's Hessian",
@@ -191,7 +197,7 @@ PAIRS = statement(
     printed=r"H = \sum_{i<j} p(\mathbf x)_i p(\mathbf x)_j (\mathbf v_i-\mathbf v_j)(\mathbf v_i-\mathbf v_j)^T",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
+    derivation=proof(prove_pairs, wrong=2, mistake="every pair counted twice"),
     checks=check_both(
         "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", MISTAKES_TOO
     ),
@@ -224,7 +230,7 @@ PSD = theorem(
     printed=r"0 \preceq H,\quad \operatorname{rank} H \le K-1",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-pairs",),
-    derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
+    derivation=proof(prove_psd, wrong=1, mistake="sums of a pair for its difference"),
     checks=check_both(
         "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", MISTAKES_TOO
     ),

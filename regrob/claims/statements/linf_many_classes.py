@@ -8,14 +8,15 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation
+from regrob.claims.claim import Claim
 from regrob.claims.class_sums import Q
-from regrob.claims.combinators import MISTAKES_TOO, TWO_CLASSES, check_at, check_both, check_random
+from regrob.claims.combinators import MISTAKES_TOO, TWO_CLASSES, check_at, check_both, check_random, proof
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ARGMAX, OFF_KINKS
 from regrob.claims.instances import Instance, written_down
 from regrob.claims.quadratic_model import corner_radius, overshoot, shortfall, within
-from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, XI, prove_bend_crude, prove_upper_end
+from regrob.claims.statements.lemma_3_1 import prove_root
+from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, prove_bend_crude, prove_upper_end
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
@@ -92,7 +93,7 @@ EQ_39 = statement(
     transcription=True,  # the tildes
     hypotheses=(OFF_KINKS, BOX, "n inputs", "‖H‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient", "remark-psd"),
-    derivation=Derivation(prove_box, lambda: prove_box(1), "t for t²"),
+    derivation=proof(prove_box, wrong=1, mistake="t for t²"),
     checks=(
         *check_both(
             "∇'r and r'Hr on a box",
@@ -110,14 +111,6 @@ EQ_39 = statement(
 )
 
 
-def prove_root(twice: int = 2) -> None:
-    """t = 2ξ/(a + √(a² + 2bξ)) solves at + bt²/2 = ξ, and the left side grows with t."""
-    a, b, t = sp.symbols("a b t", positive=True)
-    root = 2 * XI / (a + sp.sqrt(a**2 + twice * b * XI))
-    prove_zero(a * root + b * root**2 / 2 - XI, because="the root of Eq. (39)'s left side")
-    prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
-
-
 EQ_40 = statement(
     id="eq-40",
     where="Appendix E, Eq. (40)",
@@ -125,7 +118,7 @@ EQ_40 = statement(
     printed=r"\|\tilde{\mathbf r}^*\|_\infty \ge \frac{2\xi}{\sqrt{\|\nabla\|_1^2+2n\|H\|_1\xi}+\|\nabla\|_1}",
     hypotheses=(OFF_KINKS, BOX, "ξ ≥ 0", "‖H‖₁ the largest column sum"),
     depends=("eq-39",),
-    derivation=Derivation(prove_root, lambda: prove_root(1), "nξ‖H‖₁ under the root"),
+    derivation=proof(prove_root, wrong=1, mistake="nξ‖H‖₁ under the root"),
     checks=check_both(
         "no step as short as Eq. (40) reaches ξ",
         lambda c, inputs=True: overshoot(c, bound_40(c, inputs=inputs), box=True),
@@ -179,7 +172,7 @@ INDUCED_GRADIENT = statement(
     printed=r"\|\nabla\|_1 \le 2(1-p_y)\|V\|_1",
     hypotheses=(OFF_KINKS, "any label", "‖V‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient",),
-    derivation=Derivation(prove_first, lambda: prove_first(1), "q for 2q"),
+    derivation=proof(prove_first, wrong=1, mistake="q for 2q"),
     checks=(
         *check_both(
             "‖∇‖₁ ≤ 2q‖V‖₁",
@@ -199,7 +192,7 @@ INDUCED_HESSIAN = statement(
     printed=r"\|H\|_1 \le 2p_y(1-p_y)\|V\|_1\|V\|_\infty",
     hypotheses=(OFF_KINKS, ARGMAX, "‖·‖₁ the largest column sum, ‖·‖_∞ the largest row sum"),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(prove_second, lambda: prove_second(1), "p_y q for 2p_y q"),
+    derivation=proof(prove_second, wrong=1, mistake="p_y q for 2p_y q"),
     checks=(
         *check_both(
             "‖H‖₁ ≤ 2p_y q‖V‖₁‖V‖_∞",
@@ -232,7 +225,7 @@ LINF = theorem(
     printed=r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1",
     hypotheses=(OFF_KINKS, ARGMAX, BOX, "∇ ≠ 0"),
     depends=("eq-39", "thm-loewner"),
-    derivation=Derivation(prove_bracket, lambda: prove_bracket(1), "pξ/q under the root"),
+    derivation=proof(prove_bracket, wrong=1, mistake="pξ/q under the root"),
     checks=(
         *check_both(
             "no step as short as the lower end reaches ξ",

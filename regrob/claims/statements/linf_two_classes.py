@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import check, checked, on_instances, on_networks, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
 from regrob.claims.instances import Draw, Instance, Sample, closed_form, unit
@@ -90,7 +90,7 @@ EQ_2 = statement(
     corrected=r"\text{with every binary affine classifier; the maximum is } \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
     restated=True,
     hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
-    derivation=Derivation(prove_fgsm, lambda: prove_fgsm(-1), "the step against the gradient"),
+    derivation=proof(prove_fgsm, wrong=-1, mistake="the step against the gradient"),
     checks=(fgsm_shortfall,),
 )
 
@@ -129,7 +129,7 @@ SCALAR = statement(
     printed=r"-\xi+\nabla^T\mathbf r+\frac{p_y}{2(1-p_y)}(\nabla^T\mathbf r)^2 \ge 0",
     hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL, "ξ = β − L"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),
+    derivation=proof(prove_scalar, wrong=2, mistake="the odds squared"),
     checks=(constraint_error,),
 )
 
@@ -166,7 +166,7 @@ PROP_3_2 = statement(
     printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, OFF_KINKS_SHORT, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("eq-22",),
-    derivation=Derivation(prove_dual, lambda: prove_dual(2), "p_y squared"),
+    derivation=proof(prove_dual, wrong=2, mistake="p_y squared"),
     checks=(
         check(
             "the best corner of the box of that radius reaches log 2 exactly",
@@ -235,7 +235,7 @@ ANY_NORM = statement(
     printed=r"\min\{\|\mathbf r\| : \text{the model reaches } \log 2\} = \tau(m)/\|\mathbf v_+-\mathbf v_-\|_*",
     hypotheses=(BINARY, CORRECT, DISTINCT, "‖·‖ any norm, ‖·‖_* its dual norm"),
     depends=("eq-22",),
-    derivation=Derivation(prove_length, lambda: prove_length(2), "p_y squared"),
+    derivation=proof(prove_length, wrong=2, mistake="p_y squared"),
     checks=(dual_step_error,),
 )
 
@@ -299,7 +299,7 @@ PROP_3_3 = statement(
         "ε ≥ 0",
     ),
     depends=("eq-22",),
-    derivation=Derivation(prove_worst, lambda: prove_worst(2), "no factor 1/2"),
+    derivation=proof(prove_worst, wrong=2, mistake="no factor 1/2"),
     checks=(worst_case_error, sign_step_error),
 )
 
@@ -409,7 +409,7 @@ ETA_BELOW = statement(
     printed=r"0<\epsilon\|\mathbf s\|_1\le 2m:\quad \eta^* < \max_{\|\mathbf r\|_\infty\le\epsilon}\log(1+e^{-m(\mathbf x+\mathbf r)}) = \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
     hypotheses=(BINARY, CORRECT, DISTINCT, "the classifier affine over the ball"),
     depends=("prop-3.3", "eq-2-fgsm"),
-    derivation=Derivation(prove_below, lambda: prove_below(2), "twice the weight"),
+    derivation=proof(prove_below, wrong=2, mistake="twice the weight"),
     checks=(true_loss_excess,),
 )
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine import local_map, masked_product
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.claim import Check, Claim, Counterexample, Verdict
+from regrob.claims.combinators import check, checked, on_networks, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
 from regrob.claims.instances import Draw, Sample
@@ -67,7 +67,7 @@ EQ_3 = statement(
     corrected=r"g(\mathbf x) = V(\mathbf x)^T\mathbf x; \text{ with biases an offset } \mathbf c(\mathbf x) \text{ is added}",
     restated=True,
     hypotheses=(PIECEWISE, "no biases anywhere"),
-    derivation=Derivation(prove_induction, lambda: prove_induction(bias=True), "a bias in the layer"),
+    derivation=proof(prove_induction, wrong=True, mistake="a bias in the layer"),
     checks=(homogeneity_error,),
 )
 
@@ -174,7 +174,7 @@ POLYTOPE = statement(
     restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT),
     depends=("eq-3",),
-    derivation=Derivation(prove_convex, lambda: prove_convex(False), "signs that differ"),
+    derivation=proof(prove_convex, wrong=False, mistake="signs that differ"),
     checks=(cone_error, midpoint_error),
 )
 
@@ -249,9 +249,7 @@ ARCHITECTURES = statement(
     corrected=r"\text{convolution, pooling, skip connections, BatchNorm in evaluation mode: yes; softmax self-attention: no, there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k",
     hypotheses=(OFF_KINKS_SHORT, "frozen statistics"),
     depends=("eq-5",),
-    derivation=Derivation(
-        prove_second_derivative, lambda: prove_second_derivative(0), "the logits' own bend left out"
-    ),
+    derivation=proof(prove_second_derivative, wrong=0, mistake="the logits' own bend left out"),
     checks=(
         Check(
             "H = V M Vᵀ for convolution, pooling, skip connection, BatchNorm",
@@ -320,9 +318,7 @@ EQ_5 = statement(
     corrected=r"g(\mathbf x') = V^T\mathbf x' + \mathbf c \text{ on } Q(\mathbf x), \quad \mathbf c = 0 \text{ without biases}",
     restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
-    derivation=Derivation(
-        prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
-    ),
+    derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
     checks=(masked_product_error, step_check("a step inside Q(x) moves the logits by V'r", 2)),
 )
 

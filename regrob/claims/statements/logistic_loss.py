@@ -11,8 +11,8 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.functional import softplus
 
 from regrob import networks
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import checked
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import checked, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY
 from regrob.claims.instances import Draw
@@ -115,7 +115,7 @@ TRANSFER = statement(
     printed=r"V = [\mathbf v, \mathbf 0]: \ \mathbf v \text{ plays the role of } \mathbf v_+-\mathbf v_-",
     hypotheses=(BINARY, "one logit vᵀx", "for the propositions: their own hypotheses"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian", "prop-3.1", "prop-3.2", "prop-3.3"),
-    derivation=Derivation(prove_transfer, lambda: prove_transfer(-1), "the sign reversed"),
+    derivation=proof(prove_transfer, wrong=-1, mistake="the sign reversed"),
     checks=(lemma_error, radius_error),
 )
 
@@ -185,7 +185,7 @@ SCALE = statement(
     corrected=r"J = \mathbf v,\ \mu^2 = \nu^2: \text{ the same function where the weights agree, } \lambda\nu^2/2 \text{ with } \tfrac\lambda2\mu^2",
     hypotheses=("one logit vᵀx, so that J = v", "λ > 0"),
     depends=("remark-logistic-transfer",),
-    derivation=Derivation(prove_scale, lambda: prove_scale(2), "the paper's scale"),
+    derivation=proof(prove_scale, wrong=2, mistake="the paper's scale"),
     checks=(optimum_error,),
     counterexample=counterexample_scale,
     expected=Verdict.FAILS,

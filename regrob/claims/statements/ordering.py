@@ -8,7 +8,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
 from regrob.claims.combinators import (
     MISTAKES_TOO,
@@ -18,6 +18,7 @@ from regrob.claims.combinators import (
     check_both,
     check_networks,
     check_random,
+    proof,
 )
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ARGMAX, OFF_KINKS, ORDERED
@@ -82,7 +83,7 @@ LOEWNER = theorem(
     printed=r"H \succeq \frac{p_y}{1-p_y}\,\nabla\nabla^T,\quad\text{hence } \|H\|_2 \ge \frac{p_y}{1-p_y}\|\nabla\|_2^2",
     hypotheses=(OFF_KINKS, "any label, any K", "equality iff all rivals' columns coincide"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
-    derivation=Derivation(prove_loewner, lambda: prove_loewner(2), "twice the constant"),
+    derivation=proof(prove_loewner, wrong=2, mistake="twice the constant"),
     checks=(
         *check_both(
             "least eigenvalue of H − (p/q)∇∇'", loewner_excess, 1.01, "one per cent more", MISTAKES_TOO
@@ -144,7 +145,7 @@ CONSTANT = theorem(
     printed=r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; \text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}",
     hypotheses=(OFF_KINKS, "∇ ≠ 0", "any label"),
     depends=("thm-loewner",),
-    derivation=Derivation(prove_constant, lambda: prove_constant(1), "∇ᵀr = +q, with p/q unchanged"),
+    derivation=proof(prove_constant, wrong=1, mistake="∇ᵀr = +q, with p/q unchanged"),
     checks=(
         check_random(
             "a direction in which rᵀHr = (p/q)(∇ᵀr)² (random instances)",
@@ -198,7 +199,7 @@ ORDERING = theorem(
     printed=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
+    derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
     checks=(
         *check_both(
             "‖∇‖²/(K−1) ≤ ‖H‖ ≤ ½‖VC‖²",
@@ -239,7 +240,7 @@ HALF = theorem(
     printed=r"\tfrac12\|\nabla\|_2^2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13",
     hypotheses=(OFF_KINKS, "any label, any K"),
     depends=("thm-loewner",),
-    derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4"),
+    derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4"),
     checks=check_both("½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3", half_gradient_excess, 0.0, "any p_y", MISTAKES_TOO),
 )
 
@@ -265,7 +266,7 @@ EQ_41 = statement(
     printed=r"\|H\|_2 \le 2p_y(1-p_y)\|V\|_F^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
     depends=("eq-36", "cor-ordering"),
-    derivation=Derivation(prove_41, lambda: prove_41(5), "p(1 − p) ≤ 1/5"),
+    derivation=proof(prove_41, wrong=5, mistake="p(1 − p) ≤ 1/5"),
     checks=(
         *check_both(
             "both links",
@@ -311,7 +312,7 @@ EQ_42 = statement(
     corrected=r"\|H\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 = p_y\|\nabla\|_2^2, \text{ and } \ge \tfrac12\|\nabla\|_2^2 \text{ where } p_y \ge \tfrac12",
     hypotheses=(OFF_KINKS, "any label in the first links", "p_y ≥ 1/2 in the last"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
-    derivation=Derivation(prove_42, lambda: prove_42(2), "twice ‖∇‖²"),
+    derivation=proof(prove_42, wrong=2, mistake="twice ‖∇‖²"),
     checks=(
         *check_both(
             "‖H‖ ≥ p_y‖∇‖², any label",
@@ -371,7 +372,7 @@ CHAIN_MAIN = statement(
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
-    derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
+    derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
     checks=check_both(
         "the corrected chain",
         lambda c: chain_excess(c, c.K - 1.0),
@@ -390,7 +391,7 @@ CHAIN_APPENDIX = statement(
     corrected=r"\|\nabla\|_2^2/2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13;\ \|H\|_2 \le \tfrac12\|V\|_F^2 \text{ always}",
     hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
     depends=("eq-41", "cor-half"),
-    derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4 in the left link"),
+    derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4 in the left link"),
     checks=(
         *check_both(
             "the left link where p_y ≥ 1/3, the right one always",
@@ -445,7 +446,7 @@ EQ_43 = statement(
     corrected=r"\text{the same for } K \ge 3;\ \text{for all } K:\ \|H\|_2 \le \operatorname{tr}H \le K\,p_y(1-p_y)\,\nu^2 \le \tfrac K4\nu^2",
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
-    derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2"),
+    derivation=proof(prove_43, wrong=2, mistake="K ≥ 2"),
     checks=(
         *check_both(
             "all three links, K ≥ 3",
@@ -492,7 +493,7 @@ CHAIN_CROSS = statement(
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac K4\nu^2;\ \text{the printed left end for } K \le 3, \text{ the printed right end for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
-    derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2 in the printed right end"),
+    derivation=proof(prove_43, wrong=2, mistake="K ≥ 2 in the printed right end"),
     checks=check_both(
         "‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",
         cross_chain_excess,

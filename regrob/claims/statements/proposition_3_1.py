@@ -9,8 +9,8 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import checked, on_instances
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import checked, on_instances, proof
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
 from regrob.claims.instances import Draw, Instance, closed_form, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
@@ -89,7 +89,7 @@ PROP_3_1 = statement(
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, OFF_KINKS, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
+    derivation=proof(prove_radius, wrong=0, mistake="the −1 under the root"),
     checks=(threshold_error, beyond_threshold),
 )
 
@@ -161,7 +161,7 @@ MONOTONE = statement(
     restated=True,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("prop-3.1",),
-    derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
+    derivation=proof(prove_monotone, wrong=-1, mistake="decreasing instead"),
     checks=(radius_decrease,),
 )
 
@@ -207,7 +207,7 @@ OVERSHOOT = theorem(
         "d is the distance to the boundary of the local affine classifier",
     ),
     depends=("prop-3.1",),
-    derivation=Derivation(prove_overshoot, lambda: prove_overshoot(2), "twice the excess slope"),
+    derivation=proof(prove_overshoot, wrong=2, mistake="twice the excess slope"),
     checks=(below_margin, boundary_gap),
 )
 
@@ -249,7 +249,7 @@ CONVEX = statement(
     printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ is strictly convex on } (\tfrac12, 1) \text{ at fixed } \nu",
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("thm-taylor-overshoots",),
-    derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
+    derivation=proof(prove_convex, wrong=-1, mistake="a logit that is concave in p"),
     checks=(midpoint_excess,),
 )
 

@@ -27,11 +27,13 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.claims.claim import Claim, Counterexample, Derivation, Verdict
-from regrob.claims.combinators import Excess, check, checked, on_networks
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.class_sums import double_sum, plain_moments
+from regrob.claims.combinators import Excess, check, checked, on_networks, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.instances import Draw, Sample, signed
+from regrob.claims.statements.lemma_4_1 import prove_psd
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.errors import ProofError, UnsuitableNetworkError
 from regrob.symbols import differentiate, prove_equal, prove_sign, prove_zero, sum_over
@@ -291,7 +293,7 @@ STRONG = statement(
     corrected=r"\mathcal L' \text{ has modulus } 2\lambda'\gamma,\ \gamma \text{ the least eigenvalue of } G=E[B^TB]:\ \text{ strongly convex if } \lambda'>0 \text{ and } G\succ0 \text{ (in a perceptron } G=I)",
     hypotheses=(LAST, "λ' > 0", "G = E BᵀB ≻ 0, B the Jacobian of the features"),
     depends=("eq-27", "eq-28"),
-    derivation=Derivation(prove_strong, lambda: prove_strong(4), "twice the modulus"),
+    derivation=proof(prove_strong, wrong=4, mistake="twice the modulus"),
     checks=(midpoint_excess,),
     counterexample=counterexample_dead,
     expected=Verdict.PARTLY,
@@ -382,7 +384,7 @@ PROP_3_4 = statement(
     corrected=r"\text{for } \lambda>0:\ \operatorname{argmin}E[\mathcal L+\lambda\mu^2] = \operatorname{argmin}E[\mathcal L+\lambda\nu^2/2]\cap\{\mathbf v_++\mathbf v_-=0 \text{ at every sample}\},\ \text{with equal infima; for } \lambda=0 \text{ they are one problem}",
     hypotheses=(BINARY, LAST),
     depends=("eq-32", "remark-strong-convexity"),
-    derivation=Derivation(prove_intersection, lambda: prove_intersection(2), "λν² in place of λν²/2"),
+    derivation=proof(prove_intersection, wrong=2, mistake="λν² in place of λν²/2"),
     checks=(
         check(
             "a minimiser of C, centred, minimises J",
@@ -454,7 +456,7 @@ FLOW = statement(
     restated=True,
     hypotheses=(BINARY, "a single layer, V = W", "v₊ + v₋ = 0 at the start", "λν²/2 beside λμ²"),
     depends=("eq-28",),
-    derivation=Derivation(prove_flow, lambda: prove_flow(1), "equal weights on ν² and μ²"),
+    derivation=proof(prove_flow, wrong=1, mistake="equal weights on ν² and μ²"),
     checks=(
         check(
             "forty steps of gradient descent from the paper's start",
@@ -474,17 +476,12 @@ FLOW = statement(
 # --- any number of classes: the identity (new) -----------------------------------------
 
 
-def moments(K: sp.Symbol) -> Callable[[int], sp.Expr]:
-    """Σ_k v_k^i, with Σ 1 = K."""
-    return lambda i: K if i == 0 else sp.Symbol(f"S{i}")
-
-
 def prove_identity(half: int = 2) -> None:
     """½ΣΣ(v_i − v_j)² = KΣv_k² − (Σv_k)² in every coordinate, for every K at once."""
     K = sp.symbols("K", positive=True)
     v_i, v_j = sp.symbols("v_i v_j", real=True)
-    moment = moments(K)
-    pairs = sum_over(sum_over((v_i - v_j) ** 2 / half, moment, v_j), moment, v_i)
+    moment = plain_moments(K)
+    pairs = double_sum((v_i - v_j) ** 2 / half, moment, (v_i,), (v_j,))
     prove_zero(K * moment(2) - moment(1) ** 2 - pairs, because="Kμ² = ‖V1‖² + Σ_{i<j}‖v_i − v_j‖²")
 
 
@@ -503,7 +500,7 @@ IDENTITY = theorem(
     title="the Jacobian penalty is the cross-Lipschitz penalty and the sum of the columns",
     printed=r"K\mu^2 = \|V\mathbf 1\|_2^2+\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2,\quad\text{that is}\quad \mu^2 = \tfrac K2\nu^2+\tfrac1K\|V\mathbf 1\|_2^2",
     hypotheses=("any V and K", ORDERED),
-    derivation=Derivation(prove_identity, lambda: prove_identity(1), "every pair counted twice"),
+    derivation=proof(prove_identity, wrong=1, mistake="every pair counted twice"),
     checks=tuple(
         check(
             f"networks with K = {K}, autograd's Jacobian",
@@ -556,7 +553,7 @@ MINIMISERS = theorem(
         "any trained layers",
     ),
     depends=("thm-equivalence-identity",),
-    derivation=Derivation(prove_shift, lambda: prove_shift(2), "a shift that differs between the columns"),
+    derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
     checks=(
         check(
             "K = 4: a minimiser of C, centred, minimises J",
@@ -621,7 +618,7 @@ STATIONARY = theorem(
         "no convexity, any trained layers",
     ),
     depends=("thm-equivalence-minimisers",),
-    derivation=Derivation(prove_shift, lambda: prove_shift(2), "a shift that differs between the columns"),
+    derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
     checks=(
         check(
             "Σ_k ∂J/∂w_k = 2λGΣ_j w_j by autograd on networks",
@@ -655,7 +652,7 @@ def prove_conserved(extra: int = 0) -> None:
     total = sp.Sum(sp.simplify(slope * Z), (i, 0, K - 1)).xreplace({i: k}) / Z
     prove_zero(total - 1, because="they add to one, and −z_y's to minus one")
     v_k = sp.symbols("v_k", real=True)
-    moment = moments(K)
+    moment = plain_moments(K)
     S1 = moment(1)
     pair_slope = 2 * (K * v_k - S1) + extra * v_k  # ∂/∂v_k of KΣv² − (Σv)²
     t, S2 = sp.symbols("t S2", real=True)
@@ -729,7 +726,7 @@ TRAJECTORIES = theorem(
         "each step adds to W scalar multiples of earlier gradients and of W (Adam does not, but for K = 2)",
     ),
     depends=("thm-equivalence-stationary",),
-    derivation=Derivation(prove_conserved, lambda: prove_conserved(1), "a pull that does not add to zero"),
+    derivation=proof(prove_conserved, wrong=1, mistake="a pull that does not add to zero"),
     checks=(
         check(
             "K = 2: all layers, gradient descent",
@@ -764,16 +761,7 @@ def prove_existence(sign: int = 1) -> None:
     neither the loss nor the penalty moves. At λ = 0, K = 2, the loss along tδ with y δᵀa ≥ 0
     falls for ever.
     """
-    p_i, p_j = sp.symbols("p_i p_j", positive=True)
-    t_i, t_j = sp.symbols("t_i t_j", real=True)
-
-    def moment(i: int, j: int) -> sp.Expr:
-        return sp.S.One if (i, j) == (1, 0) else sp.Symbol(f"M{j}")
-
-    pair = p_i * p_j * (t_i - sign * t_j) ** 2 / 2
-    pairs = sum_over(sum_over(pair, moment, p_j, t_j), moment, p_i, t_i)
-    prove_zero(moment(1, 2) - moment(1, 1) ** 2 - pairs, because="the variance is a sum of squares")
-    prove_sign(pair, "nonnegative")
+    prove_psd(-sign)
     t, margin = sp.symbols("t margin", positive=True)
     falling = -sp.diff(sp.log(1 + sp.exp(-t * margin)), t)
     prove_sign(falling.rewrite(sp.exp), "positive")
@@ -823,7 +811,7 @@ EXISTENCE = theorem(
     printed=r"\lambda>0:\ \operatorname{argmin}J_\lambda\ne\emptyset, \text{ unique up to } \ker G;\qquad \lambda=0,\,K=2:\ \operatorname{argmin}\ne\emptyset \iff \text{no } \boldsymbol\delta \text{ has } y\,\boldsymbol\delta^T\mathbf a\ge0 \text{ everywhere and } >0 \text{ somewhere}",
     hypotheses=("only the last layer is trained", "no biases, so that a(x) = Bᵀx", "finitely many samples"),
     depends=("remark-strong-convexity", "thm-equivalence-minimisers"),
-    derivation=Derivation(prove_existence, lambda: prove_existence(-1), "sums of a pair for its difference"),
+    derivation=proof(prove_existence, wrong=-1, mistake="sums of a pair for its difference"),
     checks=(two_starts_gap, unpenalised_fall),
 )
 
@@ -858,7 +846,7 @@ EQ_26 = statement(
     title="the loss through the probability of one class",
     printed=r"-E[\log p_y] = -E\left[\tfrac{1+y}2\log p_{+1} + \tfrac{1-y}2\log(1-p_{+1})\right],\quad y=\pm1",
     hypotheses=(BINARY,),
-    derivation=Derivation(prove_26, lambda: prove_26(2), "2 − p for 1 − p"),
+    derivation=proof(prove_26, wrong=2, mistake="2 − p for 1 − p"),
     checks=(eq_26_error,),
 )
 
@@ -896,7 +884,7 @@ EQ_27 = statement(
     printed=r"p_{+1} = \frac{e^{\langle\mathbf v_+-\mathbf v_-,\mathbf x\rangle}}{e^{\langle\mathbf v_+-\mathbf v_-,\mathbf x\rangle}+1},\qquad -E[\log p_y] = h(\mathbf v_+-\mathbf v_-),\ h \text{ convex}",
     hypotheses=(BINARY, NO_BIASES),
     depends=("eq-5", "eq-26"),
-    derivation=Derivation(prove_27, lambda: prove_27(-1), "the sum for the difference"),
+    derivation=proof(prove_27, wrong=-1, mistake="the sum for the difference"),
     checks=(eq_27_error,),
 )
 
@@ -926,7 +914,7 @@ EQ_28 = statement(
     printed=r"\mathcal L'(V) = h(\mathbf v_+-\mathbf v_-)+\tfrac12\lambda'\nu^2+\tfrac12\lambda'\|\mathbf v_++\mathbf v_-\|_2^2,\quad 2\mu^2 = \nu^2+\|\mathbf v_++\mathbf v_-\|_2^2",
     hypotheses=(BINARY,),
     depends=("eq-27",),
-    derivation=Derivation(prove_28, lambda: prove_28(1), "no halves"),
+    derivation=proof(prove_28, wrong=1, mistake="no halves"),
     checks=(eq_28_error,),
 )
 
@@ -969,7 +957,7 @@ EQ_29 = statement(
     transcription=True,
     hypotheses=(BINARY, "any V, minimiser or not"),
     depends=("eq-28",),
-    derivation=Derivation(prove_29, lambda: prove_29(-1), "two equal columns"),
+    derivation=proof(prove_29, wrong=-1, mistake="two equal columns"),
     checks=(fall_error,),
 )
 
@@ -1002,7 +990,7 @@ EQ_30 = statement(
     printed=r"\mathcal L'(V') = \mathcal L''(V') \text{ for } \lambda''=\lambda'/2",
     hypotheses=(BINARY, LAST, "λ' > 0"),
     depends=("eq-28", "eq-29"),
-    derivation=Derivation(prove_agree, lambda: prove_agree(1), "λ'' = λ'"),
+    derivation=proof(prove_agree, wrong=1, mistake="λ'' = λ'"),
     checks=(gap_at_J,),
 )
 
@@ -1062,7 +1050,7 @@ EQ_32 = statement(
     restated=True,
     hypotheses=(BINARY, LAST, "λ'' = λ'/2 > 0", "minimisers exist"),
     depends=("eq-30", "eq-31"),
-    derivation=Derivation(prove_32, lambda: prove_32(1), "(31) off by one"),
+    derivation=proof(prove_32, wrong=1, mistake="(31) off by one"),
     checks=(
         check("the least values, by Newton's method on each", gap_of_minima, wrong=2.0, mistake="λ'' = λ'"),
     ),

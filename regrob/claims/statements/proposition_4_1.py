@@ -14,7 +14,7 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
 from regrob.claims.combinators import (
     MISTAKES_TOO,
@@ -24,6 +24,7 @@ from regrob.claims.combinators import (
     check_at,
     check_both,
     over_random,
+    proof,
 )
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ARGMAX, MODEL_BELOW_LOG_K, OFF_KINKS, ORDERED
@@ -82,9 +83,7 @@ EQ_34 = statement(
     printed=r"\|\nabla\|_2 \le 2(1-p_y)\|V\|_2 \le 2(1-p_y)\|V\|_F",
     hypotheses=(OFF_KINKS, "any label"),
     depends=("lemma-4.1-gradient",),
-    derivation=Derivation(
-        prove_slope_crude, lambda: prove_slope_crude(1), "‖p − e_y‖ ≤ q, without the factor √2"
-    ),
+    derivation=proof(prove_slope_crude, wrong=1, mistake="‖p − e_y‖ ≤ q, without the factor √2"),
     checks=(
         *check_both(
             "‖∇‖ ≤ 2q‖V‖₂ ≤ 2q‖V‖_F",
@@ -117,7 +116,7 @@ EQ_35 = statement(
     hypotheses=(OFF_KINKS, "any label"),
     depends=("remark-psd",),
     # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
-    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
+    derivation=proof(prove_pairs, wrong=2, mistake="every pair counted twice"),
     checks=check_both(
         "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
         lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
@@ -161,7 +160,7 @@ EQ_36 = statement(
     printed=r"\|H\|_2 \le \sum_{i\ne j} p_i p_j(\|\mathbf v_i\|_2^2+\|\mathbf v_j\|_2^2) \le 2p_y(1-p_y)\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35",),
-    derivation=Derivation(prove_bend_crude, lambda: prove_bend_crude(1), "‖v_i‖² + ‖v_j‖² without the 2"),
+    derivation=proof(prove_bend_crude, wrong=1, mistake="‖v_i‖² + ‖v_j‖² without the 2"),
     checks=check_both(
         "both links of Eq. (36)",
         lambda c: violation(c.curvature, norm_sum(c), 2 * c.p * c.q * c.lipschitz.square()),
@@ -218,7 +217,7 @@ SHARP = theorem(
     printed=r"\|\nabla\|_2^2 \le q\min(1,2q)\,\|VC\|_2^2,\quad \|H\|_2 \le p_y\min(1,2q)\,\|VC\|_2^2,\quad C = I-\tfrac1K\mathbf 1\mathbf 1^T",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_sharp, lambda: prove_sharp(1), "Gershgorin's radius forgotten"),
+    derivation=proof(prove_sharp, wrong=1, mistake="Gershgorin's radius forgotten"),
     checks=(
         *check_both(
             "‖∇‖ and ‖H‖ against ‖VC‖₂",
@@ -277,7 +276,7 @@ TRACE = theorem(
     printed=r"\|H\|_2 \le \operatorname{tr} H \le \frac2K\,p_y(1-p_y)\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35", "thm-sharp-norms"),
-    derivation=Derivation(prove_trace_bound, lambda: prove_trace_bound(1), "1/K in place of 2/K"),
+    derivation=proof(prove_trace_bound, wrong=1, mistake="1/K in place of 2/K"),
     checks=(
         *check_both(
             "tr H ≤ (2/K) p_y q D",
@@ -355,7 +354,7 @@ def at_least(fewest: int) -> sp.Expr:
 # --- Eq. (16) under three readings -----------------------------------------------------
 
 
-def prove_16(fewest: int, pairs: int = 2) -> None:
+def prove_16(fewest: int = 3, pairs: int = 2) -> None:
     """K ≥ `fewest` makes ½K(K−1)p_y qν² at least the sharp (2/K)p_y qD; ν² = pairs·D/K²."""
     K, D = at_least(fewest), sp.Symbol("D", positive=True)
     nu2 = pairs * D / K**2
@@ -364,7 +363,7 @@ def prove_16(fewest: int, pairs: int = 2) -> None:
     prove_above_trace_bound(K, pairs / K**2)
 
 
-def prove_mean(pairs: int) -> None:
+def prove_mean(pairs: int = 2) -> None:
     """With ν² = pairs·D/(K(K−1)), Eq. (43)'s middle is (pairs/2)·p_y qD ≥ (2/K)p_y qD for K ≥ 2."""
     K = at_least(2)
     prove_above_trace_bound(K, pairs / (K * (K - 1)))
@@ -448,7 +447,7 @@ EQ_16 = statement(
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "ν > 0", "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
-    derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
+    derivation=proof(prove_16, wrong=2, mistake="K ≥ 2"),
     checks=reading_checks("ordered", (3, 4, 5, 10)),
     counterexample=counterexample_ordered,
     expected=Verdict.PARTLY,
@@ -467,7 +466,7 @@ EQ_16_UNORDERED = replace(
         "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0",
         "K ≥ 5 (printed: K ≥ 2)",
     ),
-    derivation=Derivation(lambda: prove_16(5, 1), lambda: prove_16(4, 1), "K ≥ 4"),
+    derivation=proof(lambda fewest=5: prove_16(fewest, pairs=1), wrong=4, mistake="K ≥ 4"),
     checks=reading_checks("unordered", (5, 10)),
     counterexample=counterexample_unordered,
 )
@@ -480,7 +479,7 @@ EQ_16_MEAN = replace(
     corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
     restated=True,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
-    derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
+    derivation=proof(prove_mean, wrong=1, mistake="pairs i < j over K(K − 1)"),
     checks=check_both(
         "no step as short as Eq. (16) reaches ξ", within(lambda c: bound_16(c, "mean")), 2, "twice as long"
     ),
@@ -514,7 +513,7 @@ EQ_38 = statement(
     corrected=r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, \text{ and the second } \ge \text{ for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
-    derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
+    derivation=proof(prove_16, wrong=2, mistake="K ≥ 2 in the second link"),
     checks=(
         *check_both("no step as short as the first line reaches ξ", within(middle_38), 2, "twice as long"),
         *check_both(
@@ -551,7 +550,7 @@ TIGHTER = statement(
     restated=True,
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
-    derivation=Derivation(prove_centring, lambda: prove_centring(2), "K − 2 for K − 1"),  # ν² = 2D/K²
+    derivation=proof(prove_centring, wrong=2, mistake="K − 2 for K − 1"),  # ν² = 2D/K²
     checks=check_both(
         "the identity's sign names the tighter bound", tighter_excess, 2, "K − 2 for K − 1", THREE_OR_MORE
     ),
@@ -575,7 +574,7 @@ EQ_37 = statement(
     transcription=True,  # ξ is missing under the first root
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
-    derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
+    derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
 
@@ -594,7 +593,7 @@ EQ_17 = statement(
     printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
-    derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
+    derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
     checks=(
         *check_both(
             "no step as short as Eq. (17) reaches ξ",
@@ -655,7 +654,7 @@ TWO_SIDED = theorem(
     printed=r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ \mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
-    derivation=Derivation(prove_two_sided, lambda: prove_two_sided(1), "pξ/q under the root"),
+    derivation=proof(prove_two_sided, wrong=1, mistake="pξ/q under the root"),
     checks=(
         *check_both(
             "no step as short as the lower end reaches ξ",
@@ -715,7 +714,7 @@ DOMINATES = theorem(
     printed=r"\text{Eqs. (16) [for } K \ge 3], (17) \le \max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2}",
     hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
-    derivation=Derivation(prove_dominates, lambda: prove_dominates(3), "c ≤ 3q"),
+    derivation=proof(prove_dominates, wrong=3, mistake="c ≤ 3q"),
     checks=(
         *check_both(
             "Eq. (17) against the lower end",
