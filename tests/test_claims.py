@@ -317,10 +317,10 @@ def test_samples_are_many_architectures_off_their_kinks(classes: int) -> None:
         right = sample.y == sample.map.z.argmax(dim=-1)
         assert right.tolist() == [True] * 5 + [False]
         assert sample.images.dtype == torch.float64
-    joined = Draw(1, 5).over_samples(classes, lambda sample: sample.y)
+    joined = Draw(1, 5).over_samples(lambda sample: sample.y, classes)
     assert joined.shape == (6 * len(samples),)
     chosen = Draw(1, 5).over_samples(
-        classes, lambda sample: sample.y, only=lambda sample: "skip" in sample.name
+        lambda sample: sample.y, classes, only=lambda sample: "skip" in sample.name
     )
     assert torch.equal(chosen, next(sample.y for sample in samples if "skip" in sample.name))
 

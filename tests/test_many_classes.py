@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 import torch
 
-from regrob.claims import combinators, comparisons, quadratic_model
+from regrob.claims import combinators, comparisons, quadratic_model, samplings
 from regrob.claims.claim import Claim, judge
 from regrob.claims.instances import Draw
 from regrob.claims.statements import lemma_4_1, proposition_4_1
@@ -23,7 +23,7 @@ def fan(case, radius, angles=20000):
     return (linear + 0.5 * curved).amax(dim=1)
 
 
-@pytest.mark.parametrize("classes", combinators.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_the_climb_reaches_the_top(classes):
     case = Draw(40, 3).instances(classes, low=0.3, inputs=2, high=4.0)
     radius = bounds.radius_l2_bracket(case.V, case.z, case.y).lower
@@ -32,7 +32,7 @@ def test_the_climb_reaches_the_top(classes):
 
 
 @pytest.mark.parametrize("inputs", [3, 9])  # every corner, and a climb
-@pytest.mark.parametrize("classes", combinators.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_the_top_of_a_box_is_at_a_corner(classes, inputs):
     case = Draw(40, 4).instances(classes, low=0.3, inputs=inputs, high=4.0)
     radius = bounds.radius_linf_bracket(case.V, case.z, case.y).upper
@@ -46,7 +46,7 @@ def test_the_top_of_a_box_is_at_a_corner(classes, inputs):
         torch.testing.assert_close(climbed, top, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("classes", combinators.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_the_corner_radius_is_the_box_whose_best_corner_reaches_the_slack(classes):
     case = Draw(40, 5).instances(classes, low=0.3, high=4.0)
     radius = quadratic_model.corner_radius(case)
@@ -64,14 +64,14 @@ def test_a_chain_is_as_violated_as_its_worst_link():
 @pytest.mark.parametrize(("tooth", "bites"), [(2.0, True), (1.0, False), (lambda case: case.xi, True)])
 def test_a_tooth_is_a_wrong_argument_or_another_excess(tooth, bites):
     checks = combinators.check_both(
-        "p", lambda case, factor=1.0: factor * case.p - case.p, tooth, "w", combinators.TWO_CLASSES
+        "p", lambda case, factor=1.0: factor * case.p - case.p, tooth, "w", samplings.TWO_CLASSES
     )
     claim = Claim(id="x", where="new", title="t", printed="1 = 1", chapter="book/x", checks=checks)
     expected = () if bites else tuple(f"{check.name}: the tooth does not bite (w)" for check in checks)
     assert judge(claim, trials=20).failures == expected
 
 
-@pytest.mark.parametrize("classes", combinators.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_readings_of_nu_squared(classes):
     V = torch.randn(7, 5, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     ordered = sum(

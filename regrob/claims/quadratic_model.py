@@ -7,8 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from regrob.claims.combinators import Excess
-from regrob.claims.instances import Instance, length
+from regrob.claims.instances import Excess, Instance, length
 from regrob.theory import taylor_radius
 
 

@@ -21,10 +21,11 @@ from regrob.certificates import (
     edge_distance,
 )
 from regrob.claims.claim import Check, Claim, Counterexample, Evidence, Verdict
-from regrob.claims.combinators import CLASSES, check, check_at, check_both, proof
+from regrob.claims.combinators import check, check_at, check_both, proof
 from regrob.claims.comparisons import violation, worst
 from regrob.claims.hypotheses import ARGMAX, ORDERED
 from regrob.claims.instances import Draw, Instance, fit_clouds, written_down
+from regrob.claims.samplings import CLASSES
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.errors import InputError, ProofError

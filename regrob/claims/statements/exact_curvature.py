@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import weighted_moments
-from regrob.claims.combinators import CLASSES, MISTAKES_TOO, Sampling, check, check_both, check_random, proof
+from regrob.claims.combinators import check, check_both, check_random, proof
 from regrob.claims.comparisons import ratio_error, relative
 from regrob.claims.hypotheses import OFF_KINKS
 from regrob.claims.instances import Draw, Instance, Sample, closed_form, length
+from regrob.claims.samplings import CLASSES, MISTAKES_TOO, Sampling
 from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_equal, prove_zero, sum_over
 from regrob.theory import derivatives, penalties

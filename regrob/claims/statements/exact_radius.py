@@ -10,20 +10,12 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim
 from regrob.claims.class_sums import weighted_moments
-from regrob.claims.combinators import (
-    MISTAKES_TOO,
-    TWO_CLASSES,
-    Sampling,
-    check,
-    check_both,
-    check_networks,
-    check_random,
-    proof,
-)
+from regrob.claims.combinators import check, check_both, check_networks, check_random, proof
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import MODEL, OFF_KINKS
 from regrob.claims.instances import Draw, Instance, closed_form, length
 from regrob.claims.quadratic_model import corner_radius, reach_along, within
+from regrob.claims.samplings import MISTAKES_TOO, TWO_CLASSES, Sampling
 from regrob.symbols import differentiate, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory import exact_radius as exact

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from regrob.claims.claim import Claim, Counterexample, Verdict
-from regrob.claims.combinators import Excess, check, checked, on_networks, proof
+from regrob.claims.combinators import check, checked, on_networks, proof
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
+from regrob.claims.instances import Draw, Excess, Instance, Sample, model_gain, unit
 from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius

@@ -11,18 +11,11 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
-from regrob.claims.combinators import (
-    CLASSES,
-    MISTAKES_TOO,
-    check,
-    check_both,
-    check_networks,
-    on_networks,
-    proof,
-)
+from regrob.claims.combinators import check, check_both, check_networks, on_networks, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Instance
+from regrob.claims.samplings import CLASSES, MISTAKES_TOO
 from regrob.claims.statements.lemma_3_2 import jacobian_error, prove_jacobian
 from regrob.claims.statements.locally_affine import prove_affine, step_check
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim
 from regrob.claims.class_sums import Q
-from regrob.claims.combinators import MISTAKES_TOO, TWO_CLASSES, check_at, check_both, check_random, proof
+from regrob.claims.combinators import check_at, check_both, check_random, proof
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ARGMAX, OFF_KINKS
 from regrob.claims.instances import Instance, written_down
 from regrob.claims.quadratic_model import corner_radius, overshoot, shortfall, within
+from regrob.claims.samplings import MISTAKES_TOO, TWO_CLASSES
 from regrob.claims.statements.lemma_3_1 import prove_root
 from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, prove_bend_crude, prove_upper_end
 from regrob.symbols import prove_sign, prove_zero, sum_over

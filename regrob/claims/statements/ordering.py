@@ -10,19 +10,11 @@ from torch import Tensor
 
 from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
-from regrob.claims.combinators import (
-    MISTAKES_TOO,
-    THREE_OR_MORE,
-    Sampling,
-    check_at,
-    check_both,
-    check_networks,
-    check_random,
-    proof,
-)
+from regrob.claims.combinators import check_at, check_both, check_networks, check_random, proof
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ARGMAX, OFF_KINKS, ORDERED
 from regrob.claims.instances import Instance, written_down
+from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, Sampling
 from regrob.claims.statements.proposition_4_1 import (
     E,
     at_least,

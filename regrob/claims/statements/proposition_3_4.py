@@ -29,10 +29,10 @@ from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import double_sum, plain_moments
-from regrob.claims.combinators import Excess, check, checked, on_networks, proof
+from regrob.claims.combinators import check, checked, on_networks, proof
 from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY, NO_BIASES
-from regrob.claims.instances import Draw, Sample, signed
+from regrob.claims.instances import Draw, Excess, Sample, signed
 from regrob.claims.statements.lemma_4_1 import prove_psd
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.errors import ProofError, UnsuitableNetworkError

@@ -16,20 +16,12 @@ from torch import Tensor
 
 from regrob.claims.claim import Check, Claim, Counterexample, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
-from regrob.claims.combinators import (
-    MISTAKES_TOO,
-    THREE_OR_MORE,
-    TWO_CLASSES,
-    Sampling,
-    check_at,
-    check_both,
-    over_random,
-    proof,
-)
+from regrob.claims.combinators import check_at, check_both, proof
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ARGMAX, MODEL_BELOW_LOG_K, OFF_KINKS, ORDERED
 from regrob.claims.instances import Instance, written_down
 from regrob.claims.quadratic_model import overshoot, shortfall, within
+from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, TWO_CLASSES, Sampling, over_random
 from regrob.claims.statements.lemma_4_1 import prove_pairs
 from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
