@@ -148,7 +148,8 @@ class Claim:
         transcription: True if the fault may be the text recovery's and not the authors'.
         depends: ids of the claims that its proof uses.
         derivation, checks, counterexample: what judges it.
-        expected: the verdict that the ledger must reach; a counterexample that refutes only a part leads to PARTLY.
+        expected: the verdict that the ledger must reach; PARTLY says that the counterexample
+            refutes only a part.
         chapter: document name of the page that treats it, "book/lemma_3_2".
     """
 

@@ -61,7 +61,7 @@ def on_instances(
 def on_networks(
     excess: Excess, *classes: int, only: Callable[[Sample], bool] = lambda sample: True
 ) -> Excess:
-    """The excess over the sample networks that `only` admits, one after the other; two classes if none is said."""
+    """The excess over the sample networks of these K (2 if none is given) that `only` admits."""
 
     def over_networks(draw: Draw, *choice: object) -> Tensor:
         return draw.over_samples(lambda s: excess(s, *choice), *(classes or (2,)), only=only)
@@ -69,7 +69,7 @@ def on_networks(
     return over_networks
 
 
-# --- many instances and networks, of every number of classes -----------------------------
+# --- checks over a sampling ----------------------------------------------------------------
 
 
 def _check(

@@ -19,7 +19,10 @@ from regrob.claims.oracle import Derivatives, autograd_derivatives
 from regrob.theory import bounds, derivatives, probability
 
 Excess = Callable[..., Tensor]
-"""By how much a statement is violated: of a draw, an instance or a network, and of a choice that is right by default."""
+"""By how much a statement is violated: a function of a draw, an instance or a network, and of a choice.
+
+The choice is right by default.
+"""
 
 
 @dataclass(frozen=True)
