@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 import torch
 
-from regrob.claims import many_classes
+from regrob.claims import combinators, comparisons, quadratic_model, samplings
 from regrob.claims.claim import Claim, judge
 from regrob.claims.instances import Draw
 from regrob.claims.statements import lemma_4_1, proposition_4_1
@@ -23,55 +23,55 @@ def fan(case, radius, angles=20000):
     return (linear + 0.5 * curved).amax(dim=1)
 
 
-@pytest.mark.parametrize("classes", many_classes.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_the_climb_reaches_the_top(classes):
-    case = many_classes.random_case(Draw(40, 3), classes, inputs=2, high=4.0)
+    case = Draw(40, 3).instances(classes, low=0.3, inputs=2, high=4.0)
     radius = bounds.radius_l2_bracket(case.V, case.z, case.y).lower
     top = fan(case, radius)
-    torch.testing.assert_close(many_classes.largest_gain(case, radius, steps=400), top, rtol=1e-5, atol=0)
+    torch.testing.assert_close(quadratic_model.largest_gain(case, radius, steps=400), top, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("inputs", [3, 9])  # every corner, and a climb
-@pytest.mark.parametrize("classes", many_classes.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_the_top_of_a_box_is_at_a_corner(classes, inputs):
-    case = many_classes.random_case(Draw(40, 4), classes, inputs=inputs, high=4.0)
+    case = Draw(40, 4).instances(classes, low=0.3, inputs=inputs, high=4.0)
     radius = bounds.radius_linf_bracket(case.V, case.z, case.y).upper
     corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * inputs)
     r = radius[:, None, None] * corners
     gains = torch.einsum("ta,tka->tk", case.gradient, r)
     gains = gains + 0.5 * torch.einsum("tka,tab,tkb->tk", r, case.hessian, r)
-    climbed, top = many_classes.largest_gain(case, radius, box=True), gains.amax(dim=1)
+    climbed, top = quadratic_model.largest_gain(case, radius, box=True), gains.amax(dim=1)
     assert (climbed <= top * (1 + 1e-12)).all()
     if inputs == 3 or classes == 2:
         torch.testing.assert_close(climbed, top, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("classes", many_classes.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_the_corner_radius_is_the_box_whose_best_corner_reaches_the_slack(classes):
-    case = many_classes.random_case(Draw(40, 5), classes, high=4.0)
-    radius = many_classes.corner_radius(case)
-    assert many_classes.overshoot(case, radius, box=True).abs().max() < 1e-10
-    assert many_classes.overshoot(case, 0.99 * radius, box=True).max() < -1e-3
-    assert many_classes.overshoot(case, 1.01 * radius, box=True).min() > 1e-3
+    case = Draw(40, 5).instances(classes, low=0.3, high=4.0)
+    radius = quadratic_model.corner_radius(case)
+    assert quadratic_model.overshoot(case, radius, box=True).abs().max() < 1e-10
+    assert quadratic_model.overshoot(case, 0.99 * radius, box=True).max() < -1e-3
+    assert quadratic_model.overshoot(case, 1.01 * radius, box=True).min() > 1e-3
 
 
 def test_a_chain_is_as_violated_as_its_worst_link():
     a, b, c = torch.tensor([[1.0, 3.0, 0.0], [2.0, 1.0, 0.0], [6.0, 2.0, 0.0]], dtype=torch.float64)
-    assert many_classes.violation(a, b, c).tolist() == [-1 / 3, 0.5, 0.0]
-    assert many_classes.violation(c, b).tolist() == [0.5, 1 / 3, 0.0]
+    assert comparisons.violation(a, b, c).tolist() == [-1 / 3, 0.5, 0.0]
+    assert comparisons.violation(c, b).tolist() == [0.5, 1 / 3, 0.0]
 
 
 @pytest.mark.parametrize(("tooth", "bites"), [(2.0, True), (1.0, False), (lambda case: case.xi, True)])
 def test_a_tooth_is_a_wrong_argument_or_another_excess(tooth, bites):
-    checks = many_classes.check_both(
-        "p", lambda case, factor=1.0: factor * case.p - case.p, tooth, "w", many_classes.TWO_CLASSES
+    checks = combinators.check_both(
+        "p", lambda case, factor=1.0: factor * case.p - case.p, tooth, "w", samplings.TWO_CLASSES
     )
     claim = Claim(id="x", where="new", title="t", printed="1 = 1", chapter="book/x", checks=checks)
     expected = () if bites else tuple(f"{check.name}: the tooth does not bite (w)" for check in checks)
     assert judge(claim, trials=20).failures == expected
 
 
-@pytest.mark.parametrize("classes", many_classes.CLASSES)
+@pytest.mark.parametrize("classes", samplings.CLASSES)
 def test_readings_of_nu_squared(classes):
     V = torch.randn(7, 5, classes, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     ordered = sum(

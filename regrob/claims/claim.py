@@ -139,17 +139,17 @@ class Claim:
 
     Attributes:
         id: stable name, "lemma-3.2-gradient".
-        where: its place in the paper, "Section 3.1, Eq. (7)", or "new".
+        where: its place in the paper, "Section 3.1, Eq. (7)"; it begins with "new" where the paper has none.
         title: a few words.
         printed: the statement as printed, in LaTeX; ours, if the text is new.
-        text: whose words the checks test.
         hypotheses: every one, explicit.
         corrected: the statement that the checks test, where it differs from the printed one.
+        restated: the corrected statement says the same in a form that can be tested; nothing was wrong.
         transcription: True if the fault may be the text recovery's and not the authors'.
         depends: ids of the claims that its proof uses.
         derivation, checks, counterexample: what judges it.
-        partly: a counterexample refutes only a part of it.
-        expected: the verdict that the ledger must reach.
+        expected: the verdict that the ledger must reach; PARTLY says that the counterexample
+            refutes only a part.
         chapter: document name of the page that treats it, "book/lemma_3_2".
     """
 
@@ -158,16 +158,24 @@ class Claim:
     title: str
     printed: str
     chapter: str
-    text: Text = Text.AS_PRINTED
     hypotheses: tuple[str, ...] = ()
     corrected: str | None = None
+    restated: bool = False
     transcription: bool = False
     depends: tuple[str, ...] = ()
     derivation: Derivation | None = None
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
-    partly: bool = False
     expected: Verdict = Verdict.HOLDS
+
+    @property
+    def text(self) -> Text:
+        """Whose words the checks test."""
+        if self.where.startswith("new"):
+            return Text.NEW
+        if self.corrected is None:
+            return Text.AS_PRINTED
+        return Text.RESTATED if self.restated else Text.CORRECTED
 
 
 @dataclass
@@ -247,7 +255,7 @@ class Result:
         if self.failures:
             return Verdict.BROKEN
         if self.counterexample is not None:
-            return Verdict.PARTLY if self.claim.partly else Verdict.FAILS
+            return Verdict.PARTLY if self.claim.expected is Verdict.PARTLY else Verdict.FAILS
         return Verdict.HOLDS if self.evidence else Verdict.OPEN
 
 

@@ -1,73 +1,134 @@
-"""From a formula to a check: the excess with one free choice, right for one value and wrong for another.
+"""Proofs and checks from one function each, of one free choice: right by default and wrong for the tooth.
 
 A statement and its tooth differ in one choice: a sign, a factor, a norm, the number of classes.
-So a check is written once, as a function of that choice: `excess(draw, choice)`. Where it needs
-no more than one instance or one network at a time, it is a function of these, and
+So a proof is written once, as a function of that choice, and so is a check: `excess(draw, choice=right)`.
+Where it needs no more than one instance or one network at a time, it is a function of these, and
 `on_instances` or `on_networks` draws them:
 
-    @checked("twice what should be compared", right=1.0, wrong=-1.0, mistake="the sign reversed")
+    @checked("twice what should be compared", wrong=-1.0, mistake="the sign reversed")
     @on_networks
-    def gradient_check(sample: Sample, sign: float) -> Tensor: ...
+    def gradient_check(sample: Sample, sign: float = 1.0) -> Tensor: ...
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
 
 from torch import Tensor
 
-from regrob.claims.claim import Check
-from regrob.claims.instances import Draw, Instance, Sample
+from regrob.claims.claim import Check, Derivation, Evidence
+from regrob.claims.instances import Draw, Excess, Sample
+from regrob.claims.samplings import CORRECT_ONLY, Sampling, over_networks, over_random
 
-Choice = TypeVar("Choice")
+
+def proof(
+    prove: Callable[..., object], *, wrong: object, mistake: str, evidence: Evidence = Evidence.GENERAL
+) -> Derivation:
+    """The derivation `prove()`, with `prove(wrong)` as its tooth; the arguments are as in `check`."""
+    return Derivation(prove, lambda: prove(wrong), mistake, evidence)
 
 
-def check(
-    name: str,
-    excess: Callable[[Draw, Choice], Tensor],
-    *,
-    right: Choice,
-    wrong: Choice,
-    mistake: str,
-    tolerance: float = 1e-10,
-) -> Check:
-    """A check of `excess` at the right choice, with its tooth at the wrong one.
+def check(name: str, excess: Excess, *, wrong: object, mistake: str, tolerance: float = 1e-10) -> Check:
+    """A check of `excess(draw)`, with `excess(draw, wrong)` as its tooth.
 
     Args:
         name: what is compared with what.
         excess: by how much the statement is violated, see `Check`.
-        right, wrong: what `excess` is called with.
+        wrong: the choice that must be caught.
         mistake: the wrong choice, in words.
         tolerance: largest excess that passes.
     """
-    return Check(name, lambda draw: excess(draw, right), lambda draw: excess(draw, wrong), mistake, tolerance)
+    return Check(name, excess, lambda draw: excess(draw, wrong), mistake, tolerance)
 
 
-def checked(
-    name: str, *, right: Choice, wrong: Choice, mistake: str, tolerance: float = 1e-10
-) -> Callable[[Callable[[Draw, Choice], Tensor]], Check]:
+def checked(name: str, *, wrong: object, mistake: str, tolerance: float = 1e-10) -> Callable[[Excess], Check]:
     """`check` as a decorator: the excess below it becomes the check."""
-    return lambda excess: check(name, excess, right=right, wrong=wrong, mistake=mistake, tolerance=tolerance)
+    return lambda excess: check(name, excess, wrong=wrong, mistake=mistake, tolerance=tolerance)
 
 
 def on_instances(
-    excess: Callable[[Instance, Choice], Tensor],
-    classes: int = 2,
-    *,
-    correct: bool = True,
-    low: float = 1e-2,
-    high: float = 30.0,
-) -> Callable[[Draw, Choice], Tensor]:
+    excess: Excess, classes: int = 2, *, correct: bool = True, low: float = 1e-2, high: float = 30.0
+) -> Excess:
     """The excess over random instances; the keywords are `Draw.instances`'s."""
-    return lambda draw, choice: excess(draw.instances(classes, correct=correct, low=low, high=high), choice)
+
+    def over_instances(draw: Draw, *choice: object) -> Tensor:
+        return excess(draw.instances(classes, correct=correct, low=low, high=high), *choice)
+
+    return over_instances
 
 
 def on_networks(
-    excess: Callable[[Sample, Choice], Tensor],
-    classes: int = 2,
+    excess: Excess, *classes: int, only: Callable[[Sample], bool] = lambda sample: True
+) -> Excess:
+    """The excess over the sample networks of these K (2 if none is given) that `only` admits."""
+
+    def over_networks(draw: Draw, *choice: object) -> Tensor:
+        return draw.over_samples(lambda s: excess(s, *choice), *(classes or (2,)), only=only)
+
+    return over_networks
+
+
+# --- checks over a sampling ----------------------------------------------------------------
+
+
+def _check(
+    over: Callable[[Excess, Sampling], Callable[[Draw], Tensor]],
+    name: str,
+    excess: Excess,
+    tooth: Excess | object,
+    wrong: str,
+    sampling: Sampling = CORRECT_ONLY,
+    tolerance: float = 1e-10,
+) -> Check:
+    """A check over many cases.
+
+    Args:
+        over: where they come from, `over_random` or `over_networks`.
+        tooth: another excess, or a wrong second argument of the same one.
+        wrong: what is wrong with it, in words.
+    """
+    wrong_excess = tooth if callable(tooth) else lambda case: excess(case, tooth)
+    return Check(name, over(excess, sampling), over(wrong_excess, sampling), wrong, tolerance)
+
+
+check_random = partial(_check, over_random)
+"""A check on bare instances; see `_check`."""
+
+check_networks = partial(_check, over_networks)
+"""A check on networks, with autograd's ∇ and H; see `_check`."""
+
+
+def check_both(
+    name: str,
+    excess: Excess,
+    tooth: Excess | object,
+    wrong: str,
+    sampling: Sampling = CORRECT_ONLY,
+    tolerance: float = 1e-10,
+) -> tuple[Check, Check]:
+    """`check_random` and `check_networks` with the same arguments."""
+    arguments = (excess, tooth, wrong, sampling, tolerance)
+    return (
+        check_random(f"{name} (random instances)", *arguments),
+        check_networks(f"{name} (networks, autograd)", *arguments),
+    )
+
+
+def check_at(
+    name: str,
+    excess: Callable[[float], Tensor],
+    value: float,
+    tooth: float,
+    wrong: str,
     *,
-    only: Callable[[Sample], bool] = lambda sample: True,
-) -> Callable[[Draw, Choice], Tensor]:
-    """The excess over the sample networks that `only` admits, one after the other."""
-    return lambda draw, choice: draw.over_samples(classes, lambda s: excess(s, choice), only=only)
+    tolerance: float = 1e-10,
+) -> Check:
+    """A check without random numbers: the excess at one value, and at another as the tooth."""
+    return Check(
+        name,
+        lambda draw: excess(value).flatten().to(draw.device),
+        lambda draw: excess(tooth).flatten().to(draw.device),
+        wrong,
+        tolerance,
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import torch
@@ -14,16 +14,50 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import LocalMap, local_map
+from regrob.claims.comparisons import relative
 from regrob.claims.oracle import Derivatives, autograd_derivatives
-from regrob.theory import derivatives, probability
+from regrob.theory import bounds, derivatives, probability
+
+Excess = Callable[..., Tensor]
+"""By how much a statement is violated: a function of a draw, an instance or a network, and of a choice.
+
+The choice is right by default.
+"""
 
 
-class Instance(NamedTuple):
-    """T local linear maps with labels: V (T, n, K), z (T, K), y (T,), all float64."""
+@dataclass(frozen=True)
+class Instance:
+    """T local linear maps with labels, all float64, and ∇ and H from a closed form or from autograd.
+
+    Iterating gives V, z and y, which is what functions of `regrob.theory` take.
+
+    Attributes:
+        V: (T, n, K).
+        z: (T, K).
+        y: (T,).
+        gradient: (T, n).
+        hessian: (T, n, n).
+        noise: (T,), rounding in units of the machine's, at least 1.
+    """
 
     V: Tensor
     z: Tensor
     y: Tensor
+    gradient: Tensor
+    hessian: Tensor
+    noise: Tensor
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.V, self.z, self.y))
+
+    def where(self, keep: Tensor) -> Instance:
+        """Those of the T that `keep` (T,) admits."""
+        return Instance(*(getattr(self, field.name)[keep] for field in fields(self)))
+
+    @property
+    def K(self) -> int:
+        """Number of classes."""
+        return self.z.shape[-1]
 
     @property
     def p(self) -> Tensor:
@@ -51,18 +85,69 @@ class Instance(NamedTuple):
         return self.V[..., 0] - self.V[..., 1]
 
     @property
-    def gradient(self) -> Tensor:
-        """∇ in closed form: (T, n)."""
-        return derivatives.input_gradient(self.V, self.z, self.y)
+    def gradient_norm(self) -> Tensor:
+        """‖∇‖₂: (T,)."""
+        return length(self.gradient)
 
     @property
-    def hessian(self) -> Tensor:
-        """H in closed form: (T, n, n)."""
-        return derivatives.hessian(self.V, self.z)
+    def uphill(self) -> Tensor:
+        """∇/‖∇‖₂: (T, n)."""
+        return self.gradient / self.gradient_norm.unsqueeze(-1)
+
+    @property
+    def curvature(self) -> Tensor:
+        """‖H‖₂, from the n×n matrix itself: (T,)."""
+        eigenvalues: Tensor = torch.linalg.eigvalsh(self.hessian)
+        return eigenvalues[..., -1]
+
+    @property
+    def trace(self) -> Tensor:
+        """tr H, from the n×n matrix itself: (T,)."""
+        return self.hessian.diagonal(dim1=-2, dim2=-1).sum(dim=-1)
+
+    @property
+    def lipschitz(self) -> Tensor:
+        """‖V‖_F: (T,)."""
+        return derivatives.lipschitz(self.V)
+
+    @property
+    def spectral_norm(self) -> Tensor:
+        """‖V‖₂: (T,)."""
+        largest: Tensor = torch.linalg.matrix_norm(self.V, ord=2)
+        return largest
+
+    @property
+    def centred_norm(self) -> Tensor:
+        """‖VC‖₂: (T,)."""
+        return bounds.centred_norm(self.V)
+
+    def model_gradient(self, r: Tensor) -> Tensor:
+        """∇ + Hr, the quadratic model's gradient after a step r: (T, n)."""
+        return self.gradient + (self.hessian @ r.unsqueeze(-1)).squeeze(-1)
+
+    def quadratic_form(self, r: Tensor) -> Tensor:
+        """rᵀHr: (T,)."""
+        return (r.unsqueeze(-2) @ self.hessian @ r.unsqueeze(-1)).flatten()
+
+    def gain(self, r: Tensor) -> Tensor:
+        """∇ᵀr + rᵀHr/2: (T,)."""
+        return model_gain(self.gradient, self.hessian, r)
 
     def moved(self, r: Tensor) -> Tensor:
         """The logits after steps r (…, T, n): (…, T, K)."""
         return self.z + (self.V.mT @ r.unsqueeze(-1)).squeeze(-1)
+
+
+def closed_form(V: Tensor, z: Tensor, y: Tensor) -> Instance:
+    """Bare instances V (T, n, K), z (T, K), y (T,), with ∇ and H in closed form."""
+    gradient, hessian = derivatives.input_gradient(V, z, y), derivatives.hessian(V, z)
+    return Instance(V, z, y, gradient, hessian, torch.ones_like(z[:, 0]))
+
+
+def written_down(V: list[list[float]], z: list[float]) -> Instance:
+    """One instance with label 0: for sharpness and for limits."""
+    double = torch.float64
+    return closed_form(torch.tensor([V], dtype=double), torch.tensor([z], dtype=double), torch.tensor([0]))
 
 
 class Sample(NamedTuple):
@@ -77,8 +162,10 @@ class Sample(NamedTuple):
 
     @property
     def instance(self) -> Instance:
-        """The local map with its labels, and what follows from them in closed form."""
-        return Instance(self.map.V, self.map.z, self.y)
+        """The local map with its labels, and autograd's ∇ and H."""
+        return Instance(
+            self.map.V, self.map.z, self.y, self.autograd.gradient, self.autograd.hessian, self.noise
+        )
 
     @property
     def noise(self) -> Tensor:
@@ -146,7 +233,7 @@ class Draw:
             y = z.argmax(dim=-1)
         else:
             y = torch.randint(classes, (self.trials,), generator=generator)
-        return Instance(V.to(self.device), z.to(self.device), y.to(self.device))
+        return closed_form(V.to(self.device), z.to(self.device), y.to(self.device))
 
     def samples(self, classes: int) -> tuple[Sample, ...]:
         """Random and trained networks of several architectures, with autograd's answers."""
@@ -154,13 +241,17 @@ class Draw:
 
     def over_samples(
         self,
-        classes: int,
         excess: Callable[[Sample], Tensor],
-        *,
+        *classes: int,
         only: Callable[[Sample], bool] = lambda sample: True,
     ) -> Tensor:
-        """An excess of every sample that `only` admits, one after the other, as one flat tensor."""
-        return torch.cat([excess(sample).flatten() for sample in self.samples(classes) if only(sample)])
+        """An excess of every sample of every K that `only` admits, one after the other, as one flat tensor.
+
+        Each K must have one, so that a check of several K says nothing about a network with fewer classes.
+        """
+        return torch.cat(
+            [torch.cat([excess(s).flatten() for s in self.samples(K) if only(s)]) for K in classes]
+        )
 
     def normal(self, *shape: int, stream: int = 0) -> Tensor:
         """Standard normal float64 numbers; the same at every call with the same shape and stream."""
@@ -179,11 +270,10 @@ def model_gain(gradient: Tensor, hessian: Tensor, r: Tensor) -> Tensor:
     return (gradient * r).sum(dim=-1) + 0.5 * curved
 
 
-def relative(difference: Tensor, reference: Tensor, axes: int) -> Tensor:
-    """‖difference‖ / ‖reference‖ over the last axes, one number an instance."""
-    last = tuple(range(-axes, 0))
-    size = reference.square().sum(dim=last).sqrt()
-    return difference.square().sum(dim=last).sqrt() / size.clamp_min(torch.finfo(size.dtype).tiny)
+def length(vectors: Tensor) -> Tensor:
+    """Euclidean norms over the last axis: (…)."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=-1)
+    return norms
 
 
 def unit(r: Tensor) -> Tensor:
@@ -233,7 +323,9 @@ def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, 
         nn.Flatten(),
         nn.Linear(6, classes),
     )
-    trained = _train(networks.mlp((8, 16, 12, classes), generator=generator), classes, generator)
+    trained = networks.mlp((8, 16, 12, classes), generator=generator)
+    centres = torch.rand(classes, 8, generator=generator)  # the fit is to some 95 % accuracy
+    fit_clouds(trained, centres, generator, spread=0.15, batch=64, steps=150, rate=0.2)
     return [
         ("trained MLP", trained, (8,)),
         ("MLP with biases", mlp(bias=True, slope=0.0), (8,)),
@@ -244,18 +336,25 @@ def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, 
     ]
 
 
-def _train(network: nn.Module, classes: int, generator: torch.Generator) -> nn.Module:
-    """Fit Gaussian clouds around K random centres in the unit cube, to some 95 % accuracy."""
-    centres = torch.rand(classes, 8, generator=generator)
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.2, momentum=0.9)
+def fit_clouds(
+    network: nn.Module,
+    centres: Tensor,
+    generator: torch.Generator,
+    *,
+    spread: float,
+    batch: int,
+    steps: int,
+    rate: float,
+) -> None:
+    """Fit Gaussian clouds of this spread around K centres (K, n), by SGD with momentum."""
+    optimiser = torch.optim.SGD(network.parameters(), lr=rate, momentum=0.9)
     with torch.enable_grad():
-        for _ in range(150):
-            y = torch.randint(classes, (64,), generator=generator)
-            images = centres[y] + 0.15 * torch.randn(64, 8, generator=generator)
+        for _ in range(steps):
+            y = torch.randint(len(centres), (batch,), generator=generator)
+            noise = torch.randn(batch, centres.shape[1], generator=generator, dtype=centres.dtype)
             optimiser.zero_grad()
-            functional.cross_entropy(network(images), y).backward()
+            functional.cross_entropy(network(centres[y] + spread * noise), y).backward()
             optimiser.step()
-    return network
 
 
 def _scatter(network: nn.Module, generator: torch.Generator) -> nn.Module:

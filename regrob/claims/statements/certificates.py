@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from typing import NamedTuple
 import sympy as sp
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
@@ -22,20 +20,12 @@ from regrob.certificates import (
     distance_to_mistake,
     edge_distance,
 )
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
-from regrob.claims.hypotheses import BINARY, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw
-from regrob.claims.many_classes import (
-    ARGMAX,
-    CLASSES,
-    ORDERED,
-    Case,
-    check_at,
-    check_both,
-    violation,
-    worst,
-    written_down,
-)
+from regrob.claims.claim import Check, Claim, Counterexample, Evidence, Verdict
+from regrob.claims.combinators import check, check_at, check_both, proof
+from regrob.claims.comparisons import violation, worst
+from regrob.claims.hypotheses import ARGMAX, BINARY, OFF_KINKS_SHORT, ORDERED
+from regrob.claims.instances import Draw, Instance, fit_clouds, written_down
+from regrob.claims.samplings import CLASSES
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.claims.statements.proposition_4_1 import prove_centring
 from regrob.errors import InputError, ProofError
@@ -44,7 +34,7 @@ from regrob.theory import bounds, derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
 statement = partial(Claim, chapter="book/certificates")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
 AFFINE = "within Q(x), or for an affine classifier"
 MOVES = "VC ≠ 0; otherwise no step changes the class, and d is infinite"
@@ -81,7 +71,8 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
             if isinstance(module, nn.Linear):
                 module.bias.data.uniform_(-0.6, 0.6, generator=generator)
         if i % 2:
-            _fit(network, classes, generator)
+            centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
+            fit_clouds(network, centres, generator, spread=0.25, batch=32, steps=60, rate=0.1)
         points = torch.rand(3, 2, generator=generator, dtype=torch.float64) * 2 - 1
         V, z = local_map(network, points)
         y = z.argmax(dim=1)
@@ -102,35 +93,15 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
     return Measured(*torch.stack(rows).T)
 
 
-def _fit(network: nn.Module, classes: int, generator: torch.Generator) -> None:
-    """A few steps towards K clouds around points of the square."""
-    centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    with torch.enable_grad():
-        for _ in range(60):
-            y = torch.randint(classes, (32,), generator=generator)
-            x = centres[y] + 0.25 * torch.randn(32, 2, generator=generator, dtype=torch.float64)
-            optimiser.zero_grad()
-            functional.cross_entropy(network(x), y).backward()
-            optimiser.step()
+def against_nearest_mistake(name: str, classes: int, *, wrong: str, mistake: str) -> Check:
+    """No certified radius exceeds the distance to the nearest mistake; the field `wrong` does."""
 
+    def excess(draw: Draw, radius: str = "certified") -> Tensor:
+        points = measured(classes, draw.seed % 2)
+        difference: Tensor = getattr(points, radius) - points.exact
+        return difference / points.exact
 
-Radius = Callable[[Measured], Tensor]
-
-
-def against_nearest_mistake(
-    name: str, classes: int, radius: Radius, wrong_radius: Radius, wrong: str
-) -> Check:
-    """No radius of this kind exceeds the distance to the nearest mistake."""
-
-    def exceeds(kind: Radius) -> Callable[[Draw], Tensor]:
-        def excess(draw: Draw) -> Tensor:
-            points = measured(classes, draw.seed % 2)
-            return (kind(points) - points.exact) / points.exact
-
-        return excess
-
-    return Check(name, exceeds(radius), exceeds(wrong_radius), wrong)
+    return check(name, excess, wrong=wrong, mistake=mistake)
 
 
 # --- "a formal guarantee" --------------------------------------------------------------
@@ -156,24 +127,16 @@ GUARANTEE = statement(
     id="remark-formal-guarantee",
     where="Section 3.1, below Proposition 3.1",
     title="the Taylor radius as a formal guarantee",
-    printed=(
-        r"\text{Prop. 3.1 gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise "
-        r"linear DNNs: no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}"
-    ),
-    corrected=(
-        r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) "
-        r"\text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\text{Prop. 3.1 gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise linear DNNs: no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}",
+    corrected=r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) \text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}",
     hypotheses=(BINARY, "classified correctly"),
     depends=("thm-taylor-overshoots", "thm-network-certificate"),
     checks=(
         against_nearest_mistake(
             "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
             2,
-            lambda points: points.certified,
-            lambda points: points.taylor,
-            "the Taylor radius",
+            wrong="taylor",
+            mistake="the Taylor radius",
         ),
     ),
     counterexample=counterexample_linear,
@@ -189,15 +152,14 @@ def counterexample_polytope() -> Counterexample:
         raise ProofError("the step does not lead from a margin of one to a tie")
     p = sp.E / (1 + sp.E)
     return Counterexample(
-        r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ \|\mathbf r^*\|_2 \text{ against the length "
-        r"of } (0,\tfrac{11}{100}), \text{ which reaches the boundary; } d=1 \text{ is no guarantee either}",
+        r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ \|\mathbf r^*\|_2 \text{ against the length of } (0,\tfrac{11}{100}), \text{ which reaches the boundary; } d=1 \text{ is no guarantee either}",
         printed_radius(p, 1 / (1 + sp.E), sp.log(2 * p)),
         "<=",
         step,
     )
 
 
-def margin_error(draw: Draw, *, inside: bool = True) -> Tensor:
+def margin_error(draw: Draw, inside: bool = True) -> Tensor:
     """Where the ball of radius d stays in Q(x), or does not: is d the network's own distance?"""
     networks_points = [measured(K, seed) for K in (2, 3) for seed in range(2)]
     return torch.cat(
@@ -209,23 +171,16 @@ POLYTOPE = statement(
     id="remark-formal-guarantee-polytope",
     where="Section 3.1, below Proposition 3.1",
     title="a guarantee that holds beyond the polytope",
-    printed=(
-        r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the "
-        r"approximation}"
-    ),
-    corrected=(
-        r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): "
-        r"d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the approximation}",
+    corrected=r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))",
     hypotheses=("classified correctly", OFF_KINKS_SHORT),
     depends=("eq-1-deepfool", "eq-5"),
     checks=(
-        Check(
+        check(
             "d is the exact distance where its ball stays inside Q(x)",
             margin_error,
-            lambda draw: margin_error(draw, inside=False),
-            "balls that leave Q(x)",
+            wrong=False,
+            mistake="balls that leave Q(x)",
         ),
     ),
     counterexample=counterexample_polytope,
@@ -270,8 +225,7 @@ def counterexample_log_k() -> Counterexample:
     if not (sp.log(3) + sp.log(p[0])).evalf(30) > 0:
         raise ProofError("the loss is not below log 3")
     return Counterexample(
-        r"\mathbf z=(\log4,\log5,0),\ y=0:\ \mathcal L=\log\tfrac52<\log3;\ \text{the rival's probability "
-        r"against the label's}",
+        r"\mathbf z=(\log4,\log5,0),\ y=0:\ \mathcal L=\log\tfrac52<\log3;\ \text{the rival's probability against the label's}",
         p[1],
         "<=",
         p[0],
@@ -283,21 +237,12 @@ LOG_K = statement(
     where="Section 4 and Appendix E, β = log K",
     title="with K classes the loss crosses log K at the boundary",
     printed=r"\mathcal L(\mathbf x, y) < \beta=\log K \text{ separates correct from incorrect}",
-    corrected=(
-        r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K "
-        r"\implies \text{incorrect};\ \text{undecided between}"
-    ),
-    text=Text.CORRECTED,
+    corrected=r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K \implies \text{incorrect};\ \text{undecided between}",
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
-    derivation=Derivation(prove_threshold, lambda: prove_threshold(3), "p_y > 1/3 instead of 1/2"),
+    derivation=proof(prove_threshold, wrong=3, mistake="p_y > 1/3 instead of 1/2"),
     checks=(
-        Check(
-            "random logits, K from 2 to 10",
-            threshold_excess,
-            lambda draw: threshold_excess(draw, None),
-            "log K on both sides",
-        ),
+        check("random logits, K from 2 to 10", threshold_excess, wrong=None, mistake="log K on both sides"),
     ),
     counterexample=counterexample_log_k,
     expected=Verdict.FAILS,
@@ -317,12 +262,12 @@ def prove_chain(share: int = 2) -> None:
     prove_centring()  # ‖VC‖₂² ≤ ‖VC‖_F² = D/K = Kν²/2, as ν² = 2D/K²
 
 
-def radii(case: Case) -> AffineCertificates:
+def radii(case: Instance) -> AffineCertificates:
     """Each field (T,)."""
     return affine_certificates(case.V, case.z, case.y)
 
 
-def chain_excess(case: Case) -> Tensor:
+def chain_excess(case: Instance) -> Tensor:
     """The three links' violations; equality at K = 2, where m is the gap itself."""
     r = radii(case)
     links = [violation(*link) for link in pairwise((r.cross_lipschitz, r.spectral, r.pairs, r.margin))]
@@ -334,13 +279,10 @@ def chain_excess(case: Case) -> Tensor:
 CHAIN = theorem(
     id="thm-affine-certificates",
     title="valid radii from the logit margin and Lipschitz constants",
-    printed=(
-        r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge "
-        r"\frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2"
-    ),
+    printed=r"d \ge \frac m{\max_j\|\mathbf v_y-\mathbf v_j\|_2} \ge \frac m{\sqrt2\,\|VC\|_2} \ge \frac m{\sqrt K\,\nu},\qquad m=\log\frac{p_y}{1-p_y};\ \text{ equalities at } K=2",
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
-    derivation=Derivation(prove_chain, lambda: prove_chain(1), "a difference of length one"),
+    derivation=proof(prove_chain, wrong=1, mistake="a difference of length one"),
     checks=check_both(
         "the chain's three links",
         chain_excess,
@@ -361,7 +303,7 @@ def prove_smooth(bend: int = 1) -> None:
     prove_zero(sp.Rational(1, 2) - 2 * p * (1 - p) - 2 * (p - sp.Rational(1, 2)) ** 2)
 
 
-def local_smooth_excess(case: Case) -> Tensor:
+def local_smooth_excess(case: Instance) -> Tensor:
     """The smooth radius with the curvature at x itself, a Taylor radius, against d."""
     xi = probability.slack(case.z, case.y, threshold=math.log(2.0)).clamp_min(0.0)
     taylor = taylor_radius.positive_root(case.gradient_norm, derivatives.curvature(case.V, case.z), xi)
@@ -371,12 +313,10 @@ def local_smooth_excess(case: Case) -> Tensor:
 SMOOTH = theorem(
     id="thm-smooth-certificate",
     title="a valid radius from a curvature that holds everywhere",
-    printed=(
-        r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L"
-    ),
+    printed=r"d \ge \frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+\|VC\|_2^2\,\xi}},\qquad \xi=\log2-\mathcal L",
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
-    derivation=Derivation(prove_smooth, lambda: prove_smooth(2), "twice the curvature"),
+    derivation=proof(prove_smooth, wrong=2, mistake="twice the curvature"),
     checks=check_both(
         "the smooth radius against d",
         lambda c: violation(radii(c).smooth, radii(c).margin),
@@ -388,11 +328,7 @@ SMOOTH = theorem(
 NETWORK = theorem(
     id="thm-network-certificate",
     title="a certificate for the network itself",
-    printed=(
-        r"\|\mathbf r\|_2 < \min\big(d,\ \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))\big) \implies "
-        r"\mathbf x+\mathbf r \text{ keeps its class},\qquad \operatorname{dist}(\mathbf x,\partial Q)="
-        r"\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}"
-    ),
+    printed=r"\|\mathbf r\|_2 < \min\big(d,\ \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))\big) \implies \mathbf x+\mathbf r \text{ keeps its class},\qquad \operatorname{dist}(\mathbf x,\partial Q)=\min_h\frac{|h(\mathbf x)|}{\|\nabla h(\mathbf x)\|_2}",
     hypotheses=(
         "a network whose only kinks are (leaky) ReLUs and max-pools",
         ARGMAX,
@@ -400,16 +336,13 @@ NETWORK = theorem(
         "units with ∇h = 0 are left out",
     ),
     depends=("eq-1-deepfool", "eq-5", "remark-polytope"),
-    derivation=Derivation(
-        prove_nearest, lambda: prove_nearest(2), "twice the squared distance to a hyperplane"
-    ),
+    derivation=proof(prove_nearest, wrong=2, mistake="twice the squared distance to a hyperplane"),
     checks=tuple(
         against_nearest_mistake(
             f"the exact nearest mistake of random and trained networks, K = {K}",
             K,
-            lambda points: points.certified,
-            lambda points: points.margin,
-            "d alone",
+            wrong="margin",
+            mistake="d alone",
         )
         for K in (2, 3)
     ),
@@ -436,22 +369,17 @@ def prove_both_sides(order: int = 1) -> None:
 
 def taylor_over_margin(x: float) -> Tensor:
     """The package's own bracket, which is exact here, less its margin."""
-    V, z, y, *_ = written_down([[1.0, 0.0, 0.0]], [x, 0.0, 0.0])
+    V, z, y = written_down([[1.0, 0.0, 0.0]], [x, 0.0, 0.0])
     return bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y)
 
 
 EITHER = theorem(
     id="thm-many-classes-either-side",
     title="with three classes the Taylor radius may also fall short",
-    printed=(
-        r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } "
-        r"x=\log8\qquad(\beta=\log3)"
-    ),
+    printed=r"K=3,\ V=(1,0,0),\ \mathbf z=(x,0,0):\ \|r^*\|<d \text{ at } x=\log\tfrac65,\quad \|r^*\|>d \text{ at } x=\log8\qquad(\beta=\log3)",
     hypotheses=("K = 3, β = log K",),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(
-        prove_both_sides, lambda: prove_both_sides(-1), "the two exchanged", Evidence.FINITE
-    ),
+    derivation=proof(prove_both_sides, wrong=-1, mistake="the two exchanged", evidence=Evidence.FINITE),
     checks=(
         check_at(
             "in float64: shorter than d at log 6/5",

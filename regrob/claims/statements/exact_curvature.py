@@ -9,27 +9,19 @@ import sympy as sp
 import torch
 from torch import Tensor, nn
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import weighted_moments
+from regrob.claims.combinators import check, check_both, check_random, proof
+from regrob.claims.comparisons import ratio_error, relative
 from regrob.claims.hypotheses import ANY_LABEL_ANY_K, OFF_KINKS
-from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import (
-    MISTAKES_TOO,
-    Case,
-    Sampling,
-    check_both,
-    check_random,
-    closed_form,
-    length,
-    over_samples,
-    ratio_error,
-)
+from regrob.claims.instances import Draw, Instance, Sample, closed_form, length
+from regrob.claims.samplings import CLASSES, MISTAKES_TOO, Sampling
 from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_equal, prove_zero, sum_over
 from regrob.theory import derivatives, penalties
 
 statement = partial(Claim, chapter="book/exact_curvature")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 SIMPLE = "H's largest eigenvalue is simple, u its unit eigenvector"
 
 # --- the K×K form ----------------------------------------------------------------------
@@ -51,7 +43,7 @@ def prove_exact_curvature(centred: int = 1) -> None:
         raise ProofError("A(AᵀAw − λw) is not AAᵀ(Aw) − λ(Aw)")
 
 
-def gram_norm(case: Case, *, centred: bool = True) -> Tensor:
+def gram_norm(case: Instance, *, centred: bool = True) -> Tensor:
     """λ_max of the K×K matrix √p_i √p_j (v_i − v̄)ᵀ(v_j − v̄), formed by the definition: (T,)."""
     root = (0.5 * torch.log_softmax(case.z, dim=-1)).exp()
     columns = case.V - derivatives.column(case.V, case.z.argmax(dim=-1))
@@ -66,16 +58,10 @@ EXACT = statement(
     id="thm-exact-curvature",
     where="new, on Appendix H",
     title="the curvature is the largest eigenvalue of a K×K matrix",
-    printed=(
-        r"H = AA^T,\ A = \left[\sqrt{p_k}\,(\mathbf v_k - \bar{\mathbf v})\right]_k,\quad "
-        r"\|H\|_2 = \lambda_{\max}(A^TA)"
-    ),
-    text=Text.NEW,
+    printed=r"H = AA^T,\ A = \left[\sqrt{p_k}\,(\mathbf v_k - \bar{\mathbf v})\right]_k,\quad \|H\|_2 = \lambda_{\max}(A^TA)",
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(
-        prove_exact_curvature, lambda: prove_exact_curvature(0), "the mean v̄ not taken away"
-    ),
+    derivation=proof(prove_exact_curvature, wrong=0, mistake="the mean v̄ not taken away"),
     checks=(
         *check_both(
             "λ_max of the K×K matrix against ‖H‖₂ of the n×n one",
@@ -103,8 +89,7 @@ def counterexample_appendix_h() -> Counterexample:
     A = (V - V * p * sp.ones(1, 3)) * sp.diag(*p.applyfunc(sp.sqrt))
     error = max((A.T * A).eigenvals()) - max(H.eigenvals())
     return Counterexample(
-        r"K = 3,\ p = (\tfrac12, \tfrac14, \tfrac14),\ V = \begin{pmatrix}0&2&2\\0&2&-2\end{pmatrix},\ "
-        r"\text{sign of the error } |\lambda_{\max}(A^TA) - \|H\|_2|",
+        r"K = 3,\ p = (\tfrac12, \tfrac14, \tfrac14),\ V = \begin{pmatrix}0&2&2\\0&2&-2\end{pmatrix},\ \text{sign of the error } |\lambda_{\max}(A^TA) - \|H\|_2|",
         sp.sign(sp.Abs(sp.simplify(error))),
         ">=",
         sp.S.One,
@@ -115,12 +100,8 @@ APPENDIX_H = statement(
     id="remark-appendix-h",
     where="Appendix H, and the captions of Figures 5 and 7",
     title="a multi-class curvature penalty must approximate",
-    printed=(
-        r"\text{approximations seem inevitable for } \|H\|_2,\ K > 2: \quad "
-        r"\operatorname{sign}\,|\text{computed} - \|H\|_2| = 1"
-    ),
+    printed=r"\text{approximations seem inevitable for } \|H\|_2,\ K > 2: \quad \operatorname{sign}\,|\text{computed} - \|H\|_2| = 1",
     corrected=r"\|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
-    text=Text.CORRECTED,
     hypotheses=("rounding aside", "H inside the polytope, as everywhere in the paper"),
     depends=("thm-exact-curvature",),
     counterexample=counterexample_appendix_h,
@@ -147,7 +128,7 @@ def prove_three_classes(factor: int = 4) -> None:
     prove_zero(root**2 - T * root + e2, because="the larger root")
 
 
-def three_classes(case: Case, factor: float = 16.0) -> Tensor:
+def three_classes(case: Instance, factor: float = 16.0) -> Tensor:
     """(T + √(T² − 16 p₀p₁p₂ Area²))/2: (T,)."""
     p = torch.softmax(case.z, dim=-1)
     s, t = case.V[..., 1] - case.V[..., 0], case.V[..., 2] - case.V[..., 0]
@@ -161,14 +142,10 @@ def three_classes(case: Case, factor: float = 16.0) -> Tensor:
 THREE = theorem(
     id="thm-curvature-three-classes",
     title="the curvature of three classes, without eigenvalues",
-    printed=(
-        r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad "
-        r"T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }"
-        r"\mathbf v_0\mathbf v_1\mathbf v_2"
-    ),
+    printed=r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }\mathbf v_0\mathbf v_1\mathbf v_2",
     hypotheses=(OFF_KINKS, "K = 3, any n, any label"),
     depends=("thm-exact-curvature", "lemma-4.1-pairs"),
-    derivation=Derivation(prove_three_classes, lambda: prove_three_classes(1), "Area² without the 4"),
+    derivation=proof(prove_three_classes, wrong=1, mistake="Area² without the 4"),
     checks=check_both(
         "the closed form against ‖H‖₂ of the n×n matrix",
         lambda c, factor=16.0: ratio_error(three_classes(c, factor), c.curvature),
@@ -205,37 +182,33 @@ def product(network: nn.Module, images: Tensor, r: Tensor, *, centred: bool = Tr
     return pulled.detach().flatten(1)
 
 
-def product_excess(draw: Draw, *, centred: bool = True) -> Tensor:
+def product_excess(draw: Draw, centred: bool = True) -> Tensor:
     """`product` at a random r against autograd's full Hessian, in units of ‖H‖‖r‖ and its rounding."""
 
     def excess(s: Sample) -> Tensor:
-        generator = torch.Generator().manual_seed(draw.seed)
-        r = torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images.device)
+        r = draw.normal(*s.images.shape)
         difference = product(s.network, s.images, r, centred=centred)
         r = r.flatten(1)
         difference = difference - (s.autograd.hessian @ r.unsqueeze(-1)).squeeze(-1)
         size: Tensor = torch.linalg.matrix_norm(s.autograd.hessian, ord=2) * length(r)
         return length(difference) / size / s.noise
 
-    return over_samples(draw, excess)
+    return draw.over_samples(excess, *CLASSES)
 
 
 PRODUCT = theorem(
     id="thm-hessian-vector",
     title="H times a vector from one pass each way",
-    printed=(
-        r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad "
-        r"\text{the Gauss–Newton matrix is the Hessian}"
-    ),
+    printed=r"H\mathbf r = V\big(p\circ(\mathbf a-p^T\mathbf a)\big),\ \mathbf a=V^T\mathbf r:\quad \text{the Gauss–Newton matrix is the Hessian}",
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("lemma-4.1-jacobian", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_product, lambda: prove_product(0), "the mean of a not taken away"),
+    derivation=proof(prove_product, wrong=0, mistake="the mean of a not taken away"),
     checks=(
-        Check(
+        check(
             "one JVP and one VJP against autograd's full Hessian",
             product_excess,
-            lambda draw: product_excess(draw, centred=False),
-            "the mean of a not taken away",
+            wrong=False,
+            mistake="the mean of a not taken away",
         ),
     ),
 )
@@ -263,7 +236,7 @@ def prove_curvature_gradient(factor: int = 2) -> None:
         prove_zero((slope - claimed).expand().subs(names), because="the slope of a variance")
 
 
-def closed_gradient(case: Case, factor: float = 2.0) -> tuple[Tensor, Tensor]:
+def closed_gradient(case: Instance, factor: float = 2.0) -> tuple[Tensor, Tensor]:
     """2u(p∘(a − ā))ᵀ and p_k((a_k − ā)² − ‖H‖), u from the n×n matrix: (T, n, K) and (T, K)."""
     values, vectors = torch.linalg.eigh(case.hessian)
     u, size = vectors[..., -1], values[..., -1:]
@@ -277,7 +250,7 @@ def closed_gradient(case: Case, factor: float = 2.0) -> tuple[Tensor, Tensor]:
 Route = Literal["dense", "small", "engine"]
 
 
-def computed_gradient(case: Case, route: Route) -> tuple[Tensor, Tensor]:
+def computed_gradient(case: Instance, route: Route) -> tuple[Tensor, Tensor]:
     """The same as the package computes it.
 
     Args:
@@ -298,7 +271,7 @@ def computed_gradient(case: Case, route: Route) -> tuple[Tensor, Tensor]:
     return in_V, in_z
 
 
-def gradient_error(case: Case, route: Route, factor: float = 2.0) -> Tensor:
+def gradient_error(case: Instance, route: Route, factor: float = 2.0) -> Tensor:
     """The two gradients' relative distance, times the relative gap below the top eigenvalue.
 
     The gap, because an eigenvector is known only to rounding over its gap.
@@ -316,14 +289,10 @@ def gradient_error(case: Case, route: Route, factor: float = 2.0) -> Tensor:
 GRADIENT = theorem(
     id="thm-curvature-gradient",
     title="the gradient of the curvature",
-    printed=(
-        r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad "
-        r"\frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad "
-        r"\mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a"
-    ),
+    printed=r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad \frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad \mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a",
     hypotheses=(OFF_KINKS, SIMPLE),
     depends=("thm-exact-curvature",),
-    derivation=Derivation(prove_curvature_gradient, lambda: prove_curvature_gradient(1), "half of ∂/∂V"),
+    derivation=proof(prove_curvature_gradient, wrong=1, mistake="half of ∂/∂V"),
     checks=(
         *check_both(
             "against autograd through the n×n eigenvalue problem",
@@ -351,7 +320,7 @@ GRADIENT = theorem(
 )
 
 
-def tied_cases(draw: Draw) -> tuple[Case, Tensor]:
+def tied_cases(draw: Draw) -> tuple[Instance, Tensor]:
     """Equally likely corners of a randomly turned regular triangle, and a direction for V (T, 4, 3)."""
     generator = torch.Generator().manual_seed(draw.seed)
     count = draw.trials
@@ -389,19 +358,16 @@ def prove_ties(factor: int = 4) -> None:
 TIES = theorem(
     id="thm-curvature-ties",
     title="where the top eigenvalue is multiple",
-    printed=(
-        r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad "
-        r"U \text{ a basis of the top eigenspace; autograd returns a Clarke element}"
-    ),
+    printed=r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad U \text{ a basis of the top eigenspace; autograd returns a Clarke element}",
     hypotheses=(OFF_KINKS, "E symmetric", "the top eigenvalue of H is positive, of any multiplicity"),
     depends=("thm-curvature-gradient",),
-    derivation=Derivation(prove_ties, lambda: prove_ties(3), "3 in place of 4"),
+    derivation=proof(prove_ties, wrong=3, mistake="3 in place of 4"),
     checks=(
-        Check(
+        check(
             "one-sided slope at a double top eigenvalue; autograd's lies between the two extremes",
             tie_excess,
-            lambda draw: tie_excess(draw, 0),
-            "the smallest eigenvalue of UᵀEU",
+            wrong=0,
+            mistake="the smallest eigenvalue of UᵀEU",
             tolerance=1e-4,
         ),
     ),

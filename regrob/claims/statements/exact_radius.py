@@ -8,42 +8,29 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Derivation, Text
+from regrob.claims.claim import Claim
 from regrob.claims.class_sums import weighted_moments
+from regrob.claims.combinators import check, check_both, check_networks, check_random, proof
+from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import MODEL, OFF_KINKS
-from regrob.claims.instances import Draw
-from regrob.claims.many_classes import (
-    MISTAKES_TOO,
-    TWO_CLASSES,
-    Case,
-    Sampling,
-    check_both,
-    check_networks,
-    check_random,
-    closed_form,
-    corner_radius,
-    length,
-    ratio_error,
-    reach_along,
-    violation,
-    within,
-    worst,
-)
+from regrob.claims.instances import Draw, Instance, closed_form, length
+from regrob.claims.quadratic_model import corner_radius, reach_along, within
+from regrob.claims.samplings import MISTAKES_TOO, TWO_CLASSES, Sampling
 from regrob.symbols import differentiate, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory import exact_radius as exact
 
 statement = partial(Claim, chapter="book/exact_radius")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 ANY = "any label with L < β; any β"
 
 
-def radius(case: Case) -> Tensor:
+def radius(case: Instance) -> Tensor:
     """‖r*‖₂: (T,)."""
     return exact.exact_radius_l2(case.V, case.z, case.y)
 
 
-def step(case: Case) -> Tensor:
+def step(case: Instance) -> Tensor:
     """r*: (T, n)."""
     return exact.exact_perturbation_l2(case.V, case.z, case.y)
 
@@ -99,7 +86,7 @@ def prove_exact_radius(sign: int = -1) -> None:
     prove_scaled()
 
 
-def certificate(case: Case, r: Tensor, xi: Tensor | None = None) -> Tensor:
+def certificate(case: Instance, r: Tensor, xi: Tensor | None = None) -> Tensor:
     """How far r is from satisfying the conditions that make it a global minimiser: (T,).
 
     The gain is ξ (log K − L if None); r = θ(∇ + Hr); and I − θH ⪰ 0. Only ∇ and H enter,
@@ -112,7 +99,7 @@ def certificate(case: Case, r: Tensor, xi: Tensor | None = None) -> Tensor:
     return worst(stationary, ratio_error(case.gain(r), xi), theta * case.curvature - 1)
 
 
-def any_label_excess(case: Case, factor: float = 1.0) -> Tensor:
+def any_label_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """The certificate for slacks of 0.01 to 100, whatever the label."""
     xi = torch.logspace(-2, 2, len(case.y), dtype=case.V.dtype, device=case.V.device)
     r = exact.minimum_l2(case.V, case.z, case.y, factor * xi).perturbation
@@ -123,17 +110,10 @@ EXACT = statement(
     id="thm-exact-radius",
     where="new, in place of Proposition 4.1",
     title="the radius of the quadratic model, exactly",
-    printed=(
-        r"\mathbf r^*=\theta(I-\theta H)^{-1}\nabla,\quad \theta\in(0,1/\lambda_1):\ "
-        r"\sum_i\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\theta\lambda_i)^2}-1\Big]=\xi,\quad "
-        r"(\lambda_i) \text{ the eigenvalues of the } K\times K \text{ matrix } A^TA"
-    ),
-    text=Text.NEW,
+    printed=r"\mathbf r^*=\theta(I-\theta H)^{-1}\nabla,\quad \theta\in(0,1/\lambda_1):\ \sum_i\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\theta\lambda_i)^2}-1\Big]=\xi,\quad (\lambda_i) \text{ the eigenvalues of the } K\times K \text{ matrix } A^TA",
     hypotheses=(OFF_KINKS, MODEL, ANY, "H ≠ 0", "not the hard case"),
     depends=("lemma-4.1-gradient", "thm-exact-curvature"),
-    derivation=Derivation(
-        prove_exact_radius, lambda: prove_exact_radius(1), "(I + θH)⁻¹ in place of (I − θH)⁻¹"
-    ),
+    derivation=proof(prove_exact_radius, wrong=1, mistake="(I + θH)⁻¹ in place of (I − θH)⁻¹"),
     checks=(
         *check_both(
             "r* satisfies the certificate",
@@ -181,7 +161,7 @@ def prove_hard_case(factor: int = 2) -> None:
     prove_zero(limit + top * sideways**2 / 2 - xi, because="the step sideways uses up what is left")
 
 
-def mirrored_cases(draw: Draw) -> tuple[Case, Tensor, Tensor]:
+def mirrored_cases(draw: Draw) -> tuple[Instance, Tensor, Tensor]:
     """Rivals b ± c·e seen from a, e ⟂ a, b, all random; with ‖b − a‖ and c, (T,) each."""
     generator = torch.Generator().manual_seed(draw.seed)
 
@@ -200,7 +180,7 @@ def mirrored_cases(draw: Draw) -> tuple[Case, Tensor, Tensor]:
     return case, distance.to(draw.device)[:, 0], c.to(draw.device)[:, 0]
 
 
-def hard_cases(draw: Draw, *, sideways: bool = True) -> tuple[Tensor, Case]:
+def hard_cases(draw: Draw, sideways: bool = True) -> tuple[Tensor, Instance]:
     """The hard ones among them with their radius by hand: H = pqℓ² along b − a and qc² along e, |∇| = qℓ."""
     case, ahead, c = mirrored_cases(draw)
     top, other = case.q * c.square(), case.p * case.q * ahead.square()
@@ -209,10 +189,10 @@ def hard_cases(draw: Draw, *, sideways: bool = True) -> tuple[Tensor, Case]:
     hard = (top > other * (1 + 1e-6)) & (case.xi > limit * (1 + 1e-6))
     extra = 2 * (case.xi - limit) / top if sideways else torch.zeros_like(top)
     by_hand = (along.square() + extra).sqrt()
-    return by_hand[hard], Case(*(part[hard] for part in case))
+    return by_hand[hard], case.where(hard)
 
 
-def hard_radius_excess(draw: Draw, *, sideways: bool = True) -> Tensor:
+def hard_radius_excess(draw: Draw, sideways: bool = True) -> Tensor:
     """The radius against the one by hand."""
     by_hand, case = hard_cases(draw, sideways=sideways)
     return ratio_error(radius(case), by_hand)
@@ -230,27 +210,19 @@ def hard_certificate_excess(draw: Draw, factor: float = 1.0) -> Tensor:
 HARD = theorem(
     id="thm-exact-radius-hard-case",
     title="the hard case: two shortest steps, neither along the gradient",
-    printed=(
-        r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}"
-        r"\Big[\frac1{(1-\lambda_i/\lambda_1)^2}-1\Big]:\quad "
-        r"\mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i"
-        r"\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1"
-    ),
+    printed=r"\nabla\perp\text{top eigenspace},\ \xi\ge L:=\sum_{\lambda_i<\lambda_1}\frac{g_i^2}{2\lambda_i}\Big[\frac1{(1-\lambda_i/\lambda_1)^2}-1\Big]:\quad \mathbf r^*=\sum_{\lambda_i<\lambda_1}\frac{g_i}{\lambda_1-\lambda_i}\,\mathbf u_i\pm\sqrt{\tfrac{2(\xi-L)}{\lambda_1}}\,\mathbf u_1",
     hypotheses=(OFF_KINKS, MODEL, ANY, "only with K ≥ 3", "λ₁ simple (otherwise a sphere of steps)"),
     depends=("thm-exact-radius",),
-    derivation=Derivation(prove_hard_case, lambda: prove_hard_case(1), "√((ξ − L)/λ₁) sideways"),
+    derivation=proof(prove_hard_case, wrong=1, mistake="√((ξ − L)/λ₁) sideways"),
     checks=(
-        Check(
-            "mirrored rivals: the radius by hand",
-            hard_radius_excess,
-            lambda draw: hard_radius_excess(draw, sideways=False),
-            "no step sideways",
+        check(
+            "mirrored rivals: the radius by hand", hard_radius_excess, wrong=False, mistake="no step sideways"
         ),
-        Check(
+        check(
             "both steps satisfy the certificate",
             hard_certificate_excess,
-            lambda draw: hard_certificate_excess(draw, 0.9),
-            "a mirror image that is not quite one",
+            wrong=0.9,
+            mistake="a mirror image that is not quite one",
             tolerance=1e-9,
         ),
     ),
@@ -280,7 +252,7 @@ def prove_envelope(half: int = 2) -> None:
         prove_zero(total - claimed, because=f"along {by}")
 
 
-def difference_excess(case: Case, half: float = 0.5, h: float = 1e-6) -> Tensor:
+def difference_excess(case: Instance, half: float = 0.5, h: float = 1e-6) -> Tensor:
     """The envelope derivative against a central difference, along a random direction in (V, z).
 
     V's differences of columns change by a share of themselves: two columns that agree stay so.
@@ -304,7 +276,7 @@ def difference_excess(case: Case, half: float = 0.5, h: float = 1e-6) -> Tensor:
     return (difference - envelope).abs() / (radius(case) + envelope.abs())
 
 
-def autograd_excess(case: Case, half: float = 0.5) -> Tensor:
+def autograd_excess(case: Instance, half: float = 0.5) -> Tensor:
     """Autograd's gradient of the radius against the model's at the fixed r*, in units of its rounding.
 
     Autograd's softmax knows p only to rounding, while the terms that matter are as small as √q.
@@ -326,13 +298,10 @@ def autograd_excess(case: Case, half: float = 0.5) -> Tensor:
 ENVELOPE = theorem(
     id="thm-exact-radius-envelope",
     title="the derivative of the exact radius",
-    printed=(
-        r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla"
-        r"+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}"
-    ),
+    printed=r"\mathrm d\|\mathbf r^*\|_2 = -\frac{\mathrm dL+\mathbf r^{*T}\mathrm d\nabla+\tfrac12\mathbf r^{*T}\mathrm dH\,\mathbf r^*}{\|\nabla+H\mathbf r^*\|_2}",
     hypotheses=(OFF_KINKS, ANY, "not the hard case"),
     depends=("thm-exact-radius",),
-    derivation=Derivation(prove_envelope, lambda: prove_envelope(1), "no ½ before dH"),
+    derivation=proof(prove_envelope, wrong=1, mistake="no ½ before dH"),
     checks=(
         *check_both("against central differences", difference_excess, 1.0, "no ½ before dH", tolerance=1e-5),
         *check_both(
@@ -356,7 +325,7 @@ def prove_conditioned(half: int = 2) -> None:
     prove_zero(work - size * r**2 / 2, because="what is left is a square")
 
 
-def conditioning_excess(case: Case, factor: float = 1.0) -> Tensor:
+def conditioning_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """‖∇‖, ‖r*‖‖H‖ and ξ/‖r*‖, none of which may exceed ‖∇ + Hr*‖."""
     size, slope = radius(case), length(case.model_gradient(step(case)))
     return worst(
@@ -369,13 +338,10 @@ def conditioning_excess(case: Case, factor: float = 1.0) -> Tensor:
 CONDITIONED = theorem(
     id="cor-exact-radius-conditioned",
     title="the radius is as well conditioned as a number can be",
-    printed=(
-        r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}"
-        r"+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2"
-    ),
+    printed=r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2",
     hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
     depends=("thm-exact-radius-envelope",),
-    derivation=Derivation(prove_conditioned, lambda: prove_conditioned(1), "rᵀHr without its ½"),
+    derivation=proof(prove_conditioned, wrong=1, mistake="rᵀHr without its ½"),
     checks=check_both("the three quotients", conditioning_excess, 1.1, "a tenth more", tolerance=1e-9),
 )
 
@@ -398,7 +364,7 @@ def prove_corner(factor: int = 1) -> None:
     prove_zero(chord - factor * t * (1 - t) * variance / 2, because="convexity")
 
 
-def radius_linf(case: Case) -> Tensor:
+def radius_linf(case: Instance) -> Tensor:
     """‖r̃*‖_∞ by the sweep over n candidates: (T,)."""
     return exact.exact_radius_linf_three_classes(case.V, case.z, case.y)
 
@@ -407,15 +373,10 @@ SUP = statement(
     id="thm-exact-radius-linf",
     where="new, in place of Eqs. (39) and (40)",
     title="the exact radius in the maximum norm, three classes",
-    printed=(
-        r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|"
-        r"+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; "
-        r"\text{ for } K=3\ n \text{ candidates, found by one sort, suffice}"
-    ),
-    text=Text.NEW,
+    printed=r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; \text{ for } K=3\ n \text{ candidates, found by one sort, suffice}",
     hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3 for the sort; any K for the minimum over signs"),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_corner, lambda: prove_corner(2), "twice the variance"),
+    derivation=proof(prove_corner, wrong=2, mistake="twice the variance"),
     checks=(
         check_random(
             "the sweep against all corners, n = 6 (random instances)",

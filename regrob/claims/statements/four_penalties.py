@@ -14,10 +14,11 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Evidence, Text, Verdict
-from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.claim import Check, Claim, Counterexample, Evidence, Verdict
+from regrob.claims.combinators import check, checked, on_instances, on_networks, proof
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw, Instance, Sample, relative
+from regrob.claims.instances import Draw, Instance, Sample, closed_form
 from regrob.claims.statements.lemma_3_1 import prove_collapse
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.data.datasets import Task, one_versus_seven
@@ -28,15 +29,15 @@ from regrob.theory.margin import margin_l2
 from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK
 from regrob.training.single import train
 
-PAGE = "book/four_penalties"
+statement = functools.partial(Claim, chapter="book/four_penalties")
 LEMMA = ("lemma-3.2-gradient", "lemma-3.2-hessian")
 FIXED = (BINARY, NO_BIASES, "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log p_y/(1 − p_y)| = γν")
 
 # --- the eigenvector and Eq. (11) ------------------------------------------------------
 
 
-@checked("H∇ = ‖H‖₂∇ with autograd's ∇ and H", right=2, wrong=3, mistake="three classes")
-def eigenvector_error(draw: Draw, classes: int) -> Tensor:
+@checked("H∇ = ‖H‖₂∇ with autograd's ∇ and H", wrong=3, mistake="three classes")
+def eigenvector_error(draw: Draw, classes: int = 2) -> Tensor:
     """H∇ against ‖H‖₂∇, both by autograd."""
 
     def error(sample: Sample) -> Tensor:
@@ -45,18 +46,17 @@ def eigenvector_error(draw: Draw, classes: int) -> Tensor:
         largest = torch.linalg.matrix_norm(H, 2)[:, None]
         return relative(image - largest * g, largest * g, axes=1) / sample.noise
 
-    return draw.over_samples(classes, error)
+    return draw.over_samples(error, classes)
 
 
-EIGENVECTOR = Claim(
+EIGENVECTOR = statement(
     id="remark-gradient-eigenvector",
     where="Section 3.2, first corollary",
     title="the input gradient is the Hessian's first eigenvector",
     printed=r"\nabla \text{ has the direction of the first eigenvector of } H",
     hypotheses=(BINARY, OFF_KINKS_SHORT, DISTINCT),
     depends=LEMMA,
-    chapter=PAGE,
-    derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
+    derivation=proof(prove_collapse, wrong=2, mistake="twice the eigenvalue"),
     checks=(eigenvector_error,),
 )
 
@@ -74,7 +74,7 @@ def prove_norms(power: int = 1) -> None:
 def eq_11_check(name: str) -> Check:
     """Autograd's value of a quantity against its closed form in p_y and ν."""
 
-    def residual(sample: Sample, factor: float) -> Tensor:
+    def residual(sample: Sample, factor: float = 1.0) -> Tensor:
         p = probability.label_probability(sample.map.z, sample.y)
         q = probability.rival_probability(sample.map.z, sample.y)
         nu2 = derivatives.cross_lipschitz(sample.map.V).square()
@@ -88,20 +88,17 @@ def eq_11_check(name: str) -> Check:
         error: Tensor = (factor * formula - measured).abs() / measured / sample.noise
         return error
 
-    return check(
-        f"{name} by autograd", on_networks(residual), right=1.0, wrong=1.001, mistake="one per mille more"
-    )
+    return check(f"{name} by autograd", on_networks(residual), wrong=1.001, mistake="one per mille more")
 
 
-EQ_11 = Claim(
+EQ_11 = statement(
     id="eq-11",
     where="Section 3.2, Eq. (11)",
     title="three penalties in closed form",
     printed=r"\lambda\mu^2,\quad \lambda(1-p_y)^2\nu^2,\quad \lambda p_y(1-p_y)\nu^2;\qquad \|H\|_F=\|H\|_2",
     hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL),
     depends=LEMMA,
-    chapter=PAGE,
-    derivation=Derivation(prove_norms, lambda: prove_norms(2), "q to the fourth power"),
+    derivation=proof(prove_norms, wrong=2, mistake="q to the fourth power"),
     checks=tuple(eq_11_check(name) for name in ("‖∇‖₂²", "‖H‖₂", "‖H‖_F", "‖J‖_F²")),
 )
 
@@ -126,7 +123,7 @@ def worst_link(gradient: Tensor, curvature: Tensor, jacobian: Tensor, half: floa
     return torch.maximum(first, (curvature - jacobian / half) / jacobian)
 
 
-def chain_violation(draw: Draw, correct: bool, *, half: float = 2.0) -> Tensor:
+def chain_violation(draw: Draw, correct: bool = True, *, half: float = 2.0) -> Tensor:
     """The chain on bare instances."""
     instance = draw.instances(2, correct=correct)
     g2 = instance.gradient.square().sum(dim=-1)
@@ -134,9 +131,9 @@ def chain_violation(draw: Draw, correct: bool, *, half: float = 2.0) -> Tensor:
     return worst_link(g2, h, derivatives.lipschitz_squared(instance.V), half)
 
 
-@checked("both links with autograd's J, ∇ and H", right=True, wrong=False, mistake="misclassified points")
+@checked("both links with autograd's J, ∇ and H", wrong=False, mistake="misclassified points")
 @on_networks
-def chain_violation_by_autograd(sample: Sample, correct: bool) -> Tensor:
+def chain_violation_by_autograd(sample: Sample, correct: bool = True) -> Tensor:
     """The chain at a network's correctly classified images, or at the others."""
     g2 = sample.autograd.gradient.square().sum(dim=-1)
     h = torch.linalg.matrix_norm(sample.autograd.hessian, 2)
@@ -156,36 +153,26 @@ def counterexample_chain() -> Counterexample:
     )
 
 
-CHAIN = Claim(
+CHAIN = statement(
     id="chain-binary",
     where="Section 3.2, below Eq. (11)",
     title="the chained inequality of two classes",
     printed=r"\|\nabla\|_2^2 \le \|H\|_2 \le \|V\|_F^2/2",
     corrected=r"\text{the first link needs } p_y \ge \tfrac12; \text{ the second holds always, and } \tfrac12 \text{ is its best constant}",
-    text=Text.CORRECTED,
     hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y ≥ 1/2 for the first link"),
     depends=("eq-11",),
-    chapter=PAGE,
-    derivation=Derivation(prove_chain, lambda: prove_chain(4), "a quarter of ‖V‖_F²"),
+    derivation=proof(prove_chain, wrong=4, mistake="a quarter of ‖V‖_F²"),
     checks=(
-        check(
-            "both links, correctly classified",
-            chain_violation,
-            right=True,
-            wrong=False,
-            mistake="random labels",
-        ),
+        check("both links, correctly classified", chain_violation, wrong=False, mistake="random labels"),
         check(
             "the second link's constant",
-            lambda draw, half: chain_violation(draw, True, half=half),
-            right=2.0,
+            lambda draw, half=2.0: chain_violation(draw, True, half=half),
             wrong=2.5,
             mistake="2/5 in place of 1/2",
         ),
         chain_violation_by_autograd,
     ),
     counterexample=counterexample_chain,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -208,26 +195,23 @@ def eq_12_violation(V: Tensor, factor: float) -> Tensor:
     return torch.maximum(nu2 / 2 - middle, middle - mu2) / mu2
 
 
-EQ_12 = Claim(
+EQ_12 = statement(
     id="eq-12",
     where="Section 3.2, Eq. (12)",
     title="a small Jacobian has a small ν",
     printed=r"\nu^2/2 \le \tfrac12\|\mathbf v_+\|_2^2+|\mathbf v_+^T\mathbf v_-|+\tfrac12\|\mathbf v_-\|_2^2 \le \mu^2",
     hypotheses=(BINARY,),
-    chapter=PAGE,
-    derivation=Derivation(prove_eq_12, lambda: prove_eq_12(-1), "‖v₊ + σv₋‖² for the square"),
+    derivation=proof(prove_eq_12, wrong=-1, mistake="‖v₊ + σv₋‖² for the square"),
     checks=(
         check(
             "both links, random V",
-            on_instances(lambda instance, factor: eq_12_violation(instance.V, factor)),
-            right=1.0,
+            on_instances(lambda instance, factor=1.0: eq_12_violation(instance.V, factor)),
             wrong=1.1,
             mistake="1.1 times the inner product",
         ),
         check(
             "both links on networks",
-            on_networks(lambda sample, factor: eq_12_violation(sample.autograd.jacobian, factor)),
-            right=1.0,
+            on_networks(lambda sample, factor=1.0: eq_12_violation(sample.autograd.jacobian, factor)),
             wrong=-1.0,
             mistake="the inner product's sign reversed",
         ),
@@ -259,8 +243,8 @@ def prove_slopes(sign: int = 1) -> None:
     prove_sign(sign * sp.diff(2 * p - 1, p), "positive")
 
 
-@checked("autograd's slopes at two values of p", right=0.5, wrong=0.0, mistake="p below 1/2 too")
-def slopes_violation(draw: Draw, low: float) -> Tensor:
+@checked("autograd's slopes at two values of p", wrong=0.0, mistake="p below 1/2 too")
+def slopes_violation(draw: Draw, low: float = 0.5) -> Tensor:
     """(1 − p)² must be less steep at the larger of two p in (low, 1), p(1 − p) at the smaller."""
     p = low + (1 - low) * draw.uniform(2, draw.trials)
     less, more = p.sort(dim=0).values
@@ -273,18 +257,16 @@ def slopes_violation(draw: Draw, low: float) -> Tensor:
     return torch.maximum(falls, grows)
 
 
-SLOPES = Claim(
+SLOPES = statement(
     id="remark-fig3-slopes",
     where="Section 3.2, Figure 3 and the text beside it",
     title="where each penalty is steepest, in p_y",
     printed=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } p_y(1-p_y)",
     corrected=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } (1-p_y)^2",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=("ν fixed", "1/2 < p_y < 1"),
     depends=("eq-11",),
-    chapter=PAGE,
-    derivation=Derivation(prove_slopes, lambda: prove_slopes(-1), "the other way round"),
+    derivation=proof(prove_slopes, wrong=-1, mistake="the other way round"),
     checks=(slopes_violation,),
 )
 
@@ -298,12 +280,9 @@ def prove_reward(sign: int = 1) -> None:
 
 
 @checked(
-    "raising the margin lowers the penalty, where p_y > 1/2",
-    right=True,
-    wrong=False,
-    mistake="misclassified points",
+    "raising the margin lowers the penalty, where p_y > 1/2", wrong=False, mistake="misclassified points"
 )
-def reward_violation(draw: Draw, correct: bool) -> Tensor:
+def reward_violation(draw: Draw, correct: bool = True) -> Tensor:
     """d‖H‖₂/dm at fixed ν: positive where a larger margin costs more."""
     m = draw.instances(2, correct=correct, high=8.0).m
     m = m if correct else -m.abs()
@@ -321,20 +300,17 @@ def counterexample_reward() -> Counterexample:
     )
 
 
-REWARD = Claim(
+REWARD = statement(
     id="remark-curvature-confidence",
     where="Section 3.2, “Confidence” in regularizations",
     title="does the curvature penalty reward confidence?",
     printed=r"\text{the curvature regulariser advocates large } p_y",
     corrected=r"\text{for } p_y > \tfrac12; \text{ for } p_y < \tfrac12 \text{ it rewards lowering } p_y",
-    text=Text.CORRECTED,
     hypotheses=("ν fixed", "p_y > 1/2"),
     depends=("eq-11",),
-    chapter=PAGE,
-    derivation=Derivation(prove_reward, lambda: prove_reward(-1), "the sign reversed"),
+    derivation=proof(prove_reward, wrong=-1, mistake="the sign reversed"),
     checks=(reward_violation,),
     counterexample=counterexample_reward,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -349,24 +325,22 @@ def prove_peak(shift: int = 0) -> None:
     )
 
 
-@checked("no margin is steeper", right=(3 + math.sqrt(3)) / 6, wrong=0.75, mistake="a peak at p = 3/4")
-def peak_violation(draw: Draw, p_best: float) -> Tensor:
+@checked("no margin is steeper", wrong=0.75, mistake="a peak at p = 3/4")
+def peak_violation(draw: Draw, p_best: float = (3 + 3**0.5) / 6) -> Tensor:
     """By how much the slope anywhere is steeper than at the claimed peak."""
     m = 12 * draw.uniform(draw.trials)
     best = torch.tensor([math.log(p_best / (1 - p_best))], dtype=torch.float64)
     return derivative(curvature_factor, m).abs() / derivative(curvature_factor, best).abs() - 1
 
 
-PEAK = Claim(
+PEAK = statement(
     id="thm-curvature-peak",
     where="new, on Figure 3",
     title="in the logit, the curvature penalty pulls hardest at p_y = 0.789",
     printed=r"\left|\frac{\partial}{\partial m}p_y(1-p_y)\right| = p_y(1-p_y)(2p_y-1) \text{ peaks at } p_y = \tfrac{3+\sqrt3}6 \text{ and vanishes as } p_y\to1",
-    text=Text.NEW,
     hypotheses=("ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
     depends=("remark-curvature-confidence",),
-    chapter=PAGE,
-    derivation=Derivation(prove_peak, lambda: prove_peak(1), "a peak elsewhere"),
+    derivation=proof(prove_peak, wrong=1, mistake="a peak elsewhere"),
     checks=(peak_violation,),
 )
 
@@ -436,7 +410,7 @@ def scaling_error(
     return error / (measured.abs() + penalty(V, z, y)) / (1 + noise)
 
 
-def eq_44_error(sample: Sample, correct: bool) -> Tensor:
+def eq_44_error(sample: Sample, correct: bool = True) -> Tensor:
     """Scale a bias-free network's logits by t and let autograd differentiate ‖∇_x L‖² in t."""
     right = probability.correctly_classified(sample.map.z, sample.y)
     images, y = sample.images[right], sample.y[right] if correct else 1 - sample.y[right]
@@ -465,55 +439,50 @@ def counterexample_44() -> Counterexample:
     )
 
 
-EQ_44 = Claim(
+EQ_44 = statement(
     id="eq-44",
     where="Appendix G, Eq. (44)",
     title="how the input-gradient penalty moves with ν",
     printed=r"\frac{\partial\|\nabla\|_2^2}{\partial\nu} = \frac{2\nu(1-(\gamma\nu-1)e^{\gamma\nu})}{(1+e^{\gamma\nu})^3}",
     corrected=r"\text{for correctly classified points; otherwise } \|\nabla\|_2^2 \text{ grows with } \nu \text{ throughout}",
-    text=Text.CORRECTED,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-11",),
-    chapter=PAGE,
-    derivation=Derivation(prove_44, lambda: prove_44(-1), "a misclassified point"),
+    derivation=proof(prove_44, wrong=-1, mistake="a misclassified point"),
     checks=(
         check(
             "autograd in the scale of random classifiers",
-            lambda draw, correct: scaling_error(
+            lambda draw, correct=True: scaling_error(
                 draw, penalties.input_gradient_penalty, gradient_slope, correct=correct
             ),
-            right=True,
             wrong=False,
             mistake="misclassified points",
         ),
         check(
             "autograd through a network without biases",
             on_networks(eq_44_error, only=bias_free),
-            right=True,
             wrong=False,
             mistake="misclassified points",
         ),
     ),
     counterexample=counterexample_44,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
 
-EQ_45 = Claim(
+EQ_45 = statement(
     id="eq-45",
     where="Appendix G, Eq. (45)",
     title="how the curvature penalty moves with ν",
     printed=r"\frac{\partial\|H\|_2}{\partial\nu} = \frac{\nu(2+\gamma\nu-(\gamma\nu-2)e^{\gamma\nu})e^{\gamma\nu}}{(1+e^{\gamma\nu})^3}",
     hypotheses=(*FIXED, ANY_LABEL),
     depends=("eq-11",),
-    chapter=PAGE,
-    derivation=Derivation(prove_45, lambda: prove_45(2), "p² in place of p"),
+    derivation=proof(prove_45, wrong=2, mistake="p² in place of p"),
     checks=(
         check(
             "autograd in the scale of random classifiers, any label",
-            lambda draw, penalty: scaling_error(draw, penalty, curvature_slope, correct=False),
-            right=curvature_by_eigenvalue,
+            lambda draw, penalty=curvature_by_eigenvalue: scaling_error(
+                draw, penalty, curvature_slope, correct=False
+            ),
             wrong=penalties.input_gradient_penalty,
             mistake="the other penalty",
         ),
@@ -561,29 +530,26 @@ def critical_violation(draw: Draw, at: float, slope: Callable[[Tensor], Tensor])
     return torch.maximum(-slope(before), slope(after) / scale)
 
 
-CRITICAL = Claim(
+CRITICAL = statement(
     id="remark-critical-points",
     where="Appendix G, below Eq. (45)",
     title="the critical points 1.28/γ and 2.40/γ",
     printed=r"\partial\|\nabla\|_2^2/\partial\nu = 0 \text{ at } \nu = 1.28/\gamma, \qquad \partial\|H\|_2/\partial\nu = 0 \text{ at } \nu = 2.40/\gamma",
     corrected=r"\nu\gamma = 1+W(1/e) \quad\text{and}\quad \nu\gamma = 2x \text{ with } x\tanh x = 1; \text{ each the only one}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("eq-44", "eq-45"),
-    chapter=PAGE,
-    derivation=Derivation(prove_critical, lambda: prove_critical(1), "the root moved by one"),
+    derivation=proof(prove_critical, wrong=1, mistake="the root moved by one"),
     checks=(
         check(
             "(44) changes sign there, once",
-            lambda draw, at: critical_violation(draw, at, gradient_slope),
-            right=INPUT_GRADIENT_PEAK,
+            lambda draw, at=INPUT_GRADIENT_PEAK: critical_violation(draw, at, gradient_slope),
             wrong=CURVATURE_PEAK,
             mistake="the other critical point",
         ),
         check(
             "(45) changes sign there, once",
-            lambda draw, at: critical_violation(draw, at, curvature_slope),
-            right=CURVATURE_PEAK,
+            lambda draw, at=CURVATURE_PEAK: critical_violation(draw, at, curvature_slope),
             wrong=INPUT_GRADIENT_PEAK,
             mistake="the other critical point",
         ),
@@ -609,29 +575,26 @@ def prove_growth(sign: int = 1) -> None:
     prove_zero(sp.diff(t * sp.diff(f, t) - f, t) - t * sp.diff(f, t, 2))
 
 
-def growth_violation(instance: Instance, sign: int) -> Tensor:
+def growth_violation(instance: Instance, sign: int = 1) -> Tensor:
     """Scale V and z of an instance: the Taylor radius must grow, the true margin must stay."""
-    scaled = Instance(2 * instance.V, 2 * instance.z, instance.y)
+    scaled = closed_form(2 * instance.V, 2 * instance.z, instance.y)
     grown = sign * (1 - taylor_radius.radius_l2(*scaled) / taylor_radius.radius_l2(*instance))
     moved = (margin_l2(*scaled) / margin_l2(*instance) - 1).abs()
     return torch.maximum(grown, moved)
 
 
-GROWTH = Claim(
+GROWTH = statement(
     id="thm-radius-and-nu",
     where="new, on the last sentence of Appendix G",
     title="at fixed γ the Taylor radius grows with ν, and the true margin does not move",
     printed=r"\|\mathbf r^*\|_2 = \gamma\,\tau(\nu\gamma)/(\nu\gamma) \text{ increases strictly with } \nu, \text{ while } d = \gamma",
-    text=Text.NEW,
     hypotheses=(*FIXED, "correctly classified"),
     depends=("prop-3.1", "thm-taylor-overshoots"),
-    chapter=PAGE,
-    derivation=Derivation(prove_growth, lambda: prove_growth(-1), "a falling factor"),
+    derivation=proof(prove_growth, wrong=-1, mistake="a falling factor"),
     checks=(
         check(
             "twice the scale, a larger radius, the same margin",
             on_instances(growth_violation, low=0.3, high=8.0),
-            right=1,
             wrong=-1,
             mistake="a smaller one",
         ),
@@ -663,12 +626,11 @@ def prove_confidence(sign: int = 1) -> None:
 
 @checked(
     "|sᵀx| from autograd's Jacobian against the logit of autograd's p_y",
-    right=bias_free,
     wrong=lambda sample: not bias_free(sample),
     mistake="networks with biases",
     tolerance=1e-9,
 )
-def confidence_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
+def confidence_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Tensor:
     """νγ against |log(p_y/(1 − p_y))| on the networks that `only` admits, both by autograd."""
 
     def error(sample: Sample) -> Tensor:
@@ -676,19 +638,17 @@ def confidence_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
         logit = sample.autograd.loss[visible].expm1().log().abs()  # (1 − p)/p = e^L − 1
         return (nu_gamma(sample.autograd.jacobian, sample.images)[visible] - logit).abs() / logit
 
-    return draw.over_samples(2, error, only=only)
+    return draw.over_samples(error, 2, only=only)
 
 
-CONFIDENCE = Claim(
+CONFIDENCE = statement(
     id="thm-critical-confidence",
     where="new, on Appendix G",
     title="νγ is the confidence, so the conditions are p_y ≤ 0.7822 and p_y ≤ 0.9168",
     printed=r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff p_y\le0.7822 \text{ (to four digits; correctly classified)},\quad \nu\gamma\le2.3994 \iff p_y\le0.9168",
-    text=Text.NEW,
     hypotheses=(BINARY, NO_BIASES, "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
     depends=("eq-3", "remark-critical-points"),
-    chapter=PAGE,
-    derivation=Derivation(prove_confidence, lambda: prove_confidence(-1), "the odds upside down"),
+    derivation=proof(prove_confidence, wrong=-1, mistake="the odds upside down"),
     checks=(confidence_error,),
 )
 
@@ -703,8 +663,8 @@ def prove_jensen(sign: int = 1) -> None:
     prove_zero(sp.exp(f).subs(m, -sp.log(sp.exp(loss) - 1)) - sp.exp(loss), because="the inverse")
 
 
-@checked("batches of random margins, right and wrong", right=1.0, wrong=0.5, mistake="half the loss")
-def jensen_violation(draw: Draw, factor: float) -> Tensor:
+@checked("batches of random margins, right and wrong", wrong=0.5, mistake="half the loss")
+def jensen_violation(draw: Draw, factor: float = 1.0) -> Tensor:
     """Batches of random margins, right and wrong: mean|m| against the bound from the mean loss."""
     generator = torch.Generator().manual_seed(draw.seed)
     size = torch.exp(2 * torch.randn(draw.trials, 1, generator=generator, dtype=torch.float64) - 1)
@@ -716,16 +676,14 @@ def jensen_violation(draw: Draw, factor: float) -> Tensor:
     return (bound - m.abs().mean(dim=1)) / (1 + bound.abs())
 
 
-JENSEN = Claim(
+JENSEN = statement(
     id="thm-loss-bounds-confidence",
     where="new, on Appendix G",
     title="a small loss forces a large νγ",
     printed=r"\overline{\nu\gamma} \ge -\log(e^{\overline{\mathcal L}}-1) \text{ over any set of points}",
-    text=Text.NEW,
     hypotheses=(BINARY, "no biases, so that νγ = |m|", "any labels"),
     depends=("thm-critical-confidence",),
-    chapter=PAGE,
-    derivation=Derivation(prove_jensen, lambda: prove_jensen(-1), "a loss that grows with the margin"),
+    derivation=proof(prove_jensen, wrong=-1, mistake="a loss that grows with the margin"),
     checks=(jensen_violation,),
 )
 
@@ -801,13 +759,12 @@ def counterexample_mean() -> Counterexample:
     )
 
 
-NU_GAMMA = Claim(
+NU_GAMMA = statement(
     id="remark-nu-gamma",
     where="Appendix G, last paragraph",
     title="the critical points and trained networks",
     printed=r"\nu\gamma \le 1.28 \text{ and } 2.40 \text{ for almost all training points, } 0.001 \text{ on average; smaller still after regularisation}",
     corrected=r"\text{a trained network has most points beyond both; a penalty does make } \nu\gamma \text{ and } \nu \text{ smaller}",
-    text=Text.CORRECTED,
     hypotheses=(
         BINARY,
         "LeNet-300-100 trained to a small loss",
@@ -815,13 +772,11 @@ NU_GAMMA = Claim(
         "the paper reports its networks' accuracy, not their loss",
     ),
     depends=("thm-loss-bounds-confidence",),
-    chapter=PAGE,
-    derivation=Derivation(
-        train_and_measure, lambda: train_and_measure(0), "an untrained network", Evidence.EXPERIMENT
+    derivation=proof(
+        train_and_measure, wrong=0, mistake="an untrained network", evidence=Evidence.EXPERIMENT
     ),
     checks=JENSEN.checks,
     counterexample=counterexample_mean,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 

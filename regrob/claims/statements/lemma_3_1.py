@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, checked, on_networks
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import check, checked, on_networks, proof
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw, Instance, Sample, model_gain, unit
+from regrob.claims.instances import Draw, Excess, Instance, Sample, model_gain, unit
 from regrob.claims.statements.proposition_3_1 import printed_radius, prove_cauchy_schwarz
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
-PAGE = "book/lemma_3_1"
+statement = functools.partial(Claim, chapter="book/lemma_3_1")
 
 # --- Eq. (1): the nearest mistake ------------------------------------------------------
 
@@ -52,7 +52,7 @@ def nearest_rival(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     return derivatives.column(towards, nearest).squeeze(-1)
 
 
-def lead_after_step(draw: Draw, stretch: float, lean: float = 0.0) -> Tensor:
+def lead_after_step(draw: Draw, stretch: float = 1 + 1e-8, lean: float = 0.0) -> Tensor:
     """The label's relative lead after a step of `stretch`·d at the nearest rival, or `lean` away from it."""
     instance = draw.instances(4)
     w, label = nearest_rival(*instance), instance.y.unsqueeze(-1)
@@ -62,33 +62,30 @@ def lead_after_step(draw: Draw, stretch: float, lean: float = 0.0) -> Tensor:
     return lead / moved.abs().amax(dim=-1)
 
 
-EQ_1 = Claim(
+EQ_1 = statement(
     id="eq-1-deepfool",
     where="Section 2.1, Eq. (1)",
     title="DeepFool's step is the shortest for a linear model",
     printed=r"\min_{\mathbf r}\|\mathbf r\|_2 \text{ s.t. } \operatorname{argmax}_k g(\mathbf x+\mathbf r)_k \ne \operatorname{argmax}_k g(\mathbf x)_k \text{ is solved by DeepFool for any linear model}",
     corrected=r"\inf\{\|\mathbf r\|_2\} = \min_{j\ne y} \frac{z_y - z_j}{\|\mathbf v_y - \mathbf v_j\|_2}; \text{ an infimum, as the boundary itself is a tie}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(
         "affine classifier, any K",
         "y the one largest logit",
         "the minimum over rivals with v_j ≠ v_y; no other can overtake",
         "no box constraint",
     ),
-    chapter=PAGE,
-    derivation=Derivation(prove_nearest, lambda: prove_nearest(2), "twice the squared distance"),
+    derivation=proof(prove_nearest, wrong=2, mistake="twice the squared distance"),
     checks=(
         check(
             "a step a hair longer than d changes the class",
             lead_after_step,
-            right=1 + 1e-8,
             wrong=0.99,
             mistake="a step one per cent shorter",
         ),
         check(
             "no shorter step does, in directions near the best",
-            lambda draw, stretch: -lead_after_step(draw, stretch, lean=0.01),
-            right=1.0,
+            lambda draw, stretch=1.0: -lead_after_step(draw, stretch, lean=0.01),
             wrong=1.05,
             mistake="steps five per cent longer, some of which do",
         ),
@@ -106,27 +103,21 @@ def prove_threshold(beta: sp.Expr | None = None) -> None:
     prove_equal(L.subs(m, 0), sp.log(2) if beta is None else beta, because="the loss at the boundary")
 
 
-@checked(
-    "L < log 2 where and only where y has the larger logit",
-    right=math.log(2),
-    wrong=1.0986,
-    mistake="the threshold log 3",
-)
-def wrong_side(draw: Draw, beta: float) -> Tensor:
-    """How far the loss is on the wrong side of β, given which logit is the larger one."""
+@checked("L < log 2 where and only where y has the larger logit", wrong=3, mistake="the threshold log 3")
+def wrong_side(draw: Draw, threshold: int = 2) -> Tensor:
+    """How far the loss is on the wrong side of log `threshold`, given which logit is the larger one."""
     instance = draw.instances(2, correct=False)
     loss = functional.cross_entropy(instance.z, instance.y, reduction="none")
-    return -instance.m.sign() * (beta - loss)
+    return -instance.m.sign() * (math.log(threshold) - loss)
 
 
-BETA = Claim(
+BETA = statement(
     id="remark-beta",
     where="Section 3.1, above Lemma 3.1",
     title="with two classes the loss crosses log 2 at the boundary",
     printed=r"\text{with the cross-entropy, } \beta = \log 2 \text{ separates correct from incorrect}",
     hypotheses=(BINARY,),
-    chapter=PAGE,
-    derivation=Derivation(prove_threshold, lambda: prove_threshold(sp.log(3)), "the threshold log 3"),
+    derivation=proof(prove_threshold, wrong=sp.log(3), mistake="the threshold log 3"),
     checks=(wrong_side,),
 )
 
@@ -145,7 +136,7 @@ class Quadratic(NamedTuple):
         return model_gain(self.g, self.H, r)
 
 
-def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
+def random_models(draw: Draw, semidefinite: bool = True) -> Quadratic:
     """Gradients and symmetric matrices of every scale; some of rank one, some with g ⟂ u.
 
     Every matrix bends upwards somewhere; a semidefinite one nowhere downwards.
@@ -176,10 +167,6 @@ def random_models(draw: Draw, *, semidefinite: bool) -> Quadratic:
     return Quadratic(g.to(draw.device), H.to(draw.device), xi.to(draw.device))
 
 
-semidefinite_models = functools.partial(random_models, semidefinite=True)
-indefinite_models = functools.partial(random_models, semidefinite=False)
-
-
 def stack(models: list[Quadratic]) -> Quadratic:
     """All models, one after the other."""
     return Quadratic(*(torch.cat(parts) for parts in zip(*models, strict=True)))
@@ -191,12 +178,13 @@ def classifier_model(instance: Instance) -> Quadratic:
     return Quadratic(instance.gradient, instance.hessian, xi)
 
 
-def classifier_models(draw: Draw) -> Quadratic:
-    """The models of random classifiers with three and five classes."""
-    return stack([classifier_model(draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
+def classifier_models(draw: Draw, bent: bool = False) -> Quadratic:
+    """The models of random classifiers with three and five classes, or these `bent_down`."""
+    models = stack([classifier_model(draw.instances(K, inputs=4, high=20.0)) for K in (3, 5)])
+    return bent_down(models) if bent else models
 
 
-def network_models(draw: Draw) -> Quadratic:
+def network_models(draw: Draw, bent: bool = False) -> Quadratic:
     """The same from autograd's gradients and Hessians, padded to one n with zeros."""
     models = []
     for s in draw.samples(3):
@@ -206,7 +194,7 @@ def network_models(draw: Draw) -> Quadratic:
         g = functional.pad(s.autograd.gradient[keep], (0, zeros))
         H = functional.pad(s.autograd.hessian[keep], (0, zeros, 0, zeros))
         models.append(Quadratic(g, H, xi[keep]))
-    return stack(models)
+    return bent_down(stack(models)) if bent else stack(models)
 
 
 def bounds(model: Quadratic) -> tuple[Tensor, Tensor, Tensor]:
@@ -238,24 +226,29 @@ def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr, double: int = 2) -> sp.Expr:
     return 2 * xi / (a + sp.sqrt(a**2 + double * b * xi))
 
 
-def prove_lower(squared: int = 2) -> None:
+def prove_root(double: int = 2) -> None:
+    """t = 2ξ/(a + √(a² + 2bξ)) solves at + bt²/2 = ξ, and the left side grows with t."""
+    a, b, t, xi = sp.symbols("a b t xi", positive=True)
+    rho = root(a, b, xi, double)
+    prove_zero(a * rho + b * rho**2 / 2 - xi, because="the root reaches ξ")
+    prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
+
+
+def prove_lower(double: int = 2) -> None:
     """gᵀr ≤ at and rᵀHr ≤ bt² for ‖r‖ = t, so the model stays below ξ until at + bt²/2 = ξ.
 
     The first is Cauchy-Schwarz; Rayleigh's comes as Σ(b − λ_i)r_i² ≥ 0.
     """
     prove_cauchy_schwarz()
-    a, b, t, xi = sp.symbols("a b t xi", positive=True)
     gap, r_i = sp.symbols("gap", nonnegative=True), sp.symbols("r_i", real=True)  # b − λ_i
     prove_sign(gap * r_i**2, "nonnegative")
-    rho = root(a, b, xi, squared)
-    prove_zero(a * rho + b * rho**2 / 2 - xi, because="the root reaches ξ")
-    prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
+    prove_root(double)
 
 
-def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw, float], Tensor]:
+def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Excess:
     """The model at length `stretch`·(lower bound), towards g, u and near them, against ξ."""
 
-    def excess(draw: Draw, stretch: float) -> Tensor:
+    def excess(draw: Draw, stretch: float = 1.0) -> Tensor:
         model = models(draw)
         lower, _, u = bounds(model)
         noise = draw.normal(*u.shape, stream=1)
@@ -269,33 +262,30 @@ def lower_bound_excess(models: Callable[[Draw], Quadratic]) -> Callable[[Draw, f
     return excess
 
 
-LOWER = Claim(
+LOWER = statement(
     id="lemma-3.1-lower",
     where="Lemma 3.1, Eq. (6), left",
     title="no step shorter than the lower root reaches the threshold",
     printed=r"\frac{\|\nabla\|_2}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{\|\nabla\|_2^2}}-1\right) \le \|\mathbf r^*\|_2",
     corrected=r"\frac{2\xi}{\|\nabla\|_2+\sqrt{\|\nabla\|_2^2+2\|H\|_2\xi}} \le \|\mathbf r^*\|_2 \text{ (the same number, defined for } H = 0 \text{ and } \nabla = 0 \text{ too)}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(
         "ξ > 0",
         "H symmetric, of any signature",
         "∇ and H not both zero",
         "‖r*‖₂ = ∞ where no step reaches β",
     ),
-    chapter=PAGE,
-    derivation=Derivation(prove_lower, lambda: prove_lower(4), "4 for 2 under the root"),
+    derivation=proof(prove_lower, wrong=4, mistake="4 for 2 under the root"),
     checks=(
         check(
             "random symmetric H: the model stays below ξ",
-            lower_bound_excess(indefinite_models),
-            right=1.0,
+            lower_bound_excess(functools.partial(random_models, semidefinite=False)),
             wrong=1.05,
             mistake="steps five per cent longer, some of which reach ξ",
         ),
         check(
             "autograd's gradients and Hessians of networks",
             lower_bound_excess(network_models),
-            right=1.0,
             wrong=1.5,
             mistake="steps half as long again",
         ),
@@ -317,13 +307,17 @@ def prove_upper(sign: int = 1) -> None:
     prove_zero(printed - rho, because="Eq. (6)'s form and the rationalised one")
 
 
-def upper_bound_excess(draw: Draw, models: Callable[[Draw], Quadratic]) -> Tensor:
+def upper_bound_excess(models: Callable[..., Quadratic]) -> Excess:
     """How far the model falls short of ξ after a step of the upper bound along u."""
-    model = models(draw)
-    _, upper, u = bounds(model)
-    scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
-    shortfall: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
-    return shortfall
+
+    def excess(draw: Draw, *choice: bool) -> Tensor:
+        model = models(draw, *choice)
+        _, upper, u = bounds(model)
+        scale = model.xi + model.g.norm(dim=-1) * upper  # ∇ᵀu may cancel
+        shortfall: Tensor = (model.xi - model.at(u * upper[:, None])) / scale
+        return shortfall
+
+    return excess
 
 
 def counterexample_indefinite() -> Counterexample:
@@ -341,29 +335,25 @@ def counterexample_indefinite() -> Counterexample:
     )
 
 
-UPPER = Claim(
+UPPER = statement(
     id="lemma-3.1-upper",
     where="Lemma 3.1, Eq. (6), right",
     title="the root along the top eigenvector bounds the radius from above",
     printed=r"\|\mathbf r^*\|_2 \le \frac{|\nabla^T\mathbf u|}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{|\nabla^T\mathbf u|^2}}-1\right)",
     corrected=r"\text{with } \lambda_{\max}(H) > 0 \text{ in place of } \|H\|_2; \text{ the two agree where } H \succeq 0, \text{ as every Hessian of this paper is}",
-    text=Text.CORRECTED,
     hypotheses=("ξ > 0", "H ⪰ 0 and H ≠ 0, or λ_max(H) > 0 in place of ‖H‖₂"),
-    chapter=PAGE,
-    derivation=Derivation(prove_upper, lambda: prove_upper(-1), "curvature of the other sign"),
+    derivation=proof(prove_upper, wrong=-1, mistake="curvature of the other sign"),
     checks=(
         check(
             "random H ⪰ 0: a step of the bound along u reaches ξ",
-            upper_bound_excess,
-            right=semidefinite_models,
-            wrong=indefinite_models,
+            upper_bound_excess(random_models),
+            wrong=False,
             mistake="indefinite H",
         ),
         check(
             "autograd's gradients and Hessians of networks",
-            upper_bound_excess,
-            right=network_models,
-            wrong=lambda draw: bent_down(network_models(draw)),
+            upper_bound_excess(network_models),
+            wrong=True,
             mistake="the same Hessians with 20‖H‖₂ taken off every eigenvalue but the first",
         ),
     ),
@@ -372,27 +362,24 @@ UPPER = Claim(
 )
 
 
-MULTI = Claim(
+MULTI = statement(
     id="eq-33",
     where="Appendix E, Eq. (33)",
     title="the same two roots for K classes",
     printed=r"\text{Eq. (6) with } \xi = \log K - \mathcal L(\mathbf x, y)",
     hypotheses=("ξ > 0: y is the argmax, not all logits equal", "x off the kinks, so that H ⪰ 0", "H ≠ 0"),
     depends=("lemma-3.1-lower", "lemma-3.1-upper"),
-    chapter=PAGE,
     checks=(
         check(
             "lower bound, three and five classes",
             lower_bound_excess(classifier_models),
-            right=1.0,
             wrong=1.05,
             mistake="steps five per cent longer",
         ),
         check(
             "upper bound, three and five classes",
-            upper_bound_excess,
-            right=classifier_models,
-            wrong=lambda draw: bent_down(classifier_models(draw)),
+            upper_bound_excess(classifier_models),
+            wrong=True,
             mistake="Hessians bent downwards",
         ),
     ),
@@ -411,23 +398,22 @@ def prove_decreasing(sign: int = 1) -> None:
         prove_sign(slope, "positive")
 
 
-def growth(draw: Draw, sign: int) -> Tensor:
+def growth(draw: Draw, sign: int = 1) -> Tensor:
     """By how much the root grows, relatively, as ‖∇‖₂ and ‖H‖₂ grow; `sign` −1: shrinks."""
     a, b, xi, da, db = torch.exp(3 * draw.normal(5, draw.trials))
     before, after = taylor_radius.positive_root(a, b, xi), taylor_radius.positive_root(a + da, b + db, xi)
     return sign * (after - before) / before
 
 
-DECREASING = Claim(
+DECREASING = statement(
     id="eq-33-decreasing",
     where="Appendix E, between Eqs. (36) and (37)",
     title="the lower root falls as ‖∇‖₂ or ‖H‖₂ grows",
     printed=r"\text{the lower bound in Eq. (33) is monotonically decreasing in } \|H\|_2 \text{ or } \|\nabla\|_2",
     hypotheses=("ξ > 0",),
     depends=("eq-33",),
-    chapter=PAGE,
-    derivation=Derivation(prove_decreasing, lambda: prove_decreasing(-1), "increasing instead"),
-    checks=(check("larger a and b, smaller root", growth, right=1, wrong=-1, mistake="increasing"),),
+    derivation=proof(prove_decreasing, wrong=-1, mistake="increasing instead"),
+    checks=(check("larger a and b, smaller root", growth, wrong=-1, mistake="increasing"),),
 )
 
 
@@ -447,7 +433,7 @@ def prove_collapse(weight: int = 1) -> None:
     prove_zero(rho - radius, because="both bounds are the radius")
 
 
-def bounds_gap(draw: Draw, classes: int) -> Tensor:
+def bounds_gap(draw: Draw, classes: int = 2) -> Tensor:
     """Upper bound against lower bound, from V, z and y alone."""
     lower, upper, _ = bounds(classifier_model(draw.instances(classes, high=8.0)))
     return (upper - lower) / lower
@@ -455,34 +441,29 @@ def bounds_gap(draw: Draw, classes: int) -> Tensor:
 
 @checked(
     "both, from autograd's ∇ and H, against Proposition 3.1",
-    right=lambda i: taylor_radius.radius_l2(*i),
     wrong=printed_radius,
     mistake="Eq. (8) as printed",
     tolerance=1e-9,
 )
 @on_networks
-def radius_error(s: Sample, radius: Callable[[Instance], Tensor]) -> Tensor:
+def radius_error(s: Sample, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
     """Both bounds, from autograd's ∇ and H, against a closed form of the radius."""
     keep = taylor_radius.has_taylor_radius(*s.instance) & (s.noise < 1e4)
-    instance = Instance(*(part[keep] for part in s.instance))
-    lower, upper, _ = bounds(Quadratic(s.autograd.gradient[keep], s.autograd.hessian[keep], instance.xi))
-    exact = radius(instance)
+    instance = s.instance.where(keep)
+    lower, upper, _ = bounds(Quadratic(instance.gradient, instance.hessian, instance.xi))
+    exact = radius(*instance)
     return torch.maximum((lower - exact).abs(), (upper - exact).abs()) / exact
 
 
-COLLAPSE = Claim(
+COLLAPSE = statement(
     id="lemma-3.1-collapse",
     where="Section 3.1, below Lemma 3.1; Appendix B",
     title="with two classes both bounds are the radius itself",
     printed=r"\text{the derived bounds collapse to the same expression in binary classification: } \mathbf u = \pm\nabla/\|\nabla\|_2",
     hypotheses=(BINARY, OFF_KINKS_SHORT, "p_y > 1/2", DISTINCT),
     depends=("lemma-3.1-lower", "lemma-3.1-upper", "lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=PAGE,
-    derivation=Derivation(prove_collapse, lambda: prove_collapse(2), "twice the eigenvalue"),
-    checks=(
-        check("upper bound = lower bound", bounds_gap, right=2, wrong=3, mistake="three classes"),
-        radius_error,
-    ),
+    derivation=proof(prove_collapse, wrong=2, mistake="twice the eigenvalue"),
+    checks=(check("upper bound = lower bound", bounds_gap, wrong=3, mistake="three classes"), radius_error),
 )
 
 SECTION_2 = (EQ_1,)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation, Text
-from regrob.claims.combinators import checked, on_networks
+from regrob.claims.claim import Claim
+from regrob.claims.combinators import check, checked, on_networks, proof
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
 from regrob.claims.instances import Sample, signed
 from regrob.claims.statements.locally_affine import masked_product_error
 from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_zero
 
-PAGE = "book/lemma_3_2"
+statement = partial(Claim, chapter="book/lemma_3_2")
 
 
 def prove_jacobian(transposed: bool = False) -> None:
@@ -47,74 +49,70 @@ def prove_hessian(power: int = 1) -> None:
     prove_zero(covariance - (p * q) ** power * (a_plus - a_minus) * (b_plus - b_minus), because="Eq. (7), H")
 
 
-@checked(
-    "V, as this package finds it in any network, against autograd's Jacobian",
-    right=[0, 1],
-    wrong=[1, 0],
-    mistake="the two classes exchanged",
-)
-@on_networks
-def jacobian_error(sample: Sample, order: list[int]) -> Tensor:
-    """J = V, with the columns of V in this order."""
-    return sample.jacobian_error(sample.map.V[..., order])
+def jacobian_error(sample: Sample, reverse: bool = False) -> Tensor:
+    """J = V, or V with its classes in reverse order."""
+    V = sample.map.V
+    return sample.jacobian_error(V.flip(-1) if reverse else V)
 
 
-@checked("Eq. (7) against autograd's gradient", right=1.0, wrong=-1.0, mistake="the sign reversed")
+@checked("Eq. (7) against autograd's gradient", wrong=-1.0, mistake="the sign reversed")
 @on_networks
-def gradient_error(sample: Sample, sign: float) -> Tensor:
+def gradient_error(sample: Sample, sign: float = 1.0) -> Tensor:
     """∇ = y(p_y − 1)(v₊ − v₋), literally Eq. (7) with y = ±1."""
     gradient = (-signed(sample.y) * sample.instance.q).unsqueeze(-1) * sample.instance.s
     return sample.gradient_error(sign * gradient)
 
 
-@checked(
-    "Eq. (7) against autograd's Hessian", right=1.0, wrong=1.01, mistake="one per cent too much curvature"
-)
+@checked("Eq. (7) against autograd's Hessian", wrong=1.01, mistake="one per cent too much curvature")
 @on_networks
-def hessian_error(sample: Sample, factor: float) -> Tensor:
+def hessian_error(sample: Sample, factor: float = 1.0) -> Tensor:
     """H = p_y(1 − p_y)(v₊ − v₋)(v₊ − v₋)ᵀ, literally Eq. (7)."""
     p, q, s = sample.instance.p, sample.instance.q, sample.instance.s
     hessian = (p * q)[..., None, None] * s.unsqueeze(-1) * s.unsqueeze(-2)
     return sample.hessian_error(factor * hessian)
 
 
-LEMMA_JACOBIAN = Claim(
+LEMMA_JACOBIAN = statement(
     id="lemma-3.2-jacobian",
     where="Lemma 3.2, Eq. (7), first line",
     title="the Jacobian is V",
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("eq-5",),
-    chapter=PAGE,
-    derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
-    checks=(masked_product_error, jacobian_error),
+    derivation=proof(prove_jacobian, wrong=True, mistake="the transpose of V"),
+    checks=(
+        masked_product_error,
+        check(
+            "V, as this package finds it in any network, against autograd's Jacobian",
+            on_networks(jacobian_error),
+            wrong=True,
+            mistake="the two classes exchanged",
+        ),
+    ),
 )
 
 
-LEMMA_GRADIENT = Claim(
+LEMMA_GRADIENT = statement(
     id="lemma-3.2-gradient",
     where="Lemma 3.2, Eq. (7), second line; Eq. (18)",
     title="the input gradient",
     printed=r"\nabla = y(p(\mathbf x)_y - 1)(\mathbf v_+ - \mathbf v_-)^T",
     corrected=r"\nabla = y(p_y - 1)(\mathbf v_+ - \mathbf v_-)",
-    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY, "∇ a column, as the Hessian needs"),
     transcription=True,
     depends=("lemma-3.2-jacobian",),
-    chapter=PAGE,
-    derivation=Derivation(prove_gradient, lambda: prove_gradient(sign=-1), "the sign reversed"),
+    derivation=proof(prove_gradient, wrong=-1, mistake="the sign reversed"),
     checks=(gradient_error,),
 )
 
-LEMMA_HESSIAN = Claim(
+LEMMA_HESSIAN = statement(
     id="lemma-3.2-hessian",
     where="Lemma 3.2, Eq. (7), last two lines; Eq. (19)",
     title="the Hessian has rank one",
     printed=r"H = p(\mathbf x)_y(1 - p(\mathbf x)_y)(\mathbf v_+ - \mathbf v_-)(\mathbf v_+ - \mathbf v_-)^T",
     hypotheses=(PIECEWISE, OFF_KINKS, BINARY),
     depends=("lemma-3.2-gradient",),
-    chapter=PAGE,
-    derivation=Derivation(prove_hessian, lambda: prove_hessian(power=2), "p_y(1 − p_y) squared"),
+    derivation=proof(prove_hessian, wrong=2, mistake="p_y(1 − p_y) squared"),
     checks=(hessian_error,),
 )
 

@@ -9,36 +9,23 @@ import torch
 from sympy.concrete.delta import deltasummation
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import double_sum, weighted_moments
+from regrob.claims.combinators import check, check_both, check_networks, on_networks, proof
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
-from regrob.claims.instances import Draw, Sample, relative
-from regrob.claims.many_classes import MISTAKES_TOO, Case, check_both, check_networks, over_samples
-from regrob.claims.statements.lemma_3_2 import prove_jacobian
-from regrob.claims.statements.locally_affine import prove_affine
+from regrob.claims.instances import Instance
+from regrob.claims.samplings import CLASSES, MISTAKES_TOO
+from regrob.claims.statements.lemma_3_2 import jacobian_error, prove_jacobian
+from regrob.claims.statements.locally_affine import prove_affine, step_check
 from regrob.symbols import cross_entropy, prove_equal, prove_sign, prove_zero
 from regrob.theory import probability
 
 statement = partial(Claim, chapter="book/lemma_4_1")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 
 
 # --- Eq. (14) --------------------------------------------------------------------------
-
-
-def step_excess(draw: Draw, scale: float = 1.0) -> Tensor:
-    """Move a little inside Q(x): the logits of every K-class network must move by scale·Vᵀr."""
-
-    def excess(s: Sample) -> Tensor:
-        generator = torch.Generator().manual_seed(draw.seed)
-        step = 1e-7 * torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images)
-        with torch.no_grad():
-            moved = s.network(s.images + step) - s.network(s.images)
-        predicted = scale * (s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
-        return relative(moved - predicted, predicted, axes=1)
-
-    return over_samples(draw, excess)
-
 
 EQ_14 = statement(
     id="eq-14",
@@ -46,34 +33,14 @@ EQ_14 = statement(
     title="K logits, affine around x",
     printed=r"g(\mathbf x')|_{\mathbf x'\in Q(\mathbf x)} = V^T\mathbf x',\quad V = [\mathbf v_0,\dots,\mathbf v_{K-1}]",
     corrected=r"g(\mathbf x') = V^T\mathbf x' + \mathbf c \text{ on } Q(\mathbf x),\quad \mathbf c = 0 \text{ without biases}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     depends=("eq-5",),
-    derivation=Derivation(
-        prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
-    ),
-    checks=(
-        Check(
-            "a step inside Q(x) moves the K logits by V'r",
-            step_excess,
-            lambda draw: step_excess(draw, 1.01),
-            "V one per cent too large",
-            tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
-        ),
-    ),
+    derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
+    checks=(step_check("a step inside Q(x) moves the K logits by V'r", *CLASSES),),
 )
 
 # --- Lemma 4.1 -------------------------------------------------------------------------
-
-
-def jacobian_excess(draw: Draw, *, reverse: bool = False) -> Tensor:
-    """V, or V with its classes in reverse order, against autograd's Jacobian."""
-
-    def excess(s: Sample) -> Tensor:
-        V = s.map.V.flip(-1) if reverse else s.map.V
-        return relative(V - s.autograd.jacobian, s.autograd.jacobian, axes=2)
-
-    return over_samples(draw, excess)
 
 
 JACOBIAN = statement(
@@ -83,13 +50,13 @@ JACOBIAN = statement(
     printed="J = V",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("eq-14",),
-    derivation=Derivation(prove_jacobian, lambda: prove_jacobian(transposed=True), "the transpose of V"),
+    derivation=proof(prove_jacobian, wrong=True, mistake="the transpose of V"),
     checks=(
-        Check(
+        check(
             "V against autograd's Jacobian",
-            jacobian_excess,
-            lambda draw: jacobian_excess(draw, reverse=True),
-            "the classes in reverse order",
+            on_networks(jacobian_error, *CLASSES),
+            wrong=True,
+            mistake="the classes in reverse order",
         ),
     ),
 )
@@ -102,7 +69,7 @@ def prove_gradient(label: int = 1) -> None:
     prove_equal(L.gradient(), claimed, because="∇ = V(p − e_y)")
 
 
-def gradient_error(case: Case, label: float = 1.0) -> Tensor:
+def gradient_error(case: Instance, label: float = 1.0) -> Tensor:
     """∇ = V(p − y), literally Eq. (15), against the case's gradient; `label=0` forgets the label."""
     e = torch.nn.functional.one_hot(case.y, case.K).to(case.z)
     p = probability.residual_probability(case.z, case.y) + (1 - label) * e
@@ -117,7 +84,7 @@ GRADIENT = statement(
     printed=r"\nabla = V(p(\mathbf x) - \mathbf y)",
     hypotheses=(PIECEWISE, OFF_KINKS, "any label, right or wrong"),
     depends=("lemma-4.1-jacobian",),
-    derivation=Derivation(prove_gradient, lambda: prove_gradient(label=0), "the label forgotten"),
+    derivation=proof(prove_gradient, wrong=0, mistake="the label forgotten"),
     checks=(
         check_networks(
             "V(p − y) against autograd's gradient",
@@ -165,7 +132,7 @@ def prove_hessian(matrix: str = "outer") -> None:
     prove_zero(entry - summand, because="V(diag p − ppᵀ)Vᵀ, row by row")
 
 
-def hessian_error(case: Case, matrix: str = "outer") -> Tensor:
+def hessian_error(case: Instance, matrix: str = "outer") -> Tensor:
     """V(diag p − ppᵀ)Vᵀ against the case's Hessian; "scalar" reads the printed pᵀp as a number times I."""
     p = torch.softmax(case.z, dim=-1)
     if matrix == "scalar":
@@ -183,11 +150,10 @@ HESSIAN = statement(
     title="the Hessian is a covariance",
     printed=r"H = V\left(\operatorname{diag}(p(\mathbf x)) - p(\mathbf x)^Tp(\mathbf x)\right)V^T",
     corrected=r"H = V\left(\operatorname{diag}(p) - p\,p^T\right)V^T",
-    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS, "p a column, as ∇ = V(p − y) needs"),
     transcription=True,
     depends=("lemma-4.1-gradient",),
-    derivation=Derivation(prove_hessian, lambda: prove_hessian("scalar"), "pᵀp as a number"),
+    derivation=proof(prove_hessian, wrong="scalar", mistake="pᵀp as a number"),
     checks=(
         check_networks(
             "V(diag p − pp')V' against autograd's Hessian",
@@ -209,7 +175,7 @@ def prove_pairs(count: int = 1) -> None:
     prove_equal(total, E(1, 1, 1) - E(1, 1, 0) * E(1, 0, 1), because="a covariance, pair by pair")
 
 
-def pairs_error(case: Case, weight: float = 0.5) -> Tensor:
+def pairs_error(case: Instance, weight: float = 0.5) -> Tensor:
     """Σ_{i<j} p_i p_j (v_i − v_j)(v_i − v_j)ᵀ, every pair formed, against the case's Hessian."""
     p = torch.softmax(case.z, dim=-1)
     d = case.V.unsqueeze(-1) - case.V.unsqueeze(-2)  # (…, n, K, K)
@@ -224,7 +190,7 @@ PAIRS = statement(
     printed=r"H = \sum_{i<j} p(\mathbf x)_i p(\mathbf x)_j (\mathbf v_i-\mathbf v_j)(\mathbf v_i-\mathbf v_j)^T",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
+    derivation=proof(prove_pairs, wrong=2, mistake="every pair counted twice"),
     checks=check_both(
         "the sum over pairs against the Hessian", pairs_error, 1.0, "every pair counted twice", MISTAKES_TOO
     ),
@@ -242,7 +208,7 @@ def prove_psd(sign: int = -1) -> None:
     prove_sign(pair, "nonnegative")
 
 
-def spectrum_excess(case: Case, dropped: int = 1) -> Tensor:
+def spectrum_excess(case: Instance, dropped: int = 1) -> Tensor:
     """The size of what should vanish: negative eigenvalues, and all beyond the first K − `dropped`."""
     values = torch.linalg.eigvalsh(case.hessian)
     beyond = values[..., : max(0, values.shape[-1] - (case.K - dropped))].abs().sum(dim=-1)
@@ -257,7 +223,7 @@ PSD = theorem(
     printed=r"0 \preceq H,\quad \operatorname{rank} H \le K-1",
     hypotheses=(PIECEWISE, OFF_KINKS),
     depends=("lemma-4.1-pairs",),
-    derivation=Derivation(prove_psd, lambda: prove_psd(1), "sums of a pair for its difference"),
+    derivation=proof(prove_psd, wrong=1, mistake="sums of a pair for its difference"),
     checks=check_both(
         "the least eigenvalue of H, and all but K − 1 of them", spectrum_excess, 2, "rank K − 2", MISTAKES_TOO
     ),
@@ -283,7 +249,6 @@ XI = statement(
     title="the slack in terms of the probability",
     printed=r"\xi = \log(K) - \log(p(\mathbf x)_y)",
     corrected=r"\xi = \log K - \mathcal L(\mathbf x, y) = \log K + \log p_y = \log(K p_y)",
-    text=Text.CORRECTED,
     transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
     checks=check_both(

@@ -8,37 +8,25 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Derivation, Text
+from regrob.claims.claim import Claim
 from regrob.claims.class_sums import Q
-from regrob.claims.hypotheses import ANY_LABEL, OFF_KINKS
-from regrob.claims.many_classes import (
-    ARGMAX,
-    MISTAKES_TOO,
-    MODEL_BELOW_LOG_K,
-    TWO_CLASSES,
-    Case,
-    check_at,
-    check_both,
-    check_random,
-    corner_radius,
-    overshoot,
-    ratio_error,
-    shortfall,
-    violation,
-    within,
-    worst,
-    written_down,
-)
-from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, XI, prove_bend_crude, prove_upper_end
+from regrob.claims.combinators import check_at, check_both, check_random, proof
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import ANY_LABEL, ARGMAX, MODEL_BELOW_LOG_K, OFF_KINKS
+from regrob.claims.instances import Instance, written_down
+from regrob.claims.quadratic_model import corner_radius, overshoot, shortfall, within
+from regrob.claims.samplings import MISTAKES_TOO, TWO_CLASSES
+from regrob.claims.statements.lemma_3_1 import prove_root
+from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, prove_bend_crude, prove_upper_end
 from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
 statement = partial(Claim, chapter="book/linf_many_classes")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 BOX = f"{MODEL_BELOW_LOG_K}, ‖r‖_∞ minimal"
 
 
-def one_norm(case: Case) -> Tensor:
+def one_norm(case: Instance) -> Tensor:
     """‖∇‖₁: (T,)."""
     return case.gradient.abs().sum(dim=-1)
 
@@ -53,7 +41,7 @@ def row_norm(matrix: Tensor) -> Tensor:
     return matrix.abs().sum(dim=-1).amax(dim=-1)
 
 
-def bound_40(case: Case, *, inputs: bool = True) -> Tensor:
+def bound_40(case: Instance, *, inputs: bool = True) -> Tensor:
     """Eq. (40): (T,). `inputs=False` forgets the factor n."""
     n = case.gradient.shape[-1] if inputs else 1
     return taylor_radius.positive_root(one_norm(case), n * column_norm(case.hessian), case.xi)
@@ -75,7 +63,7 @@ def prove_box(power: int = 2) -> None:
         prove_sign(halves, "nonnegative")
 
 
-def holder_excess(case: Case, share: float = 1.0) -> Tensor:
+def holder_excess(case: Instance, share: float = 1.0) -> Tensor:
     """Eq. (39)'s left side at the exact ‖r̃*‖_∞, which must not be negative; relative to ξ."""
     t = corner_radius(case)
     n = case.gradient.shape[-1] * share
@@ -83,7 +71,7 @@ def holder_excess(case: Case, share: float = 1.0) -> Tensor:
     return (case.xi - left) / case.xi
 
 
-def random_steps_excess(case: Case) -> Tensor:
+def random_steps_excess(case: Instance) -> Tensor:
     """∇ᵀr and rᵀHr at random steps against Hölder's bounds."""
     generator = torch.Generator().manual_seed(1)
     r = torch.randn(case.gradient.shape, generator=generator, dtype=torch.float64).to(case.z)
@@ -100,16 +88,13 @@ EQ_39 = statement(
     id="eq-39",
     where="Appendix E, Eq. (39)",
     title="Hölder's inequality on the box",
-    printed=(
-        r"-\xi+\|\nabla\|_1\|\tilde{\mathbf r}^*\|_\infty+\tfrac n2\|H\|_1\|\tilde{\mathbf r}^*\|_\infty^2 "
-        r"\ge -\xi+\nabla^T\mathbf r^*+\tfrac12(\mathbf r^*)^TH\mathbf r^* \ge 0"
-    ),
+    printed=r"-\xi+\|\nabla\|_1\|\tilde{\mathbf r}^*\|_\infty+\tfrac n2\|H\|_1\|\tilde{\mathbf r}^*\|_\infty^2 \ge -\xi+\nabla^T\mathbf r^*+\tfrac12(\mathbf r^*)^TH\mathbf r^* \ge 0",
     corrected=r"\text{the same with } \tilde{\mathbf r}^* \text{ throughout}",
-    text=Text.RESTATED,
+    restated=True,
     transcription=True,  # the tildes
     hypotheses=(OFF_KINKS, BOX, "n inputs", "‖H‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient", "remark-psd"),
-    derivation=Derivation(prove_box, lambda: prove_box(1), "t for t²"),
+    derivation=proof(prove_box, wrong=1, mistake="t for t²"),
     checks=(
         *check_both(
             "∇'r and r'Hr on a box",
@@ -127,14 +112,6 @@ EQ_39 = statement(
 )
 
 
-def prove_root(twice: int = 2) -> None:
-    """t = 2ξ/(a + √(a² + 2bξ)) solves at + bt²/2 = ξ, and the left side grows with t."""
-    a, b, t = sp.symbols("a b t", positive=True)
-    root = 2 * XI / (a + sp.sqrt(a**2 + twice * b * XI))
-    prove_zero(a * root + b * root**2 / 2 - XI, because="the root of Eq. (39)'s left side")
-    prove_sign(sp.diff(a * t + b * t**2 / 2, t), "positive")
-
-
 EQ_40 = statement(
     id="eq-40",
     where="Appendix E, Eq. (40)",
@@ -142,7 +119,7 @@ EQ_40 = statement(
     printed=r"\|\tilde{\mathbf r}^*\|_\infty \ge \frac{2\xi}{\sqrt{\|\nabla\|_1^2+2n\|H\|_1\xi}+\|\nabla\|_1}",
     hypotheses=(OFF_KINKS, BOX, "ξ ≥ 0", "‖H‖₁ the largest column sum"),
     depends=("eq-39",),
-    derivation=Derivation(prove_root, lambda: prove_root(1), "nξ‖H‖₁ under the root"),
+    derivation=proof(prove_root, wrong=1, mistake="nξ‖H‖₁ under the root"),
     checks=check_both(
         "no step as short as Eq. (40) reaches ξ",
         lambda c, inputs=True: overshoot(c, bound_40(c, inputs=inputs), box=True),
@@ -168,12 +145,12 @@ def prove_second(constant: int = 2) -> None:
     prove_bend_crude()
 
 
-def gradient_bound(case: Case, factor: float = 2.0) -> Tensor:
+def gradient_bound(case: Instance, factor: float = 2.0) -> Tensor:
     """2q‖V‖₁: (T,)."""
     return factor * case.q * column_norm(case.V)
 
 
-def hessian_bound(case: Case, factor: float = 2.0) -> Tensor:
+def hessian_bound(case: Instance, factor: float = 2.0) -> Tensor:
     """2p_y q‖V‖₁‖V‖_∞: (T,)."""
     return factor * case.p * case.q * column_norm(case.V) * row_norm(case.V)
 
@@ -196,7 +173,7 @@ INDUCED_GRADIENT = statement(
     printed=r"\|\nabla\|_1 \le 2(1-p_y)\|V\|_1",
     hypotheses=(OFF_KINKS, ANY_LABEL, "‖V‖₁ the largest column sum"),
     depends=("lemma-4.1-gradient",),
-    derivation=Derivation(prove_first, lambda: prove_first(1), "q for 2q"),
+    derivation=proof(prove_first, wrong=1, mistake="q for 2q"),
     checks=(
         *check_both(
             "‖∇‖₁ ≤ 2q‖V‖₁",
@@ -216,7 +193,7 @@ INDUCED_HESSIAN = statement(
     printed=r"\|H\|_1 \le 2p_y(1-p_y)\|V\|_1\|V\|_\infty",
     hypotheses=(OFF_KINKS, ARGMAX, "‖·‖₁ the largest column sum, ‖·‖_∞ the largest row sum"),
     depends=("lemma-4.1-hessian",),
-    derivation=Derivation(prove_second, lambda: prove_second(1), "p_y q for 2p_y q"),
+    derivation=proof(prove_second, wrong=1, mistake="p_y q for 2p_y q"),
     checks=(
         *check_both(
             "‖H‖₁ ≤ 2p_y q‖V‖₁‖V‖_∞",
@@ -238,7 +215,7 @@ def prove_bracket(factor: int = 2) -> None:
     prove_root()
 
 
-def bracket(case: Case) -> bounds.Bracket:
+def bracket(case: Instance) -> bounds.Bracket:
     """Both ends of Theorem `thm-linf-two-sided`: (T,) each."""
     return bounds.radius_linf_bracket(case.V, case.z, case.y)
 
@@ -246,13 +223,10 @@ def bracket(case: Case) -> bounds.Bracket:
 LINF = theorem(
     id="thm-linf-two-sided",
     title="the ℓ_∞ radius between two closed forms",
-    printed=(
-        r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le "
-        r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1"
-    ),
+    printed=r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1",
     hypotheses=(OFF_KINKS, ARGMAX, BOX, "∇ ≠ 0"),
     depends=("eq-39", "thm-loewner"),
-    derivation=Derivation(prove_bracket, lambda: prove_bracket(1), "pξ/q under the root"),
+    derivation=proof(prove_bracket, wrong=1, mistake="pξ/q under the root"),
     checks=(
         *check_both(
             "no step as short as the lower end reaches ξ",

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import check, checked, on_instances, on_networks
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import check, checked, on_instances, on_networks, proof
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw, Instance, Sample, model_gain, relative, unit
+from regrob.claims.instances import Draw, Instance, Sample, closed_form, unit
 from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 
-PAGE = "book/linf_two_classes"
+statement = partial(Claim, chapter="book/linf_two_classes")
 
 
 def corners(n: int) -> Tensor:
@@ -41,7 +43,8 @@ def largest_gain(instance: Instance, radius: Tensor) -> Tensor:
 
 def unit_dual_norm(instance: Instance) -> Instance:
     """V rescaled to ‖v₊ − v₋‖₁ = 1, so that one ε is of the same effect on all instances."""
-    return instance._replace(V=instance.V / instance.s.abs().sum(dim=-1)[:, None, None])
+    V, z, y = instance
+    return closed_form(V / instance.s.abs().sum(dim=-1)[:, None, None], z, y)
 
 
 # --- Eq. (2): the worst loss in a box --------------------------------------------------
@@ -63,11 +66,10 @@ def prove_fgsm(sign: int = 1) -> None:
 
 @checked(
     "the true loss at FGSM's corner against all 32 corners",
-    right=2,
     wrong=3,
     mistake="three classes, where FGSM is not optimal",
 )
-def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
+def fgsm_shortfall(draw: Draw, classes: int = 2) -> Tensor:
     """The true loss at FGSM's corner against the worst of the box's 2^n corners."""
     instance = draw.instances(classes, correct=False, high=5.0)
     epsilon = 4 * draw.uniform(draw.trials, stream=1) / instance.V.abs().sum(dim=(1, 2))
@@ -80,16 +82,15 @@ def fgsm_shortfall(draw: Draw, classes: int) -> Tensor:
     return 1 - loss(instance.gradient.sign()) / worst
 
 
-EQ_2 = Claim(
+EQ_2 = statement(
     id="eq-2-fgsm",
     where="Section 2.1, Eq. (2)",
     title="FGSM's step is the worst for a binary linear model",
     printed=r"\max_{\|\mathbf r\|_\infty\le\epsilon}\mathcal L(\mathbf x+\mathbf r, y) = \mathcal L(\mathbf x+\epsilon\operatorname{sign}\nabla, y) \text{ with some binary linear classifiers}",
     corrected=r"\text{with every binary affine classifier; the maximum is } \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
-    chapter=PAGE,
-    derivation=Derivation(prove_fgsm, lambda: prove_fgsm(-1), "the step against the gradient"),
+    derivation=proof(prove_fgsm, wrong=-1, mistake="the step against the gradient"),
     checks=(fgsm_shortfall,),
 )
 
@@ -106,8 +107,8 @@ def prove_scalar(power: int = 1) -> None:
     prove_roots()
 
 
-@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", right=1, wrong=-1, mistake="the odds upside down")
-def constraint_error(draw: Draw, power: int) -> Tensor:
+@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", wrong=-1, mistake="the odds upside down")
+def constraint_error(draw: Draw, power: int = 1) -> Tensor:
     """rᵀHr against (p/q)^power (∇ᵀr)² with autograd's ∇ and H."""
 
     def error(s: Sample) -> Tensor:
@@ -118,18 +119,17 @@ def constraint_error(draw: Draw, power: int) -> Tensor:
         scalar = odds * (g * r).sum(dim=-1).square()
         return (curved - scalar).abs() / curved / s.noise.square()
 
-    return draw.over_samples(2, error)
+    return draw.over_samples(error, 2)
 
 
-SCALAR = Claim(
+SCALAR = statement(
     id="eq-22",
     where="Appendix C, Eqs. (21), (22)",
     title="the quadratic constraint is a constraint on ∇ᵀr alone",
     printed=r"-\xi+\nabla^T\mathbf r+\frac{p_y}{2(1-p_y)}(\nabla^T\mathbf r)^2 \ge 0",
     hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL, "ξ = β − L"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=PAGE,
-    derivation=Derivation(prove_scalar, lambda: prove_scalar(2), "the odds squared"),
+    derivation=proof(prove_scalar, wrong=2, mistake="the odds squared"),
     checks=(constraint_error,),
 )
 
@@ -154,55 +154,52 @@ def prove_length(printed: int = 1) -> None:
     prove_roots()
 
 
-def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
+def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_linf) -> Tensor:
     """The largest gain over the box of that radius, against ξ."""
-    return (largest_gain(instance, radius(instance)) - instance.xi).abs() / instance.xi
+    return (largest_gain(instance, radius(*instance)) - instance.xi).abs() / instance.xi
 
 
-PROP_3_2 = Claim(
+PROP_3_2 = statement(
     id="prop-3.2",
     where="Proposition 3.2, Eq. (9)",
     title="the ℓ∞ radius in closed form",
     printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, OFF_KINKS_SHORT, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("eq-22",),
-    chapter=PAGE,
-    derivation=Derivation(prove_dual, lambda: prove_dual(2), "p_y squared"),
+    derivation=proof(prove_dual, wrong=2, mistake="p_y squared"),
     checks=(
         check(
             "the best corner of the box of that radius reaches log 2 exactly",
             on_instances(threshold_error),
-            right=lambda i: taylor_radius.radius_linf(*i),
-            wrong=lambda i: taylor_radius.radius_l2(*i),
+            wrong=taylor_radius.radius_l2,
             mistake="the ℓ2 radius",
         ),
     ),
 )
 
 
-def literal_radius(instance: Instance, p: Tensor) -> Tensor:
-    """Eq. (23) through ‖∇‖₁, with p in place of p(x)."""
+def literal_radius(V: Tensor, z: Tensor, y: Tensor, p: Tensor | None = None) -> Tensor:
+    """Eq. (23) through ‖∇‖₁, with p, or p_y if None, in place of p(x)."""
+    instance = closed_form(V, z, y)
+    p = instance.p if p is None else p
     X = 2 * instance.p * instance.xi / instance.q
     return instance.q / (p * instance.gradient.abs().sum(dim=-1)) * (X / (torch.sqrt(1 + X) + 1))
 
 
-EQ_23 = Claim(
+EQ_23 = statement(
     id="eq-23",
     where="Appendix C, below Eq. (22), and Eq. (23)",
     title="both roots, and the subscript of p",
     printed=r"\|\tilde{\mathbf r}^*\|_\infty = \frac{1-p_y}{p(\mathbf x)\|\nabla\|_1}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     corrected=r"p(\mathbf x)_y \text{ in place of } p(\mathbf x), \text{ here and in both roots}",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=PROP_3_2.hypotheses,
     depends=("prop-3.2",),
-    chapter=PAGE,
     checks=(
         check(
             "the box of that radius, with p_y",
-            on_instances(threshold_error),
-            right=lambda i: literal_radius(i, i.p),
-            wrong=lambda i: literal_radius(i, torch.softmax(i.z, dim=-1)[..., 0]),
+            on_instances(lambda i, radius=literal_radius: threshold_error(i, radius)),
+            wrong=lambda V, z, y: literal_radius(V, z, y, torch.softmax(z, dim=-1)[..., 0]),
             mistake="the first class's probability",
         ),
     ),
@@ -213,12 +210,11 @@ EQ_23 = Claim(
 
 @checked(
     "ℓ_{3/2}, ℓ2, ℓ3, ℓ4: a step of that length along the dual direction",
-    right=lambda order: order / (order - 1),
-    wrong=lambda order: order,
+    wrong=False,
     mistake="the norm itself in place of its dual",
 )
 @on_instances
-def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> Tensor:
+def dual_step_error(instance: Instance, dual: bool = True) -> Tensor:
     """A step of norm τ/‖s‖_* along the maximiser of sᵀr reaches log 2, for four norms."""
     s, xi, uphill = instance.s, instance.xi, unit(instance.gradient)
     tau = taylor_radius.taylor_margin(instance.m)
@@ -226,22 +222,20 @@ def dual_step_error(instance: Instance, conjugate: Callable[[float], float]) -> 
     for order in (1.5, 2.0, 3.0, 4.0):
         direction = uphill.sign() * uphill.abs() ** (1 / (order - 1))
         r = direction / torch.linalg.vector_norm(direction, order, dim=-1, keepdim=True)
-        size = torch.linalg.vector_norm(unit(s), conjugate(order), dim=-1)
+        size = torch.linalg.vector_norm(unit(s), order / (order - 1) if dual else order, dim=-1)
         length = tau / (size * s.norm(dim=-1))
         errors.append((gains(instance, length[:, None] * r) - xi).abs() / xi)
     return torch.cat(errors)
 
 
-ANY_NORM = Claim(
+ANY_NORM = statement(
     id="thm-any-norm",
     where="new, after Propositions 3.1 and 3.2",
     title="the radius in any norm",
     printed=r"\min\{\|\mathbf r\| : \text{the model reaches } \log 2\} = \tau(m)/\|\mathbf v_+-\mathbf v_-\|_*",
-    text=Text.NEW,
     hypotheses=(BINARY, CORRECT, DISTINCT, "‖·‖ any norm, ‖·‖_* its dual norm"),
     depends=("eq-22",),
-    chapter=PAGE,
-    derivation=Derivation(prove_length, lambda: prove_length(2), "p_y squared"),
+    derivation=proof(prove_length, wrong=2, mistake="p_y squared"),
     checks=(dual_step_error,),
 )
 
@@ -261,48 +255,39 @@ def prove_worst(halves: int = 1) -> None:
     prove_equal(in_G.subs(G, q * S), epsilon * q * S + halves * epsilon**2 * p * q * S**2 / 2)
 
 
-def two_norm_eta(instance: Instance, epsilon: float) -> Tensor:
+def two_norm_eta(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
     """Eq. (25) with ‖·‖₂ where its norm has no subscript."""
-    p, q = instance.p, instance.q
-    reach = epsilon * derivatives.cross_lipschitz(instance.V)
-    return probability.loss(instance.z, instance.y) + q * reach + 0.5 * p * q * reach.square()
+    p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
+    reach = epsilon * derivatives.cross_lipschitz(V)
+    return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
 
 
-@checked(
-    "η* against the best of 32 corners, any label",
-    right=lambda i, epsilon: taylor_radius.worst_case_loss(i.V, i.z, i.y, epsilon),
-    wrong=two_norm_eta,
-    mistake="the ℓ2 norm",
-)
-def worst_case_error(draw: Draw, eta: Callable[[Instance, float], Tensor]) -> Tensor:
+@checked("η* against the best of 32 corners, any label", wrong=two_norm_eta, mistake="the ℓ2 norm")
+def worst_case_error(draw: Draw, eta: Callable[..., Tensor] = taylor_radius.worst_case_loss) -> Tensor:
     """η* against the best of the 2^n corners."""
     instance = unit_dual_norm(draw.instances(2, correct=False, high=8.0))
     errors = []
     for epsilon in (0.01, 1.0, 30.0):
         loss = probability.loss(instance.z, instance.y)
         best = loss + largest_gain(instance, torch.full_like(loss, epsilon))
-        errors.append((eta(instance, epsilon) - best).abs() / best)
+        errors.append((eta(*instance, epsilon) - best).abs() / best)
     return torch.cat(errors)
 
 
 @checked(
-    "η* against autograd's ∇ and H at ε sign(∇)",
-    right=1.0,
-    wrong=1.01,
-    mistake="ε one per cent larger",
-    tolerance=1e-9,
+    "η* against autograd's ∇ and H at ε sign(∇)", wrong=1.01, mistake="ε one per cent larger", tolerance=1e-9
 )
 @on_networks
-def sign_step_error(s: Sample, factor: float) -> Tensor:
+def sign_step_error(s: Sample, factor: float = 1.0) -> Tensor:
     """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
     g, epsilon = s.autograd.gradient, 0.1
-    gain = model_gain(g, s.autograd.hessian, epsilon * g.sign())
-    eta = taylor_radius.worst_case_loss(*s.instance, factor * epsilon)
+    gain = s.instance.gain(epsilon * g.sign())
+    eta = taylor_radius.worst_case_loss(s.map.V, s.map.z, s.y, factor * epsilon)
     claimed = eta - probability.loss(s.map.z, s.y)
     return relative((claimed - gain)[:, None], gain[:, None], axes=1) / s.noise
 
 
-PROP_3_3 = Claim(
+PROP_3_3 = statement(
     id="prop-3.3",
     where="Proposition 3.3, Eq. (10)",
     title="the model's worst case in the ℓ∞ ball",
@@ -314,8 +299,7 @@ PROP_3_3 = Claim(
         "ε ≥ 0",
     ),
     depends=("eq-22",),
-    chapter=PAGE,
-    derivation=Derivation(prove_worst, lambda: prove_worst(2), "no factor 1/2"),
+    derivation=proof(prove_worst, wrong=2, mistake="no factor 1/2"),
     checks=(worst_case_error, sign_step_error),
 )
 
@@ -336,8 +320,8 @@ def counterexample_eq_24() -> Counterexample:
     )
 
 
-@checked("each link at random r, “≤” throughout", right=False, wrong=True, mistake="“=” as printed")
-def chain_excess(draw: Draw, equality: bool) -> Tensor:
+@checked("each link at random r, “≤” throughout", wrong=True, mistake="“=” as printed")
+def chain_excess(draw: Draw, equality: bool = False) -> Tensor:
     """By how much the links of Eq. (24) fail at a random r of the ball; the second is ≤, or “=” as printed."""
     instance = draw.instances(2, high=8.0)
     r = 2 * draw.uniform(*instance.V.shape[:-1], stream=1) - 1
@@ -353,34 +337,29 @@ def chain_excess(draw: Draw, equality: bool) -> Tensor:
     return torch.maximum(first - second, link) / third
 
 
-EQ_24 = Claim(
+EQ_24 = statement(
     id="eq-24",
     where="Appendix C, Eq. (24)",
     title="Hölder's inequality for the model, and one equality too many",
     printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \|\mathbf r\|_\infty\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\|\mathbf r\|_\infty\|\nabla\|_1)^2 = \epsilon\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\epsilon\|\nabla\|_1)^2",
     corrected=r"\text{“}\le\text{” in place of the “}=\text{”: } \|\mathbf r\|_\infty \le \epsilon",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
-    chapter=PAGE,
     checks=(chain_excess,),
     counterexample=counterexample_eq_24,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
-EQ_25 = Claim(
+EQ_25 = statement(
     id="eq-25",
     where="Appendix C, Eq. (25)",
     title="the norm in Eq. (25) is the 1-norm",
     printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \epsilon(1-p_y)\|\mathbf v_+-\mathbf v_-\|+\tfrac12\epsilon^2p_y(1-p_y)\|\mathbf v_+-\mathbf v_-\|^2",
     corrected=r"\|\cdot\|_1 \text{ in both places; equality at } \mathbf r = \epsilon\operatorname{sign}(\nabla)",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-24",),
-    chapter=PAGE,
     checks=(worst_case_error,),
 )
 
@@ -409,11 +388,10 @@ def prove_below(order: int = 1) -> None:
 
 @checked(
     "η* against the exact worst loss up to ε‖s‖₁ = 2m",
-    right=(1e-3, 1.0),
     wrong=(1.0, 30.0),
     mistake="larger ε, where a parabola overtakes a line",
 )
-def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
+def true_loss_excess(draw: Draw, shares: tuple[float, float] = (1e-3, 1.0)) -> Tensor:
     """η* against the true worst loss, both over ε‖s‖₁ = share·2m, with shares from this range."""
     low, high = shares
     instance = unit_dual_norm(draw.instances(2, low=0.05))
@@ -424,16 +402,14 @@ def true_loss_excess(draw: Draw, shares: tuple[float, float]) -> Tensor:
     return (eta - true) / true
 
 
-ETA_BELOW = Claim(
+ETA_BELOW = statement(
     id="thm-eta-below-true-loss",
     where="new, on Proposition 3.3 and Eq. (2)",
     title="η* lies below the true worst-case loss",
     printed=r"0<\epsilon\|\mathbf s\|_1\le 2m:\quad \eta^* < \max_{\|\mathbf r\|_\infty\le\epsilon}\log(1+e^{-m(\mathbf x+\mathbf r)}) = \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
-    text=Text.NEW,
     hypotheses=(BINARY, CORRECT, DISTINCT, "the classifier affine over the ball"),
     depends=("prop-3.3", "eq-2-fgsm"),
-    chapter=PAGE,
-    derivation=Derivation(prove_below, lambda: prove_below(2), "twice the weight"),
+    derivation=proof(prove_below, wrong=2, mistake="twice the weight"),
     checks=(true_loss_excess,),
 )
 

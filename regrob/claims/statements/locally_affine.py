@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor, nn
 
 from regrob.affine import local_map, masked_product
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import checked
+from regrob.claims.claim import Check, Claim, Counterexample, Verdict
+from regrob.claims.combinators import check, checked, on_networks, proof
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
-from regrob.claims.instances import Draw, Sample, relative
+from regrob.claims.instances import Draw, Sample
 from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import ProofError
 from regrob.symbols import prove_sign
 from regrob.theory import derivatives
 
-PAGE = "book/locally_affine"
+statement = partial(Claim, chapter="book/locally_affine")
 
 
 def bias_free(sample: Sample) -> bool:
@@ -46,27 +48,26 @@ def prove_induction(bias: bool = False) -> None:
         raise ProofError(f"{D * pre} is not {claimed}")
 
 
-@checked("z against Vᵀx where there is no bias", right=True, wrong=False, mistake="networks with biases")
-def homogeneity_error(draw: Draw, without_biases: bool) -> Tensor:
+@checked("z against Vᵀx where there is no bias", wrong=False, mistake="networks with biases")
+def homogeneity_error(draw: Draw, without_biases: bool = True) -> Tensor:
     """z against Vᵀx on the networks without, or with, biases."""
 
     def error(s: Sample) -> Tensor:
         through = (s.map.V.mT @ s.images.flatten(1).unsqueeze(-1)).squeeze(-1)
         return relative(through - s.map.z, s.map.z, axes=1)
 
-    return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
+    return draw.over_samples(error, 2, only=lambda s: bias_free(s) is without_biases)
 
 
-EQ_3 = Claim(
+EQ_3 = statement(
     id="eq-3",
     where="Section 3, Eq. (3)",
     title="a network without biases is Vᵀx exactly",
     printed=r"g(\mathbf x) = W_d^T\sigma(W_{d-1}^T\sigma(\ldots\sigma(W_1^T\mathbf x)))",
     corrected=r"g(\mathbf x) = V(\mathbf x)^T\mathbf x; \text{ with biases an offset } \mathbf c(\mathbf x) \text{ is added}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, "no biases anywhere"),
-    chapter=PAGE,
-    derivation=Derivation(prove_induction, lambda: prove_induction(bias=True), "a bias in the layer"),
+    derivation=proof(prove_induction, wrong=True, mistake="a bias in the layer"),
     checks=(homogeneity_error,),
 )
 
@@ -83,13 +84,12 @@ def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
 
 @checked(
     "W₁D₁…W_d against autograd's Jacobian, slopes in D",
-    right=True,
     wrong=False,
     mistake="masks of zeros and ones in a leaky network",
 )
-def mask_error(draw: Draw, slopes: bool) -> Tensor:
+def mask_error(draw: Draw, slopes: bool = True) -> Tensor:
     """The multiplied-out V, with or without slopes in the masks."""
-    return draw.over_samples(3, lambda s: s.jacobian_error(multiplied_out(s, slopes)), only=is_mlp)
+    return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s, slopes)), 3, only=is_mlp)
 
 
 def counterexample_eq_4() -> Counterexample:
@@ -103,18 +103,15 @@ def counterexample_eq_4() -> Counterexample:
     )
 
 
-EQ_4 = Claim(
+EQ_4 = statement(
     id="eq-4",
     where="Section 3, Eq. (4) and the recursion above it",
     title="the mask of a general ReLU",
     printed=r"D_j(\mathbf x) = \operatorname{diag}(1_{W_j[:,1]^T\mathbf a_{j-1}>0},\ldots),\quad \mathbf a_j = \sigma(W_j^T\mathbf a_{j-1}),\ 1\le j\le d",
     corrected=r"\text{entries } \alpha \text{ instead of } 0 \text{ for a slope } \alpha;\ \text{the recursion runs over } 1\le j\le d-1",
-    text=Text.CORRECTED,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT, "CReLU doubles the units, so its D is not square"),
-    chapter=PAGE,
     checks=(mask_error,),
     counterexample=counterexample_eq_4,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -134,28 +131,22 @@ def prove_convex(inside: bool = True) -> None:
 
 
 @checked(
-    "V is the same at tx, t from 1e-3 to 1e3, without biases",
-    right=True,
-    wrong=False,
-    mistake="networks with biases",
+    "V is the same at tx, t from 1e-3 to 1e3, without biases", wrong=False, mistake="networks with biases"
 )
-def cone_error(draw: Draw, without_biases: bool) -> Tensor:
+def cone_error(draw: Draw, without_biases: bool = True) -> Tensor:
     """V at tx against V at x on the networks without, or with, biases."""
 
     def error(s: Sample) -> Tensor:
         scaled = [local_map(s.network, t * s.images, check=False).V for t in (1e-3, 0.1, 30.0, 1e3)]
         return torch.cat([relative(V - s.map.V, s.map.V, axes=2) for V in scaled])
 
-    return draw.over_samples(2, error, only=lambda s: bias_free(s) is without_biases)
+    return draw.over_samples(error, 2, only=lambda s: bias_free(s) is without_biases)
 
 
 @checked(
-    "midpoints of points of Q(x) lie in Q(x)",
-    right=True,
-    wrong=False,
-    mistake="midpoints of points of different pieces",
+    "midpoints of points of Q(x) lie in Q(x)", wrong=False, mistake="midpoints of points of different pieces"
 )
-def midpoint_error(draw: Draw, same_piece: bool) -> Tensor:
+def midpoint_error(draw: Draw, same_piece: bool = True) -> Tensor:
     """V midway between points with the V of the first image, or between any two points."""
 
     def error(s: Sample) -> Tensor:
@@ -171,20 +162,19 @@ def midpoint_error(draw: Draw, same_piece: bool) -> Tensor:
             return torch.zeros(1, dtype=torch.float64)
         return difference((points + points.flip(0)) / 2)
 
-    return draw.over_samples(2, error, only=is_mlp)
+    return draw.over_samples(error, 2, only=is_mlp)
 
 
-POLYTOPE = Claim(
+POLYTOPE = statement(
     id="remark-polytope",
     where="Section 3, above Eq. (5)",
     title="the piece Q(x) is convex, and a cone without biases",
     printed=r"\text{there exists a polytope } Q(\mathbf x)\ni\mathbf x \text{ on which } D_j(\mathbf x') = D_j(\mathbf x)",
     corrected=r"Q(\mathbf x) \text{ is convex, cut out by linear inequalities; without biases it is a cone, so never bounded}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT),
     depends=("eq-3",),
-    chapter=PAGE,
-    derivation=Derivation(prove_convex, lambda: prove_convex(False), "signs that differ"),
+    derivation=proof(prove_convex, wrong=False, mistake="signs that differ"),
     checks=(cone_error, midpoint_error),
 )
 
@@ -251,31 +241,24 @@ def counterexample_attention() -> Counterexample:
     )
 
 
-ARCHITECTURES = Claim(
+ARCHITECTURES = statement(
     id="remark-self-attention",
     where="Section 3, in parentheses above Eq. (3)",
     title="which architectures the theory covers",
     printed=r"\text{generalises to DNNs with convolutions, poolings, skip-connections, self-attentions, etc.}",
     corrected=r"\text{convolution, pooling, skip connections, BatchNorm in evaluation mode: yes; softmax self-attention: no, there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS_SHORT, "frozen statistics"),
     depends=("eq-5",),
-    chapter=PAGE,
-    derivation=Derivation(
-        prove_second_derivative, lambda: prove_second_derivative(0), "the logits' own bend left out"
-    ),
+    derivation=proof(prove_second_derivative, wrong=0, mistake="the logits' own bend left out"),
     checks=(
         Check(
             "H = V M Vᵀ for convolution, pooling, skip connection, BatchNorm",
-            lambda draw: draw.over_samples(
-                3, lambda s: s.hessian_error(derivatives.hessian(s.map.V, s.map.z))
-            ),
+            on_networks(lambda s: s.hessian_error(derivatives.hessian(s.map.V, s.map.z)), 3),
             attention_error,
             "softmax self-attention",
         ),
     ),
     counterexample=counterexample_attention,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -302,48 +285,41 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
 
 @checked(
     "V, multiplied out from weights and masks, against autograd's Jacobian",
-    right=[0, 1],
-    wrong=[1, 0],
+    wrong=(1, 0),
     mistake="the two classes exchanged",
 )
-def masked_product_error(draw: Draw, order: list[int]) -> Tensor:
+def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Tensor:
     """The multiplied-out V with its columns in this order."""
-    return draw.over_samples(2, lambda s: s.jacobian_error(multiplied_out(s)[..., order]), only=is_mlp)
+    return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s)[..., order]), 2, only=is_mlp)
 
 
-@checked(
-    "a step inside Q(x) moves the logits by V'r",
-    right=1.0,
-    wrong=1.01,
-    mistake="V one per cent too large",
-    tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
-)
-def step_error(draw: Draw, factor: float) -> Tensor:
-    """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
+def step_check(name: str, *classes: int) -> Check:
+    """Move a little inside Q(x): the logits of networks with so many classes must move by Vᵀr exactly."""
 
-    def error(s: Sample) -> Tensor:
-        step = 1e-7 * draw.normal(*s.images.shape)
-        with torch.no_grad():
-            moved = s.network(s.images + step) - s.network(s.images)
-        predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
-        return relative(moved - predicted, predicted, axes=1)
+    def excess(draw: Draw, factor: float = 1.0) -> Tensor:
+        def error(s: Sample) -> Tensor:
+            step = 1e-7 * draw.normal(*s.images.shape)
+            with torch.no_grad():
+                moved = s.network(s.images + step) - s.network(s.images)
+            predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
+            return relative(moved - predicted, predicted, axes=1)
 
-    return draw.over_samples(2, error)
+        return draw.over_samples(error, *classes)
+
+    # A step of 1e-7 leaves nine digits of a difference of logits.
+    return check(name, excess, wrong=1.01, mistake="V one per cent too large", tolerance=1e-6)
 
 
-EQ_5 = Claim(
+EQ_5 = statement(
     id="eq-5",
     where="Section 3, Eq. (5)",
     title="the logits are affine around x",
     printed=r"g(\mathbf x')|_{\mathbf x'\in Q(\mathbf x)} = V^T\mathbf x'",
     corrected=r"g(\mathbf x') = V^T\mathbf x' + \mathbf c \text{ on } Q(\mathbf x), \quad \mathbf c = 0 \text{ without biases}",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
-    chapter=PAGE,
-    derivation=Derivation(
-        prove_affine, lambda: prove_affine(lambda W1, D, W2: W1 * D * D * W2), "the mask applied twice"
-    ),
-    checks=(masked_product_error, step_error),
+    derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
+    checks=(masked_product_error, step_check("a step inside Q(x) moves the logits by V'r", 2)),
 )
 
 CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)

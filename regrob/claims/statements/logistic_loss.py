@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import sympy as sp
 import torch
 from torch import Tensor
@@ -9,15 +11,16 @@ from torch.func import functional_call, jacrev, vmap
 from torch.nn.functional import softplus
 
 from regrob import networks
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import checked
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import checked, proof
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY
-from regrob.claims.instances import Draw, relative
+from regrob.claims.instances import Draw
 from regrob.errors import ProofError
 from regrob.symbols import differentiate, prove_zero
 from regrob.theory import derivatives, probability, taylor_radius
 
-PAGE = "book/logistic_loss"
+statement = partial(Claim, chapter="book/logistic_loss")
 
 # --- Lemma 3.2 and Propositions 3.1 to 3.3 ---------------------------------------------
 
@@ -48,8 +51,8 @@ def two_logits(v: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([v, torch.zeros_like(v)], dim=-1), torch.stack([m, torch.zeros_like(m)], dim=-1)
 
 
-@checked("∇ and H of one-logit networks by autograd", right=1.0, wrong=2.0, mistake="V = [2v, 0]")
-def lemma_error(draw: Draw, scale: float) -> Tensor:
+@checked("∇ and H of one-logit networks by autograd", wrong=2.0, mistake="V = [2v, 0]")
+def lemma_error(draw: Draw, scale: float = 1.0) -> Tensor:
     """∇ and H of a one-logit network's logistic loss by autograd against Lemma 3.2 at V = [scale·v, 0]."""
     generator = torch.Generator().manual_seed(draw.seed)
     network = networks.mlp((6, 14, 10, 1), generator=generator).double()
@@ -76,11 +79,10 @@ def lemma_error(draw: Draw, scale: float) -> Tensor:
 
 @checked(
     "the three propositions against the loss's own quadratic model",
-    right=0.0,
     wrong=1e-3,
     mistake="one per mille too long",
 )
-def radius_error(draw: Draw, stretch: float) -> Tensor:
+def radius_error(draw: Draw, stretch: float = 0.0) -> Tensor:
     """Props. 3.1 to 3.3 at V = [v, 0], lengths times 1 + `stretch`, against the loss's own quadratic model."""
     generator = torch.Generator().manual_seed(draw.seed)
     v = torch.randn(draw.trials, 5, generator=generator, dtype=torch.float64)
@@ -106,15 +108,14 @@ def radius_error(draw: Draw, stretch: float) -> Tensor:
     return torch.stack(errors).abs().amax(dim=0)
 
 
-TRANSFER = Claim(
+TRANSFER = statement(
     id="remark-logistic-transfer",
     where="Appendix G; Section 3.1, below Eq. (8)",
     title="Lemma 3.2 and Propositions 3.1 to 3.3 hold for the logistic loss",
     printed=r"V = [\mathbf v, \mathbf 0]: \ \mathbf v \text{ plays the role of } \mathbf v_+-\mathbf v_-",
     hypotheses=(BINARY, "one logit vᵀx", "for the propositions: their own hypotheses"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian", "prop-3.1", "prop-3.2", "prop-3.3"),
-    chapter=PAGE,
-    derivation=Derivation(prove_transfer, lambda: prove_transfer(-1), "the sign reversed"),
+    derivation=proof(prove_transfer, wrong=-1, mistake="the sign reversed"),
     checks=(lemma_error, radius_error),
 )
 
@@ -130,12 +131,11 @@ def prove_scale(halves: int = 1) -> None:
 
 @checked(
     "the minimiser with λν²/2 is stationary with (λ/2)μ²",
-    right=0.5,
     wrong=1.0,
     mistake="λμ², as printed",
     tolerance=1e-9,
 )
-def optimum_error(draw: Draw, factor: float) -> Tensor:
+def optimum_error(draw: Draw, factor: float = 0.5) -> Tensor:
     """Minimise E L + λν²/2 by Newton; is E L + (factor·λ)μ² stationary there?"""
     generator = torch.Generator().manual_seed(draw.seed)
     T, points, n = min(draw.trials, 2000), 20, 3
@@ -177,17 +177,15 @@ def counterexample_scale() -> Counterexample:
     )
 
 
-SCALE = Claim(
+SCALE = statement(
     id="remark-logistic-prop-3.4",
     where="Appendix G, on Proposition 3.4",
     title="Proposition 3.4's scale of two does not carry over",
     printed=r"\text{what follows is coincident: } \operatorname{argmin}\mathbb E[\mathcal L+\lambda\nu^2/2] = \operatorname{argmin}\mathbb E[\mathcal L+\lambda\mu^2]",
     corrected=r"J = \mathbf v,\ \mu^2 = \nu^2: \text{ the same function where the weights agree, } \lambda\nu^2/2 \text{ with } \tfrac\lambda2\mu^2",
-    text=Text.CORRECTED,
     hypotheses=("one logit vᵀx, so that J = v", "λ > 0"),
     depends=("remark-logistic-transfer",),
-    chapter=PAGE,
-    derivation=Derivation(prove_scale, lambda: prove_scale(2), "the paper's scale"),
+    derivation=proof(prove_scale, wrong=2, mistake="the paper's scale"),
     checks=(optimum_error,),
     counterexample=counterexample_scale,
     expected=Verdict.FAILS,

@@ -8,31 +8,19 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict
 from regrob.claims.class_sums import P, double_sum, weighted_moments
-from regrob.claims.hypotheses import ANY_LABEL, ANY_LABEL_ANY_K, OFF_KINKS
-from regrob.claims.many_classes import (
-    ARGMAX,
-    MISTAKES_TOO,
-    ORDERED,
-    THREE_OR_MORE,
-    Case,
-    Sampling,
-    check_at,
-    check_both,
-    check_networks,
-    check_random,
-    pair_sum,
-    ratio_error,
-    violation,
-    worst,
-    written_down,
-)
+from regrob.claims.combinators import check_at, check_both, check_networks, check_random, proof
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import ANY_LABEL, ANY_LABEL_ANY_K, ARGMAX, OFF_KINKS, ORDERED
+from regrob.claims.instances import Instance, written_down
+from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, Sampling
 from regrob.claims.statements.proposition_4_1 import (
     E,
     at_least,
     gershgorin,
     middle_43,
+    pair_sum,
     prove_above_trace_bound,
     prove_bend_crude,
 )
@@ -40,7 +28,7 @@ from regrob.symbols import prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives
 
 statement = partial(Claim, chapter="book/ordering")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 
 # --- the Loewner inequality ------------------------------------------------------------
 
@@ -63,13 +51,13 @@ def prove_loewner(weight: int = 1) -> None:
     prove_sign(pair, "nonnegative")
 
 
-def difference_from_rank_one(case: Case, factor: float = 1.0) -> Tensor:
+def difference_from_rank_one(case: Instance, factor: float = 1.0) -> Tensor:
     """H − factor·(p/q)∇∇ᵀ: (T, n, n)."""
     ratio = factor * case.p / case.q
     return case.hessian - ratio[:, None, None] * case.gradient.unsqueeze(-1) * case.gradient.unsqueeze(-2)
 
 
-def loewner_excess(case: Case, factor: float = 1.0) -> Tensor:
+def loewner_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """−λ_min(H − factor·(p/q)∇∇ᵀ) relative to ‖H‖₂: positive where the inequality fails."""
     least: Tensor = torch.linalg.eigvalsh(difference_from_rank_one(case, factor))[..., 0]
     return -least / case.curvature
@@ -87,7 +75,7 @@ LOEWNER = theorem(
     printed=r"H \succeq \frac{p_y}{1-p_y}\,\nabla\nabla^T,\quad\text{hence } \|H\|_2 \ge \frac{p_y}{1-p_y}\|\nabla\|_2^2",
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K, "equality iff all rivals' columns coincide"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
-    derivation=Derivation(prove_loewner, lambda: prove_loewner(2), "twice the constant"),
+    derivation=proof(prove_loewner, wrong=2, mistake="twice the constant"),
     checks=(
         *check_both(
             "least eigenvalue of H − (p/q)∇∇'", loewner_excess, 1.01, "one per cent more", MISTAKES_TOO
@@ -117,7 +105,7 @@ def prove_constant(sign: int = -1) -> None:
     prove_zero(form - p / q * (sign * q) ** 2, because="the ratio is p/q")
 
 
-def tight_direction_error(case: Case, factor: float = 1.0) -> Tensor:
+def tight_direction_error(case: Instance, factor: float = 1.0) -> Tensor:
     """Solve C Vᵀr = C e_y by least squares; where that succeeds, compare the ratio with p/q.
 
     In units of the rounding to expect: rᵀHr = pq comes out of terms as large as ‖H‖‖r‖².
@@ -133,7 +121,7 @@ def tight_direction_error(case: Case, factor: float = 1.0) -> Tensor:
     return torch.where(solved & (case.q > 1e-3), error, torch.zeros_like(error))
 
 
-def largest_ratio_excess(case: Case, factor: float = 1.0) -> Tensor:
+def largest_ratio_excess(case: Instance, factor: float = 1.0) -> Tensor:
     """How far ∇ᵀH⁺∇ exceeds q/p. Small eigenvalues, which are rounding, are left out: that only lowers it."""
     inverse = torch.linalg.pinv(case.hessian, rtol=1e-5, hermitian=True)
     form = (case.gradient.unsqueeze(-2) @ inverse @ case.gradient.unsqueeze(-1)).flatten()
@@ -146,13 +134,10 @@ FEW_CLASSES = Sampling(classes=(2, 3, 4), correct=False)
 CONSTANT = theorem(
     id="thm-loewner-constant",
     title="p_y/q is the best constant",
-    printed=(
-        r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; "
-        r"\text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}"
-    ),
+    printed=r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; \text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}",
     hypotheses=(OFF_KINKS, "∇ ≠ 0", ANY_LABEL),
     depends=("thm-loewner",),
-    derivation=Derivation(prove_constant, lambda: prove_constant(1), "∇ᵀr = +q, with p/q unchanged"),
+    derivation=proof(prove_constant, wrong=1, mistake="∇ᵀr = +q, with p/q unchanged"),
     checks=(
         check_random(
             "a direction in which rᵀHr = (p/q)(∇ᵀr)² (random instances)",
@@ -206,7 +191,7 @@ ORDERING = theorem(
     printed=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
+    derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
     checks=(
         *check_both(
             "‖∇‖²/(K−1) ≤ ‖H‖ ≤ ½‖VC‖²",
@@ -236,7 +221,7 @@ def prove_third(bound: int = 3) -> None:
     prove_sign(sp.expand((1 - p + gap) - 2 * (p - gap)), "positive")
 
 
-def half_gradient_excess(case: Case, least: float = 1 / 3) -> Tensor:
+def half_gradient_excess(case: Instance, least: float = 1 / 3) -> Tensor:
     """The violation of ½‖∇‖² ≤ ‖H‖ where p_y ≥ `least`; −1 elsewhere."""
     return torch.where(case.p >= least, violation(0.5 * case.gradient_norm.square(), case.curvature), -1.0)
 
@@ -247,14 +232,8 @@ HALF = theorem(
     printed=r"\tfrac12\|\nabla\|_2^2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13",
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("thm-loewner",),
-    derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4"),
-    checks=check_both(
-        "½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3",
-        half_gradient_excess,
-        0.0,
-        "any p_y",
-        MISTAKES_TOO,
-    ),
+    derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4"),
+    checks=check_both("½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3", half_gradient_excess, 0.0, "any p_y", MISTAKES_TOO),
 )
 
 # --- Eqs. (41) and (42) ----------------------------------------------------------------
@@ -279,7 +258,7 @@ EQ_41 = statement(
     printed=r"\|H\|_2 \le 2p_y(1-p_y)\|V\|_F^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
     depends=("eq-36", "cor-ordering"),
-    derivation=Derivation(prove_41, lambda: prove_41(5), "p(1 − p) ≤ 1/5"),
+    derivation=proof(prove_41, wrong=5, mistake="p(1 − p) ≤ 1/5"),
     checks=(
         *check_both(
             "both links",
@@ -321,18 +300,11 @@ EQ_42 = statement(
     id="eq-42",
     where="Appendix E, Eq. (42)",
     title="the curvature against the input-gradient penalty",
-    printed=(
-        r"\|H\|_2 = \left\|\sum p_i(\mathbf v_i-\bar{\mathbf v})(\mathbf v_i-\bar{\mathbf v})^T\right\|_2 "
-        r"\ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 \ge p_y\|\nabla\|_2^2 \ge \tfrac12\|\nabla\|_2^2"
-    ),
-    corrected=(
-        r"\|H\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 = p_y\|\nabla\|_2^2, "
-        r"\text{ and } \ge \tfrac12\|\nabla\|_2^2 \text{ where } p_y \ge \tfrac12"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\|H\|_2 = \left\|\sum p_i(\mathbf v_i-\bar{\mathbf v})(\mathbf v_i-\bar{\mathbf v})^T\right\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 \ge p_y\|\nabla\|_2^2 \ge \tfrac12\|\nabla\|_2^2",
+    corrected=r"\|H\|_2 \ge p_y\|\mathbf v_y-\bar{\mathbf v}\|_2^2 = p_y\|\nabla\|_2^2, \text{ and } \ge \tfrac12\|\nabla\|_2^2 \text{ where } p_y \ge \tfrac12",
     hypotheses=(OFF_KINKS, "any label in the first links", "p_y ≥ 1/2 in the last"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
-    derivation=Derivation(prove_42, lambda: prove_42(2), "twice ‖∇‖²"),
+    derivation=proof(prove_42, wrong=2, mistake="twice ‖∇‖²"),
     checks=(
         *check_both(
             "‖H‖ ≥ p_y‖∇‖², any label",
@@ -350,14 +322,13 @@ EQ_42 = statement(
         ),
     ),
     counterexample=counterexample_42,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
 # --- the chains and Eq. (43) -----------------------------------------------------------
 
 
-def chain_excess(case: Case, divisor: float) -> Tensor:
+def chain_excess(case: Instance, divisor: float) -> Tensor:
     """‖∇‖²/divisor ≤ ‖H‖ ≤ ½‖VC‖² ≤ ½‖V‖_F²."""
     return violation(
         case.gradient_norm.square() / divisor,
@@ -390,11 +361,10 @@ CHAIN_MAIN = statement(
     title="the chain in the main text, its squares lost",
     printed=r"\|\nabla\|_2/2 \le \|H\|_2 \le \|V\|_F/2",
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
-    derivation=Derivation(prove_ordering, lambda: prove_ordering(3), "a third for a half"),
+    derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
     checks=check_both(
         "the corrected chain",
         lambda c: chain_excess(c, c.K - 1.0),
@@ -411,10 +381,9 @@ CHAIN_APPENDIX = statement(
     title="the chain with its squares",
     printed=r"\|\nabla\|_2^2/2 \le \|H\|_2 \le \|V\|_F^2/2",
     corrected=r"\|\nabla\|_2^2/2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13;\ \|H\|_2 \le \tfrac12\|V\|_F^2 \text{ always}",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
     depends=("eq-41", "cor-half"),
-    derivation=Derivation(prove_third, lambda: prove_third(4), "p_y ≥ 1/4 in the left link"),
+    derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4 in the left link"),
     checks=(
         *check_both(
             "the left link where p_y ≥ 1/3, the right one always",
@@ -434,7 +403,6 @@ CHAIN_APPENDIX = statement(
         ),
     ),
     counterexample=counterexample_42,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -457,7 +425,7 @@ def counterexample_43() -> Counterexample:
     )
 
 
-def top_43(case: Case) -> Tensor:
+def top_43(case: Instance) -> Tensor:
     """K(K−1)ν²/8, the last term of Eq. (43): (T,)."""
     return 0.125 * case.K * (case.K - 1) * derivatives.cross_lipschitz_squared(case.V)
 
@@ -466,15 +434,11 @@ EQ_43 = statement(
     id="eq-43",
     where="Appendix E, Eq. (43)",
     title="the curvature against the cross-Lipschitz penalty",
-    printed=(
-        r"\|H\|_2 \le \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2 \le \tfrac12K(K-1)p_y(1-p_y)\nu^2 "
-        r"\le \tfrac18K(K-1)\nu^2"
-    ),
+    printed=r"\|H\|_2 \le \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2 \le \tfrac12K(K-1)p_y(1-p_y)\nu^2 \le \tfrac18K(K-1)\nu^2",
     corrected=r"\text{the same for } K \ge 3;\ \text{for all } K:\ \|H\|_2 \le \operatorname{tr}H \le K\,p_y(1-p_y)\,\nu^2 \le \tfrac K4\nu^2",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
-    derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2"),
+    derivation=proof(prove_43, wrong=2, mistake="K ≥ 2"),
     checks=(
         *check_both(
             "all three links, K ≥ 3",
@@ -491,7 +455,6 @@ EQ_43 = statement(
         ),
     ),
     counterexample=counterexample_43,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -507,7 +470,7 @@ def counterexample_cross() -> Counterexample:
     )
 
 
-def cross_chain_excess(case: Case) -> Tensor:
+def cross_chain_excess(case: Instance) -> Tensor:
     """‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4, and ≤ K(K−1)ν²/8 too from K = 3 on."""
     nu2 = derivatives.cross_lipschitz_squared(case.V)
     chain = violation(case.gradient_norm.square() / (case.K - 1), case.curvature, 0.25 * case.K * nu2)
@@ -520,10 +483,9 @@ CHAIN_CROSS = statement(
     title="the chain that ends in the cross-Lipschitz penalty",
     printed=r"\|\nabla\|_2^2/2 \le \|H\|_2 \le K(K-1)\nu^2/8",
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac K4\nu^2;\ \text{the printed left end for } K \le 3, \text{ the printed right end for } K \ge 3",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
-    derivation=Derivation(prove_43, lambda: prove_43(2), "K ≥ 2 in the printed right end"),
+    derivation=proof(prove_43, wrong=2, mistake="K ≥ 2 in the printed right end"),
     checks=check_both(
         "‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",
         cross_chain_excess,
@@ -531,7 +493,6 @@ CHAIN_CROSS = statement(
         "K(K−1)/8 at K = 2 too",
     ),
     counterexample=counterexample_cross,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import checked, on_instances
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.combinators import checked, on_instances, proof
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
-from regrob.claims.instances import Draw, Instance, model_gain, signed, unit
+from regrob.claims.instances import Draw, Instance, closed_form, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 from regrob.theory import derivatives, taylor_radius
 from regrob.theory.margin import margin_l2
 
-PAGE = "book/proposition_3_1"
+statement = partial(Claim, chapter="book/proposition_3_1")
+theorem = partial(statement, where="new")
 
 # --- Proposition 3.1 -------------------------------------------------------------------
 
@@ -53,46 +55,41 @@ def prove_radius(outside: int = 1) -> None:
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
 
 
-def printed_radius(instance: Instance) -> Tensor:
+def printed_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
     """Eq. (8) as printed, with the −1 under the root."""
+    instance = closed_form(V, z, y)
     p, q = instance.p, instance.q
-    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(instance.V))
+    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(V))
 
 
-@checked(
-    "a step of ‖r*‖ along ∇ reaches the threshold",
-    right=lambda i: taylor_radius.radius_l2(*i),
-    wrong=printed_radius,
-    mistake="Eq. (8) as printed",
-)
+@checked("a step of ‖r*‖ along ∇ reaches the threshold", wrong=printed_radius, mistake="Eq. (8) as printed")
 @on_instances
-def threshold_error(instance: Instance, radius: Callable[[Instance], Tensor]) -> Tensor:
+def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
     g, xi = instance.gradient, instance.xi
-    gain = model_gain(g, instance.hessian, radius(instance).unsqueeze(-1) * unit(g))
+    gain = instance.gain(radius(*instance).unsqueeze(-1) * unit(g))
     return (gain - xi).abs() / xi
 
 
-@checked("no shorter step does", right=1.0, wrong=1.3, mistake="steps 1.3 times as long, some of which do")
-def beyond_threshold(draw: Draw, stretch: float) -> Tensor:
+@checked("no shorter step does", wrong=1.3, mistake="steps 1.3 times as long, some of which do")
+def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
     """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
     instance = draw.instances(2)
     g, xi = instance.gradient, instance.xi
     r = draw.normal(*g.shape, stream=1)
     r = unit(r) + 9 * r[:, :1].sign() * unit(g)
     r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
-    return (model_gain(g, instance.hessian, r) - xi) / xi
+    return (instance.gain(r) - xi) / xi
 
 
-PROP_3_1 = Claim(
+PROP_3_1 = statement(
     id="prop-3.1",
     where="Proposition 3.1, in the form of Eq. (20)'s last line",
     title="the Taylor radius in closed form",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(BINARY, OFF_KINKS, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
-    chapter=PAGE,
-    derivation=Derivation(prove_radius, lambda: prove_radius(outside=0), "the −1 under the root"),
+    derivation=proof(prove_radius, wrong=0, mistake="the −1 under the root"),
     checks=(threshold_error, beyond_threshold),
 )
 
@@ -110,17 +107,15 @@ def counterexample_eq_8() -> Counterexample:
     )
 
 
-EQ_8 = Claim(
+EQ_8 = statement(
     id="eq-8",
     where="Proposition 3.1, Eq. (8)",
     title="Eq. (8) with the −1 under the root",
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}-1}\right)",
     corrected=PROP_3_1.printed,
-    text=Text.CORRECTED,
     hypotheses=PROP_3_1.hypotheses,
     transcription=True,
     depends=("prop-3.1",),
-    chapter=PAGE,
     checks=(threshold_error,),
     counterexample=counterexample_eq_8,
     expected=Verdict.FAILS,
@@ -147,28 +142,26 @@ def prove_monotone(claim_sign: int = 1) -> None:
 
 @checked(
     "first differences over margins from 1e-6 to 700",
-    right=taylor_radius.taylor_margin,
     wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
     mistake="a radius that shrinks like q^0.55",
 )
-def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
     """By how much the radius falls between neighbouring margins of a sorted sample."""
     m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
     tau = radius(m)
     return -(tau.diff() / tau[1:])
 
 
-MONOTONE = Claim(
+MONOTONE = statement(
     id="remark-radius-monotone",
     where="Section 3.1, Figure 1 and the text below Eq. (8)",
     title="the radius grows with the predicted probability",
     printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases on } (0.5, 1.0] \text{ at fixed } \nu",
     corrected=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ increases strictly on } (\tfrac12, 1) \text{ at fixed } \nu;\ \to 0 \text{ at } \tfrac12,\ \to \infty \text{ at } 1",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("prop-3.1",),
-    chapter=PAGE,
-    derivation=Derivation(prove_monotone, lambda: prove_monotone(-1), "decreasing instead"),
+    derivation=proof(prove_monotone, wrong=-1, mistake="decreasing instead"),
     checks=(radius_decrease,),
 )
 
@@ -187,28 +180,26 @@ def prove_overshoot(factor: int = 1) -> None:
     prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
 
 
-@checked("‖r*‖/d stays above one", right=1, wrong=-1, mistake="the two exchanged", tolerance=1e-12)
-def below_margin(draw: Draw, power: int) -> Tensor:
+@checked("‖r*‖/d stays above one", wrong=-1, mistake="the two exchanged", tolerance=1e-12)
+def below_margin(draw: Draw, power: int = 1) -> Tensor:
     """How far the ratio ‖r*‖/d, to this power, lies below one."""
     instance = draw.instances(2, low=0.3)
     return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
 
 
-@checked("a step of d ends on the boundary", right=1.0, wrong=1.001, mistake="a step one per mille longer")
+@checked("a step of d ends on the boundary", wrong=1.001, mistake="a step one per mille longer")
 @on_instances
-def boundary_gap(instance: Instance, stretch: float) -> Tensor:
+def boundary_gap(instance: Instance, stretch: float = 1.0) -> Tensor:
     """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
     away = -signed(instance.y).unsqueeze(-1) * instance.s
     moved = instance.moved(unit(away) * margin_l2(*instance).unsqueeze(-1) * stretch)
     return (moved[:, 0] - moved[:, 1]).abs() / instance.z.abs().amax(dim=-1)
 
 
-OVERSHOOT = Claim(
+OVERSHOOT = theorem(
     id="thm-taylor-overshoots",
-    where="new",
     title="the Taylor radius always exceeds the true margin",
     printed=r"\|\mathbf r^*\|_2 > d = \frac{m}{\nu} \text{ whenever } m = \log\frac{p_y}{1-p_y} > 0",
-    text=Text.NEW,
     hypotheses=(
         BINARY,
         CORRECT,
@@ -216,8 +207,7 @@ OVERSHOOT = Claim(
         "d is the distance to the boundary of the local affine classifier",
     ),
     depends=("prop-3.1",),
-    chapter=PAGE,
-    derivation=Derivation(prove_overshoot, lambda: prove_overshoot(2), "twice the excess slope"),
+    derivation=proof(prove_overshoot, wrong=2, mistake="twice the excess slope"),
     checks=(below_margin, boundary_gap),
 )
 
@@ -238,11 +228,10 @@ def prove_convex(sign: int = 1) -> None:
 
 @checked(
     "midpoints of random pairs of probabilities",
-    right=taylor_radius.taylor_margin,
     wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
     mistake="the radius's square root",
 )
-def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
+def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
     """The radius halfway between two probabilities against the mean of the two radii."""
     p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
 
@@ -253,16 +242,14 @@ def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor]) -> Tensor:
     return (at(p.mean(dim=1)) - mean) / mean
 
 
-CONVEX = Claim(
+CONVEX = statement(
     id="thm-radius-convex",
     where="new, on Figure 1",
     title="the radius is convex in the predicted probability",
     printed=r"p_y \mapsto \|\mathbf r^*\|_2 \text{ is strictly convex on } (\tfrac12, 1) \text{ at fixed } \nu",
-    text=Text.NEW,
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("thm-taylor-overshoots",),
-    chapter=PAGE,
-    derivation=Derivation(prove_convex, lambda: prove_convex(-1), "a logit that is concave in p"),
+    derivation=proof(prove_convex, wrong=-1, mistake="a logit that is concave in p"),
     checks=(midpoint_excess,),
 )
 

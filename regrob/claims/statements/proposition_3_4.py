@@ -28,16 +28,20 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
-from regrob.claims.claim import Claim, Counterexample, Derivation, Text, Verdict
-from regrob.claims.combinators import Choice, check, checked, on_networks
+from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.class_sums import double_sum, plain_moments
+from regrob.claims.combinators import check, checked, on_networks, proof
+from regrob.claims.comparisons import relative
 from regrob.claims.hypotheses import BINARY, NO_BIASES
-from regrob.claims.instances import Draw, Sample, relative, signed
+from regrob.claims.instances import Draw, Excess, Sample, signed
+from regrob.claims.statements.lemma_4_1 import prove_psd
 from regrob.claims.statements.locally_affine import bias_free
 from regrob.errors import ProofError, UnsuitableNetworkError
 from regrob.symbols import differentiate, prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import derivatives, penalties, probability
 
-PAGE = "book/proposition_3_4"
+statement = functools.partial(Claim, chapter="book/proposition_3_4")
+theorem = functools.partial(statement, where="new")
 LAST = "only the last layer W is trained, and it is linear"
 UNCONSTRAINED = "the logits are Wᵀa(x) + c, with a last layer W that nothing else shares or constrains"
 ORDERED = "ν² = Σ_{i,j}‖v_i − v_j‖²/K² over ordered pairs, half the paper's ν² at K = 2"
@@ -215,23 +219,21 @@ def with_last_layer(sample: Sample, W: Tensor) -> nn.Sequential:
     return nn.Sequential(*body, replaced)
 
 
-def on_last_layers(
-    excess: Callable[[Sample, Problem, Choice], Tensor], classes: int = 2
-) -> Callable[[Draw, Choice], Tensor]:
+def on_last_layers(excess: Excess, classes: int = 2) -> Excess:
     """The excess over every sample network whose penalty sees all features that the loss sees.
 
     Where ker G hides a feature that the loss sees (a unit held up by its bias alone), a
     minimiser need not exist; such a network is passed over.
     """
 
-    def over_last_layers(draw: Draw, choice: Choice) -> Tensor:
+    def over_last_layers(draw: Draw, *choice: object) -> Tensor:
         values = []
         for sample in draw.samples(classes):
             problem = last_layer_problem(sample)
             sizes, vectors = torch.linalg.eigh(problem.gram[0])
             hidden = problem.a[0] @ vectors[:, sizes < 1e-9 * sizes[-1]]
             if not bool((hidden.abs() > 1e-9).any()):
-                values.append(excess(sample, problem, choice).flatten())
+                values.append(excess(sample, problem, *choice).flatten())
         return torch.cat(values)
 
     return over_last_layers
@@ -255,10 +257,8 @@ def prove_strong(modulus: int = 2) -> None:
     prove_zero(sp.diff(lam * (base + s * d) ** 2, s, 2) - modulus * lam * d**2, because="the penalty's share")
 
 
-@checked(
-    "midpoints of random problems lie below by the modulus", right=1.0, wrong=2.0, mistake="twice the modulus"
-)
-def midpoint_excess(draw: Draw, share: float) -> Tensor:
+@checked("midpoints of random problems lie below by the modulus", wrong=2.0, mistake="twice the modulus")
+def midpoint_excess(draw: Draw, share: float = 1.0) -> Tensor:
     """Second differences of J between random W's against `share` of 2λ·(least eigenvalue of G)‖δ‖²."""
     problem = random_problems(draw, 2, images=24)
     W, other = random_weights(draw, problem), random_weights(Draw(draw.trials, draw.seed + 7), problem)
@@ -286,20 +286,17 @@ def counterexample_dead() -> Counterexample:
     )
 
 
-STRONG = Claim(
+STRONG = statement(
     id="remark-strong-convexity",
     where="Section 3.2, above Proposition 3.4; Appendix D, first paragraph",
     title="the Jacobian loss is strongly convex, so its minimiser is unique",
     printed=r"\mathcal L' \text{ is strongly convex for single-layer perceptrons and for piecewise linear DNNs in which only the final layer is optimised: its minimiser is unique}",
     corrected=r"\mathcal L' \text{ has modulus } 2\lambda'\gamma,\ \gamma \text{ the least eigenvalue of } G=E[B^TB]:\ \text{ strongly convex if } \lambda'>0 \text{ and } G\succ0 \text{ (in a perceptron } G=I)",
-    text=Text.CORRECTED,
     hypotheses=(LAST, "λ' > 0", "G = E BᵀB ≻ 0, B the Jacobian of the features"),
     depends=("eq-27", "eq-28"),
-    chapter=PAGE,
-    derivation=Derivation(prove_strong, lambda: prove_strong(4), "twice the modulus"),
+    derivation=proof(prove_strong, wrong=4, mistake="twice the modulus"),
     checks=(midpoint_excess,),
     counterexample=counterexample_dead,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -328,7 +325,7 @@ def prove_intersection(weight: int = 1) -> None:
     prove_zero(jacobian(*centred) - cross(a, b), because="J at the centred columns is C")
 
 
-def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
+def slope_at_C(draw: Draw, centred: bool = True, *, classes: int = 2) -> Tensor:
     """The largest entry of J's gradient at a minimiser of C, its columns centred or not: (T,)."""
     problem, W = random_minimiser(draw, centring, classes=classes)
     return gradient(problem, centre(W) if centred else W, identity(classes)).abs().amax(dim=(1, 2))
@@ -336,12 +333,11 @@ def slope_at_C(draw: Draw, centred: bool, *, classes: int = 2) -> Tensor:
 
 @checked(
     "a minimiser of J has zero-sum columns at every sample",
-    right=identity,
     wrong=centring,
     mistake="a minimiser of C",
     tolerance=1e-7,
 )
-def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
+def column_sum_at(draw: Draw, metric: Callable[[int], Tensor] = identity) -> Tensor:
     """The root mean square of ‖V1‖ over the images, at a minimiser of J or of C."""
     problem, W = random_minimiser(draw, metric)
     return problem.column_sum(W).sqrt()
@@ -349,12 +345,11 @@ def column_sum_at(draw: Draw, metric: Callable[[int], Tensor]) -> Tensor:
 
 @checked(
     "last layers of trained networks: the least J is the least C",
-    right=identity,
     wrong=centring,
     mistake="J at a minimiser of C",
 )
 @on_last_layers
-def networks_gap(sample: Sample, problem: Problem, metric: Callable[[int], Tensor]) -> Tensor:
+def networks_gap(sample: Sample, problem: Problem, metric: Callable[[int], Tensor] = identity) -> Tensor:
     """J of a network with a minimiser in its last layer, by `local_map`, against the least C."""
     W = minimise(problem, random_weights(Draw(1, 3), problem), metric(2))
     V, z = local_map(with_last_layer(sample, W[0]), sample.images)
@@ -382,22 +377,19 @@ def counterexample_3_4() -> Counterexample:
     )
 
 
-PROP_3_4 = Claim(
+PROP_3_4 = statement(
     id="prop-3.4",
     where="Proposition 3.4, Eq. (13)",
     title="the two penalties have the same minimisers",
     printed=r"\forall\lambda\ge0:\ \operatorname{argmin}_{W_d}E[\mathcal L+\lambda\nu^2/2] = \operatorname{argmin}_{W_d}E[\mathcal L+\lambda\mu^2]",
     corrected=r"\text{for } \lambda>0:\ \operatorname{argmin}E[\mathcal L+\lambda\mu^2] = \operatorname{argmin}E[\mathcal L+\lambda\nu^2/2]\cap\{\mathbf v_++\mathbf v_-=0 \text{ at every sample}\},\ \text{with equal infima; for } \lambda=0 \text{ they are one problem}",
-    text=Text.CORRECTED,
     hypotheses=(BINARY, LAST),
     depends=("eq-32", "remark-strong-convexity"),
-    chapter=PAGE,
-    derivation=Derivation(prove_intersection, lambda: prove_intersection(2), "λν² in place of λν²/2"),
+    derivation=proof(prove_intersection, wrong=2, mistake="λν² in place of λν²/2"),
     checks=(
         check(
             "a minimiser of C, centred, minimises J",
             slope_at_C,
-            right=True,
             wrong=False,
             mistake="not centred: Eq. (13) as printed",
             tolerance=1e-8,
@@ -456,29 +448,26 @@ def flow_gap(draw: Draw, factor: float = 1.0, *, shift: float = 0.0) -> Tensor:
     return gap
 
 
-FLOW = Claim(
+FLOW = statement(
     id="remark-gradient-flow",
     where="Section 3.2, below Proposition 3.4",
     title="one gradient flow from the Bayes classifier",
     printed=r"\text{from } \mathbf v_\pm=[0,\pm a,\dots,\pm a] \text{ the two regularisations share the gradient flow of } V \text{ on the data of [30]}",
     corrected=r"\text{from every start with } \mathbf v_++\mathbf v_-=0, \text{ on any data; on the data described the paper's start is a Bayes classifier for every } a>0",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(BINARY, "a single layer, V = W", "v₊ + v₋ = 0 at the start", "λν²/2 beside λμ²"),
     depends=("eq-28",),
-    chapter=PAGE,
-    derivation=Derivation(prove_flow, lambda: prove_flow(1), "equal weights on ν² and μ²"),
+    derivation=proof(prove_flow, wrong=1, mistake="equal weights on ν² and μ²"),
     checks=(
         check(
             "forty steps of gradient descent from the paper's start",
             flow_gap,
-            right=1.0,
             wrong=2.0,
             mistake="equal weights on ν² and μ²",
         ),
         check(
             "and the start matters",
-            lambda draw, shift: flow_gap(draw, shift=shift),
-            right=0.0,
+            lambda draw, shift=0.0: flow_gap(draw, shift=shift),
             wrong=0.05,
             mistake="both columns shifted a little",
         ),
@@ -488,21 +477,16 @@ FLOW = Claim(
 # --- any number of classes: the identity (new) -----------------------------------------
 
 
-def moments(K: sp.Symbol) -> Callable[[int], sp.Expr]:
-    """Σ_k v_k^i, with Σ 1 = K."""
-    return lambda i: K if i == 0 else sp.Symbol(f"S{i}")
-
-
 def prove_identity(half: int = 2) -> None:
     """½ΣΣ(v_i − v_j)² = KΣv_k² − (Σv_k)² in every coordinate, for every K at once."""
     K = sp.symbols("K", positive=True)
     v_i, v_j = sp.symbols("v_i v_j", real=True)
-    moment = moments(K)
-    pairs = sum_over(sum_over((v_i - v_j) ** 2 / half, moment, v_j), moment, v_i)
+    moment = plain_moments(K)
+    pairs = double_sum((v_i - v_j) ** 2 / half, moment, (v_i,), (v_j,))
     prove_zero(K * moment(2) - moment(1) ** 2 - pairs, because="Kμ² = ‖V1‖² + Σ_{i<j}‖v_i − v_j‖²")
 
 
-def identity_error(sample: Sample, factor: float) -> Tensor:
+def identity_error(sample: Sample, factor: float = 1.0) -> Tensor:
     """μ² from autograd's Jacobian against (K/2)ν² + ‖V1‖²/K, ν² times `factor`."""
     V = sample.autograd.jacobian
     classes = V.shape[-1]
@@ -512,20 +496,16 @@ def identity_error(sample: Sample, factor: float) -> Tensor:
     return (mu2 - factor * classes / 2 * nu2 - total / classes).abs() / mu2
 
 
-IDENTITY = Claim(
+IDENTITY = theorem(
     id="thm-equivalence-identity",
-    where="new",
     title="the Jacobian penalty is the cross-Lipschitz penalty and the sum of the columns",
     printed=r"K\mu^2 = \|V\mathbf 1\|_2^2+\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2,\quad\text{that is}\quad \mu^2 = \tfrac K2\nu^2+\tfrac1K\|V\mathbf 1\|_2^2",
-    text=Text.NEW,
     hypotheses=("any V and K", ORDERED),
-    chapter=PAGE,
-    derivation=Derivation(prove_identity, lambda: prove_identity(1), "every pair counted twice"),
+    derivation=proof(prove_identity, wrong=1, mistake="every pair counted twice"),
     checks=tuple(
         check(
             f"networks with K = {K}, autograd's Jacobian",
             on_networks(identity_error, K),
-            right=1.0,
             wrong=2.0,
             mistake="twice ν²",
         )
@@ -553,7 +533,7 @@ def prove_shift(change: int = 1) -> None:
     prove_zero(slope - 2 * lam * G * S, because="J's slope along a common shift u is 2λ uᵀGs")
 
 
-def gap_of_minima(draw: Draw, factor: float, *, classes: int = 2, start: float = -2.0) -> Tensor:
+def gap_of_minima(draw: Draw, factor: float = 1.0, *, classes: int = 2, start: float = -2.0) -> Tensor:
     """The least J, found from W, against the least C with λ times `factor`, found from `start` times W."""
     problem = random_problems(draw, classes)
     W = random_weights(draw, problem)
@@ -562,12 +542,10 @@ def gap_of_minima(draw: Draw, factor: float, *, classes: int = 2, start: float =
     return (other.cross_lipschitz(minimise(other, start * W, centring(classes))) - least).abs() / least
 
 
-MINIMISERS = Claim(
+MINIMISERS = theorem(
     id="thm-equivalence-minimisers",
-    where="new",
     title="which minimisers the two penalties share",
     printed=r"\inf J_\lambda=\inf C_\lambda,\qquad \operatorname{argmin}J_\lambda = \operatorname{argmin}C_\lambda\cap\Big\{G\sum_j\mathbf w_j=0\Big\}\quad(\lambda>0)",
-    text=Text.NEW,
     hypotheses=(
         UNCONSTRAINED,
         "J = E[L + λμ²], C = E[L + λ(K/2)ν²]",
@@ -576,21 +554,18 @@ MINIMISERS = Claim(
         "any trained layers",
     ),
     depends=("thm-equivalence-identity",),
-    chapter=PAGE,
-    derivation=Derivation(prove_shift, lambda: prove_shift(2), "a shift that differs between the columns"),
+    derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
     checks=(
         check(
             "K = 4: a minimiser of C, centred, minimises J",
-            lambda draw, centred: slope_at_C(draw, centred, classes=4),
-            right=True,
+            lambda draw, centred=True: slope_at_C(draw, centred, classes=4),
             wrong=False,
             mistake="not centred",
             tolerance=1e-8,
         ),
         check(
             "K = 3: the least values",
-            lambda draw, factor: gap_of_minima(draw, factor, classes=3, start=-1.0),
-            right=1.0,
+            lambda draw, factor=1.0: gap_of_minima(draw, factor, classes=3, start=-1.0),
             wrong=1.5,
             mistake="λKν²·3/4",
         ),
@@ -607,7 +582,7 @@ def both_losses(network: nn.Module, images: Tensor, y: Tensor, weight: float = 0
     return loss + weight * jacobian, loss + weight * z.shape[-1] / 2 * cross_lipschitz
 
 
-def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
+def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool = True) -> Tensor:
     """Gradients of J and of C in all layers' weights, with the last layer's columns centred or not."""
     W = split(sample.network)[1].weight.detach().T
     network = with_last_layer(sample, centre(W) if zero_sum else W)
@@ -622,7 +597,7 @@ def weight_gradient_gap(sample: Sample, _: Problem, zero_sum: bool) -> Tensor:
     return relative(J - C, C, axes=1)
 
 
-def common_shift_error(sample: Sample, problem: Problem, factor: float) -> Tensor:
+def common_shift_error(sample: Sample, problem: Problem, factor: float = 1.0) -> Tensor:
     """Autograd's Σ_k ∂J/∂w_k on a real network against 2λGΣ_j w_j."""
     W = split(sample.network)[1].weight.detach().T
     network = with_last_layer(sample, W)
@@ -633,12 +608,10 @@ def common_shift_error(sample: Sample, problem: Problem, factor: float) -> Tenso
     return relative(slope.sum(dim=0) - formula, formula, axes=1)
 
 
-STATIONARY = Claim(
+STATIONARY = theorem(
     id="thm-equivalence-stationary",
-    where="new",
     title="every stationary point of the Jacobian loss is one of the cross-Lipschitz loss",
     printed=r"\nabla J_\lambda=0 \implies G\sum_j\mathbf w_j=0 \text{ and } \nabla C_\lambda=0\qquad(\lambda>0)",
-    text=Text.NEW,
     hypotheses=(
         UNCONSTRAINED,
         ORDERED,
@@ -646,20 +619,17 @@ STATIONARY = Claim(
         "no convexity, any trained layers",
     ),
     depends=("thm-equivalence-minimisers",),
-    chapter=PAGE,
-    derivation=Derivation(prove_shift, lambda: prove_shift(2), "a shift that differs between the columns"),
+    derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
     checks=(
         check(
             "Σ_k ∂J/∂w_k = 2λGΣ_j w_j by autograd on networks",
             on_last_layers(common_shift_error, 3),
-            right=1.0,
             wrong=0.5,
             mistake="half of it",
         ),
         check(
             "zero-sum columns: the gradients agree in all layers",
             on_last_layers(weight_gradient_gap, 3),
-            right=True,
             wrong=False,
             mistake="columns that do not add to zero",
         ),
@@ -683,7 +653,7 @@ def prove_conserved(extra: int = 0) -> None:
     total = sp.Sum(sp.simplify(slope * Z), (i, 0, K - 1)).xreplace({i: k}) / Z
     prove_zero(total - 1, because="they add to one, and −z_y's to minus one")
     v_k = sp.symbols("v_k", real=True)
-    moment = moments(K)
+    moment = plain_moments(K)
     S1 = moment(1)
     pair_slope = 2 * (K * v_k - S1) + extra * v_k  # ∂/∂v_k of KΣv² − (Σv)²
     t, S2 = sp.symbols("t S2", real=True)
@@ -755,51 +725,42 @@ def momentum_descent(draw: Draw, problem: Problem, metric: Tensor) -> Tensor:
 
 
 @checked(
-    "last layer only, any start: the centred weights",
-    right=centre,
-    wrong=lambda W: W,
-    mistake="the weights themselves",
+    "last layer only, any start: the centred weights", wrong=lambda W: W, mistake="the weights themselves"
 )
-def last_layer_gap(draw: Draw, view: Callable[[Tensor], Tensor]) -> Tensor:
+def last_layer_gap(draw: Draw, view: Callable[[Tensor], Tensor] = centre) -> Tensor:
     """The same descent under J and under C, compared through `view` of the weights."""
     problem = random_problems(draw, 4)
     first, second = (view(momentum_descent(draw, problem, metric(4))) for metric in (identity, centring))
     return relative(first - second, second, axes=2)
 
 
-TRAJECTORIES = Claim(
+TRAJECTORIES = theorem(
     id="thm-equivalence-trajectories",
-    where="new",
     title="from a zero-sum last layer both penalties train the same network",
     printed=r"\sum_j\mathbf w_j=0 \text{ at the start} \implies \theta^J_t=\theta^C_t \text{ for all } t \text{ (all layers, gradient descent and momentum)};\quad W^J_tC=W^C_tC \text{ from any start (last layer only)}",
-    text=Text.NEW,
     hypotheses=(
         UNCONSTRAINED,
         ORDERED,
         "each step adds to W scalar multiples of earlier gradients and of W (Adam does not, but for K = 2)",
     ),
     depends=("thm-equivalence-stationary",),
-    chapter=PAGE,
-    derivation=Derivation(prove_conserved, lambda: prove_conserved(1), "a pull that does not add to zero"),
+    derivation=proof(prove_conserved, wrong=1, mistake="a pull that does not add to zero"),
     checks=(
         check(
             "K = 2: all layers, gradient descent",
-            lambda draw, zero_sum: training_gap(2, DESCENT, zero_sum, draw.seed % 4),
-            right=True,
+            lambda draw, zero_sum=True: training_gap(2, DESCENT, zero_sum, draw.seed % 4),
             wrong=False,
             mistake="a start that is not zero-sum",
         ),
         check(
             "K = 4: all layers, momentum",
-            lambda draw, zero_sum: training_gap(4, MOMENTUM, zero_sum, draw.seed % 4),
-            right=True,
+            lambda draw, zero_sum=True: training_gap(4, MOMENTUM, zero_sum, draw.seed % 4),
             wrong=False,
             mistake="a start that is not zero-sum",
         ),
         check(
             "Adam at K = 2",
-            lambda draw, classes: training_gap(classes, ADAM, True, draw.seed % 4),
-            right=2,
+            lambda draw, classes=2: training_gap(classes, ADAM, True, draw.seed % 4),
             wrong=4,
             mistake="Adam at K = 4",
             tolerance=1e-8,
@@ -818,16 +779,7 @@ def prove_existence(sign: int = 1) -> None:
     neither the loss nor the penalty moves. At λ = 0, K = 2, the loss along tδ with y δᵀa ≥ 0
     falls for ever.
     """
-    p_i, p_j = sp.symbols("p_i p_j", positive=True)
-    t_i, t_j = sp.symbols("t_i t_j", real=True)
-
-    def moment(i: int, j: int) -> sp.Expr:
-        return sp.S.One if (i, j) == (1, 0) else sp.Symbol(f"M{j}")
-
-    pair = p_i * p_j * (t_i - sign * t_j) ** 2 / 2
-    pairs = sum_over(sum_over(pair, moment, p_j, t_j), moment, p_i, t_i)
-    prove_zero(moment(1, 2) - moment(1, 1) ** 2 - pairs, because="the variance is a sum of squares")
-    prove_sign(pair, "nonnegative")
+    prove_psd(-sign)
     t, margin = sp.symbols("t margin", positive=True)
     falling = -sp.diff(sp.log(1 + sp.exp(-t * margin)), t)
     prove_sign(falling.rewrite(sp.exp), "positive")
@@ -835,12 +787,13 @@ def prove_existence(sign: int = 1) -> None:
 
 @checked(
     "λ > 0: two starts, one minimiser, as far as the images see",
-    right=lambda problem, W: problem.B @ W.unsqueeze(1),
     wrong=lambda problem, W: W,
     mistake="the weights themselves, where a unit is dead",
     tolerance=1e-8,
 )
-def two_starts_gap(draw: Draw, view: Callable[[Problem, Tensor], Tensor]) -> Tensor:
+def two_starts_gap(
+    draw: Draw, view: Callable[[Problem, Tensor], Tensor] = lambda problem, W: problem.B @ W.unsqueeze(1)
+) -> Tensor:
     """J's minimisers from two starts, compared through `view` of the weights."""
     problem = random_problems(draw, 3)
     W = random_weights(draw, problem)
@@ -851,11 +804,10 @@ def two_starts_gap(draw: Draw, view: Callable[[Problem, Tensor], Tensor]) -> Ten
 
 @checked(
     "λ = 0: the loss rises far out where nothing separates the labels",
-    right=True,
     wrong=False,
     mistake="separable labels: it falls for ever",
 )
-def unpenalised_fall(draw: Draw, mirrored: bool) -> Tensor:
+def unpenalised_fall(draw: Draw, mirrored: bool = True) -> Tensor:
     """λ = 0 at K = 2: what the loss E L still falls by from W to 10W.
 
     Every feature comes with both labels (`mirrored`: then nothing separates them), or all
@@ -871,16 +823,13 @@ def unpenalised_fall(draw: Draw, mirrored: bool) -> Tensor:
     return problem.loss(W) - problem.loss(10 * W)
 
 
-EXISTENCE = Claim(
+EXISTENCE = theorem(
     id="thm-equivalence-existence",
-    where="new",
     title="when minimisers exist and when they are unique",
     printed=r"\lambda>0:\ \operatorname{argmin}J_\lambda\ne\emptyset, \text{ unique up to } \ker G;\qquad \lambda=0,\,K=2:\ \operatorname{argmin}\ne\emptyset \iff \text{no } \boldsymbol\delta \text{ has } y\,\boldsymbol\delta^T\mathbf a\ge0 \text{ everywhere and } >0 \text{ somewhere}",
-    text=Text.NEW,
     hypotheses=("only the last layer is trained", "no biases, so that a(x) = Bᵀx", "finitely many samples"),
     depends=("remark-strong-convexity", "thm-equivalence-minimisers"),
-    chapter=PAGE,
-    derivation=Derivation(prove_existence, lambda: prove_existence(-1), "sums of a pair for its difference"),
+    derivation=proof(prove_existence, wrong=-1, mistake="sums of a pair for its difference"),
     checks=(two_starts_gap, unpenalised_fall),
 )
 
@@ -901,22 +850,21 @@ def mean_loss_error(sample: Sample, formula: Tensor) -> Tensor:
     return (formula - loss).abs() / loss
 
 
-@checked("the mean loss of networks", right=1, wrong=-1, mistake="the labels exchanged", tolerance=1e-9)
+@checked("the mean loss of networks", wrong=-1, mistake="the labels exchanged", tolerance=1e-9)
 @on_networks
-def eq_26_error(sample: Sample, swap: int) -> Tensor:
+def eq_26_error(sample: Sample, swap: int = 1) -> Tensor:
     """The mean loss by Eq. (26), its labels times `swap`."""
     p, y = torch.softmax(sample.map.z, dim=-1), swap * signed(sample.y)
     return mean_loss_error(sample, -((1 + y) / 2 * p[:, 0].log() + (1 - y) / 2 * p[:, 1].log()).mean())
 
 
-EQ_26 = Claim(
+EQ_26 = statement(
     id="eq-26",
     where="Appendix D, Eq. (26)",
     title="the loss through the probability of one class",
     printed=r"-E[\log p_y] = -E\left[\tfrac{1+y}2\log p_{+1} + \tfrac{1-y}2\log(1-p_{+1})\right],\quad y=\pm1",
     hypotheses=(BINARY,),
-    chapter=PAGE,
-    derivation=Derivation(prove_26, lambda: prove_26(2), "2 − p for 1 − p"),
+    derivation=proof(prove_26, wrong=2, mistake="2 − p for 1 − p"),
     checks=(eq_26_error,),
 )
 
@@ -932,12 +880,11 @@ def prove_27(sign: int = 1) -> None:
 
 @checked(
     "the loss of a network without biases, from autograd's Jacobian alone",
-    right=bias_free,
     wrong=lambda sample: not bias_free(sample),
     mistake="networks with biases",
     tolerance=1e-9,
 )
-def eq_27_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
+def eq_27_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Tensor:
     """The mean loss by Eq. (27), h(v₊ − v₋), on the networks that `only` admits."""
 
     def error(sample: Sample) -> Tensor:
@@ -945,18 +892,17 @@ def eq_27_error(draw: Draw, only: Callable[[Sample], bool]) -> Tensor:
         margin = signed(sample.y) * ((V[..., 0] - V[..., 1]) * sample.images.flatten(1)).sum(dim=1)
         return mean_loss_error(sample, functional.softplus(-margin).mean())
 
-    return draw.over_samples(2, error, only=only)
+    return draw.over_samples(error, 2, only=only)
 
 
-EQ_27 = Claim(
+EQ_27 = statement(
     id="eq-27",
     where="Appendix D, Eq. (27)",
     title="the loss depends on the columns' difference, and is convex in it",
     printed=r"p_{+1} = \frac{e^{\langle\mathbf v_+-\mathbf v_-,\mathbf x\rangle}}{e^{\langle\mathbf v_+-\mathbf v_-,\mathbf x\rangle}+1},\qquad -E[\log p_y] = h(\mathbf v_+-\mathbf v_-),\ h \text{ convex}",
     hypotheses=(BINARY, NO_BIASES),
     depends=("eq-5", "eq-26"),
-    chapter=PAGE,
-    derivation=Derivation(prove_27, lambda: prove_27(-1), "the sum for the difference"),
+    derivation=proof(prove_27, wrong=-1, mistake="the sum for the difference"),
     checks=(eq_27_error,),
 )
 
@@ -969,9 +915,9 @@ def prove_28(half: int = 2) -> None:
     prove_zero(lam * (a**2 + b**2) - lam * (a - b) ** 2 / half - lam * (a + b) ** 2 / half)
 
 
-@checked("μ² of networks against autograd's two columns", right=2.0, wrong=1.0, mistake="no halves")
+@checked("μ² of networks against autograd's two columns", wrong=1.0, mistake="no halves")
 @on_networks
-def eq_28_error(sample: Sample, half: float) -> Tensor:
+def eq_28_error(sample: Sample, half: float = 2.0) -> Tensor:
     """μ² against (ν² + ‖v₊ + v₋‖²)/half from autograd's two columns."""
     V = sample.autograd.jacobian
     nu, total = V[..., 0] - V[..., 1], V[..., 0] + V[..., 1]
@@ -979,15 +925,14 @@ def eq_28_error(sample: Sample, half: float) -> Tensor:
     return (right - derivatives.lipschitz_squared(sample.map.V)).abs() / right
 
 
-EQ_28 = Claim(
+EQ_28 = statement(
     id="eq-28",
     where="Appendix D, Eq. (28)",
     title="the Jacobian loss is the cross-Lipschitz loss and one more square",
     printed=r"\mathcal L'(V) = h(\mathbf v_+-\mathbf v_-)+\tfrac12\lambda'\nu^2+\tfrac12\lambda'\|\mathbf v_++\mathbf v_-\|_2^2,\quad 2\mu^2 = \nu^2+\|\mathbf v_++\mathbf v_-\|_2^2",
     hypotheses=(BINARY,),
     depends=("eq-27",),
-    chapter=PAGE,
-    derivation=Derivation(prove_28, lambda: prove_28(1), "no halves"),
+    derivation=proof(prove_28, wrong=1, mistake="no halves"),
     checks=(eq_28_error,),
 )
 
@@ -1008,11 +953,10 @@ def prove_29(sign: int = 1) -> None:
 
 @checked(
     "the fall of the loss on random problems",
-    right=centre,
     wrong=lambda W: W - W.sum(dim=-1, keepdim=True),
     mistake="the columns' sum taken away, not their mean",
 )
-def fall_error(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
+def fall_error(draw: Draw, move: Callable[[Tensor], Tensor] = centre) -> Tensor:
     """The fall of J from W to `move(W)` against ½λE‖v₊ + v₋‖²."""
     problem = random_problems(draw, 2)
     W = random_weights(draw, problem)
@@ -1021,18 +965,17 @@ def fall_error(draw: Draw, move: Callable[[Tensor], Tensor]) -> Tensor:
     return (fall - 0.5 * problem.weight * problem.column_sum(W)).abs() / before
 
 
-EQ_29 = Claim(
+EQ_29 = statement(
     id="eq-29",
     where="Appendix D, Eq. (29)",
     title="centring the columns never raises the Jacobian loss",
     printed=r"\mathcal L'(\hat V')-\mathcal L'(V') = \tfrac12\lambda'\|\hat{\mathbf v}'_++\hat{\mathbf v}'_-\|^2-\tfrac12\lambda'\|\mathbf v'_++\mathbf v'_-\|^2 \le -\tfrac12\lambda'\|\mathbf v'_++\mathbf v'_-\|^2 \le 0",
     corrected=r"\text{the first “}\le\text{” is an equality; } \hat{\mathbf v}'_+ = (\mathbf v'_+-\mathbf v'_-)/2 \text{ with its primes. For } \lambda'>0 \text{ it leads to } \mathbf v'_++\mathbf v'_-=0",
-    text=Text.RESTATED,
+    restated=True,
     transcription=True,
     hypotheses=(BINARY, "any V, minimiser or not"),
     depends=("eq-28",),
-    chapter=PAGE,
-    derivation=Derivation(prove_29, lambda: prove_29(-1), "two equal columns"),
+    derivation=proof(prove_29, wrong=-1, mistake="two equal columns"),
     checks=(fall_error,),
 )
 
@@ -1052,21 +995,20 @@ def gap_of_losses(problem: Problem, W: Tensor, factor: float = 1.0) -> Tensor:
     return (J - problem.cross_lipschitz(W, factor)).abs() / J
 
 
-@checked("Newton's minimisers of J", right=1.0, wrong=2.0, mistake="λ'' = λ'")
-def gap_at_J(draw: Draw, factor: float) -> Tensor:
+@checked("Newton's minimisers of J", wrong=2.0, mistake="λ'' = λ'")
+def gap_at_J(draw: Draw, factor: float = 1.0) -> Tensor:
     """J against C, ν² times `factor`, at a minimiser of J."""
     return gap_of_losses(*random_minimiser(draw, identity), factor)
 
 
-EQ_30 = Claim(
+EQ_30 = statement(
     id="eq-30",
     where="Appendix D, Eq. (30)",
     title="both losses agree at the Jacobian loss's minimiser",
     printed=r"\mathcal L'(V') = \mathcal L''(V') \text{ for } \lambda''=\lambda'/2",
     hypotheses=(BINARY, LAST, "λ' > 0"),
     depends=("eq-28", "eq-29"),
-    chapter=PAGE,
-    derivation=Derivation(prove_agree, lambda: prove_agree(1), "λ'' = λ'"),
+    derivation=proof(prove_agree, wrong=1, mistake="λ'' = λ'"),
     checks=(gap_at_J,),
 )
 
@@ -1086,33 +1028,25 @@ def counterexample_31() -> Counterexample:
     )
 
 
-@checked(
-    "Newton's minimisers of C, made symmetric",
-    right=True,
-    wrong=False,
-    mistake="minimisers that are not symmetric",
-)
-def gap_at_C(draw: Draw, centred: bool) -> Tensor:
+@checked("Newton's minimisers of C, made symmetric", wrong=False, mistake="minimisers that are not symmetric")
+def gap_at_C(draw: Draw, centred: bool = True) -> Tensor:
     """J against C at a minimiser of C, its columns centred or not."""
     problem, W = random_minimiser(draw, centring)
     return gap_of_losses(problem, centre(W) if centred else W)
 
 
-EQ_31 = Claim(
+EQ_31 = statement(
     id="eq-31",
     where="Appendix D, Eq. (31) and the sentence before it",
     title="both losses agree at the symmetric cross-Lipschitz minimiser",
     printed=r"\mathcal L''(V) = l(\mathbf v_++\mathbf v_-),\ \mathbf w''=\operatorname{argmin} l,\ \mathbf v''_+=\mathbf w''/2,\ \mathbf v''_-=-\hat{\mathbf v}''_+:\quad \mathcal L'(V'')=\mathcal L''(V'')",
     corrected=r"\mathcal L''(V) = l(\mathbf v_+-\mathbf v_-) \text{ and } \mathbf v''_-=-\mathbf v''_+; \text{ then } \mathcal L'(V'')=\mathcal L''(V'')",
-    text=Text.CORRECTED,
     transcription=True,
     hypotheses=(BINARY, LAST, "λ'' = λ'/2 > 0"),
     depends=("eq-28",),
-    chapter=PAGE,
     derivation=EQ_30.derivation,
     checks=(gap_at_C,),
     counterexample=counterexample_31,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -1125,25 +1059,18 @@ def prove_32(slip: int = 0) -> None:
     prove_zero(J2 - J1 + s, because="two slacks, both at least zero, add to zero")
 
 
-EQ_32 = Claim(
+EQ_32 = statement(
     id="eq-32",
     where="Appendix D, Eq. (32)",
     title="the two least losses are equal",
     printed=r"\mathcal L'(V')=\mathcal L''(V')\ge\mathcal L''(V'')=\mathcal L'(V'')\ge\mathcal L'(V')",
     corrected=r"\min\mathcal L'=\min\mathcal L'',\ V'\in\operatorname{argmin}\mathcal L'',\ V''\in\operatorname{argmin}\mathcal L';\ \text{ it says nothing of the other minimisers of } \mathcal L''",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(BINARY, LAST, "λ'' = λ'/2 > 0", "minimisers exist"),
     depends=("eq-30", "eq-31"),
-    chapter=PAGE,
-    derivation=Derivation(prove_32, lambda: prove_32(1), "(31) off by one"),
+    derivation=proof(prove_32, wrong=1, mistake="(31) off by one"),
     checks=(
-        check(
-            "the least values, by Newton's method on each",
-            gap_of_minima,
-            right=1.0,
-            wrong=2.0,
-            mistake="λ'' = λ'",
-        ),
+        check("the least values, by Newton's method on each", gap_of_minima, wrong=2.0, mistake="λ'' = λ'"),
     ),
 )
 

@@ -14,39 +14,41 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Derivation, Text, Verdict
+from regrob.claims.claim import Check, Claim, Counterexample, Verdict
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
-from regrob.claims.hypotheses import ANY_LABEL, DISTINCT, OFF_KINKS
-from regrob.claims.many_classes import (
-    ARGMAX,
-    MISTAKES_TOO,
-    MODEL_BELOW_LOG_K,
-    ORDERED,
-    THREE_OR_MORE,
-    TWO_CLASSES,
-    Case,
-    Sampling,
-    check_at,
-    check_both,
-    over_random,
-    overshoot,
-    pair_sum,
-    ratio_error,
-    shortfall,
-    total_distance,
-    violation,
-    within,
-    worst,
-    written_down,
-)
+from regrob.claims.combinators import check_at, check_both, proof
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.hypotheses import ANY_LABEL, ARGMAX, DISTINCT, MODEL_BELOW_LOG_K, OFF_KINKS, ORDERED
+from regrob.claims.instances import Instance, written_down
+from regrob.claims.quadratic_model import overshoot, shortfall, within
+from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, TWO_CLASSES, Sampling, over_random
 from regrob.claims.statements.lemma_4_1 import prove_pairs
 from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
 from regrob.theory import bounds, taylor_radius
 
 statement = partial(Claim, chapter="book/proposition_4_1")
-theorem = partial(statement, where="new", text=Text.NEW)
+theorem = partial(statement, where="new")
 E = weighted_moments()  # over all classes
 OVER_RIVALS = weighted_moments(Q)
+
+# --- sums over pairs of classes --------------------------------------------------------
+
+
+def distances(V: Tensor) -> Tensor:
+    """‖v_i − v_j‖² for all ordered pairs: (…, K, K)."""
+    return (V.unsqueeze(-1) - V.unsqueeze(-2)).square().sum(dim=-3)
+
+
+def total_distance(V: Tensor) -> Tensor:
+    """D = Σ_{i<j} ‖v_i − v_j‖²: (…)."""
+    return 0.5 * distances(V).sum(dim=(-2, -1))
+
+
+def pair_sum(case: Instance) -> Tensor:
+    """Σ_{i<j} p_i p_j ‖v_i − v_j‖², the right-hand side of Eq. (35), which is tr H: (T,)."""
+    p = torch.softmax(case.z, dim=-1)
+    return 0.5 * (p.unsqueeze(-1) * p.unsqueeze(-2) * distances(case.V)).sum(dim=(-2, -1))
+
 
 # --- Eq. (34) --------------------------------------------------------------------------
 
@@ -73,9 +75,7 @@ EQ_34 = statement(
     printed=r"\|\nabla\|_2 \le 2(1-p_y)\|V\|_2 \le 2(1-p_y)\|V\|_F",
     hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("lemma-4.1-gradient",),
-    derivation=Derivation(
-        prove_slope_crude, lambda: prove_slope_crude(1), "‖p − e_y‖ ≤ q, without the factor √2"
-    ),
+    derivation=proof(prove_slope_crude, wrong=1, mistake="‖p − e_y‖ ≤ q, without the factor √2"),
     checks=(
         *check_both(
             "‖∇‖ ≤ 2q‖V‖₂ ≤ 2q‖V‖_F",
@@ -104,11 +104,11 @@ EQ_35 = statement(
     title="the curvature is at most the sum over pairs",
     printed=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2",
     corrected=r"\|H\|_2 \le \sum_{i<j} p_i p_j \|\mathbf v_i-\mathbf v_j\|_2^2 = \operatorname{tr} H, \text{ with equality iff } \operatorname{rank} H \le 1",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("remark-psd",),
     # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
-    derivation=Derivation(prove_pairs, lambda: prove_pairs(2), "every pair counted twice"),
+    derivation=proof(prove_pairs, wrong=2, mistake="every pair counted twice"),
     checks=check_both(
         "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
         lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
@@ -137,7 +137,7 @@ def prove_bend_crude(constant: int = 2) -> None:
     prove_equal(double - diagonal, claimed, because="each index counts once")
 
 
-def norm_sum(case: Case) -> Tensor:
+def norm_sum(case: Instance) -> Tensor:
     """Σ_{i≠j} p_i p_j (‖v_i‖² + ‖v_j‖²) = 2 Σ p_i(1 − p_i)‖v_i‖²: (T,)."""
     p = torch.softmax(case.z, dim=-1)
     squares = case.V.square().sum(dim=-2)
@@ -152,7 +152,7 @@ EQ_36 = statement(
     printed=r"\|H\|_2 \le \sum_{i\ne j} p_i p_j(\|\mathbf v_i\|_2^2+\|\mathbf v_j\|_2^2) \le 2p_y(1-p_y)\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35",),
-    derivation=Derivation(prove_bend_crude, lambda: prove_bend_crude(1), "‖v_i‖² + ‖v_j‖² without the 2"),
+    derivation=proof(prove_bend_crude, wrong=1, mistake="‖v_i‖² + ‖v_j‖² without the 2"),
     checks=check_both(
         "both links of Eq. (36)",
         lambda c: violation(c.curvature, norm_sum(c), 2 * c.p * c.q * c.lipschitz.square()),
@@ -193,12 +193,12 @@ def prove_sharp(radius: int = 2) -> None:
     prove_bend_crude()  # p_i(1 − p_i) ≤ p_y q
 
 
-def sharp_slope(case: Case, factor: float = 2.0) -> Tensor:
+def sharp_slope(case: Instance, factor: float = 2.0) -> Tensor:
     """√(q·min(1, 2q))·‖VC‖₂: (T,)."""
     return (case.q * (factor * case.q).clamp_max(1.0)).sqrt() * case.centred_norm
 
 
-def sharp_bend(case: Case, factor: float = 2.0) -> Tensor:
+def sharp_bend(case: Instance, factor: float = 2.0) -> Tensor:
     """p_y·min(1, 2q)·‖VC‖₂²: (T,)."""
     return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
 
@@ -209,7 +209,7 @@ SHARP = theorem(
     printed=r"\|\nabla\|_2^2 \le q\min(1,2q)\,\|VC\|_2^2,\quad \|H\|_2 \le p_y\min(1,2q)\,\|VC\|_2^2,\quad C = I-\tfrac1K\mathbf 1\mathbf 1^T",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    derivation=Derivation(prove_sharp, lambda: prove_sharp(1), "Gershgorin's radius forgotten"),
+    derivation=proof(prove_sharp, wrong=1, mistake="Gershgorin's radius forgotten"),
     checks=(
         *check_both(
             "‖∇‖ and ‖H‖ against ‖VC‖₂",
@@ -251,7 +251,7 @@ def prove_trace_bound(factor: int = 2) -> None:
     prove_zero(2 * P * Q * (D / K) - factor / K * P * Q * D, because="λ_max(M) ≤ 2p_y q")
 
 
-def trace_bound(case: Case, factor: float = 2.0) -> Tensor:
+def trace_bound(case: Instance, factor: float = 2.0) -> Tensor:
     """(2/K)p_y q D: (T,)."""
     return factor / case.K * case.p * case.q * total_distance(case.V)
 
@@ -268,7 +268,7 @@ TRACE = theorem(
     printed=r"\|H\|_2 \le \operatorname{tr} H \le \frac2K\,p_y(1-p_y)\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35", "thm-sharp-norms"),
-    derivation=Derivation(prove_trace_bound, lambda: prove_trace_bound(1), "1/K in place of 2/K"),
+    derivation=proof(prove_trace_bound, wrong=1, mistake="1/K in place of 2/K"),
     checks=(
         *check_both(
             "tr H ≤ (2/K) p_y q D",
@@ -303,17 +303,17 @@ def nu_squared(V: Tensor, normalisation: Normalisation) -> Tensor:
     return {"ordered": 2 * D / K**2, "unordered": D / K**2, "mean": 2 * D / (K * (K - 1))}[normalisation]
 
 
-def middle_43(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+def middle_43(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
     """½K(K−1)p_y qν², the third term of Eq. (43): (T,)."""
     return 0.5 * case.K * (case.K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
 
 
-def bound_16(case: Case, normalisation: Normalisation = "ordered") -> Tensor:
+def bound_16(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
     """Eq. (16) as printed, in the rationalised form: (T,)."""
     return taylor_radius.positive_root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
 
 
-def bound_17(case: Case, factor: float = 2.0) -> Tensor:
+def bound_17(case: Instance, factor: float = 2.0) -> Tensor:
     """Eq. (17), in the rationalised form: (T,). The factor is that of Eqs. (34) and (36)."""
     return taylor_radius.positive_root(
         factor * case.q * case.lipschitz, factor * case.p * case.q * case.lipschitz.square(), case.xi
@@ -346,7 +346,7 @@ def at_least(fewest: int) -> sp.Expr:
 # --- Eq. (16) under three readings -----------------------------------------------------
 
 
-def prove_16(fewest: int, pairs: int = 2) -> None:
+def prove_16(fewest: int = 3, pairs: int = 2) -> None:
     """K ≥ `fewest` makes ½K(K−1)p_y qν² at least the sharp (2/K)p_y qD; ν² = pairs·D/K²."""
     K, D = at_least(fewest), sp.Symbol("D", positive=True)
     nu2 = pairs * D / K**2
@@ -355,7 +355,7 @@ def prove_16(fewest: int, pairs: int = 2) -> None:
     prove_above_trace_bound(K, pairs / K**2)
 
 
-def prove_mean(pairs: int) -> None:
+def prove_mean(pairs: int = 2) -> None:
     """With ν² = pairs·D/(K(K−1)), Eq. (43)'s middle is (pairs/2)·p_y qD ≥ (2/K)p_y qD for K ≥ 2."""
     K = at_least(2)
     prove_above_trace_bound(K, pairs / (K * (K - 1)))
@@ -409,7 +409,7 @@ def counterexample_unordered(classes: int = 4) -> Counterexample:
 def reading_checks(normalisation: Normalisation, holds: tuple[int, ...]) -> tuple[Check, ...]:
     """Eq. (16) must be a lower bound for the K that `holds` lists, and must not be one at K = 2."""
 
-    def distance_from_failing(case: Case) -> Tensor:
+    def distance_from_failing(case: Instance) -> Tensor:
         return 1e-3 - overshoot(case, bound_16(case, normalisation)).amax()
 
     return (
@@ -437,13 +437,11 @@ EQ_16 = statement(
     title="a lower bound by the cross-Lipschitz constant",
     printed=PRINTED_16,
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
-    text=Text.CORRECTED,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, DISTINCT, "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
-    derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2"),
+    derivation=proof(prove_16, wrong=2, mistake="K ≥ 2"),
     checks=reading_checks("ordered", (3, 4, 5, 10)),
     counterexample=counterexample_ordered,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
@@ -460,7 +458,7 @@ EQ_16_UNORDERED = replace(
         "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0",
         "K ≥ 5 (printed: K ≥ 2)",
     ),
-    derivation=Derivation(lambda: prove_16(5, 1), lambda: prove_16(4, 1), "K ≥ 4"),
+    derivation=proof(lambda fewest=5: prove_16(fewest, pairs=1), wrong=4, mistake="K ≥ 4"),
     checks=reading_checks("unordered", (5, 10)),
     counterexample=counterexample_unordered,
 )
@@ -471,17 +469,13 @@ EQ_16_MEAN = replace(
     where="Proposition 4.1, Eq. (16), ν² the mean over K(K − 1) ordered pairs",
     title="the normalisation that makes the algebra work",
     corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
-    text=Text.RESTATED,
+    restated=True,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
-    derivation=Derivation(lambda: prove_mean(2), lambda: prove_mean(1), "pairs i < j over K(K − 1)"),
+    derivation=proof(prove_mean, wrong=1, mistake="pairs i < j over K(K − 1)"),
     checks=check_both(
-        "no step as short as Eq. (16) reaches ξ",
-        within(lambda c: bound_16(c, "mean")),
-        2,
-        "twice as long",
+        "no step as short as Eq. (16) reaches ξ", within(lambda c: bound_16(c, "mean")), 2, "twice as long"
     ),
     counterexample=None,
-    partly=False,
     expected=Verdict.HOLDS,
 )
 
@@ -498,7 +492,7 @@ def counterexample_38() -> Counterexample:
     )
 
 
-def middle_38(case: Case) -> Tensor:
+def middle_38(case: Instance) -> Tensor:
     """Eq. (38)'s first line with the −1 outside the root: (T,)."""
     return taylor_radius.positive_root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
 
@@ -507,26 +501,13 @@ EQ_38 = statement(
     id="eq-38",
     where="Appendix E, Eq. (38)",
     title="from the sum over pairs to Eq. (16)",
-    printed=(
-        r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} "
-        r"\ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ "
-        r"\nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2"
-    ),
-    corrected=(
-        r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, "
-        r"\text{ and the second } \ge \text{ for } K \ge 3"
-    ),
-    text=Text.CORRECTED,
+    printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} \ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2",
+    corrected=r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, \text{ and the second } \ge \text{ for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
-    derivation=Derivation(lambda: prove_16(3), lambda: prove_16(2), "K ≥ 2 in the second link"),
+    derivation=proof(prove_16, wrong=2, mistake="K ≥ 2 in the second link"),
     checks=(
-        *check_both(
-            "no step as short as the first line reaches ξ",
-            within(middle_38),
-            2,
-            "twice as long",
-        ),
+        *check_both("no step as short as the first line reaches ξ", within(middle_38), 2, "twice as long"),
         *check_both(
             "the first line is at least Eq. (16)",
             lambda c: violation(bound_16(c), middle_38(c)),
@@ -536,14 +517,13 @@ EQ_38 = statement(
         ),
     ),
     counterexample=counterexample_38,
-    partly=True,
     expected=Verdict.PARTLY,
 )
 
 # --- which bound is tighter ------------------------------------------------------------
 
 
-def tighter_excess(case: Case, shift: int = 1) -> Tensor:
+def tighter_excess(case: Instance, shift: int = 1) -> Tensor:
     """The tighter bound must be the one that the sign of ‖V‖_F² − K(K−1)ν²/4 names."""
     mean = case.V.mean(dim=-1).square().sum(dim=-1)
     square = case.lipschitz.square()
@@ -558,15 +538,11 @@ TIGHTER = statement(
     where="Appendix E, below Eq. (38)",
     title="which of Eqs. (16) and (17) is tighter",
     printed=r"K(K-1)\nu^2/4 \text{ and } \|V\|_F^2 \text{ are hard to compare, so it is uncertain which bound is tighter}",
-    corrected=(
-        r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): "
-        r"\text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; "
-        r"\text{ always at least as tight for } K \le 3"
-    ),
-    text=Text.RESTATED,
+    corrected=r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): \text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; \text{ always at least as tight for } K \le 3",
+    restated=True,
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
-    derivation=Derivation(prove_centring, lambda: prove_centring(2), "K − 2 for K − 1"),  # ν² = 2D/K²
+    derivation=proof(prove_centring, wrong=2, mistake="K − 2 for K − 1"),  # ν² = 2D/K²
     checks=check_both(
         "the identity's sign names the tighter bound", tighter_excess, 2, "K − 2 for K − 1", THREE_OR_MORE
     ),
@@ -587,11 +563,10 @@ EQ_37 = statement(
     title="from the norms' bounds to the radius's",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{2p_y(1-p_y)\|V\|_F^2}\left(\sqrt{1+\frac{4p_y(1-p_y)\|V\|_F^2}{4(1-p_y)^2\|V\|_F^2}}-1\right) \ge \cdots",
     corrected=r"\|\mathbf r^*\|_2 \ge \frac{2q\|V\|_F}{2p_yq\|V\|_F^2}\left(\sqrt{1+\frac{4p_yq\|V\|_F^2\,\xi}{4q^2\|V\|_F^2}}-1\right) = \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{q}}-1\right)",
-    text=Text.CORRECTED,
     transcription=True,  # ξ is missing under the first root
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
-    derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
+    derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
 
@@ -610,7 +585,7 @@ EQ_17 = statement(
     printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
-    derivation=Derivation(prove_17, lambda: prove_17(4), "‖H‖ ≤ 4p_y q‖V‖²"),
+    derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
     checks=(
         *check_both(
             "no step as short as Eq. (17) reaches ξ",
@@ -632,7 +607,7 @@ EQ_17 = statement(
 # --- the bound that replaces both ------------------------------------------------------
 
 
-def bracket(case: Case) -> bounds.Bracket:
+def bracket(case: Instance) -> bounds.Bracket:
     """Both ends of Theorem `thm-two-sided`: (T,) each."""
     return bounds.radius_l2_bracket(case.V, case.z, case.y)
 
@@ -668,14 +643,10 @@ def distance_between_ends(tail: float) -> Tensor:
 TWO_SIDED = theorem(
     id="thm-two-sided",
     title="the radius between two closed forms",
-    printed=(
-        r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le "
-        r"\frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ "
-        r"\mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j"
-    ),
+    printed=r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ \mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
-    derivation=Derivation(prove_two_sided, lambda: prove_two_sided(1), "pξ/q under the root"),
+    derivation=proof(prove_two_sided, wrong=1, mistake="pξ/q under the root"),
     checks=(
         *check_both(
             "no step as short as the lower end reaches ξ",
@@ -735,7 +706,7 @@ DOMINATES = theorem(
     printed=r"\text{Eqs. (16) [for } K \ge 3], (17) \le \max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2}",
     hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
-    derivation=Derivation(prove_dominates, lambda: prove_dominates(3), "c ≤ 3q"),
+    derivation=proof(prove_dominates, wrong=3, mistake="c ≤ 3q"),
     checks=(
         *check_both(
             "Eq. (17) against the lower end",
