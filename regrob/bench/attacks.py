@@ -64,11 +64,7 @@ def _trained(name: str, members: int = 1, iterations: int = 0) -> tuple[nn.Seque
     networks = fresh(name, 10, range(members))
     ensemble = Ensemble(networks)
     train_many(ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations)
-    for m, network in enumerate(networks):
-        ensemble.member(m, network).eval()
-        for p in network.parameters():
-            p.requires_grad_(False)
-    return tuple(networks)
+    return tuple(network.eval().requires_grad_(False) for network in ensemble.members_into(networks))
 
 
 def _digits(network: nn.Module, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from regrob.attacks import pgd
 from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios
-from regrob.bench.steps import autograd_step, batch, double_backward, fused_step, network
+from regrob.bench.steps import autograd_step, batch, double_backward, fused_step
 from regrob.bench.training import four_penalties
 from regrob.ensembles import multiplications
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.graphs import exact_float32
 from regrob.ensembles.network_view import StackedPullback
+from regrob.networks import fresh
 from regrob.theory.penalties import PENALTY_NAMES
 
 
@@ -93,8 +94,8 @@ def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
 
 def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
     members = _size(full, device, quick)
-    nets = [network(name, 2, seed).to(device).eval() for seed in range(members)]
-    together = StackedPullback(Ensemble(nets, torch.zeros(members, len(PENALTY_NAMES))))
+    nets = [network.to(device).eval() for network in fresh(name, 2, range(members))]
+    together = StackedPullback(Ensemble(nets))
     x, _ = (value[0] for value in batch(2, device=device))
     x = x if device.startswith("cuda") else x[:2]
     every = x.repeat(members, 1, 1, 1)

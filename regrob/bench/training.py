@@ -17,7 +17,6 @@ from regrob.bench.steps import (
     double_backward,
     fused_step,
     lean_step,
-    network,
     plain,
     repeat,
     under_attack,
@@ -27,6 +26,7 @@ from regrob.bench.steps import (
 )
 from regrob.ensembles import multiplications
 from regrob.ensembles.network_view import pullback
+from regrob.networks import fresh
 from regrob.theory import derivatives, taylor_radius
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
@@ -193,9 +193,8 @@ def _hardening(quick: bool) -> Measurement:
 
 def _closed(name: str, quick: bool) -> Measurement:
     """Per example: ours on a batch of 64, autograd's on one example at a time."""
-    model = network(name, 2).eval()
-    for p in model.parameters():
-        p.requires_grad_(False)
+    (model,) = fresh(name, 2, [0])
+    model.eval().requires_grad_(False)
     x, _ = (value[0] for value in batch(2))
     y = model(x).argmax(dim=1)
     view = pullback(model)

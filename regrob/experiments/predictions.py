@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import ACTIVATIONS, local_map
+from regrob.affine.kinks import watch_bends
+from regrob.affine.local_map import local_map
 from regrob.analysis import tables
 from regrob.attacks import boundary_projection, carlini_wagner, deepfool
 from regrob.certificates.polytope import edge_distance
@@ -146,22 +147,17 @@ def pattern(network: nn.Module, images: Tensor) -> Tensor:
     """
     sides = [torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)]
 
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if isinstance(module, ACTIVATIONS):
-            sides.append((inputs[0] > 0).flatten(1).to(torch.int64))
-        elif isinstance(module, nn.MaxPool2d):
+    def before(module: nn.Module, h: Tensor) -> None:
+        if isinstance(module, nn.MaxPool2d):
             _, winner = nn.functional.max_pool2d(
-                inputs[0], module.kernel_size, module.stride, module.padding, return_indices=True
+                h, module.kernel_size, module.stride, module.padding, return_indices=True
             )
             sides.append(winner.flatten(1))
+        else:
+            sides.append((h > 0).flatten(1).to(torch.int64))
 
-    hooks = [module.register_forward_pre_hook(before) for module in network.modules()]
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), watch_bends(network, before):
+        network(images)
     return torch.cat(sides, dim=1)
 
 
@@ -239,7 +235,7 @@ def trained(folder: Path) -> Finished | None:
     blank = fresh(shard.network, len(TASKS[shard.dataset]().classes), range(shard.budget.seeds))
     ensemble = Ensemble(blank)
     ensemble.load_state(saved[0])
-    networks = [ensemble.member(seed, network).eval() for seed, network in enumerate(blank)]
+    networks = [network.eval() for network in ensemble.members_into(blank)]
     return Finished(shard, networks, facts["diverged_at"])
 
 
@@ -258,9 +254,9 @@ def fine_tuned(
         size = 0.0 if penalty is None else weight
         budget = replace(references.shard.budget, fine_tuning=iterations, seeds=count)
         shard = replace(references.shard, penalty=penalty, weight=size, budget=budget)
-        ensemble = Ensemble(references.networks, penalty_weights(penalty, [size] * count))
+        ensemble = Ensemble(references.networks, penalty_weights(shard.penalties, [size] * count))
         end = train_many(ensemble, task, orders, iterations=iterations)
-        networks = [ensemble.member(i, copy.deepcopy(net)) for i, net in enumerate(references.networks)]
+        networks = ensemble.members_into(copy.deepcopy(references.networks))
         yield Finished(shard, networks, end.diverged_at.tolist())
 
 

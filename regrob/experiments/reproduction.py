@@ -150,7 +150,7 @@ def training(
     """Does the length of training explain it? νγ, accuracy and attacks along a run of 50 000."""
     task = one_versus_seven()
     images, labels = task.held_out(ATTACKED)
-    ensemble = Ensemble(fresh("lenet-300-100", 2, range(seeds)), weight_decay=weight_decay)
+    ensemble = Ensemble(fresh("lenet-300-100", 2, range(seeds)))
 
     def look(iteration: int) -> Iterator[TestRow]:
         measured = confidence(ensemble, task.train_images, task.train_labels)
@@ -200,9 +200,8 @@ def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -
     others = frozenset({"none", "fgsm", "pgd"})
     for weight in (0.0, 6.4):
         if weight:
-            blank = fresh("lenet-300-100", 2, range(seeds))
-            networks = [ensemble.member(i, network) for i, network in enumerate(blank)]
-            ensemble = Ensemble(networks, penalty_weights("curvature", [weight] * seeds))
+            networks = ensemble.members_into(fresh("lenet-300-100", 2, range(seeds)))
+            ensemble = Ensemble(networks, penalty_weights(["curvature"], [weight] * seeds))
             orders = [fine_tuning_order(seed) for seed in range(seeds)]
             train_many(ensemble, task, orders, iterations=iterations)
         measured = {"accuracy": _accuracy(ensemble, task)}
@@ -237,7 +236,7 @@ def _fine_tuned(
     network: nn.Sequential, task: Task, penalty: str, weights: Sequence[float], iterations: int
 ) -> tuple[Ensemble, Tensor]:
     """Copies of one reference, each trained with its own λ, and where each diverged (−1: nowhere)."""
-    ensemble = Ensemble([network] * len(weights), penalty_weights(penalty, weights))
+    ensemble = Ensemble([network] * len(weights), penalty_weights([penalty], weights))
     orders = [fine_tuning_order(0)] * len(weights)
     return ensemble, train_many(ensemble, task, orders, iterations=iterations).diverged_at
 

@@ -28,7 +28,7 @@ from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.graphs import exact_float32
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint
-from regrob.experiments.grid import ADVERSARIAL, Shard, shards, task_of
+from regrob.experiments.grid import Shard, shards, task_of
 from regrob.experiments.provenance import provenance
 from regrob.networks import SOLO, fresh
 from regrob.training.many import Progress, train_ensemble
@@ -229,16 +229,16 @@ def _networks(training: Ensemble | Descent, blank: list[nn.Sequential]) -> list[
         assert isinstance(training.network, nn.Sequential)
         return [training.network]
     training.to("cpu")
-    return [training.member(index, network) for index, network in enumerate(blank)]
+    return training.members_into(blank)
 
 
 def _begin(shard: Shard, networks: list[nn.Sequential], device: str, *, alone: bool) -> Ensemble | Descent:
     """What trains these networks as the shard asks for, before its first step."""
     if not alone:
-        weights = penalty_weights(shard.penalty, [shard.weight] * len(networks))
+        weights = penalty_weights(shard.penalties, [shard.weight] * len(networks))
         return Ensemble(networks, weights).to(device)
-    penalty = shard.penalty if shard.penalty != ADVERSARIAL else None
     policy = shard.budget.solver(shard.iterations)
+    penalty = shard.penalties[0] if shard.penalties else None
     return Descent(networks[0].to(device), policy, penalty, shard.weight if penalty else 0.0)
 
 
