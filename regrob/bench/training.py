@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -93,7 +95,7 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
     seconds = by_turns(contenders, 2 if quick else 15 if name == "lenet-5" else 60)
     facts = {rival: median_ratio(seconds, rival, "plain") for rival in contenders if "/" in rival}
     facts |= {HAND_WRITTEN: median_ratio(seconds, "ours", "lean")}
-    facts["plain step, ms"] = 1e3 * sorted(seconds["plain"])[len(seconds["plain"]) // 2]
+    facts["plain step, ms"] = 1e3 * statistics.median(seconds["plain"])
     if ours is not None:
         facts[COUNTED] = counted(ours, classes)
     return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
@@ -150,20 +152,28 @@ def four_penalties() -> list[multiplications.Product]:
     )
 
 
-def _gemm(quick: bool) -> Measurement:
-    """The rate of one model-step's products over that of one large product."""
-    members, size = 8 if quick else 80, 1024
-    a_member = 2 * multiplications.count(four_penalties())
-    a, b = torch.rand(size, size), torch.rand(size, size)
+def product_rates(members: int, size: int, rounds: int, *, device: str = "cpu") -> tuple[list[float], float]:
+    """How fast the products are that an ensemble's step consists of.
+
+    Returns:
+        the rate of a step of so many LeNet-300-100 over that of one product of two size × size
+        matrices, round by round; and the latter, in Gflop/s.
+    """
+    a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
     contenders = {
-        "step": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members),
+        "step": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members, device=device),
         "product": lambda: a @ b,
     }
-    seconds = by_turns(contenders, 2 if quick else 25)
-    share = a_member * members / (2 * size**3)
-    rates = [share / r for r in ratios(seconds, "step", "product")]
-    rate = 2 * size**3 / sorted(seconds["product"])[len(seconds["product"]) // 2] / 1e9
-    return Measurement(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": a_member / 1e6})
+    seconds = by_turns(contenders, rounds)
+    share = multiplications.count(four_penalties()) * members / size**3
+    rates = [share / ratio for ratio in ratios(seconds, "step", "product")]
+    return rates, 2 * size**3 / statistics.median(seconds["product"]) / 1e9
+
+
+def _gemm(quick: bool) -> Measurement:
+    rates, rate = product_rates(8 if quick else 80, 1024, 2 if quick else 25)
+    megaflop = 2 * multiplications.count(four_penalties()) / 1e6
+    return Measurement(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": megaflop})
 
 
 def _many_lenet5s(quick: bool) -> Measurement:

@@ -148,7 +148,7 @@ def restore(out: Path, stored: Path) -> list[str]:
     facts_by_name = {name: read_stored(stored, name) for name in names}
     restored = []
     for name, facts in facts_by_name.items():
-        target = out / "shards" / name / "rows.json"
+        target = out / "shards" / name / checkpoint.ROWS
         _make(target.parent)
         if checkpoint.read_json(target) is None:
             checkpoint.write_json(target, facts)
@@ -166,7 +166,7 @@ def keep(out: Path, stored: Path, name: str) -> str | None:
         DataError: the stored shard is damaged, or the store cannot be written.
     """
     path = stored_shard(stored, name)
-    facts = whole(out / "shards" / name / "rows.json")
+    facts = whole(out / "shards" / name / checkpoint.ROWS)
     kept = read_stored(stored, name)
     if facts is None:
         return None

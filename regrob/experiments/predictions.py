@@ -35,7 +35,7 @@ from regrob.data.tasks import TASKS
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint
-from regrob.experiments.grid import Shard
+from regrob.experiments.grid import Budget, Shard
 from regrob.experiments.provenance import provenance
 from regrob.networks import fresh
 from regrob.theory import derivatives, probability
@@ -69,9 +69,9 @@ def measure(
     images: Tensor,
     labels: Tensor,
     *,
-    search_steps: int = 5,
-    iterations: int = 200,
-    learning_rate: float = 0.05,
+    search_steps: int = Budget.search_steps,
+    iterations: int = Budget.attack_iterations,
+    learning_rate: float = Budget.learning_rate,
 ) -> pd.DataFrame:
     """One row a correctly classified image: what is predicted, and what attacks find.
 
@@ -227,7 +227,7 @@ class Finished:
 
 def trained(folder: Path) -> Finished | None:
     """What a shard's folder holds; None if the shard is unfinished."""
-    facts = checkpoint.read_json(folder / "rows.json")
+    facts = checkpoint.read_json(folder / checkpoint.ROWS)
     saved = None if facts is None else checkpoint.load(folder)
     if facts is None or saved is None:
         return None

@@ -27,6 +27,7 @@ from regrob.data.datasets import Task, one_versus_seven, ten_classes
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
+from regrob.experiments.grid import Budget
 from regrob.experiments.provenance import provenance
 from regrob.networks import fresh, lenet_5, lenet_300_100
 from regrob.theory import probability
@@ -196,7 +197,9 @@ def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -
     task = one_versus_seven()
     ensemble = _references(task, seeds, reference)
     images, labels = task.held_out(min(200, ATTACKED))
-    settings = AttackSettings(carlini_wagner={"learning_rate": 0.05, "max_iterations": 200})
+    settings = AttackSettings(
+        carlini_wagner={"learning_rate": Budget.learning_rate, "max_iterations": Budget.attack_iterations}
+    )
     others = frozenset({"none", "fgsm", "pgd"})
     for weight in (0.0, 6.4):
         if weight:

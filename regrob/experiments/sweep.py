@@ -150,7 +150,7 @@ def member_folder(folder: Path, seed: int | None) -> Path:
 
 def finished(out: Path, shard: Shard) -> Path:
     """The file that exists once a shard is done."""
-    return folder_of(out, shard) / "rows.json"
+    return folder_of(out, shard) / checkpoint.ROWS
 
 
 def _parts(shard: Shard) -> Sequence[int | None]:
