@@ -276,7 +276,7 @@ def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys)
 
 
 def test_a_folder_without_results_says_so(tmp_path):
-    with pytest.raises(DataError, match="fig4"):
+    with pytest.raises(DataError, match=r"no fig\?.csv; make one with regrob sweep fig4"):
         draw_all.draw_all(tmp_path)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regrob.analysis import tables
 from regrob.errors import DataError
 from regrob.experiments import checkpoint
 from regrob.experiments.grid import Shard, fingerprint, shards
@@ -149,7 +150,7 @@ def restore(out: Path, stored: Path) -> list[str]:
     restored = []
     for name, facts in facts_by_name.items():
         target = out / "shards" / name / checkpoint.ROWS
-        _make(target.parent)
+        tables.make_folder(target.parent)
         if checkpoint.read_json(target) is None:
             checkpoint.write_json(target, facts)
             restored.append(name)
@@ -171,7 +172,7 @@ def keep(out: Path, stored: Path, name: str) -> str | None:
     if facts is None:
         return None
     if kept is None:
-        _make(path.parent)
+        tables.make_folder(path.parent)
         checkpoint.write_json(path, facts)
         return None
     # As text, because NaN, which marks a diverged member, differs from itself.
@@ -195,7 +196,7 @@ def store(out: Path, stored: Path, planned: list[Planned]) -> Stored:
     Raises:
         DataError: a stored shard is damaged, or the store cannot be written.
     """
-    added, notices, tables = [], [], []
+    added, notices, complete = [], [], []
     for shard in distinct(planned):
         new = not stored_shard(stored, shard.name).exists()
         notice = keep(out, stored, shard.name)
@@ -208,8 +209,8 @@ def store(out: Path, stored: Path, planned: list[Planned]) -> Stored:
         present = [(shard, kept) for shard, kept in facts if kept is not None]
         if len(present) == len(entry.shards):
             tabulate(entry.run.figure, present, PRESET, stored, entry.run.name)
-            tables.append(entry.run.name)
-    return Stored(tuple(added), tuple(tables), tuple(notices))
+            complete.append(entry.run.name)
+    return Stored(tuple(added), tuple(complete), tuple(notices))
 
 
 def go_on(
@@ -363,10 +364,3 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {folder}: {error.strerror or error}; choose another folder") from error

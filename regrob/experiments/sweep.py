@@ -420,10 +420,7 @@ def tabulate(
 
 def check_folder(out: Path, todo: list[Shard]) -> None:
     """Raise DataError, before any work, if results could not be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {out}: {error.strerror or error}; choose another --out") from error
+    tables.make_folder(out)
     write_atomically(out / ".writable", b"yes")
     (out / ".writable").unlink()
     # Parameters and velocities in float32, one old and one new checkpoint a shard.

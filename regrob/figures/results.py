@@ -112,15 +112,7 @@ def _panel(
     penalties: Sequence[str],
     measure: Measure,
 ) -> None:
-    """One panel: a measure against λ, one line a penalty, and two lines without a penalty.
-
-    Args:
-        axes: of the panel.
-        intervals: of every setting, as `interval_by_setting` gives them.
-        diverged_seeds: how many seeds of each setting diverged.
-        penalties: which to draw.
-        measure: that of the intervals.
-    """
+    """One panel: a measure against λ, one line a penalty, and two lines without a penalty."""
     axes.set_xscale("log")
     for name, label in (("reference", "before fine-tuning"), ("none", "no penalty")):
         level = intervals.get((name, 0.0))
@@ -188,13 +180,7 @@ def _share(group: list[Axes], of_all: bool) -> None:
 
 
 def difference_figure(table: pd.DataFrame, first: str, second: str, network: str) -> Figure:
-    """First − second, paired over seeds, against λ: four attacks, intervals at 95 %.
-
-    Args:
-        table: as `tables.read` or `in_memory.attacked` gives it.
-        first, second: penalties.
-        network: of the table.
-    """
+    """First − second penalty, paired over seeds, against λ: four attacks, intervals at 95 %."""
     import matplotlib.pyplot as plt
 
     figure, cells = plt.subplots(2, 2, figsize=(6.4, 5.4), sharex=True, sharey="row")
@@ -224,8 +210,7 @@ def exchange(
     λ means something else for every penalty. Against a measured quantity the lines can be compared.
 
     Args:
-        table: as `tables.read` or `in_memory.attacked` gives it.
-        network: of the table.
+        table, network: of results.
         across: the horizontal measure.
         measures: one panel each, side by side.
         penalties: one line each; settings with a diverged seed are left out.
@@ -325,14 +310,10 @@ def predicted_against_found(axes: Axes, table: pd.DataFrame, title: str) -> None
     """
     for name in ("radius", "margin", "edge"):
         label, colour, _, marker = LENGTHS[name]
-        look: dict[str, Any] = {
-            "color": colour,
-            "label": label,
-            "markersize": 5,
-            "alpha": 0.7,
-            "linestyle": "none",
-        }
-        axes.plot(table["found"], table[name], marker, **look)
+        axes.plot(
+            table["found"], table[name], marker, color=colour, label=label, markersize=5, alpha=0.7,
+            linestyle="none",
+        )  # fmt: skip
     ends = [table["found"].min(), table["found"].max()]
     axes.plot(ends, ends, color=BLACK, linestyle="-", linewidth=1.2, label="equal")
     axes.set(xscale="log", yscale="log", xlabel="found by attacks")
