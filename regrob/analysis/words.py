@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regrob.analysis import paper_numbers
-from regrob.analysis.comparisons import ENDINGS, Finish
+from regrob.analysis.comparisons import IN_WORDS, AtBest
 from regrob.analysis.equal_robustness import NOT_REACHED
 from regrob.analysis.intervals import Interval
 from regrob.analysis.measures import (
@@ -129,9 +129,7 @@ def thousands(number: int) -> str:
 
 def verdict(gap: Interval) -> str:
     """ "higher", "lower" or "undecided"; of a single seed, that it has no interval."""
-    if gap.count < 2:
-        return ONE_SEED
-    return "undecided" if gap.verdict == "open" else gap.verdict
+    return ONE_SEED if gap.count < 2 else gap.verdict
 
 
 def closeness(gap: Interval, margin: float) -> str:
@@ -224,13 +222,13 @@ def diverged_settings(table: pd.DataFrame) -> dict[str, int]:
 # --- comparisons in words -----------------------------------------------------------------
 
 
-def scoreboard(board: pd.DataFrame, first: str) -> str:
-    """The verdicts of `comparisons.duels` as a small table of signs: rows λ, columns rival and attack."""
-    signs = {"higher": "+", "lower": "−", "open": "·"}
-    keys = dict.fromkeys(zip(board["attack"], board["metric"], strict=True))
+def verdict_table(gaps: pd.DataFrame, first: str) -> str:
+    """`comparisons.joint_differences` as small tables of signs, one a rival: rows λ, columns attack."""
+    signs = {"higher": "+", "lower": "−", "undecided": "·"}
+    keys = dict.fromkeys(zip(gaps["attack"], gaps["metric"], strict=True))
     shown = {MEASURES[key].title.replace("Carlini–Wagner", "C–W"): key for key in keys}
     lines = [f"{LABELS[first]} against …", "+ higher, − lower, · undecided"]
-    for rival, rows in board.groupby("rival", sort=False):
+    for rival, rows in gaps.groupby("rival", sort=False):
         lines.append(f"  {LABELS[str(rival)]}")
         lines.append("    " + "λ".rjust(6) + "".join(f"  {title}" for title in shown))
         for weight, part in rows.groupby("lambda"):
@@ -247,21 +245,26 @@ def attacks_and_weights(gaps: pd.DataFrame) -> str:
     return ", ".join(places) or "none"
 
 
-def finishes(ends: Sequence[Finish]) -> str:
+def at_best(compared: Sequence[AtBest]) -> str:
     """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
     lines = []
-    for i, end in enumerate(ends):
-        m = MEASURES[end.measure]
-        if i == 0 or (end.price, end.measure) != (ends[i - 1].price, ends[i - 1].measure):
-            first = end.penalty
-            cost = "any price" if np.isinf(end.price) else f"{100 * end.price:g} points of accuracy"
+    for i, one in enumerate(compared):
+        m = MEASURES[one.measure]
+        if i == 0 or (one.price, one.measure) != (compared[i - 1].price, compared[i - 1].measure):
+            first = one.penalty
+            cost = "any price" if np.isinf(one.price) else f"{100 * one.price:g} points of accuracy"
             lines.append(f"{m.title}, {m.unit if m.factor == 100 else 'distance'}, for {cost}")
-        tried = ", ".join(f"{weight:g}" for weight in sorted(set(end.weights)))
-        lines.append(f"  {LABELS[end.penalty]:16} {end.score.times(m.factor):.2f}")
+        tried = ", ".join(f"{weight:g}" for weight in sorted(set(one.weights)))
+        lines.append(f"  {LABELS[one.penalty]:16} {one.score.times(m.factor):.2f}")
         lines.append(f"    at λ = {tried}")
-        if end.penalty != first:
-            lines.append(f"    lead {end.lead.times(m.factor):.2f}, {ENDINGS[end.verdict]}")
+        if one.penalty != first:
+            lines.append(f"    lead {_difference_at_best(one, '.2f')}")
     return "\n".join(lines)
+
+
+def _difference_at_best(one: AtBest, digits: str) -> str:
+    difference = one.difference.times(MEASURES[one.measure].factor)
+    return f"{difference:{digits}}, {IN_WORDS[difference.verdict]}"
 
 
 def named(texts: Mapping[str, str]) -> str:
@@ -269,25 +272,25 @@ def named(texts: Mapping[str, str]) -> str:
     return "\n".join(f"{name_of(network)}\n{text}" for network, text in texts.items())
 
 
-def leads(ends: Sequence[Finish], prices: Mapping[str, float], digits: str = ".2f") -> dict[str, str]:
-    """ "PRICE-ATTACK-RIVAL" → the first penalty's lead with its ending, of `comparisons.at_best`."""
+def differences_at_best(
+    compared: Sequence[AtBest], prices: Mapping[str, float], digits: str = ".2f"
+) -> dict[str, str]:
+    """ "PRICE-ATTACK-RIVAL" → first − rival with its verdict, of `comparisons.at_best`."""
     names = {price: name for name, price in prices.items()}
-    texts = {}
-    for end in ends:
-        if end.penalty != ends[0].penalty:
-            lead = end.lead.times(MEASURES[end.measure].factor)
-            name = f"{names[end.price]}-{end.measure[0]}-{end.penalty}"
-            texts[name] = f"{lead:{digits}}, {ENDINGS[end.verdict]}"
-    return texts
+    return {
+        f"{names[one.price]}-{one.measure[0]}-{one.penalty}": _difference_at_best(one, digits)
+        for one in compared
+        if one.penalty != compared[0].penalty
+    }
 
 
-def standing(ends: Sequence[Finish], price: float, measure: Measure) -> str:
-    """How the first penalty ends against its rivals, as half a sentence: "ahead of Jacobian"."""
-    endings = {"higher": "ahead of", "lower": "behind", "open": "not decided against"}
+def verdicts_at_best(compared: Sequence[AtBest], price: float, measure: Measure) -> str:
+    """What the first penalty is to its rivals, as half a sentence: "ahead of Jacobian"."""
+    words = {"higher": "ahead of", "lower": "behind", "undecided": "not decided against"}
     groups: dict[str, list[str]] = {}
-    for end in ends:
-        if end.penalty != ends[0].penalty and (end.price, end.measure) == (price, measure.key):
-            groups.setdefault(endings[end.verdict], []).append(LABELS[end.penalty])
+    for one in compared:
+        if one.penalty != compared[0].penalty and (one.price, one.measure) == (price, measure.key):
+            groups.setdefault(words[one.difference.verdict], []).append(LABELS[one.penalty])
     return " and ".join(f"{word} {', '.join(names)}" for word, names in groups.items())
 
 
@@ -295,7 +298,7 @@ def standing(ends: Sequence[Finish], price: float, measure: Measure) -> str:
 
 
 def of_row(row: pd.Series[Any], factor: float = 1.0) -> Interval:
-    """The interval in a row of `equal_robustness.prices` or `races`, times `factor`."""
+    """The interval in a row of `equal_robustness.prices` or `differences`, times `factor`."""
     return Interval(row["mean"], row["low"], row["high"], int(row.get("count", 2))).times(factor)
 
 
@@ -306,19 +309,19 @@ def paid(row: pd.Series[Any]) -> str:
     return f"{of_row(row, 100):.2f}"
 
 
-def raced(row: pd.Series[Any], factor: float = 1.0) -> str:
-    """A difference of `races`, with its interval."""
+def difference(row: pd.Series[Any], factor: float = 1.0) -> str:
+    """A difference of `equal_robustness.differences`, with its interval."""
     return "not reached by all seeds" if row["verdict"] == NOT_REACHED else f"{of_row(row, factor):.2f}"
 
 
-def race_verdict(row: pd.Series[Any], endings: Mapping[str, str]) -> str:
-    """The verdict of `firm_races` in the words of `endings`, and whether a coarser grid denies it."""
-    ending = endings.get(row["verdict"], row["verdict"])
+def firm_verdict(row: pd.Series[Any], in_words: Mapping[str, str]) -> str:
+    """The verdict of `firm_differences` in the words of `in_words`, and whether a coarser grid denies it."""
+    text = in_words.get(row["verdict"], row["verdict"])
     decided = row["verdict"] in ("higher", "lower")
-    return f"{ending}, but not on a coarser grid" if decided and not row["firm"] else ending
+    return f"{text}, but not on a coarser grid" if decided and not row["firm"] else text
 
 
-def race_mark(row: pd.Series[Any]) -> str:
+def firm_mark(row: pd.Series[Any]) -> str:
     """✅ for a firm "higher", ❌ for a firm "lower", else "undecided" or "not reached"."""
     if row["verdict"] == NOT_REACHED:
         return NOT_REACHED
