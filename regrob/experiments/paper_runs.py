@@ -3,6 +3,9 @@
 The queue takes days on a processor, and the machine may be lost in between. So each finished
 shard's facts, a few kilobytes, are kept in a folder that git tracks; its networks are not. On
 a new machine the finished shards come back from there, and only the rest is computed.
+
+Everywhere `out` is the folder of results, as `sweep.sweep` fills it; `stored` is that store, whose
+shards count as finished; and `planned` comes from `plan`.
 """
 
 from __future__ import annotations
@@ -137,10 +140,6 @@ def restore(out: Path, stored: Path) -> list[str]:
 
     Only their rows come back, not their networks. What the folder has stays.
 
-    Args:
-        out: folder of results, as `sweep.sweep` fills it.
-        stored: the store.
-
     Raises:
         DataError: a stored shard is damaged, and then nothing is restored; or the folder
             cannot be written.
@@ -186,12 +185,7 @@ def store(out: Path, stored: Path, planned: list[Planned]) -> Stored:
     """Store every finished shard of the queue, and the table of every run that is complete.
 
     Storing again what has not changed changes no byte. A kill at any instant leaves whole
-    files, and storing again goes on. Tables are made from the store.
-
-    Args:
-        out: folder of results; only read.
-        stored: the store; made if there is something to put into it.
-        planned: from `plan`.
+    files, and storing again goes on. Tables are made from the store. `out` is only read.
 
     Raises:
         DataError: a stored shard is damaged, or the store cannot be written.
@@ -226,9 +220,6 @@ def go_on(
     It may be killed at any instant; the same call goes on where it stopped.
 
     Args:
-        out: folder of results.
-        stored: the store; its shards count as finished.
-        planned: from `plan`.
         workers: what runs the shards; on a processor, runs for a GPU are left out.
         progress: show a bar for each run.
 
@@ -286,11 +277,6 @@ class Standing:
 def status(out: Path, stored: Path, planned: list[Planned]) -> list[Standing]:
     """How far each run of the queue is; reads only, and may be asked while the queue runs.
 
-    Args:
-        out: folder of results.
-        stored: the store; its shards count as finished.
-        planned: from `plan`.
-
     Raises:
         DataError: a stored shard is damaged.
     """
@@ -328,10 +314,7 @@ def table(standings: list[Standing]) -> str:
         lines += [f"  {name}: {done} of {count}" for name, done, count in standing.under_way]
     known = sum(standing.hours_left for standing in standings if standing.hours_left is not None)
     more = " + ?" if any(standing.hours_left is None for standing in standings) else ""
-    done, count = (
-        sum(standing.finished for standing in standings),
-        sum(standing.own for standing in standings),
-    )
+    done, count = sum(s.finished for s in standings), sum(s.own for s in standings)
     lines.append(line("in all", done, count, "", f"{known:.1f}{more}"))
     return "\n".join(lines)
 

@@ -279,11 +279,7 @@ class Choice:
 
 
 def from_shards(folders: Sequence[Path], choice: Choice) -> Iterator[tuple[Shard, int, pd.DataFrame]]:
-    """Each network's shard and seed, and its table.
-
-    Args:
-        folders: of shards, as a sweep leaves them.
-        choice: of networks and images.
+    """Each chosen network's shard and seed, and its table, from folders as sweeps leave them.
 
     Raises:
         DataError: the shards were trained on other images than those at hand.

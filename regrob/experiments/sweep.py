@@ -275,11 +275,7 @@ def _steps(
 def attack_all(ensemble: Ensemble | SingleNetwork, folder: Path, task: Task, shard: Shard) -> list[list[Any]]:
     """The rows [attack, metric, one value a member] of all attacks; what the folder has is not redone.
 
-    Args:
-        ensemble: the trained networks.
-        folder: of the rows; a damaged file there is set aside and its attack run again.
-        task: supplies the held-out images.
-        shard: how hard to attack.
+    A damaged file there is set aside and its attack run again. The shard says how hard to attack.
     """
     spent = shard.budget
     settings = AttackSettings(

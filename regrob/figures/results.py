@@ -324,12 +324,7 @@ def predicted_against_found(axes: Axes, table: pd.DataFrame, title: str) -> None
 
 
 def stated_and_measured(stated: Sequence[Stated], measured: Sequence[Interval | None]) -> Figure:
-    """The paper's numbers with both readings of ±, thick and thin, and ours below each.
-
-    Args:
-        stated: the paper's numbers.
-        measured: ours, in the same order; None where nothing was measured.
-    """
+    """The paper's numbers with both readings of ±, thick and thin, and ours below each, if measured."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.4))
