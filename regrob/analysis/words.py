@@ -25,7 +25,6 @@ from regrob.analysis.measures import (
     Measure,
     NetworkResults,
     by_network,
-    diverged,
     interval_by_setting,
     known,
     lines_of,
@@ -172,10 +171,10 @@ def describe(table: pd.DataFrame) -> str:
     penalties = lines_of(table)
     for network in known(table, "network"):
         lines.append(name_of(network))
-        diverged_seeds = diverged(table, network)
+        diverged = NetworkResults(table, network).diverged()
         for measure in (BENIGN, *ROBUST):
             intervals = interval_by_setting(table, network, measure)
-            tried = {s: intervals[s] for s in intervals if s[0] in penalties and not diverged_seeds[s]}
+            tried = {s: intervals[s] for s in intervals if s[0] in penalties and s not in diverged}
             if not tried:
                 continue
             most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
@@ -184,10 +183,8 @@ def describe(table: pd.DataFrame) -> str:
             for word, setting in (("highest", most), ("lowest", least)):
                 lines.append(f"    {word} {tried[setting]:{measure.digits}}")
                 lines.append(f"      {setting_name(setting)}")
-        for setting, count in diverged_seeds.items():
-            if count:
-                lines.append(f"  {setting_name(setting)}")
-                lines.append(f"    {count} of its seeds diverged")
+        for setting, count in diverged.items():
+            lines += [f"  {setting_name(setting)}", f"    {count} of its seeds diverged"]
     return "\n".join(lines)
 
 

@@ -28,7 +28,6 @@ from regrob.analysis.measures import (
     Measure,
     NetworkResults,
     Setting,
-    diverged,
     interval_by_setting,
     known,
     lines_of,
@@ -88,10 +87,10 @@ def _block(
     ]
     for (row, column), minimal in zip(((3, 0), (3, 1)), (DEEPFOOL, CARLINI), strict=True):
         places.append((cells[row, column], success(minimal), "success"))
-    diverged_seeds = diverged(table, network)
+    diverged = NetworkResults(table, network).diverged()
     for axes, measure, group in places:
         intervals = interval_by_setting(table, network, measure)
-        _panel(axes, intervals, diverged_seeds, penalties, measure)
+        _panel(axes, intervals, diverged, penalties, measure)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel(measure.unit)
         grouped.setdefault(group, []).append(axes)
@@ -108,7 +107,7 @@ def _block(
 def _panel(
     axes: Axes,
     intervals: dict[Setting, Interval],
-    diverged_seeds: dict[Setting, int],
+    diverged: dict[Setting, int],
     penalties: Sequence[str],
     measure: Measure,
 ) -> None:
@@ -127,7 +126,7 @@ def _panel(
         if not grid:
             continue
         band(axes, grid, [intervals[name, weight] for weight in grid], name, top=top)
-        crossed = [weight for weight in grid if diverged_seeds[name, weight]]
+        crossed = [weight for weight in grid if (name, weight) in diverged]
         if crossed:
             cross: dict[str, Any] = {"marker": "x", "markersize": 9, "markeredgewidth": 2.5, "zorder": 5}
             cross |= {"color": LOOKS[name].colour, "linestyle": "none", "label": "_diverged"}
