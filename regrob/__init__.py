@@ -19,54 +19,45 @@ What most readers need stands here by name, and is loaded when it is first asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from regrob.affine import LocalMap, kinks, local_map
-    from regrob.certificates import certified_radius
-    from regrob.claims import verdicts, verify
-    from regrob.ensembles import Ensemble
-    from regrob.theory import PENALTIES
-    from regrob.training import accuracy, train
+    from regrob.affine import LocalMap as LocalMap
+    from regrob.affine import kinks as kinks
+    from regrob.affine import local_map as local_map
+    from regrob.certificates import certified_radius as certified_radius
+    from regrob.claims import verdicts as verdicts
+    from regrob.claims import verify as verify
+    from regrob.ensembles import Ensemble as Ensemble
+    from regrob.theory import PENALTIES as PENALTIES
+    from regrob.training import accuracy as accuracy
+    from regrob.training import train as train
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "LocalMap", "kinks", "local_map", "PENALTIES", "train", "accuracy", "certified_radius", "Ensemble",
-    "verdicts", "verify",
-]  # fmt: skip
+ROOM_OF = {
+    "LocalMap": "affine",
+    "kinks": "affine",
+    "local_map": "affine",
+    "PENALTIES": "theory",
+    "certified_radius": "certificates",
+    "Ensemble": "ensembles",
+    "accuracy": "training",
+    "train": "training",
+    "verdicts": "claims",
+    "verify": "claims",
+}
+"""Name → the room that holds it."""
+
+__all__ = list(ROOM_OF)
 
 
-def lazily(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
-    """A package's `__getattr__` (PEP 562) that loads a name when it is first asked for.
-
-    Args:
-        package: the package's `__name__`.
-        homes: module of the package → the names that it lends.
-    """
-    home_of = {name: module for module, names in homes.items() for name in names}
-
-    def load(name: str) -> object:
-        if name not in home_of:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{home_of[name]}"), name)
-
-    return load
-
-
-__getattr__ = lazily(
-    __name__,
-    {
-        "affine": ("LocalMap", "kinks", "local_map"),
-        "theory": ("PENALTIES",),
-        "certificates": ("certified_radius",),
-        "ensembles": ("Ensemble",),
-        "training": ("accuracy", "train"),
-        "claims": ("verdicts", "verify"),
-    },
-)
+def __getattr__(name: str) -> object:
+    """Load a name's room when the name is first asked for (PEP 562)."""
+    if name not in ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{ROOM_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -348,12 +348,7 @@ def _data_download(options: argparse.Namespace) -> int:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1.
-
-    Raises:
-        ArgumentTypeError: it is smaller.
-        ValueError: it is no whole number.
-    """
+    """A whole number of at least 1; for argparse, as the next two."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
@@ -361,12 +356,7 @@ def positive(text: str) -> int:
 
 
 def size(text: str) -> float:
-    """A finite number of at least 0.
-
-    Raises:
-        ArgumentTypeError: it is negative, infinite or NaN.
-        ValueError: it is no number.
-    """
+    """A finite number of at least 0."""
     value = float(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
@@ -374,11 +364,7 @@ def size(text: str) -> float:
 
 
 def shape(text: str) -> tuple[int, ...]:
-    """Positive sizes with commas between them.
-
-    Raises:
-        ArgumentTypeError: it is anything else.
-    """
+    """Positive sizes with commas between them."""
     try:
         sizes = tuple(int(part) for part in text.split(","))
     except ValueError:

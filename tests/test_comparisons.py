@@ -1,4 +1,4 @@
-"""A race scores no seed by its own luck, and what is reported together holds together."""
+"""A comparison scores no seed by its own luck, and what is reported together holds together."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_at_equal_reads_off_each_seeds_line():
     assert np.isnan(read(0.95)).all()
 
 
-def test_duels_hold_together():
+def test_differences_hold_together():
     random = np.random.default_rng(1)
     rows = []
     for seed in range(6):
@@ -82,7 +82,7 @@ def test_duels_hold_together():
             rows += [("jacobian", weight, seed, "pgd", "accuracy", base)]
             rows += [("curvature", weight, seed, "pgd", "accuracy", base + weight + random.normal() / 50)]
             rows += [("input-gradient", weight, seed, "pgd", "accuracy", base + random.normal())]
-    found = comparisons.duels(
+    found = comparisons.joint_differences(
         table(rows), "net", "curvature", ("jacobian", "input-gradient"), [("pgd", "accuracy")]
     )
     assert len(found) == 4
@@ -91,13 +91,17 @@ def test_duels_hold_together():
     pair = [measures.values(table(rows), "net", p, 0.1, "pgd", "accuracy") for p in ("curvature", "jacobian")]
     one = paired_difference(*pair, 1 - 0.05 / 4)
     assert jacobian.loc[0.1, "low"] == pytest.approx(one.low)
-    other = comparisons.duels(table(rows), "net", "jacobian", ("curvature",), [("pgd", "accuracy")])
+    other = comparisons.joint_differences(
+        table(rows), "net", "jacobian", ("curvature",), [("pgd", "accuracy")]
+    )
     assert list(other["verdict"]) == ["lower", "lower"]
     with pytest.raises(InputError, match="shares no λ"):
-        comparisons.duels(table(rows), "net", "curvature", ("cross-lipschitz",), [("pgd", "accuracy")])
+        comparisons.joint_differences(
+            table(rows), "net", "curvature", ("cross-lipschitz",), [("pgd", "accuracy")]
+        )
 
 
-def test_twenty_duels_without_a_difference_seldom_name_a_winner():
+def test_twenty_comparisons_without_a_difference_seldom_name_a_winner():
     random = np.random.default_rng(2)
     named = 0
     for _ in range(10):
@@ -107,8 +111,8 @@ def test_twenty_duels_without_a_difference_seldom_name_a_winner():
             for weight in range(1, 21)
             for seed in range(5)
         ]
-        found = comparisons.duels(table(rows), "net", "a", ("b",), [("pgd", "accuracy")])
-        named += bool((found["verdict"] != "open").any())
+        found = comparisons.joint_differences(table(rows), "net", "a", ("b",), [("pgd", "accuracy")])
+        named += bool((found["verdict"] != "undecided").any())
     assert named <= 2  # twenty intervals at 95 % each would name one in six or seven of ten
 
 
@@ -127,12 +131,12 @@ def test_at_equal_stops_where_a_seed_diverged():
 
 
 def test_a_tally_counts_each_verdict_also_those_that_are_missing():
-    found = pd.DataFrame({"verdict": ["higher", "open", "higher", "higher"]})
+    found = pd.DataFrame({"verdict": ["higher", "undecided", "higher", "higher"]})
     assert comparisons.tally(found["verdict"]) == "3 ahead, 0 behind, 1 undecided"
-    assert comparisons.tally(["open"]) == "0 ahead, 0 behind, 1 undecided"
+    assert comparisons.tally(["undecided"]) == "0 ahead, 0 behind, 1 undecided"
 
 
-def test_a_race_is_paired_strict_and_counts_its_price():
+def test_a_comparison_at_the_best_is_paired_strict_and_counts_its_price():
     random = np.random.default_rng(3)
     rows = []
     for seed in range(6):
@@ -149,13 +153,13 @@ def test_a_race_is_paired_strict_and_counts_its_price():
         (price, name) for price in (math.inf, 0.01) for name in ("curvature", "jacobian")
     ]
     assert [set(one.weights) for one in found] == [{1.0}, {1.0}, {0.1}, {0.1}]
-    assert [one.verdict for one in found] == ["open", "higher", "open", "higher"]
+    assert [one.difference.verdict for one in found] == ["undecided", "higher", "undecided", "higher"]
     scores = [comparisons.chosen(table(rows), "net", name, pgd)[0] for name in ("curvature", "jacobian")]
-    assert found[1].lead == paired_difference(*scores, 1 - 0.05 / 2)
+    assert found[1].difference == paired_difference(*scores, 1 - 0.05 / 2)
     assert found[1].score == mean_interval(scores[1])
-    assert found[1].score.high - found[1].score.low > 5 * (found[1].lead.high - found[1].lead.low)
+    assert found[1].score.high - found[1].score.low > 5 * (found[1].difference.high - found[1].difference.low)
     (_, other, *_) = comparisons.at_best(table(rows), "net", "jacobian", ["curvature"], [pgd])
-    assert other.verdict == "lower"
+    assert other.difference.verdict == "lower"
     with pytest.raises(InputError, match="needs a rival"):
         comparisons.at_best(table(rows), "net", "jacobian", [], [pgd])
 
@@ -206,8 +210,8 @@ def test_gaps_vanish_at_the_partners_weight():
 
 
 def test_at_largest_keeps_the_last_weight():
-    board = pd.DataFrame({"lambda": [0.1, 1.6, 1.6], "verdict": ["lower", "open", "higher"]})
-    assert list(comparisons.at_largest(board)["verdict"]) == ["open", "higher"]
+    gaps = pd.DataFrame({"lambda": [0.1, 1.6, 1.6], "verdict": ["lower", "undecided", "higher"]})
+    assert list(comparisons.at_largest(gaps)["verdict"]) == ["undecided", "higher"]
 
 
 def test_results_of_a_network_are_in_its_measures_unit():
@@ -265,7 +269,7 @@ def test_the_share_that_only_the_jacobian_sees_is_that_of_the_class_sum(classes)
     assert results.class_sum_share(measures.UNPENALISED, classes + 1).mean < share.mean - 1
 
 
-def test_every_network_has_its_board_and_its_finals_on_the_common_weights():
+def test_every_network_is_compared_and_at_its_best_on_the_common_weights():
     random = np.random.default_rng(4)
     rows = []
     for seed in range(4):
@@ -276,10 +280,10 @@ def test_every_network_has_its_board_and_its_finals_on_the_common_weights():
             for weight in (0.1, 1.0, 10.0):  # 10 is the curvature's alone, and far the best
                 rows.append(("curvature", weight, seed, attack, metric, random.normal() + 5 * weight))
     both = pd.concat([table(rows), table(rows).assign(network="other")])
-    boards = comparisons.boards(both, "curvature", ["jacobian"])
-    assert list(boards) == ["net", "other"]
-    assert boards["net"]["mean"].tolist() == pytest.approx(boards["other"]["mean"].tolist())
-    assert set(boards["net"]["lambda"]) == {0.1, 1.0} and len(boards["net"]) == 8
-    finals = comparisons.finals(both, "curvature", ["jacobian"], [measures.PGD.key], [math.inf])
-    assert [finish.penalty for finish in finals["other"]] == ["curvature", "jacobian"]
-    assert set(finals["net"][0].weights) == {1.0}
+    gaps = comparisons.joint_differences_by_network(both, "curvature", ["jacobian"])
+    assert list(gaps) == ["net", "other"]
+    assert gaps["net"]["mean"].tolist() == pytest.approx(gaps["other"]["mean"].tolist())
+    assert set(gaps["net"]["lambda"]) == {0.1, 1.0} and len(gaps["net"]) == 8
+    best = comparisons.at_best_by_network(both, "curvature", ["jacobian"], [measures.PGD.key], [math.inf])
+    assert [one.penalty for one in best["other"]] == ["curvature", "jacobian"]
+    assert set(best["net"][0].weights) == {1.0}

@@ -159,7 +159,10 @@ def by_double_backward(network: nn.Module, x: Tensor, y: Tensor, weights: Tensor
                 p -= velocity[name]
 
 
-def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("change", [{}, {"momentum": 0.5}, {"weight_decay": 0.1}])
+def test_training_equals_solo_runs_across_chunks(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, float]
+) -> None:
     monkeypatch.setattr("regrob.training.many.CHUNK", 7)
     task = small_task()
     settings = [("input-gradient", 0.1), ("jacobian", 0.02), ("curvature", 0.2), (None, 0.0)]
@@ -168,7 +171,7 @@ def test_training_equals_solo_runs_across_chunks(monkeypatch: pytest.MonkeyPatch
         if kind:
             weights[m, PENALTY_NAMES.index(kind)] = weight
     ensemble = Ensemble([perceptron(2, m) for m in range(4)], weights)
-    policy = CaffePolicy(base=0.05, batch=8)
+    policy = CaffePolicy(base=0.05, batch=8, **change)
     *_, last = train_ensemble(ensemble, task, [5, 5, 6, 7], iterations=17, policy=policy)
     assert last.iteration == 17
     for m, (kind, weight) in enumerate(settings):
@@ -235,9 +238,9 @@ def test_damage_by_the_last_step_of_a_chunk_is_seen_and_undone(monkeypatch: pyte
     weight = next(iter(ensemble.state().values()))
     calls = []
 
-    def step(x: Tensor, y: Tensor, rate: Tensor) -> Step:
+    def step(x: Tensor, y: Tensor, rate: Tensor, **solver: float) -> Step:
         calls.append(rate)
-        seen = Ensemble.step(ensemble, x, y, rate)
+        seen = Ensemble.step(ensemble, x, y, rate, **solver)
         if len(calls) == 10:
             weight[1, 0, 0] = torch.inf
         return seen
@@ -379,11 +382,10 @@ def test_bad_ensembles_say_what_is_wrong() -> None:
         StackedPullback(Ensemble([good, good], torch.zeros(2, 4))).logits(torch.zeros(3, 36))
 
 
-@pytest.mark.parametrize("change", [{"momentum": 0.5}, {"weight_decay": 0.0}, {"bias_rate": 1.0}])
-def test_a_policy_that_the_ensemble_would_ignore_is_refused(change: dict[str, float]) -> None:
+def test_a_policy_that_the_ensemble_would_ignore_is_refused() -> None:
     ensemble = Ensemble([networks.mlp((2, 3, 2), generator=torch.Generator().manual_seed(0))])
-    with pytest.raises(InputError, match="momentum, weight decay and bias rate"):
-        next(train_ensemble(ensemble, small_task(), [0], iterations=1, policy=CaffePolicy(**change)))
+    with pytest.raises(InputError, match="2 times as fast as weights, got a policy with bias_rate 1"):
+        next(train_ensemble(ensemble, small_task(), [0], iterations=1, policy=CaffePolicy(bias_rate=1.0)))
 
 
 @pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
@@ -398,7 +400,7 @@ def test_flat_parameters_hold_every_weight_of_a_member_once(
 
 
 def test_penalty_weights_keep_their_digits_in_float64() -> None:
-    weights = torch.cat([penalty_weights("jacobian", [0.1]), penalty_weights("cross-lipschitz", [0.3])])
+    weights = torch.cat([penalty_weights(["jacobian"], [0.1]), penalty_weights(["cross-lipschitz"], [0.3])])
     ensemble = Ensemble([perceptron(2, 0)] * 2, weights)
     assert ensemble.weights[0, PENALTY_NAMES.index("jacobian")] == 0.1  # float32 would say 0.10000000149
     assert ensemble.weights.sum() == 0.1 + 0.3

@@ -80,8 +80,8 @@ def test_lucky_seeds_alone_are_no_mean():
     assert np.isfinite(paid).sum() == 2 and np.nanmax(paid) < 1e-9
     row = equal_robustness.prices(here, "net", (PENALTY,), PGD, BENIGN, (0.7,)).iloc[0]
     assert (row["reached"], row["seeds"]) == (2, 4) and np.isnan(row["mean"])
-    race = equal_robustness.races(here, "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.7,)).iloc[0]
-    assert race["verdict"] == "not reached" and np.isnan(race["mean"])
+    row = equal_robustness.differences(here, "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.7,)).iloc[0]
+    assert row["verdict"] == "not reached" and np.isnan(row["mean"])
     # The wrong variant: the mean over who is left would name a winner.
     theirs = equal_robustness.price(here, "net", HARDENING, PGD, BENIGN, 0.7)
     assert paired_difference(theirs, paid + 1e-6 * np.arange(4)).above()
@@ -95,7 +95,7 @@ def test_a_seed_that_diverged_on_the_way_has_no_reading():
     assert np.isnan(paid[1]) and np.isfinite(paid[[0, 2, 3]]).all()
 
 
-def test_races_are_paired_and_have_the_sign_of_the_aim():
+def test_differences_are_paired_and_have_the_sign_of_the_aim():
     random = np.random.default_rng(0)
     luck, noise = random.normal(0, 0.05, 10), random.normal(0, 0.001, 10)
     lines = {
@@ -104,20 +104,20 @@ def test_races_are_paired_and_have_the_sign_of_the_aim():
         (PENALTY, 1.0): lambda s: (0.9, 0.8 + luck[s] + noise[s]),
         (HARDENING, 1.0): lambda s: (0.9, 0.77 + luck[s]),
     }
-    one = equal_robustness.races(table(lines, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)).iloc[
-        0
-    ]
+    one = equal_robustness.differences(
+        table(lines, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)
+    ).iloc[0]
     assert one["mean"] == pytest.approx(0.03, abs=0.002)
     assert one["verdict"] == "higher" and one["count"] == 10
     # Torn apart, the pairs show nothing.
     torn = lines | {(HARDENING, 1.0): lambda s: (0.9, 0.77 + luck[9 - s])}
-    two = equal_robustness.races(table(torn, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)).iloc[
-        0
-    ]
-    assert two["verdict"] == "open"
+    two = equal_robustness.differences(
+        table(torn, 10), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.9,)
+    ).iloc[0]
+    assert two["verdict"] == "undecided"
 
 
-def test_races_hold_together():
+def test_differences_hold_together():
     # Three methods, two targets, one aim: six intervals at 1 − 0.05/6 each, also where not all are reached.
     noise = np.random.default_rng(1).normal(0, 1, (4, 6))
     names = ("jacobian", "curvature", "input-gradient", HARDENING)
@@ -127,7 +127,7 @@ def test_races_hold_together():
         for name, own in zip(names, noise, strict=True)
     }
     here = table(lines, 6)
-    found = equal_robustness.races(here, "net", HARDENING, names[:3], PGD, (BENIGN,), (0.8, 0.9))
+    found = equal_robustness.differences(here, "net", HARDENING, names[:3], PGD, (BENIGN,), (0.8, 0.9))
     assert list(found["verdict"][3:]) == ["not reached"] * 3
     for row, own in zip(found.to_dict("records")[:3], noise[:3], strict=True):
         strict, loose = (
@@ -137,13 +137,13 @@ def test_races_hold_together():
         assert row["high"] - row["low"] > 1.5 * (loose.high - loose.low)  # intervals that hold one by one
 
 
-def test_one_seed_is_no_race():
-    one = equal_robustness.races(
+def test_one_seed_decides_nothing():
+    one = equal_robustness.differences(
         table(START | HARDENED | PENALISED, 1), "net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.7,)
     ).iloc[0]
-    assert one["verdict"] == "open" and one["mean"] < 0 and np.isnan(one["low"])
+    assert one["verdict"] == "undecided" and one["mean"] < 0 and np.isnan(one["low"])
     with pytest.raises(InputError, match="at least"):
-        equal_robustness.races(BOTH, "net", HARDENING, (), PGD, (BENIGN,), (0.7,))
+        equal_robustness.differences(BOTH, "net", HARDENING, (), PGD, (BENIGN,), (0.7,))
 
 
 def test_two_figures_of_one_protocol_become_one_table():
@@ -193,10 +193,10 @@ def test_a_race_that_a_coarser_grid_turns_round_is_not_firm():
         (PENALTY, 1.0): lambda s: (0.9, 0.5),
     }
     args = ("net", HARDENING, (PENALTY,), PGD, (BENIGN,), (0.75,))
-    (row,) = equal_robustness.firm_races(table(lines), *args).to_dict("records")
+    (row,) = equal_robustness.firm_differences(table(lines), *args).to_dict("records")
     assert row["verdict"] == "higher" and not row["firm"]
     lines[PENALTY, 1.0] = lambda s: (0.9, 0.98 - noise[s])
-    (row,) = equal_robustness.firm_races(table(lines), *args).to_dict("records")
+    (row,) = equal_robustness.firm_differences(table(lines), *args).to_dict("records")
     assert row["verdict"] == "higher" and row["firm"]
 
 

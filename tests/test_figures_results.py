@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 
 from regrob.affine import polytopes
 from regrob.analysis import measures, paper_numbers, tables, words
-from regrob.analysis.comparisons import Finish
+from regrob.analysis.comparisons import AtBest
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
 from regrob.figures import certificates, draw_all, predictions, results, step_cost, theme
@@ -216,10 +216,10 @@ def test_every_penalty_and_reference_has_a_look_of_its_own():
         assert len(set(values)) == len(values), part
 
 
-def test_the_scoreboard_shows_each_verdict_in_its_place():
+def test_the_table_of_verdicts_shows_each_verdict_in_its_place():
     rows = [
         ("net", w, *m, 0.0, 0.0, 0.0, 3, 0, "jacobian", v)
-        for w, v in ((0.1, "higher"), (1.6, "open"))
+        for w, v in ((0.1, "higher"), (1.6, "undecided"))
         for m in (("pgd", "accuracy"), ("deepfool", "distance"))
     ]
     names = [
@@ -237,23 +237,23 @@ def test_the_scoreboard_shows_each_verdict_in_its_place():
     ]
     found = pd.DataFrame(rows, columns=names)
     found.loc[3, "verdict"] = "lower"
-    lines = words.scoreboard(found, "curvature").splitlines()
+    lines = words.verdict_table(found, "curvature").splitlines()
     assert lines[3].split() == ["λ", "PGD", "DeepFool"]
     assert lines[4].split() == ["0.1", "+", "+"]
     assert lines[5].split() == ["1.6", "·", "−"]
     assert {len(line) for line in lines[3:]} == {len(lines[3])}  # the columns stand straight
 
 
-def test_finishes_are_told_in_the_measures_unit():
+def test_the_best_are_told_in_the_measures_unit():
     score, lead = Interval(0.9, 0.8, 1.0, 3), Interval(-0.1, -0.2, -0.05, 3)
     none, pgd = Interval(0.0, 0.0, 0.0, 3), ("pgd", "accuracy")
     weights = (0.4, 1.6, 0.4)
     found = [
-        Finish(0.005, pgd, "curvature", score, weights, none),
-        Finish(0.005, pgd, "jacobian", score, weights, lead),
-        Finish(math.inf, ("deepfool", "distance"), "curvature", score, weights, none),
+        AtBest(0.005, pgd, "curvature", score, weights, none),
+        AtBest(0.005, pgd, "jacobian", score, weights, lead),
+        AtBest(math.inf, ("deepfool", "distance"), "curvature", score, weights, none),
     ]
-    lines = words.finishes(found).splitlines()
+    lines = words.at_best(found).splitlines()
     assert lines == [
         "PGD, accuracy, %, for 0.5 points of accuracy",
         "  curvature        90.00 [80.00, 100.00]",
@@ -278,7 +278,7 @@ def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys)
 
 
 def test_a_folder_without_results_says_so(tmp_path):
-    with pytest.raises(DataError, match="fig4"):
+    with pytest.raises(DataError, match=r"no fig\?.csv; make one with regrob sweep fig4"):
         draw_all.draw_all(tmp_path)
 
 

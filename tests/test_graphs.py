@@ -66,7 +66,7 @@ def step_elsewhere(ensemble: Ensemble, adversary: Adversary | None) -> Callable[
         buffers.starts = images.new_zeros(3, 64, 1, 28, 28)
     members = torch.zeros(3, dtype=torch.int64, device=ELSEWHERE)
     ensemble.block_size(images.new_zeros(3, 64, 1, 28, 28))  # as the warm-up does
-    return many._one_step(ensemble, images, labels, members, buffers, adversary)
+    return many._one_step(ensemble, images, labels, members, buffers, many.CAFFE, adversary)
 
 
 @pytest.mark.parametrize("adversary", [None, Adversary(0.1, steps=2)], ids=["plain", "adversarial"])

@@ -108,8 +108,8 @@ def test_equivalence_needs_the_whole_interval():
     assert one.within(0.41) and not one.within(0.4)
     assert not one.above() and not one.below()
     sides = [Interval(0.0, low, high, 5).verdict for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.2))]
-    assert sides == ["higher", "lower", "open"]
-    assert Interval(1.0, math.nan, math.nan, 1).verdict == "open"
+    assert sides == ["higher", "lower", "undecided"]
+    assert Interval(1.0, math.nan, math.nan, 1).verdict == "undecided"
     assert f"{one:.1f}" == "0.1 [-0.2, 0.4]"
     assert one.times(100).high == 40
 

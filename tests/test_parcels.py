@@ -145,7 +145,7 @@ def test_an_empty_folder_makes_an_empty_parcel(tmp_path: Path) -> None:
 
 
 def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
-    checkpoint.write_json(tmp_path / parcels.ROWS, {"../../elsewhere": {}})
+    checkpoint.write_json(tmp_path / parcels.RESULTS, {"../../elsewhere": {}})
     with pytest.raises(DataError, match="outside the folder of shards"):
         parcels.unpack(tmp_path, tmp_path / "far away")
     stream = io.BytesIO()
@@ -153,7 +153,7 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
         entry = tarfile.TarInfo("../../elsewhere/file")
         entry.size = 1
         tar.addfile(entry, io.BytesIO(b"x"))
-    checkpoint.write_json(tmp_path / parcels.ROWS, {})
+    checkpoint.write_json(tmp_path / parcels.RESULTS, {})
     (tmp_path / "state-x-0").write_bytes(stream.getvalue())
     import hashlib
 

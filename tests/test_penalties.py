@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine import local_map
-from regrob.ensembles import multiplications
+from regrob.ensembles import multiplications, penalty_weights
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, predictions
 from regrob.theory import PENALTIES, derivatives, penalties, probability
@@ -147,6 +147,7 @@ WAYS: dict[str, Callable[[str], object]] = {
     "gram": lambda name: penalties.gram_penalty(
         torch.eye(2), torch.zeros(2), torch.tensor(0), torch.ones(4), ("jacobian", name)
     ),
+    "weights": lambda name: penalty_weights(["jacobian", name], [0.1]),
     "multiplications": lambda name: multiplications.columns(("jacobian", name), 2),
     "shard": shard,
     "live": tuned_live,

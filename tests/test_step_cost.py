@@ -65,8 +65,8 @@ def test_an_unknown_method_is_named(call) -> None:
 @pytest.mark.parametrize("method", ["jacobian", ADVERSARIAL])
 def test_both_sides_take_the_step_of_the_same_method(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
-    monkeypatch.setattr(step_cost, "fused_step", lambda *a, **k: calls.append((a, k)))
-    monkeypatch.setattr(step_cost, "lean_step", lambda *a: calls.append(a))
+    monkeypatch.setattr(steps, "fused_step", lambda *a, **k: calls.append((a, k)))
+    monkeypatch.setattr(steps, "lean_step", lambda *a: calls.append(a))
     for build in step_cost.SIDES.values():
         build(method, NET, 10)
     (ours, options), theirs = calls

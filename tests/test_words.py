@@ -9,7 +9,7 @@ import pytest
 from small_table import table
 
 from regrob.analysis import comparisons, words
-from regrob.analysis.comparisons import Finish
+from regrob.analysis.comparisons import AtBest
 from regrob.analysis.intervals import Interval, mean_interval
 from regrob.analysis.measures import ATTACKS, BENIGN, DEEPFOOL, PGD, by_network
 
@@ -38,7 +38,7 @@ def test_counts_stand_in_one_order_and_leave_out_what_did_not_occur() -> None:
     ("verdicts", "sign"),
     [
         (["higher", "higher"], "✅"),
-        (["higher", "open"], "undecided"),
+        (["higher", "undecided"], "undecided"),
         (["higher", "lower"], "❌"),
         ([], "undecided"),
     ],
@@ -121,53 +121,53 @@ def test_a_duel_of_one_seed_has_no_verdict() -> None:
         for key in ATTACKS
     ]
     (network,) = by_network(table(rows))
-    text, verdicts = words.duels(network, "curvature", ["jacobian"])
+    text, verdicts = words.joint_differences(network, "curvature", ["jacobian"])
     assert verdicts == ["higher"] * 4 and text.splitlines()[:2] == ["net", "curvature against …"]
     (alone,) = by_network(table(rows[:4] + rows[12:16]))
-    assert words.duels(alone, "curvature", ["jacobian"]) == ("net\n  one seed, no interval", [])
+    assert words.joint_differences(alone, "curvature", ["jacobian"]) == ("net\n  one seed, no interval", [])
 
 
-def finish(price: float, penalty: str, lead: Interval) -> Finish:
-    return Finish(price, ("pgd", "accuracy"), penalty, UP, (0.1,), lead)
+def at_best(price: float, penalty: str, difference: Interval) -> AtBest:
+    return AtBest(price, ("pgd", "accuracy"), penalty, UP, (0.1,), difference)
 
 
 ENDS = [
-    finish(math.inf, "curvature", OPEN),
-    finish(math.inf, "jacobian", Interval(0.02, 0.01, 0.03, 5)),
-    finish(math.inf, "cross-lipschitz", OPEN),
-    finish(0.01, "curvature", OPEN),
-    finish(0.01, "jacobian", DOWN),
+    at_best(math.inf, "curvature", OPEN),
+    at_best(math.inf, "jacobian", Interval(0.02, 0.01, 0.03, 5)),
+    at_best(math.inf, "cross-lipschitz", OPEN),
+    at_best(0.01, "curvature", OPEN),
+    at_best(0.01, "jacobian", DOWN),
 ]
 
 
 def test_leads_are_of_the_rivals_and_in_points() -> None:
-    leads = words.leads(ENDS, {"any": math.inf, "point": 0.01})
+    leads = words.differences_at_best(ENDS, {"any": math.inf, "point": 0.01})
     assert set(leads) == {"any-pgd-jacobian", "any-pgd-cross-lipschitz", "point-pgd-jacobian"}
     assert leads["any-pgd-jacobian"] == "2.00 [1.00, 3.00], ahead"
-    assert comparisons.endings(ENDS) == ["higher", "open", "lower"]
+    assert comparisons.verdicts(ENDS) == ["higher", "undecided", "lower"]
 
 
 def test_standing_groups_the_rivals() -> None:
-    standing = words.standing(ENDS, math.inf, PGD)
+    standing = words.verdicts_at_best(ENDS, math.inf, PGD)
     assert standing == "ahead of Jacobian and not decided against cross-Lipschitz"
-    assert words.standing(ENDS, 0.01, PGD) == "behind Jacobian"
+    assert words.verdicts_at_best(ENDS, 0.01, PGD) == "behind Jacobian"
 
 
-def race(verdict: str, firm: bool) -> pd.Series:
+def row_of(verdict: str, firm: bool) -> pd.Series:
     return pd.Series({"verdict": verdict, "firm": firm, "mean": 0.02, "low": 0.01, "high": 0.03, "count": 5})
 
 
 def test_only_a_firm_race_has_a_mark() -> None:
-    rows = [race("higher", True), race("lower", True), race("higher", False), race("open", True)]
-    assert [words.race_mark(row) for row in rows] == ["✅", "❌", "undecided", "undecided"]
-    assert words.race_mark(race("not reached", True)) == "not reached"
-    endings = {"higher": "pays less", "open": "undecided"}
-    assert [words.race_verdict(row, endings) for row in rows[2:]] == [
+    rows = [row_of("higher", True), row_of("lower", True), row_of("higher", False), row_of("undecided", True)]
+    assert [words.firm_mark(row) for row in rows] == ["✅", "❌", "undecided", "undecided"]
+    assert words.firm_mark(row_of("not reached", True)) == "not reached"
+    in_words = {"higher": "pays less", "undecided": "undecided"}
+    assert [words.firm_verdict(row, in_words) for row in rows[2:]] == [
         "pays less, but not on a coarser grid",
         "undecided",
     ]
-    assert words.raced(rows[0], 100) == "2.00 [1.00, 3.00]"
-    assert words.raced(race("not reached", False)) == "not reached by all seeds"
+    assert words.difference(rows[0], 100) == "2.00 [1.00, 3.00]"
+    assert words.difference(row_of("not reached", False)) == "not reached by all seeds"
 
 
 def test_a_price_needs_all_seeds() -> None:
@@ -239,19 +239,19 @@ def test_prices_say_how_many_seeds_reach_a_target() -> None:
     ]
 
 
-def races(attacks: list[str]) -> pd.DataFrame:
+def differences_at_targets(attacks: list[str]) -> pd.DataFrame:
     """A line for each attack: the curvature is higher at 0.6, on one grid only; not reached at 0.9."""
     rows = [
-        {**race(verdict, firm=False), "target": target, "method": "curvature", "attack": attack}
+        {**row_of(verdict, firm=False), "target": target, "method": "curvature", "attack": attack}
         for target, verdict in ((0.6, "higher"), (0.9, "not reached"))
         for attack in attacks
     ]
     return pd.DataFrame(rows).assign(metric="distance")
 
 
-def test_races_stand_below_what_is_made_equal() -> None:
-    endings = {"higher": "farther", "open": "undecided"}
-    assert words.races(races(["deepfool"]), PGD, endings, 100).splitlines() == [
+def test_differences_stand_below_what_is_made_equal() -> None:
+    endings = {"higher": "farther", "undecided": "undecided"}
+    assert words.differences(differences_at_targets(["deepfool"]), PGD, endings, 100).splitlines() == [
         "both at 60 % under PGD",
         "  curvature:",
         "    2.00 [1.00, 3.00]",
@@ -260,11 +260,13 @@ def test_races_stand_below_what_is_made_equal() -> None:
         "  curvature:",
         "    not reached by all seeds",
     ]
-    two = words.races(races(["deepfool", "carlini-wagner"]), DEEPFOOL, endings).splitlines()
+    two = words.differences(
+        differences_at_targets(["deepfool", "carlini-wagner"]), DEEPFOOL, endings
+    ).splitlines()
     assert two[0] == "both at 0.6 under DeepFool"
     assert two[1:3] == ["  DeepFool, curvature:", "    0.02 [0.01, 0.03]"]
     assert "  Carlini–Wagner, curvature:" in two
-    tally = words.race_tally(races(["deepfool", "carlini-wagner"]), endings)
+    tally = words.verdict_counts(two_attacks, endings)
     assert tally == "farther, but not on a coarser grid: 2; not reached: 2"
 
 

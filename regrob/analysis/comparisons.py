@@ -8,6 +8,7 @@ are reported together hold together (Bonferroni).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,8 +34,8 @@ from regrob.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-ENDINGS = {"higher": "ahead", "lower": "behind", "open": "undecided"}
-"""What the verdicts of `duels` and `at_best` say of the first penalty."""
+IN_WORDS = {"higher": "ahead", "lower": "behind", "undecided": "undecided"}
+"""What the verdicts of `joint_differences` and `at_best` say of the first penalty."""
 
 
 def line_through(table: pd.DataFrame, network: str, penalty: str) -> list[Setting]:
@@ -153,7 +154,7 @@ def largest(gaps: pd.DataFrame) -> dict[str, float]:
     return {str(metric): float(part["mean"].abs().max()) for metric, part in gaps.groupby("metric")}
 
 
-def duels(
+def joint_differences(
     table: pd.DataFrame,
     network: str,
     first: str,
@@ -161,14 +162,14 @@ def duels(
     measures: Iterable[Key],
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """One penalty against each rival, at every λ that both have, with intervals that hold together.
+    """First − rival for each rival, at every λ that both have, with intervals that hold together.
 
     With m comparisons each interval is taken at 1 − (1 − level)/m, so that all hold at once
     with the probability `level`, however the comparisons depend on each other (Bonferroni).
 
     Returns:
         the columns of `differences`, and rival, and verdict: "higher" or "lower" where the
-        interval of first − rival leaves zero out, else "open".
+        interval of first − rival leaves zero out, else "undecided".
     """
     import pandas as pd
 
@@ -180,19 +181,22 @@ def duels(
         raise InputError(f"{first} shares no λ with {', '.join(rivals) or 'nobody'} for {network}")
     strict = 1 - (1 - level) / count
     parts = [differences(of_network, first, rival, measures, strict).assign(rival=rival) for rival in rivals]
-    board = pd.concat(parts, ignore_index=True)
-    board["verdict"] = np.select([board["low"] > 0, board["high"] < 0], ["higher", "lower"], "open")
-    return board
+    gaps = pd.concat(parts, ignore_index=True)
+    gaps["verdict"] = np.select([gaps["low"] > 0, gaps["high"] < 0], ["higher", "lower"], "undecided")
+    return gaps
 
 
-def boards(table: pd.DataFrame, first: str, rivals: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """`duels` of each network of a table under all four attacks."""
-    return {network: duels(table, network, first, rivals, ATTACKS) for network in table["network"].unique()}
+def joint_differences_by_network(
+    table: pd.DataFrame, first: str, rivals: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """`joint_differences` of each network of a table under all four attacks."""
+    networks = table["network"].unique()
+    return {network: joint_differences(table, network, first, rivals, ATTACKS) for network in networks}
 
 
-def at_largest(board: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `duels` at the largest λ that all penalties have."""
-    rows: pd.DataFrame = board[board["lambda"] == board["lambda"].max()]
+def at_largest(gaps: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `joint_differences` at the largest λ that all penalties have."""
+    rows: pd.DataFrame = gaps[gaps["lambda"] == gaps["lambda"].max()]
     return rows
 
 
@@ -234,8 +238,8 @@ def chosen(
 
 
 @dataclass(frozen=True)
-class Finish:
-    """How one penalty ends a race in which each takes its own best λ.
+class AtBest:
+    """How good one penalty is at its own best λ, and how much better the first one is at its own.
 
     Attributes:
         price: how much mean accuracy without attack it may give up, as a share.
@@ -243,7 +247,7 @@ class Finish:
         penalty: its name.
         score: over seeds, each at the λ that the other seeds chose.
         weights: the λ that were chosen, one a seed.
-        lead: the first penalty's score minus this one's, paired over seeds.
+        difference: the first penalty's score minus this one's, paired over seeds.
     """
 
     price: float
@@ -251,12 +255,7 @@ class Finish:
     penalty: str
     score: Interval
     weights: tuple[float, ...]
-    lead: Interval
-
-    @property
-    def verdict(self) -> str:
-        """The lead's: "higher", "lower" or "open"."""
-        return self.lead.verdict
+    difference: Interval
 
 
 def at_best(
@@ -267,11 +266,11 @@ def at_best(
     measures: Iterable[Key],
     prices: Iterable[float] = (math.inf,),
     level: float = 0.95,
-) -> list[Finish]:
-    """One penalty against each rival, each at its best λ, with leads that hold together.
+) -> list[AtBest]:
+    """One penalty against each rival, each at its best λ, with differences that hold together.
 
-    `chosen` takes the best of a penalty's λ for each seed. With m leads each interval is taken
-    at 1 − (1 − level)/m, as in `duels`.
+    `chosen` takes the best of a penalty's λ for each seed. With m differences each interval is
+    taken at 1 − (1 − level)/m, as in `joint_differences`.
 
     Returns:
         for each price and each measure: the first penalty, then its rivals.
@@ -281,38 +280,37 @@ def at_best(
     """
     rivals, measures, prices = list(rivals), list(measures), list(prices)
     if not rivals:
-        raise InputError(f"{first} needs a rival to race against, got none")
+        raise InputError(f"{first} needs a rival to be compared with, got none")
     strict = 1 - (1 - level) / (len(prices) * len(measures) * len(rivals))
-    finishes = []
+    compared = []
     for price in prices:
         for measure in measures:
-            runs = {name: chosen(table, network, name, measure, within=price) for name in (first, *rivals)}
-            ahead, _ = runs[first]
-            for penalty, (scores, weights) in runs.items():
-                lead = paired_difference(ahead, scores, strict)
-                finishes.append(Finish(price, measure, penalty, mean_interval(scores), tuple(weights), lead))
-    return finishes
+            best = {name: chosen(table, network, name, measure, within=price) for name in (first, *rivals)}
+            for penalty, (scores, weights) in best.items():
+                gap = paired_difference(best[first][0], scores, strict)
+                compared.append(AtBest(price, measure, penalty, mean_interval(scores), tuple(weights), gap))
+    return compared
 
 
-def finals(
+def at_best_by_network(
     table: pd.DataFrame,
     first: str,
     rivals: Sequence[str],
     measures: Sequence[Key],
     prices: Sequence[float],
-) -> dict[str, list[Finish]]:
+) -> dict[str, list[AtBest]]:
     """`at_best` of each network of a table, where every penalty chooses among the λ that all have."""
-    races = {}
+    by_network = {}
     for network in table["network"].unique():
         grids = [set(weights_of(table, network, penalty)) for penalty in (first, *rivals)]
         common = table[table["lambda"].isin({0.0, *set.intersection(*grids)})]
-        races[str(network)] = at_best(common, network, first, rivals, measures, prices)
-    return races
+        by_network[str(network)] = at_best(common, network, first, rivals, measures, prices)
+    return by_network
 
 
-def endings(finishes: Sequence[Finish]) -> list[str]:
+def verdicts(compared: Sequence[AtBest]) -> list[str]:
     """The verdicts of `at_best` against the rivals, in their order."""
-    return [finish.verdict for finish in finishes if finish.penalty != finishes[0].penalty]
+    return [one.difference.verdict for one in compared if one.penalty != compared[0].penalty]
 
 
 def gaps(
@@ -347,6 +345,6 @@ def gaps(
 
 
 def tally(verdicts: Iterable[str]) -> str:
-    """How the comparisons of `duels` or `at_best` ended: "3 ahead, 0 behind, 1 undecided"."""
-    endings = list(verdicts)
-    return ", ".join(f"{endings.count(verdict)} {word}" for verdict, word in ENDINGS.items())
+    """How often each verdict of `joint_differences` or `at_best` occurs: "3 ahead, 0 behind, 1 undecided"."""
+    counts = Counter(verdicts)
+    return ", ".join(f"{counts[verdict]} {word}" for verdict, word in IN_WORDS.items())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NOT_REACHED = "not reached"
-"""The verdict of a race where a seed's line does not come as far as the target."""
+"""The verdict where a seed's line does not come as far as the target."""
 
 SHARED = ("reference", "none")
 """What two figures of one protocol have in common: the networks that everything starts from."""
@@ -195,7 +195,7 @@ def prices(
     return pd.DataFrame(rows, columns=["method", "target", "reached", "seeds", "mean", "low", "high"])
 
 
-def races(
+def differences(
     table: pd.DataFrame,
     network: str,
     rival: str,
@@ -211,7 +211,7 @@ def races(
 
     Returns:
         columns method, target, attack, metric, mean, low, high, count, verdict: "higher" or
-        "lower" where the interval leaves zero out, "open" where it does not, "not reached"
+        "lower" where the interval leaves zero out, "undecided" where it does not, "not reached"
         where a seed of either line does not come as far; there are no numbers then.
 
     Raises:
@@ -253,7 +253,7 @@ def thinned(table: pd.DataFrame, network: str, methods: Sequence[str]) -> pd.Dat
     return table[keep]
 
 
-def firm_races(
+def firm_differences(
     table: pd.DataFrame,
     network: str,
     rival: str,
@@ -262,8 +262,8 @@ def firm_races(
     aims: Sequence[Key],
     targets: Sequence[float],
 ) -> pd.DataFrame:
-    """`races`, with a column `firm`: whether the verdict is the same without every second strength."""
-    whole = races(table, network, rival, methods, across, aims, targets)
+    """`differences`, with a column `firm`: whether the verdict is the same without every second strength."""
+    whole = differences(table, network, rival, methods, across, aims, targets)
     coarse = thinned(table, network, (*methods, rival))
-    again = races(coarse, network, rival, methods, across, aims, targets)
+    again = differences(coarse, network, rival, methods, across, aims, targets)
     return whole.assign(firm=(whole["verdict"] == again["verdict"]).to_numpy())

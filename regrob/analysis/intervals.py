@@ -51,8 +51,8 @@ class Interval:
 
     @property
     def verdict(self) -> str:
-        """ "higher" or "lower" if all of the interval lies on that side of zero, else "open"."""
-        return "higher" if self.above() else "lower" if self.below() else "open"
+        """ "higher" or "lower" if all of the interval lies on that side of zero, else "undecided"."""
+        return "higher" if self.above() else "lower" if self.below() else "undecided"
 
     def side(self, value: float) -> str:
         """ "above" or "below" if all of the interval lies on that side of the value, else "at"."""

@@ -146,12 +146,6 @@ def interval_by_setting(
     }
 
 
-def diverged(table: pd.DataFrame, network: str) -> dict[Setting, int]:
-    """(penalty, λ) → how many seeds ended in NaN: those whose benign accuracy is missing."""
-    intervals = interval_by_setting(table, network, BENIGN)
-    return {setting: interval.dropped for setting, interval in intervals.items()}
-
-
 def known(table: pd.DataFrame, column: str, wanted: Sequence[str] = ()) -> list[str]:
     """The networks or penalties to show, in the order of all figures.
 
@@ -238,8 +232,9 @@ class NetworkResults:
         return [(name, weight) for name in penalties for weight in self.weights(name)]
 
     def diverged(self) -> dict[Setting, int]:
-        """Each setting's number of seeds that ended in NaN, where there are some."""
-        return {s: count for s, count in diverged(self.table, self.network).items() if count}
+        """Each setting's number of seeds that ended in NaN, without benign accuracy, where there are some."""
+        intervals = interval_by_setting(self.table, self.network, BENIGN)
+        return {setting: interval.dropped for setting, interval in intervals.items() if interval.dropped}
 
     def whole(self, *penalties: str) -> list[Setting]:
         """The settings of these penalties at which no seed diverged."""

@@ -39,6 +39,18 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, if it is not there.
+
+    Raises:
+        DataError: that cannot be done.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make {path}: {error.strerror or error}; choose another folder") from error
+
+
 def write_csv(path: Path, table: pd.DataFrame, *, digits: int) -> None:
     """Write a table with so many significant digits, whole or not at all.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regrob.analysis import comparisons, paper_numbers
-from regrob.analysis.comparisons import ENDINGS, Comparison, Finish, at_largest, tally
+from regrob.analysis.comparisons import IN_WORDS, AtBest, Comparison, at_largest, tally
 from regrob.analysis.equal_robustness import NOT_REACHED, at_equal
 from regrob.analysis.intervals import Interval, mean_interval
 from regrob.analysis.measures import (
@@ -30,7 +30,6 @@ from regrob.analysis.measures import (
     Measure,
     NetworkResults,
     by_network,
-    diverged,
     interval_by_setting,
     known,
     lines_of,
@@ -135,9 +134,7 @@ def thousands(number: int) -> str:
 
 def verdict(gap: Interval) -> str:
     """ "higher", "lower" or "undecided"; of a single seed, that it has no interval."""
-    if gap.count < 2:
-        return ONE_SEED
-    return "undecided" if gap.verdict == "open" else gap.verdict
+    return ONE_SEED if gap.count < 2 else gap.verdict
 
 
 def closeness(gap: Interval, margin: float) -> str:
@@ -180,10 +177,10 @@ def describe(table: pd.DataFrame) -> str:
     penalties = lines_of(table)
     for network in known(table, "network"):
         lines.append(name_of(network))
-        diverged_seeds = diverged(table, network)
+        diverged = NetworkResults(table, network).diverged()
         for measure in (BENIGN, *ROBUST):
             intervals = interval_by_setting(table, network, measure)
-            tried = {s: intervals[s] for s in intervals if s[0] in penalties and not diverged_seeds[s]}
+            tried = {s: intervals[s] for s in intervals if s[0] in penalties and s not in diverged}
             if not tried:
                 continue
             most, least = max(tried, key=lambda s: tried[s].mean), min(tried, key=lambda s: tried[s].mean)
@@ -192,10 +189,8 @@ def describe(table: pd.DataFrame) -> str:
             for word, setting in (("highest", most), ("lowest", least)):
                 lines.append(f"    {word} {tried[setting]:{measure.digits}}")
                 lines.append(f"      {setting_name(setting)}")
-        for setting, count in diverged_seeds.items():
-            if count:
-                lines.append(f"  {setting_name(setting)}")
-                lines.append(f"    {count} of its seeds diverged")
+        for setting, count in diverged.items():
+            lines += [f"  {setting_name(setting)}", f"    {count} of its seeds diverged"]
     return "\n".join(lines)
 
 
@@ -268,7 +263,7 @@ def diverged_networks(table: pd.DataFrame) -> dict[str, str]:
 
 
 def tallies(board: pd.DataFrame) -> dict[str, str]:
-    """How a network's `comparisons.duels` ended, for the prose: in all, at the largest λ, and there by rival.
+    """How a network's `comparisons.joint_differences` end: in all, at the largest λ, and there by rival.
 
     Returns:
         board, board-count, board-largest, largest (that λ), and top-RIVAL for each rival.
@@ -302,13 +297,13 @@ def largest_difference(compared: Sequence[Comparison], measure: Measure) -> str:
     return f"{max(means, key=abs):{'+.1f' if measure.factor == 100 else '+.3f'}}" if means else "–"
 
 
-def scoreboard(board: pd.DataFrame, first: str) -> str:
-    """The verdicts of `comparisons.duels` as a small table of signs: rows λ, columns rival and attack."""
-    signs = {"higher": "+", "lower": "−", "open": "·"}
-    keys = dict.fromkeys(zip(board["attack"], board["metric"], strict=True))
+def verdict_table(gaps: pd.DataFrame, first: str) -> str:
+    """`comparisons.joint_differences` as small tables of signs, one a rival: rows λ, columns attack."""
+    signs = {"higher": "+", "lower": "−", "undecided": "·"}
+    keys = dict.fromkeys(zip(gaps["attack"], gaps["metric"], strict=True))
     shown = {MEASURES[key].title.replace("Carlini–Wagner", "C–W"): key for key in keys}
     lines = [f"{LABELS[first]} against …", "+ higher, − lower, · undecided"]
-    for rival, rows in board.groupby("rival", sort=False):
+    for rival, rows in gaps.groupby("rival", sort=False):
         lines.append(f"  {LABELS[str(rival)]}")
         lines.append("    " + "λ".rjust(6) + "".join(f"  {title}" for title in shown))
         for weight, part in rows.groupby("lambda"):
@@ -318,12 +313,12 @@ def scoreboard(board: pd.DataFrame, first: str) -> str:
     return "\n".join(lines)
 
 
-def duels(results: NetworkResults, first: str, rivals: Sequence[str]) -> tuple[str, list[str]]:
-    """One penalty against its rivals under all attacks: `scoreboard` and verdicts; none of one seed."""
+def joint_differences(results: NetworkResults, first: str, rivals: Sequence[str]) -> tuple[str, list[str]]:
+    """One penalty against its rivals under all attacks: `verdict_table` and verdicts; none of one seed."""
     if results.seeds < 2:
         return f"{results.title}\n  {ONE_SEED}", []
-    board = comparisons.duels(results.table, results.network, first, rivals, ATTACKS)
-    return f"{results.title}\n{scoreboard(board, first)}", list(board["verdict"])
+    board = comparisons.joint_differences(results.table, results.network, first, rivals, ATTACKS)
+    return f"{results.title}\n{verdict_table(board, first)}", list(board["verdict"])
 
 
 def attacks_and_weights(gaps: pd.DataFrame) -> str:
@@ -356,21 +351,26 @@ def same_or_apart(gaps: pd.DataFrame) -> str:
     )
 
 
-def finishes(ends: Sequence[Finish]) -> str:
+def at_best(compared: Sequence[AtBest]) -> str:
     """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
     lines = []
-    for i, end in enumerate(ends):
-        m = MEASURES[end.measure]
-        if i == 0 or (end.price, end.measure) != (ends[i - 1].price, ends[i - 1].measure):
-            first = end.penalty
-            cost = "any price" if np.isinf(end.price) else f"{100 * end.price:g} points of accuracy"
+    for i, one in enumerate(compared):
+        m = MEASURES[one.measure]
+        if i == 0 or (one.price, one.measure) != (compared[i - 1].price, compared[i - 1].measure):
+            first = one.penalty
+            cost = "any price" if np.isinf(one.price) else f"{100 * one.price:g} points of accuracy"
             lines.append(f"{m.title}, {m.unit if m.factor == 100 else 'distance'}, for {cost}")
-        tried = ", ".join(f"{weight:g}" for weight in sorted(set(end.weights)))
-        lines.append(f"  {LABELS[end.penalty]:16} {end.score.times(m.factor):.2f}")
+        tried = ", ".join(f"{weight:g}" for weight in sorted(set(one.weights)))
+        lines.append(f"  {LABELS[one.penalty]:16} {one.score.times(m.factor):.2f}")
         lines.append(f"    at λ = {tried}")
-        if end.penalty != first:
-            lines.append(f"    lead {end.lead.times(m.factor):.2f}, {ENDINGS[end.verdict]}")
+        if one.penalty != first:
+            lines.append(f"    lead {_difference_at_best(one, '.2f')}")
     return "\n".join(lines)
+
+
+def _difference_at_best(one: AtBest, digits: str) -> str:
+    difference = one.difference.times(MEASURES[one.measure].factor)
+    return f"{difference:{digits}}, {IN_WORDS[difference.verdict]}"
 
 
 def named(texts: Mapping[str, str]) -> str:
@@ -378,25 +378,25 @@ def named(texts: Mapping[str, str]) -> str:
     return "\n".join(f"{name_of(network)}\n{text}" for network, text in texts.items())
 
 
-def leads(ends: Sequence[Finish], prices: Mapping[str, float], digits: str = ".2f") -> dict[str, str]:
-    """ "PRICE-ATTACK-RIVAL" → the first penalty's lead with its ending, of `comparisons.at_best`."""
+def differences_at_best(
+    compared: Sequence[AtBest], prices: Mapping[str, float], digits: str = ".2f"
+) -> dict[str, str]:
+    """ "PRICE-ATTACK-RIVAL" → first − rival with its verdict, of `comparisons.at_best`."""
     names = {price: name for name, price in prices.items()}
-    texts = {}
-    for end in ends:
-        if end.penalty != ends[0].penalty:
-            lead = end.lead.times(MEASURES[end.measure].factor)
-            name = f"{names[end.price]}-{end.measure[0]}-{end.penalty}"
-            texts[name] = f"{lead:{digits}}, {ENDINGS[end.verdict]}"
-    return texts
+    return {
+        f"{names[one.price]}-{one.measure[0]}-{one.penalty}": _difference_at_best(one, digits)
+        for one in compared
+        if one.penalty != compared[0].penalty
+    }
 
 
-def standing(ends: Sequence[Finish], price: float, measure: Measure) -> str:
-    """How the first penalty ends against its rivals, as half a sentence: "ahead of Jacobian"."""
-    endings = {"higher": "ahead of", "lower": "behind", "open": "not decided against"}
+def verdicts_at_best(compared: Sequence[AtBest], price: float, measure: Measure) -> str:
+    """What the first penalty is to its rivals, as half a sentence: "ahead of Jacobian"."""
+    words = {"higher": "ahead of", "lower": "behind", "undecided": "not decided against"}
     groups: dict[str, list[str]] = {}
-    for end in ends:
-        if end.penalty != ends[0].penalty and (end.price, end.measure) == (price, measure.key):
-            groups.setdefault(endings[end.verdict], []).append(LABELS[end.penalty])
+    for one in compared:
+        if one.penalty != compared[0].penalty and (one.price, one.measure) == (price, measure.key):
+            groups.setdefault(words[one.difference.verdict], []).append(LABELS[one.penalty])
     return " and ".join(f"{word} {', '.join(names)}" for word, names in groups.items())
 
 
@@ -429,7 +429,7 @@ def readings(
 
 
 def of_row(row: pd.Series[Any], factor: float = 1.0) -> Interval:
-    """The interval in a row of `equal_robustness.prices` or `races`, times `factor`."""
+    """The interval in a row of `equal_robustness.prices` or `differences`, times `factor`."""
     return Interval(row["mean"], row["low"], row["high"], int(row.get("count", 2))).times(factor)
 
 
@@ -440,19 +440,19 @@ def paid(row: pd.Series[Any]) -> str:
     return f"{of_row(row, 100):.2f}"
 
 
-def raced(row: pd.Series[Any], factor: float = 1.0) -> str:
-    """A difference of `races`, with its interval."""
+def difference(row: pd.Series[Any], factor: float = 1.0) -> str:
+    """A difference of `equal_robustness.differences`, with its interval."""
     return "not reached by all seeds" if row["verdict"] == NOT_REACHED else f"{of_row(row, factor):.2f}"
 
 
-def race_verdict(row: pd.Series[Any], endings: Mapping[str, str]) -> str:
-    """The verdict of `firm_races` in the words of `endings`, and whether a coarser grid denies it."""
-    ending = endings.get(row["verdict"], row["verdict"])
+def firm_verdict(row: pd.Series[Any], in_words: Mapping[str, str]) -> str:
+    """The verdict of `firm_differences` in the words of `in_words`, and whether a coarser grid denies it."""
+    text = in_words.get(row["verdict"], row["verdict"])
     decided = row["verdict"] in ("higher", "lower")
-    return f"{ending}, but not on a coarser grid" if decided and not row["firm"] else ending
+    return f"{text}, but not on a coarser grid" if decided and not row["firm"] else text
 
 
-def race_mark(row: pd.Series[Any]) -> str:
+def firm_mark(row: pd.Series[Any]) -> str:
     """✅ for a firm "higher", ❌ for a firm "lower", else "undecided" or "not reached"."""
     if row["verdict"] == NOT_REACHED:
         return NOT_REACHED
@@ -470,8 +470,8 @@ def prices(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def races(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], factor: float = 1.0) -> str:
-    """`equal_robustness.firm_races` as lines: below each target of `across`, each method's difference.
+def differences(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], factor: float = 1.0) -> str:
+    """`equal_robustness.firm_differences` as lines: below each target of `across`, each method's difference.
 
     Args:
         table: as `firm_races` gives it.
@@ -487,15 +487,15 @@ def races(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], fact
             name = LABELS[row["method"]]
             if table["attack"].nunique() > 1:
                 name = f"{MEASURES[row['attack'], row['metric']].title}, {name}"
-            lines += [f"  {name}:", f"    {raced(row, factor)}"]
+            lines += [f"  {name}:", f"    {difference(row, factor)}"]
             if row["verdict"] != NOT_REACHED:
-                lines.append(f"    {race_verdict(row, endings)}")
+                lines.append(f"    {firm_verdict(row, endings)}")
     return "\n".join(lines)
 
 
-def race_tally(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
-    """How often each verdict of `race_verdict` occurs: "pays more: 3; undecided: 8"."""
-    numbers = Counter(race_verdict(row, endings) for _, row in table.iterrows())
+def verdict_counts(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
+    """How often each verdict of `firm_verdict` occurs: "pays more: 3; undecided: 8"."""
+    numbers = Counter(firm_verdict(row, endings) for _, row in table.iterrows())
     return "; ".join(f"{ending}: {count}" for ending, count in numbers.items())
 
 

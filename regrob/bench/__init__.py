@@ -4,17 +4,3 @@
 `steps` and `peers` are the contenders; `profile` and `step_cost` say where a step's time goes.
 `device_checks` are the checks on a GPU, and `gpu` is the program of `make gpu`.
 """
-
-from typing import TYPE_CHECKING
-
-from regrob import lazily
-
-if TYPE_CHECKING:
-    from regrob.bench.harness import Measurement, Row, by_turns, html
-    from regrob.bench.run import measure, rows
-
-__all__ = ["Measurement", "Row", "by_turns", "html", "measure", "rows"]
-
-__getattr__ = lazily(
-    __name__, {"harness": ("Measurement", "Row", "by_turns", "html"), "run": ("measure", "rows")}
-)

@@ -6,7 +6,7 @@ import copy
 import functools
 import statistics
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, media
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
+from regrob.experiments.grid import Budget
 from regrob.networks import fresh
 from regrob.training.many import train_many
 
@@ -64,11 +65,7 @@ def _trained(name: str, members: int = 1, iterations: int = 0) -> tuple[nn.Seque
     networks = fresh(name, 10, range(members))
     ensemble = Ensemble(networks)
     train_many(ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations)
-    for m, network in enumerate(networks):
-        ensemble.member(m, network).eval()
-        for p in network.parameters():
-            p.requires_grad_(False)
-    return tuple(networks)
+    return tuple(network.eval().requires_grad_(False) for network in ensemble.members_into(networks))
 
 
 def _digits(network: nn.Module, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,14 +82,15 @@ def held_out() -> Tensor:
     return torch.tensor([i for i in range(3, 1000, 10) if i not in tuned])
 
 
-class _Duel:
+class _Comparison:
     """Ours and Foolbox's on the same digits by turns; keeps ratios, successes and distances.
 
     Foolbox meets the network as its users hand it over, in eval mode. Its backward pass then
     differentiates the weights too; on a network whose weights ask for no gradient it does not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ours: Ours, peer: Peer) -> None:
+        self.attacks = ours, peer
         self.ratios: list[float] = []
         self.frozen: list[float] = []
         self.counts: dict[str, int] = {}
@@ -100,8 +98,9 @@ class _Duel:
         self.success: list[Tensor] = []
         self.distance: list[Tensor] = []
 
-    def fight(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    def time(self, network: nn.Module, x: Tensor, y: Tensor) -> None:
         """One round on these digits."""
+        ours, peer = self.attacks
         answers: list[Any] = []
         our_seconds = seconds_of(lambda: answers.append(ours(network, x, y)))
         peer_seconds = seconds_of(lambda: answers.append(peer(x, y, False)))
@@ -113,8 +112,9 @@ class _Duel:
         order = torch.inf if attacked.norm == "linf" else 2
         self.distance.append(torch.linalg.vector_norm((images - x).flatten(1), ord=order, dim=1))
 
-    def count(self, ours: Ours, peer: Peer, network: nn.Module, x: Tensor, y: Tensor) -> None:
+    def count(self, network: nn.Module, x: Tensor, y: Tensor) -> None:
         """Count the multiplications of each on these digits, in products and convolutions."""
+        ours, peer = self.attacks
         self.counts = {
             "ours": counted_multiplications(lambda: ours(network, x, y)),
             "theirs": counted_multiplications(lambda: peer(x, y, False)),
@@ -154,7 +154,7 @@ def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = No
     model = _foolbox().PyTorchModel
     ordinary = [copy.deepcopy(network).requires_grad_(True) for network in networks]
 
-    def fight(x: Tensor, y: Tensor, frozen: bool) -> tuple[Tensor, Tensor]:
+    def run(x: Tensor, y: Tensor, frozen: bool) -> tuple[Tensor, Tensor]:
         chosen = networks if frozen else ordinary
         parts = zip(chosen, x.chunk(len(chosen)), y.chunk(len(chosen)), strict=True)
         with warnings.catch_warnings():
@@ -167,7 +167,7 @@ def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = No
         # Foolbox's C&W returns a black image, and success, where it found nothing.
         return images, success & images.flatten(1).any(dim=1)
 
-    return fight
+    return run
 
 
 def counted_multiplications(run: Callable[[], object]) -> int:
@@ -177,20 +177,26 @@ def counted_multiplications(run: Callable[[], object]) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def _rounds(network: nn.Module, index: Tensor, rounds: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _compared(
+    network: nn.Module, ours: Ours, attack: Any, index: Tensor, rounds: int, epsilon: float | None = None
+) -> _Comparison:
+    """Our attack and Foolbox's on those of the digits that the network gets right, in so many rounds."""
+    comparison = _Comparison(ours, _peer([network], attack, epsilon))
     for part in index.chunk(rounds):
-        yield _digits(network, part)
+        comparison.time(network, *_digits(network, part))
+    return comparison
 
 
 def _pgd(name: str, quick: bool) -> Measurement:
     attack = _foolbox().attacks.LinfPGD(abs_stepsize=0.01, steps=40, random_start=True)
     (network,) = _trained(name)
-    duel, ours, peer = _Duel(), functools.partial(pgd, epsilon=0.1), _peer([network], attack, 0.1)
-    for x, y in _rounds(network, torch.arange(20 if quick else 448), 1 if quick else 7):
-        duel.fight(ours, peer, network, x, y)
+    ours, digits = functools.partial(pgd, epsilon=0.1), torch.arange(20 if quick else 448)
+    rounds = 1 if quick else 7
+    comparison = _compared(network, ours, attack, digits, rounds, epsilon=0.1)
+    x, y = _digits(network, digits.chunk(rounds)[-1])
     if name == "lenet-300-100":  # of convolutions by Fourier transforms torch keeps no count
-        duel.count(ours, peer, network, x, y)
-    measured = duel.measured(compare=False)
+        comparison.count(network, x, y)
+    measured = comparison.measured(compare=False)
     soonest = functools.partial(ours, stop_at_success=True)
     seconds = by_turns({"ours": lambda: ours(network, x, y), "soonest": lambda: soonest(network, x, y)}, 3)
     measured.facts["ours, for success rates only / ours"] = median_ratio(seconds, "soonest", "ours")
@@ -200,13 +206,11 @@ def _pgd(name: str, quick: bool) -> Measurement:
 def _deepfool(name: str, quick: bool) -> Measurement:
     attack = _foolbox().attacks.L2DeepFoolAttack(steps=50, overshoot=0.02, candidates=None, loss="logits")
     (network,) = _trained(name)
-    duel, peer = _Duel(), _peer([network], attack)
-    for x, y in _rounds(network, torch.arange(20 if quick else 320), 1 if quick else 5):
-        duel.fight(deepfool, peer, network, x, y)
-    return duel.measured()
+    digits = torch.arange(20 if quick else 320)
+    return _compared(network, deepfool, attack, digits, 1 if quick else 5).measured()
 
 
-def _weak(foolbox: Any, searches: int, steps: int, rate: float, const: float) -> tuple[Ours, Any]:
+def _same_settings(foolbox: Any, searches: int, steps: int, rate: float, const: float) -> tuple[Ours, Any]:
     """C&W with the same settings, ours and Foolbox's."""
     ours = functools.partial(
         carlini_wagner,
@@ -223,42 +227,39 @@ def _weak(foolbox: Any, searches: int, steps: int, rate: float, const: float) ->
 
 def _carlini_wagner(quick: bool) -> Measurement:
     searches, steps = (2, 50) if quick else (9, 1000)
-    ours, attack = _weak(_foolbox(), searches, steps, 0.01, 1e-2 if not quick else 10.0)
+    ours, attack = _same_settings(_foolbox(), searches, steps, 0.01, 1e-2 if not quick else 10.0)
     (network,) = _trained("lenet-300-100")
-    duel, peer = _Duel(), _peer([network], attack)
-    for x, y in _rounds(network, held_out()[: 4 if quick else 30], 1 if quick else 3):
-        duel.fight(ours, peer, network, x, y)
-    return duel.measured()
+    digits = held_out()[: 4 if quick else 30]
+    return _compared(network, ours, attack, digits, 1 if quick else 3).measured()
 
 
 def _carlini_wagner_32(quick: bool) -> Measurement:
     foolbox = _foolbox()
     members, digits = (2, 3) if quick else (32, 10)
-    ours, attack = _weak(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
+    ours, attack = _same_settings(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
     networks = _trained("lenet-300-100", members, 100 if quick else 500)
     stacked, two = (StackedPullback(Ensemble(networks[:count])) for count in (members, 2))
-    task, duel, peer = datasets.ten_classes("embedded"), _Duel(), _peer(networks, attack)
+    task, comparison = datasets.ten_classes("embedded"), _Comparison(ours, _peer(networks, attack))
     for part in held_out()[: digits * (1 if quick else 3)].split(digits):
         x, y = task.test_images[part], task.test_labels[part]
-        duel.fight(ours, peer, stacked, x.repeat(members, 1, 1, 1), y.repeat(members))
+        comparison.time(stacked, x.repeat(members, 1, 1, 1), y.repeat(members))
     # Counting is slow, and all members do the same.
-    duel.count(ours, _peer(networks[:2], attack), two, x.repeat(2, 1, 1, 1), y.repeat(2))
-    return duel.measured()
+    comparison.attacks = ours, _peer(networks[:2], attack)
+    comparison.count(two, x.repeat(2, 1, 1, 1), y.repeat(2))
+    return comparison.measured()
 
 
 def _least(name: str, quick: bool) -> Measurement:
     """Paired digit by digit, on digits that neither was tuned on."""
     foolbox = _foolbox()
-    steps = 50 if quick else 200
-    attack = foolbox.attacks.L2CarliniWagnerAttack(
-        binary_search_steps=5, steps=steps, stepsize=0.05, initial_const=1.0
+    _, attack = _same_settings(
+        foolbox, Budget.search_steps, 50 if quick else Budget.attack_iterations, Budget.learning_rate, 1.0
     )
     (network,) = _trained(name)
-    duel, peer = _Duel(), _peer([network], attack)
-    for x, y in _rounds(network, held_out()[: 4 if quick else None], 1 if quick else 3):
-        duel.fight(boundary_projection, peer, network, x, y)
-    measured = duel.measured()
-    our_distance, peer_distance, both = duel.both()
+    digits = held_out()[: 4 if quick else None]
+    comparison = _compared(network, boundary_projection, attack, digits, 1 if quick else 3)
+    measured = comparison.measured()
+    our_distance, peer_distance, both = comparison.both()
     ratio = our_distance[both] / peer_distance[both]
     measured.facts["share of digits within 1 %"] = within = float((ratio <= 1.01).double().mean())
     measured.facts["worst digit, ours / Foolbox's"] = float(ratio.max())

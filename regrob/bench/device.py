@@ -6,19 +6,18 @@ On CUDA the rows have their full size. On any other device they are small, to se
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from regrob.attacks import pgd
 from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios
-from regrob.bench.steps import autograd_step, batch, double_backward, fused_step, network
-from regrob.bench.training import four_penalties
-from regrob.ensembles import multiplications
+from regrob.bench.steps import autograd_step, batch, double_backward, fused_step
+from regrob.bench.training import product_rates
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.graphs import exact_float32
 from regrob.ensembles.network_view import StackedPullback
+from regrob.networks import fresh
 from regrob.theory.penalties import PENALTY_NAMES
 
 
@@ -93,8 +92,8 @@ def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
 
 def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
     members = _size(full, device, quick)
-    nets = [network(name, 2, seed).to(device).eval() for seed in range(members)]
-    together = StackedPullback(Ensemble(nets, torch.zeros(members, len(PENALTY_NAMES))))
+    nets = [network.to(device).eval() for network in fresh(name, 2, range(members))]
+    together = StackedPullback(Ensemble(nets))
     x, _ = (value[0] for value in batch(2, device=device))
     x = x if device.startswith("cuda") else x[:2]
     every = x.repeat(members, 1, 1, 1)
@@ -122,14 +121,5 @@ def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
 def _products(device: str, quick: bool) -> Measurement:
     members = _size(320, device, quick)
     size = 8192 if device.startswith("cuda") and not quick else 512
-    a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
-    contenders: dict[str, Callable[[], object]] = {
-        "step": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members, device=device),
-        "product": lambda: a @ b,
-    }
-    seconds = by_turns(contenders, 3 if quick else 20)
-    of_step = 2 * multiplications.count(four_penalties()) * members
-    of_product = 2 * size**3
-    shares = [of_step / of_product / ratio for ratio in ratios(seconds, "step", "product")]
-    facts = {"large product, Gflop/s": of_product / statistics.median(seconds["product"]) / 1e9}
-    return Measurement(shares, facts=facts)
+    rates, rate = product_rates(members, size, 3 if quick else 20, device=device)
+    return Measurement(rates, facts={"large product, Gflop/s": rate})

@@ -28,8 +28,9 @@ import torch
 from torch import Tensor, nn
 
 from regrob import attacks
+from regrob.bench.step_cost import peak_bytes
 from regrob.data.datasets import Task
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.graphs import exact_float32
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
@@ -95,10 +96,9 @@ def networks(name: str, classes: int, members: int, dtype: torch.dtype = DOUBLE)
     return [network.to(dtype) for network in fresh(name, classes, range(members))]
 
 
-def penalty_weights(kinds: Sequence[str], members: int, size: float) -> Tensor:
+def halved_weights(kinds: Sequence[str], members: int, size: float) -> Tensor:
     """(M, 4): `size` for these penalties, halved from one member to the next."""
-    row = torch.tensor([size if kind in kinds else 0.0 for kind in PENALTY_NAMES], dtype=DOUBLE)
-    return torch.stack([row / 2**m for m in range(members)])
+    return penalty_weights(kinds, [size / 2**m for m in range(members)])
 
 
 def distance(ours: dict[str, Tensor], theirs: dict[str, Tensor], start: dict[str, Tensor]) -> float:
@@ -125,7 +125,7 @@ def _steps(name: str, classes: int, kinds: Sequence[str], device: str, wrong: bo
     x, y = task.train_images.expand(2, -1, -1, -1, -1), task.train_labels.expand(2, -1)
 
     def run(where: str, dtype: torch.dtype, factor: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        weights = penalty_weights(kinds, 2, 0.05 * factor)
+        weights = halved_weights(kinds, 2, 0.05 * factor)
         ensemble = Ensemble(networks(name, classes, 2, dtype), weights).to(where)
         start = copied(ensemble)
         rate = torch.tensor(0.01 * (1.0 if kinds else factor), dtype=dtype, device=where)
@@ -168,7 +168,7 @@ def _trained(
 
 def _graph(name: str, adversary: Adversary | None, device: str, wrong: bool) -> list[Difference]:
     """A recorded step replayed, against the same step launched kernel by kernel."""
-    weights = penalty_weights(PENALTY_NAMES, 3, 0.02)
+    weights = halved_weights(PENALTY_NAMES, 3, 0.02)
     settings: dict[str, Any] = {"weights": weights, "name": name, "adversary": adversary, "iterations": 8}
     base = 0.01 * (SLIGHTLY if wrong else 1.0)
     eager, start, _ = _trained(device, graphs=False, base=base, **settings)
@@ -178,7 +178,7 @@ def _graph(name: str, adversary: Adversary | None, device: str, wrong: bool) -> 
 
 def _divergence(device: str, wrong: bool) -> list[Difference]:
     """A member that diverges is marked and stays finite, and its neighbours never notice."""
-    weights = penalty_weights(["jacobian"], 3, 0.1)
+    weights = halved_weights(["jacobian"], 3, 0.1)
     weights[1, PENALTY_NAMES.index("jacobian")] = 1e9
     ensemble, start, progress = _trained(device, weights=weights)
     sane = weights.clone()
@@ -223,7 +223,7 @@ def _memory(device: str, wrong: bool) -> list[Difference]:
     x = task.train_images.to(device).expand(members, -1, -1, -1, -1)
     y = task.train_labels.to(device).expand(members, -1)
     nets = networks("lenet-300-100", 10, 2, SINGLE)
-    ensemble = Ensemble([nets[m % 2] for m in range(members)], penalty_weights(PENALTY_NAMES, members, 1e-3))
+    ensemble = Ensemble([nets[m % 2] for m in range(members)], halved_weights(PENALTY_NAMES, members, 1e-3))
     ensemble.to(device)
     allowed = (members // 6) * ensemble.bytes_per_member(x)
     ensemble.memory = 2**60 if wrong else allowed
@@ -236,20 +236,8 @@ def _memory(device: str, wrong: bool) -> list[Difference]:
         ensemble.step(x, y, rate)
         taken = torch.cuda.max_memory_allocated(device) - held
     else:
-        taken = _most_held(lambda: ensemble.step(x, y, rate))
+        taken = peak_bytes(lambda: ensemble.step(x, y, rate))
     return [Difference("bytes taken / bytes allowed", taken / allowed, 1.3)]
-
-
-def _most_held(run: Callable[[], object]) -> int:
-    """Bytes that a call holds at most beside what was there before, as torch's profiler sees it."""
-    with torch.profiler.profile(profile_memory=True) as seen:
-        run()
-    held = most = 0
-    for event in seen.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most
 
 
 # --- attacks ----------------------------------------------------------------------------
@@ -288,7 +276,7 @@ def _attack(attack: str, name: str, classes: int, device: str, wrong: bool) -> l
     nets = networks(name, classes, 2)
     ensemble = Ensemble(nets)
     train_many(ensemble, task, [0, 1], iterations=12, policy=CaffePolicy(batch=16))
-    nets = [ensemble.member(m, network) for m, network in enumerate(nets)]
+    ensemble.members_into(nets)
     x = task.test_images[: 4 if name == "lenet-5" else 8]
     function, right, tooth = ATTACKS[attack]
 

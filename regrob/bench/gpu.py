@@ -12,6 +12,7 @@ At most eight files, none above 16 MB.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import selectors
@@ -45,6 +46,9 @@ REHEARSED = [("fig2", "quick", "lenet-5")]
 
 STORE = Path("book/results/paper")
 """What earlier runs have finished, in the repository."""
+
+
+say = functools.partial(print, flush=True)
 
 
 class StoppedError(Exception):
@@ -204,11 +208,6 @@ def tail(path: Path, size: int = 2000) -> str:
 def last_words(session: Session) -> str:
     """The last line that a child complained in."""
     return "".join(tail(session.out / "log.txt").strip().splitlines()[-1:])
-
-
-def say(text: str) -> None:
-    """One line of progress."""
-    print(text, flush=True)
 
 
 def passed(report: dict[str, Any]) -> bool:

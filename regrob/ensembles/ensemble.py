@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine.local_map import LocalMap
-from regrob.ensembles.layers import Layer, Trace, WeightedLayer, stack
+from regrob.ensembles.layers import MOMENTUM, WEIGHT_DECAY, Layer, Trace, WeightedLayer, stack
 from regrob.ensembles.step import Block, Step
 from regrob.errors import InputError
-from regrob.theory.penalties import PENALTY_NAMES, zero_sum_basis
+from regrob.theory.penalties import PENALTY_NAMES, check_name, zero_sum_basis
 
 CPU_MEMORY = 64 * 2**20
 """Larger blocks lose on a processor: one LeNet-5 at a time, or some twenty LeNet-300-100, is fastest."""
@@ -35,16 +35,24 @@ class Point(NamedTuple):
     traces: list[Trace]
 
 
-def penalty_weights(penalty: str | None, weights: Sequence[float]) -> Tensor:
-    """(M, 4) for `Ensemble`, float64: each member's λ in the column of one penalty, 0 elsewhere.
+def penalty_weights(penalties: Sequence[str], weights: Sequence[float]) -> Tensor:
+    """(M, 4) float64 for `Ensemble`: each member's λ in the columns of these penalties, 0 elsewhere.
 
-    A name that no penalty has ("none", say) gives zeros.
+    Args:
+        penalties: their names; () for training without a penalty.
+        weights: one λ a member.
 
-    >>> penalty_weights("jacobian", [0.5, 2.0]).tolist()
-    [[0.0, 0.5, 0.0, 0.0], [0.0, 2.0, 0.0, 0.0]]
+    Raises:
+        InputError: no penalty has one of these names.
+
+    >>> penalty_weights(["jacobian"], [0.5, 2.0])
+    tensor([[0.0000, 0.5000, 0.0000, 0.0000],
+            [0.0000, 2.0000, 0.0000, 0.0000]], dtype=torch.float64)
     """
-    columns = torch.tensor([name == penalty for name in PENALTY_NAMES], device="cpu")
-    return torch.tensor(weights, dtype=torch.float64, device="cpu")[:, None] * columns
+    for name in penalties:
+        check_name(name)
+    columns = [float(name in penalties) for name in PENALTY_NAMES]
+    return torch.outer(*(torch.tensor(v, dtype=torch.float64, device="cpu") for v in (weights, columns)))
 
 
 class Ensemble:
@@ -55,7 +63,6 @@ class Ensemble:
             Their parameters are copied; `member` writes one back into a network.
         penalty_weights: (M, 4), λ for each penalty in the order of `PENALTY_NAMES`; None for
             zeros, as for networks that are only looked at.
-        momentum, weight_decay: Caffe's.
         memory: bytes that a step may use beside the parameters; by default half of what is
             free on a CUDA device, and on the CPU `CPU_MEMORY`.
 
@@ -76,8 +83,6 @@ class Ensemble:
         networks: Sequence[nn.Sequential],
         penalty_weights: Tensor | None = None,
         *,
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
         memory: int | None = None,
     ) -> None:
         self.layers: list[Layer] = stack(networks)
@@ -91,7 +96,6 @@ class Ensemble:
             )
         reference = next(networks[0].parameters())
         self.weights = penalty_weights.to(reference)
-        self.momentum, self.weight_decay = momentum, weight_decay
         self.memory = memory
         self.recorded = True
         self._sizes: dict[tuple[int, ...], int] = {}
@@ -157,26 +161,36 @@ class Ensemble:
         return LocalMap(rows.flatten(3).mT, z)
 
     @torch.no_grad()
-    def step(self, images: Tensor, y: Tensor, rate: Tensor) -> Step:
+    def step(
+        self,
+        images: Tensor,
+        y: Tensor,
+        rate: Tensor,
+        *,
+        momentum: float = MOMENTUM,
+        weight_decay: float = WEIGHT_DECAY,
+    ) -> Step:
         """One step of Caffe's SGD on mean cross-entropy plus weighted mean penalties.
 
         Args:
             images: (M, N, …), each member's own batch.
             y: (M, N), labels.
             rate: the learning rate, a 0-d tensor (biases move twice as fast).
+            momentum, weight_decay: the solver's.
         """
+
+        def block(layers: list[Layer], weights: Tensor) -> Block:
+            return Block(layers, weights, self.kinds, self.directions, momentum, weight_decay)
+
         size = self.block_size(images)
         if size >= self.members:
-            return self._block(self.layers, self.weights).step(images, y, rate)
+            return block(self.layers, self.weights).step(images, y, rate)
         steps: list[Step] = []
         for start in range(0, self.members, size):
             part = slice(start, start + size)
-            block = self._block([layer.part(part) for layer in self.layers], self.weights[part])
-            steps.append(block.step(images[part], y[part], rate))
+            some = block([layer.part(part) for layer in self.layers], self.weights[part])
+            steps.append(some.step(images[part], y[part], rate))
         return Step(torch.cat([s.loss for s in steps]), torch.cat([s.penalty for s in steps]))
-
-    def _block(self, layers: list[Layer], weights: Tensor) -> Block:
-        return Block(layers, weights, self.kinds, self.directions, self.momentum, self.weight_decay)
 
     def block_size(self, images: Tensor) -> int:
         """How many members a step treats at once: blocks of nearly equal size that fit the memory.
@@ -223,6 +237,10 @@ class Ensemble:
         layers = [layer for layer in self.layers if isinstance(layer, WeightedLayer)]
         stacked = [value for layer in layers for value in (layer.weight, layer.bias) if value is not None]
         return torch.cat([value.flatten(1) for value in stacked], dim=1)
+
+    def members_into(self, networks: Sequence[nn.Sequential]) -> list[nn.Sequential]:
+        """Write every member into its network, as `member` does, and return these."""
+        return [self.member(index, network) for index, network in enumerate(networks)]
 
     @torch.no_grad()
     def load_state(self, tensors: dict[str, Tensor]) -> None:

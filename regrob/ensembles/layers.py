@@ -35,6 +35,9 @@ from regrob.ensembles.kernels import (
 )
 from regrob.errors import InputError
 
+MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
+"""Caffe's, for LeNet."""
+
 BIAS_RATE = 2
 """How many times as fast as weights biases learn, Caffe's lr_mult."""
 

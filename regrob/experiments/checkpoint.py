@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 POINTER = "checkpoint.json"
+ROWS = "rows.json"
+"""The file that a shard's folder has once the shard is finished."""
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -292,6 +292,11 @@ class Shard:
         return "reference" if self.is_reference else self.penalty or "none"
 
     @property
+    def penalties(self) -> tuple[str, ...]:
+        """The penalties of its loss: the one, or none."""
+        return () if self.penalty in (None, ADVERSARIAL) else (str(self.penalty),)
+
+    @property
     def adversary(self) -> Adversary | None:
         """Who perturbs the batches."""
         return Adversary(self.weight) if self.penalty == ADVERSARIAL else None

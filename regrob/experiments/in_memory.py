@@ -126,8 +126,7 @@ def references(dataset: str, network: str, *, seeds: int, iterations: int, progr
     ensemble = Ensemble(built)
     title = f"references {network}" if progress else ""
     train_many(ensemble, task, start.seeds, iterations=iterations, title=title)
-    for seed, member in enumerate(built):
-        ensemble.member(seed, member)
+    ensemble.members_into(built)
     return start
 
 
@@ -167,7 +166,8 @@ def _tuned_together(
     for (penalty, adversary), grid in together.items():
         members = [(weight, seed) for weight in grid for seed in range(len(start.seeds))]
         copies = [copy.deepcopy(start.references[seed]) for _, seed in members]
-        ensemble = Ensemble(copies, penalty_weights(penalty, [weight for weight, _ in members]))
+        penalties = [penalty] if penalty in PENALTY_NAMES else []
+        ensemble = Ensemble(copies, penalty_weights(penalties, [weight for weight, _ in members]))
         progress_at_end = train_many(
             ensemble,
             start.task,

@@ -3,6 +3,9 @@
 The queue takes days on a processor, and the machine may be lost in between. So each finished
 shard's facts, a few kilobytes, are kept in a folder that git tracks; its networks are not. On
 a new machine the finished shards come back from there, and only the rest is computed.
+
+Everywhere `out` is the folder of results, as `sweep.sweep` fills it; `stored` is that store, whose
+shards count as finished; and `planned` comes from `plan`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from regrob.analysis import tables
 from regrob.errors import DataError
 from regrob.experiments import checkpoint
 from regrob.experiments.grid import Shard, fingerprint, shards
@@ -136,10 +140,6 @@ def restore(out: Path, stored: Path) -> list[str]:
 
     Only their rows come back, not their networks. What the folder has stays.
 
-    Args:
-        out: folder of results, as `sweep.sweep` fills it.
-        stored: the store.
-
     Raises:
         DataError: a stored shard is damaged, and then nothing is restored; or the folder
             cannot be written.
@@ -148,8 +148,8 @@ def restore(out: Path, stored: Path) -> list[str]:
     facts_by_name = {name: read_stored(stored, name) for name in names}
     restored = []
     for name, facts in facts_by_name.items():
-        target = out / "shards" / name / "rows.json"
-        _make(target.parent)
+        target = out / "shards" / name / checkpoint.ROWS
+        tables.make_folder(target.parent)
         if checkpoint.read_json(target) is None:
             checkpoint.write_json(target, facts)
             restored.append(name)
@@ -166,12 +166,12 @@ def keep(out: Path, stored: Path, name: str) -> str | None:
         DataError: the stored shard is damaged, or the store cannot be written.
     """
     path = stored_shard(stored, name)
-    facts = whole(out / "shards" / name / "rows.json")
+    facts = whole(out / "shards" / name / checkpoint.ROWS)
     kept = read_stored(stored, name)
     if facts is None:
         return None
     if kept is None:
-        _make(path.parent)
+        tables.make_folder(path.parent)
         checkpoint.write_json(path, facts)
         return None
     # As text, because NaN, which marks a diverged member, differs from itself.
@@ -185,17 +185,12 @@ def store(out: Path, stored: Path, planned: list[Planned]) -> Stored:
     """Store every finished shard of the queue, and the table of every run that is complete.
 
     Storing again what has not changed changes no byte. A kill at any instant leaves whole
-    files, and storing again goes on. Tables are made from the store.
-
-    Args:
-        out: folder of results; only read.
-        stored: the store; made if there is something to put into it.
-        planned: from `plan`.
+    files, and storing again goes on. Tables are made from the store. `out` is only read.
 
     Raises:
         DataError: a stored shard is damaged, or the store cannot be written.
     """
-    added, notices, tables = [], [], []
+    added, notices, complete = [], [], []
     for shard in distinct(planned):
         new = not stored_shard(stored, shard.name).exists()
         notice = keep(out, stored, shard.name)
@@ -208,8 +203,8 @@ def store(out: Path, stored: Path, planned: list[Planned]) -> Stored:
         present = [(shard, kept) for shard, kept in facts if kept is not None]
         if len(present) == len(entry.shards):
             tabulate(entry.run.figure, present, PRESET, stored, entry.run.name)
-            tables.append(entry.run.name)
-    return Stored(tuple(added), tuple(tables), tuple(notices))
+            complete.append(entry.run.name)
+    return Stored(tuple(added), tuple(complete), tuple(notices))
 
 
 def go_on(
@@ -225,9 +220,6 @@ def go_on(
     It may be killed at any instant; the same call goes on where it stopped.
 
     Args:
-        out: folder of results.
-        stored: the store; its shards count as finished.
-        planned: from `plan`.
         workers: what runs the shards; on a processor, runs for a GPU are left out.
         progress: show a bar for each run.
 
@@ -285,11 +277,6 @@ class Standing:
 def status(out: Path, stored: Path, planned: list[Planned]) -> list[Standing]:
     """How far each run of the queue is; reads only, and may be asked while the queue runs.
 
-    Args:
-        out: folder of results.
-        stored: the store; its shards count as finished.
-        planned: from `plan`.
-
     Raises:
         DataError: a stored shard is damaged.
     """
@@ -327,10 +314,7 @@ def table(standings: list[Standing]) -> str:
         lines += [f"  {name}: {done} of {count}" for name, done, count in standing.under_way]
     known = sum(standing.hours_left for standing in standings if standing.hours_left is not None)
     more = " + ?" if any(standing.hours_left is None for standing in standings) else ""
-    done, count = (
-        sum(standing.finished for standing in standings),
-        sum(standing.own for standing in standings),
-    )
+    done, count = sum(s.finished for s in standings), sum(s.own for s in standings)
     lines.append(line("in all", done, count, "", f"{known:.1f}{more}"))
     return "\n".join(lines)
 
@@ -363,10 +347,3 @@ def _unreadable(path: Path, error: OSError) -> DataError:
 
 def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {folder}: {error.strerror or error}; choose another folder") from error

@@ -32,26 +32,29 @@ PART = 15 * 2**20
 PARTS = 4
 """Parts at most. What does not fit is left out: first the shards under way."""
 
-ROWS, STATE = "shards.json", "state.json"
+RESULTS, STATE = "shards.json", "state.json"
 VELOCITY = "_velocity"
 
 
 def count(sweep: Path) -> int:
     """How many shards of a sweep's folder are finished, without a look inside."""
-    return sum(1 for _ in (sweep / "shards").glob("*/rows.json"))
+    return len(_finished(sweep))
+
+
+def _finished(sweep: Path) -> list[Path]:
+    return sorted((sweep / "shards").glob(f"*/{checkpoint.ROWS}"))
 
 
 def finished(sweep: Path) -> dict[str, Any]:
     """The results of the finished shards of a sweep's folder, by name."""
-    paths = sorted((sweep / "shards").glob("*/rows.json"))
-    results = {path.parent.name: checkpoint.read_json(path) for path in paths}
+    results = {path.parent.name: checkpoint.read_json(path) for path in _finished(sweep)}
     return {name: facts for name, facts in results.items() if facts is not None}
 
 
 def pack_results(sweep: Path, parcel: Path) -> int:
     """Write what the finished shards measured; return how many they are."""
     results = finished(sweep)
-    checkpoint.write_json(parcel / ROWS, results)
+    checkpoint.write_json(parcel / RESULTS, results)
     return len(results)
 
 
@@ -68,7 +71,7 @@ def pack(sweep: Path, parcel: Path) -> int:
     done = pack_results(sweep, parcel)
     folders = [path for path in sorted((sweep / "shards").glob("*")) if path.is_dir()]
     references = [path for path in folders if "-reference-" in path.name]
-    under_way = [path for path in folders if not (path / "rows.json").exists()]
+    under_way = [path for path in folders if not (path / checkpoint.ROWS).exists()]
     archive = b""
     for chosen in ([*references, *(p for p in under_way if p not in references)], references, []):
         archive = _archive(chosen)
@@ -90,7 +93,7 @@ def _archive(folders: list[Path]) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=1) as tar:
         for folder in folders:
-            if (folder / "rows.json").exists():
+            if (folder / checkpoint.ROWS).exists():
                 _add_weights(tar, folder)
                 continue
             for path in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -120,9 +123,9 @@ def unpack(parcel: Path, sweep: Path) -> int:
     Raises:
         DataError: the parcel names a file outside the folder, or the folder cannot be written.
     """
-    results = checkpoint.read_json(parcel / ROWS) or {}
+    results = checkpoint.read_json(parcel / RESULTS) or {}
     for name, facts in results.items():
-        rows = _inside(sweep, f"{name}/rows.json")
+        rows = _inside(sweep, f"{name}/{checkpoint.ROWS}")
         if not rows.exists():
             rows.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.write_json(rows, facts)

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import ACTIVATIONS, local_map
+from regrob.affine.kinks import watch_bends
+from regrob.affine.local_map import local_map
 from regrob.analysis import tables
 from regrob.attacks import boundary_projection, carlini_wagner, deepfool
 from regrob.certificates.polytope import edge_distance
@@ -34,7 +35,7 @@ from regrob.data.tasks import TASKS
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint
-from regrob.experiments.grid import Shard
+from regrob.experiments.grid import Budget, Shard
 from regrob.experiments.provenance import provenance
 from regrob.networks import fresh
 from regrob.theory import derivatives, probability
@@ -68,9 +69,9 @@ def measure(
     images: Tensor,
     labels: Tensor,
     *,
-    search_steps: int = 5,
-    iterations: int = 200,
-    learning_rate: float = 0.05,
+    search_steps: int = Budget.search_steps,
+    iterations: int = Budget.attack_iterations,
+    learning_rate: float = Budget.learning_rate,
 ) -> pd.DataFrame:
     """One row a correctly classified image: what is predicted, and what attacks find.
 
@@ -164,22 +165,17 @@ def pattern(network: nn.Module, images: Tensor) -> Tensor:
     """
     sides = [torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)]
 
-    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if isinstance(module, ACTIVATIONS):
-            sides.append((inputs[0] > 0).flatten(1).to(torch.int64))
-        elif isinstance(module, nn.MaxPool2d):
+    def before(module: nn.Module, h: Tensor) -> None:
+        if isinstance(module, nn.MaxPool2d):
             _, winner = nn.functional.max_pool2d(
-                inputs[0], module.kernel_size, module.stride, module.padding, return_indices=True
+                h, module.kernel_size, module.stride, module.padding, return_indices=True
             )
             sides.append(winner.flatten(1))
+        else:
+            sides.append((h > 0).flatten(1).to(torch.int64))
 
-    hooks = [module.register_forward_pre_hook(before) for module in network.modules()]
-    try:
-        with torch.no_grad():
-            network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad(), watch_bends(network, before):
+        network(images)
     return torch.cat(sides, dim=1)
 
 
@@ -249,7 +245,7 @@ class Finished:
 
 def trained(folder: Path) -> Finished | None:
     """What a shard's folder holds; None if the shard is unfinished."""
-    facts = checkpoint.read_json(folder / "rows.json")
+    facts = checkpoint.read_json(folder / checkpoint.ROWS)
     saved = None if facts is None else checkpoint.load(folder)
     if facts is None or saved is None:
         return None
@@ -257,7 +253,7 @@ def trained(folder: Path) -> Finished | None:
     blank = fresh(shard.network, len(TASKS[shard.dataset]().classes), range(shard.budget.seeds))
     ensemble = Ensemble(blank)
     ensemble.load_state(saved[0])
-    networks = [ensemble.member(seed, network).eval() for seed, network in enumerate(blank)]
+    networks = [network.eval() for network in ensemble.members_into(blank)]
     return Finished(shard, networks, facts["diverged_at"])
 
 
@@ -276,9 +272,9 @@ def fine_tuned(
         size = 0.0 if penalty is None else weight
         budget = replace(references.shard.budget, fine_tuning=iterations, seeds=count)
         shard = replace(references.shard, penalty=penalty, weight=size, budget=budget)
-        ensemble = Ensemble(references.networks, penalty_weights(penalty, [size] * count))
+        ensemble = Ensemble(references.networks, penalty_weights(shard.penalties, [size] * count))
         end = train_many(ensemble, task, orders, iterations=iterations)
-        networks = [ensemble.member(i, copy.deepcopy(net)) for i, net in enumerate(references.networks)]
+        networks = ensemble.members_into(copy.deepcopy(references.networks))
         yield Finished(shard, networks, end.diverged_at.tolist())
 
 
@@ -301,11 +297,7 @@ class Choice:
 
 
 def from_shards(folders: Sequence[Path], choice: Choice) -> Iterator[tuple[Shard, int, pd.DataFrame]]:
-    """Each network's shard and seed, and its table.
-
-    Args:
-        folders: of shards, as a sweep leaves them.
-        choice: of networks and images.
+    """Each chosen network's shard and seed, and its table, from folders as sweeps leave them.
 
     Raises:
         DataError: the shards were trained on other images than those at hand.

@@ -28,6 +28,7 @@ from regrob.data.datasets import Task, one_versus_seven, ten_classes
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
+from regrob.experiments.grid import Budget
 from regrob.experiments.provenance import provenance
 from regrob.networks import fresh, lenet_5, lenet_300_100
 from regrob.theory import probability
@@ -154,7 +155,7 @@ def training(
     """Does the length of training explain it? νγ, accuracy and attacks along a run of 50 000."""
     task = one_versus_seven()
     images, labels = task.held_out(ATTACKED)
-    ensemble = Ensemble(fresh("lenet-300-100", 2, range(seeds)), weight_decay=weight_decay)
+    ensemble = Ensemble(fresh("lenet-300-100", 2, range(seeds)))
 
     def look(iteration: int) -> Iterator[TestRow]:
         measured = confidence(ensemble, task.train_images, task.train_labels)
@@ -200,13 +201,14 @@ def curvature(seeds: int = 3, reference: int = 5_000, iterations: int = 5_000) -
     task = one_versus_seven()
     ensemble = _references(task, seeds, reference)
     images, labels = task.held_out(min(200, ATTACKED))
-    settings = AttackSettings(carlini_wagner={"learning_rate": 0.05, "max_iterations": 200})
+    settings = AttackSettings(
+        carlini_wagner={"learning_rate": Budget.learning_rate, "max_iterations": Budget.attack_iterations}
+    )
     others = frozenset({"none", "fgsm", "pgd"})
     for weight in (0.0, 6.4):
         if weight:
-            blank = fresh("lenet-300-100", 2, range(seeds))
-            networks = [ensemble.member(i, network) for i, network in enumerate(blank)]
-            ensemble = Ensemble(networks, penalty_weights("curvature", [weight] * seeds))
+            networks = ensemble.members_into(fresh("lenet-300-100", 2, range(seeds)))
+            ensemble = Ensemble(networks, penalty_weights(["curvature"], [weight] * seeds))
             orders = [fine_tuning_order(seed) for seed in range(seeds)]
             train_many(ensemble, task, orders, iterations=iterations)
         measured = {"accuracy": _accuracy(ensemble, task)}
@@ -241,7 +243,7 @@ def _fine_tuned(
     network: nn.Sequential, task: Task, penalty: str, weights: Sequence[float], iterations: int
 ) -> tuple[Ensemble, Tensor]:
     """Copies of one reference, each trained with its own λ, and where each diverged (−1: nowhere)."""
-    ensemble = Ensemble([network] * len(weights), penalty_weights(penalty, weights))
+    ensemble = Ensemble([network] * len(weights), penalty_weights([penalty], weights))
     orders = [fine_tuning_order(0)] * len(weights)
     return ensemble, train_many(ensemble, task, orders, iterations=iterations).diverged_at
 

@@ -28,7 +28,7 @@ from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.graphs import exact_float32
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint
-from regrob.experiments.grid import ADVERSARIAL, Shard, shards, task_of
+from regrob.experiments.grid import Shard, shards, task_of
 from regrob.experiments.provenance import provenance
 from regrob.networks import SOLO, fresh
 from regrob.training.many import Progress, train_ensemble
@@ -150,7 +150,7 @@ def member_folder(folder: Path, seed: int | None) -> Path:
 
 def finished(out: Path, shard: Shard) -> Path:
     """The file that exists once a shard is done."""
-    return folder_of(out, shard) / "rows.json"
+    return folder_of(out, shard) / checkpoint.ROWS
 
 
 def _parts(shard: Shard) -> Sequence[int | None]:
@@ -229,16 +229,16 @@ def _networks(training: Ensemble | Descent, blank: list[nn.Sequential]) -> list[
         assert isinstance(training.network, nn.Sequential)
         return [training.network]
     training.to("cpu")
-    return [training.member(index, network) for index, network in enumerate(blank)]
+    return training.members_into(blank)
 
 
 def _begin(shard: Shard, networks: list[nn.Sequential], device: str, *, alone: bool) -> Ensemble | Descent:
     """What trains these networks as the shard asks for, before its first step."""
     if not alone:
-        weights = penalty_weights(shard.penalty, [shard.weight] * len(networks))
+        weights = penalty_weights(shard.penalties, [shard.weight] * len(networks))
         return Ensemble(networks, weights).to(device)
-    penalty = shard.penalty if shard.penalty != ADVERSARIAL else None
     policy = shard.budget.solver(shard.iterations)
+    penalty = shard.penalties[0] if shard.penalties else None
     return Descent(networks[0].to(device), policy, penalty, shard.weight if penalty else 0.0)
 
 
@@ -275,11 +275,7 @@ def _steps(
 def attack_all(ensemble: Ensemble | SingleNetwork, folder: Path, task: Task, shard: Shard) -> list[list[Any]]:
     """The rows [attack, metric, one value a member] of all attacks; what the folder has is not redone.
 
-    Args:
-        ensemble: the trained networks.
-        folder: of the rows; a damaged file there is set aside and its attack run again.
-        task: supplies the held-out images.
-        shard: how hard to attack.
+    A damaged file there is set aside and its attack run again. The shard says how hard to attack.
     """
     spent = shard.budget
     settings = AttackSettings(
@@ -420,10 +416,7 @@ def tabulate(
 
 def check_folder(out: Path, todo: list[Shard]) -> None:
     """Raise DataError, before any work, if results could not be written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make {out}: {error.strerror or error}; choose another --out") from error
+    tables.make_folder(out)
     write_atomically(out / ".writable", b"yes")
     (out / ".writable").unlink()
     # Parameters and velocities in float32, one old and one new checkpoint a shard.

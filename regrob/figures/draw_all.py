@@ -14,8 +14,8 @@ from regrob.analysis import tables, words
 from regrob.errors import DataError
 from regrob.figures import results, theme
 
-FIGURES = ("fig2", "fig4", "fig5", "fig6", "fig7")
-"""Tables of penalties against λ; each is drawn with all penalties that it holds."""
+TABLES = "fig?.csv"
+"""The paper's figures, penalties against λ; each is drawn with all penalties that it holds."""
 
 
 def draw_all(folder: Path) -> list[Path]:
@@ -27,18 +27,16 @@ def draw_all(folder: Path) -> list[Path]:
     import matplotlib.pyplot as plt
 
     paths = []
-    for name in FIGURES:
-        if not (folder / f"{name}.csv").is_file():
-            continue
-        table, sidecar = tables.read(folder, name)
+    for csv in sorted(folder.glob(TABLES)):
+        table, sidecar = tables.read(folder, csv.stem)
         with theme.style():
-            path = folder / f"{name}.svg"
+            path = csv.with_suffix(".svg")
             results.robustness(table).savefig(path)
             plt.close("all")
         print(f"{path}\npreset {sidecar['preset']}\n{words.describe(table)}\n", flush=True)
         paths.append(path)
     if not paths:
-        raise DataError(f"{folder} holds none of {', '.join(FIGURES)}; make them with regrob sweep")
+        raise DataError(f"{folder} holds no {TABLES}; make one with regrob sweep fig4, say")
     return paths
 
 

@@ -27,7 +27,6 @@ from regrob.analysis.measures import (
     Measure,
     NetworkResults,
     Setting,
-    diverged,
     interval_by_setting,
     known,
     lines_of,
@@ -88,10 +87,10 @@ def _block(
     ]
     for (row, column), minimal in zip(((3, 0), (3, 1)), (DEEPFOOL, CARLINI), strict=True):
         places.append((cells[row, column], success(minimal), "success"))
-    diverged_seeds = diverged(table, network)
+    diverged = NetworkResults(table, network).diverged()
     for axes, measure, group in places:
         intervals = interval_by_setting(table, network, measure)
-        _panel(axes, intervals, diverged_seeds, penalties, measure)
+        _panel(axes, intervals, diverged, penalties, measure)
         if axes.get_subplotspec().is_first_col():
             axes.set_ylabel(measure.unit)
         grouped.setdefault(group, []).append(axes)
@@ -108,19 +107,11 @@ def _block(
 def _panel(
     axes: Axes,
     intervals: dict[Setting, Interval],
-    diverged_seeds: dict[Setting, int],
+    diverged: dict[Setting, int],
     penalties: Sequence[str],
     measure: Measure,
 ) -> None:
-    """One panel: a measure against λ, one line a penalty, and two lines without a penalty.
-
-    Args:
-        axes: of the panel.
-        intervals: of every setting, as `interval_by_setting` gives them.
-        diverged_seeds: how many seeds of each setting diverged.
-        penalties: which to draw.
-        measure: that of the intervals.
-    """
+    """One panel: a measure against λ, one line a penalty, and two lines without a penalty."""
     axes.set_xscale("log")
     for name, label in (("reference", "before fine-tuning"), ("none", "no penalty")):
         level = intervals.get((name, 0.0))
@@ -135,7 +126,7 @@ def _panel(
         if not grid:
             continue
         band(axes, grid, [intervals[name, weight] for weight in grid], name, top=top)
-        crossed = [weight for weight in grid if diverged_seeds[name, weight]]
+        crossed = [weight for weight in grid if (name, weight) in diverged]
         if crossed:
             cross: dict[str, Any] = {"marker": "x", "markersize": 9, "markeredgewidth": 2.5, "zorder": 5}
             cross |= {"color": LOOKS[name].colour, "linestyle": "none", "label": "_diverged"}
@@ -243,13 +234,7 @@ def _share(group: list[Axes], of_all: bool) -> None:
 
 
 def difference_figure(table: pd.DataFrame, first: str, second: str, network: str) -> Figure:
-    """First − second, paired over seeds, against λ: four attacks, intervals at 95 %.
-
-    Args:
-        table: as `tables.read` or `in_memory.attacked` gives it.
-        first, second: penalties.
-        network: of the table.
-    """
+    """First − second penalty, paired over seeds, against λ: four attacks, intervals at 95 %."""
     import matplotlib.pyplot as plt
 
     figure, cells = plt.subplots(2, 2, figsize=(6.4, 5.4), sharex=True, sharey="row")
@@ -279,8 +264,7 @@ def exchange(
     λ means something else for every penalty. Against a measured quantity the lines can be compared.
 
     Args:
-        table: as `tables.read` or `in_memory.attacked` gives it.
-        network: of the table.
+        table, network: of results.
         across: the horizontal measure.
         measures: one panel each, side by side.
         penalties: one line each; settings with a diverged seed are left out.
@@ -420,12 +404,7 @@ def unpenalised_figure(networks: Sequence[NetworkResults]) -> Figure:
 
 
 def stated_and_measured(stated: Sequence[Stated], measured: Sequence[Interval | None]) -> Figure:
-    """The paper's numbers with both readings of ±, thick and thin, and ours below each.
-
-    Args:
-        stated: the paper's numbers.
-        measured: ours, in the same order; None where nothing was measured.
-    """
+    """The paper's numbers with both readings of ±, thick and thin, and ours below each, if measured."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.4))

@@ -66,17 +66,15 @@ def train_ensemble(
             images. Its random starts depend on a member's seed and the iteration.
 
     Raises:
-        InputError: not one seed a member; a policy with another momentum, weight decay or bias
-            rate than the ensemble's; with an adversary, pixels outside [0, 1].
+        InputError: not one seed a member; a policy with another bias rate than the ensemble's;
+            with an adversary, pixels outside [0, 1].
     """
     if len(seeds) != ensemble.members:
         raise InputError(f"{ensemble.members} members need as many seeds, got {len(seeds)}")
-    own = (ensemble.momentum, ensemble.weight_decay, BIAS_RATE)
-    asked = (policy.momentum, policy.weight_decay, policy.bias_rate)
-    if own != asked:
+    if policy.bias_rate != BIAS_RATE:
         raise InputError(
-            f"the policy's momentum, weight decay and bias rate {asked} are not the ensemble's {own}; "
-            "give them to Ensemble(…, momentum=, weight_decay=)"
+            f"an ensemble's biases learn {BIAS_RATE} times as fast as weights, got a policy with bias_rate "
+            f"{policy.bias_rate:g}; train such networks alone, with regrob.training.train"
         )
     device = ensemble.weights.device
     images = task.train_images.to(ensemble.weights)
@@ -94,7 +92,9 @@ def train_ensemble(
         shape = (len(distinct), policy.batch, *images.shape[1:])
         buffers.starts = images.new_zeros(shape)
     done = progress.iteration
-    step: Callable[[], object] = _one_step(ensemble, images, labels, row_of_member, buffers, adversary)
+    step: Callable[[], object] = _one_step(
+        ensemble, images, labels, row_of_member, buffers, policy, adversary
+    )
     if ensemble.recorded and done < iterations:
         written = [*ensemble.state().values(), buffers.loss, buffers.penalty, buffers.cursor]
         step = captured(step, written)
@@ -195,6 +195,7 @@ def _one_step(
     labels: Tensor,
     row_of_member: Tensor,
     buffers: _Buffers,
+    policy: CaffePolicy,
     adversary: Adversary | None,
 ) -> Callable[[], None]:
     """A function that takes the next step. It stays on the device, so that a graph can record it."""
@@ -208,7 +209,7 @@ def _one_step(
             begin = buffers.starts.index_select(0, row_of_member)
             moved = adversary.perturb(view, x.flatten(0, 1), y.flatten(), begin.flatten(0, 1))
             x = moved.view_as(x)
-        taken = ensemble.step(x, y, rate)
+        taken = ensemble.step(x, y, rate, momentum=policy.momentum, weight_decay=policy.weight_decay)
         buffers.loss.index_copy_(0, buffers.cursor, taken.loss[None])
         buffers.penalty.index_copy_(0, buffers.cursor, taken.penalty[None])
         buffers.cursor.add_(1)

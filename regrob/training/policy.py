@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from regrob.ensembles.layers import BIAS_RATE
+from regrob.ensembles.layers import BIAS_RATE, MOMENTUM, WEIGHT_DECAY
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class CaffePolicy:
     base: float = 0.01
     gamma: float = 1e-4
     power: float = 0.75
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    momentum: float = MOMENTUM
+    weight_decay: float = WEIGHT_DECAY
     batch: int = 64
     bias_rate: float = BIAS_RATE
 
