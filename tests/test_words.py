@@ -260,9 +260,8 @@ def test_differences_stand_below_what_is_made_equal() -> None:
         "  curvature:",
         "    not reached by all seeds",
     ]
-    two = words.differences(
-        differences_at_targets(["deepfool", "carlini-wagner"]), DEEPFOOL, endings
-    ).splitlines()
+    two_attacks = differences_at_targets(["deepfool", "carlini-wagner"])
+    two = words.differences(two_attacks, DEEPFOOL, endings).splitlines()
     assert two[0] == "both at 0.6 under DeepFool"
     assert two[1:3] == ["  DeepFool, curvature:", "    0.02 [0.01, 0.03]"]
     assert "  Carlini–Wagner, curvature:" in two
