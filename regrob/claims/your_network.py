@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine import kinks, local_map
-from regrob.affine.local_map import require_frozen_statistics
+from regrob.affine import require_frozen_statistics
 from regrob.checks import check_images, check_labels
 from regrob.claims.claim import Check, Claim
 from regrob.claims.instances import Draw, Instance, Sample
