@@ -92,11 +92,13 @@ def trace(network: nn.Module, images: Images) -> Trace:
     if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
         refusal = Refusal("TorchScript", name_of(network), "hides its operations", opaque=True)
         return Trace(x, None, Counter(), [], set(), [], refusal)
-    tracer = _Tracer(x, [*network.parameters(), *network.buffers()])
+    with torch.enable_grad():
+        inside = x.clone()  # no leaf, so that it may be overwritten and has an edge in autograd's graph
+    tracer = _Tracer(x, inside, [*network.parameters(), *network.buffers()])
     # Nothing is compiled before this part of torch is there, and to load it takes seconds.
     uncompiled = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
     with torch.enable_grad(), uncompiled, _naming(network, tracer.running), tracer:
-        z = checked_logits(network, x)
+        z = checked_logits(network, inside)
     return tracer.summary(z)
 
 
@@ -216,7 +218,7 @@ class _Tracer(TorchDispatchMode):
     A tensor is known by its storage. All that ran is kept until the end, so that no storage is used twice.
     """
 
-    def __init__(self, x: Tensor, weights: Iterable[Tensor]) -> None:
+    def __init__(self, x: Tensor, inside: Tensor, weights: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.running: list[str] = []  # kept by `_naming`
         self.x = x
@@ -230,7 +232,7 @@ class _Tracer(TorchDispatchMode):
         self.outside: list[Tensor] = []
         for weight in weights:
             self._mark(weight, Dependence.NONE)
-        self._mark(x, Dependence.AFFINE)
+        self._mark(inside, Dependence.AFFINE)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Judge the operation, run it, and mark what it wrote."""
@@ -240,8 +242,11 @@ class _Tracer(TorchDispatchMode):
             operation = operation[:-1]  # in place or not
         dependence, refusal = self._judge(func, operation, arguments)
         returned = func(*args, **(kwargs or {}))
-        written = [arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
-        for tensor in tensors_in([returned, written]):
+        written = [
+            arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write
+        ]
+        new = [t for t in tensors_in(returned) if _storage(t) not in self.dependences]  # no mere view
+        for tensor in tensors_in([new, written]):
             sides = dependence is Dependence.AFFINE and not tensor.is_floating_point()  # a winner's place
             self._mark(tensor, Dependence.SIDES if sides else dependence, refusal)
         read = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags)
@@ -257,7 +262,9 @@ class _Tracer(TorchDispatchMode):
             if refusal is None and tensor.grad_fn is not None:  # made where the dispatcher does not see it
                 (slope,) = torch.autograd.grad(tensor.sum(), self.x, retain_graph=True, allow_unused=True)
                 if slope is not None:
-                    refusal = Refusal(tensor.grad_fn.name(), "the network", "hides its operations", opaque=True)
+                    refusal = Refusal(
+                        tensor.grad_fn.name(), "the network", "hides its operations", opaque=True
+                    )
         constants = [t.detach() for t in self.outside if t.grad_fn is None]
         return Trace(self.x, z, self.operations, self.bends, self.dtypes, constants, refusal)
 
@@ -280,9 +287,7 @@ class _Tracer(TorchDispatchMode):
         if dependence is Dependence.AFFINE:
             self.dtypes.add(tensor.dtype)
 
-    def _judge(
-        self, func: Any, operation: str, arguments: Arguments
-    ) -> tuple[Dependence, Refusal | None]:
+    def _judge(self, func: Any, operation: str, arguments: Arguments) -> tuple[Dependence, Refusal | None]:
         """How what the operation returns depends on the input."""
         operands = list(tensors_in(list(arguments.values())))
         worst = max(map(self._dependence, operands), default=Dependence.NONE)

@@ -41,8 +41,12 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
 def _kinks(traced: Trace) -> Tensor:
     """One backward pass for all zeros together; unit by unit only for what that leaves open."""
     zeros = [bend.units.heights == 0 for bend in traced.bends]
-    weights = [torch.rand(z.shape, generator=torch.Generator().manual_seed(0)).to(z.device) + 0.5 for z in zeros]
-    touched = [(bend, z * w) for bend, z, w in zip(traced.bends, zeros, weights, strict=True) if bool(z.any())]
+    weights = [
+        torch.rand(z.shape, generator=torch.Generator().manual_seed(0)).to(z.device) + 0.5 for z in zeros
+    ]
+    touched = [
+        (bend, z * w) for bend, z, w in zip(traced.bends, zeros, weights, strict=True) if bool(z.any())
+    ]
     # A random combination of gradients vanishes only if each of them does, but for rounding.
     open_images = gradient(traced, touched).flatten(1).any(dim=1)
     on_kink = torch.zeros_like(open_images)

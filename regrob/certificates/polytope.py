@@ -84,10 +84,13 @@ def _in_float64(model: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
     state = [*model.parameters(), *model.buffers()]
     if all(t.dtype == torch.float64 for t in state if t.is_floating_point()):
         return model, images.double()
+    require_affine_operations(model, images[:1])  # refused before it is copied
     try:
         return copy.deepcopy(model).double(), images.double()
     except (RuntimeError, TypeError) as error:
-        raise InputError(f"the network cannot be copied to float64, which certificates need: {error}") from error
+        raise InputError(
+            f"the network cannot be copied to float64, which certificates need: {error}"
+        ) from error
 
 
 def _rounded_down(distance: Tensor, images: Tensor) -> Tensor:
@@ -101,7 +104,9 @@ def _edge(traced: Trace, chunk: int) -> Tensor:
     """min |h|/‖∇h‖₂ of one image, infinite if nothing bends."""
     if traced.dtypes != {torch.float64}:
         inside = ", ".join(sorted(str(dtype) for dtype in traced.dtypes - {torch.float64}))
-        raise InputError(f"the network computes in {inside} inside, too coarse for a certificate; call .double()")
+        raise InputError(
+            f"the network computes in {inside} inside, too coarse for a certificate; call .double()"
+        )
     bends = [bend for bend in traced.bends if bend.units.heights.numel()]
     nearest = torch.full((), math.inf, dtype=torch.float64, device=traced.images.device)
     if not bends:

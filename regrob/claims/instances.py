@@ -66,7 +66,10 @@ class Instance(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """A real network at N off-kink images: the local map, the labels, autograd's answers."""
+    """A real network at N off-kink images: the local map, the labels, autograd's answers.
+
+    Steps of the size `step` stay in the polytope and move the logits by far more than their rounding.
+    """
 
     name: str
     network: nn.Module
@@ -74,6 +77,7 @@ class Sample(NamedTuple):
     map: LocalMap
     y: Tensor
     autograd: Derivatives
+    step: float = 1e-7
 
     @property
     def instance(self) -> Instance:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import ACTIVATIONS, local_map
+from regrob.affine.local_map import local_map
 from regrob.analysis import tables
 from regrob.attacks import boundary_projection, carlini_wagner, deepfool
 from regrob.certificates.polytope import edge_distance
@@ -147,7 +147,7 @@ def pattern(network: nn.Module, images: Tensor) -> Tensor:
     sides = [torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)]
 
     def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if isinstance(module, ACTIVATIONS):
+        if isinstance(module, nn.ReLU | nn.LeakyReLU | nn.PReLU):
             sides.append((inputs[0] > 0).flatten(1).to(torch.int64))
         elif isinstance(module, nn.MaxPool2d):
             _, winner = nn.functional.max_pool2d(

@@ -31,7 +31,7 @@ def step_excess(draw: Draw, scale: float = 1.0) -> Tensor:
 
     def excess(s: Sample) -> Tensor:
         generator = torch.Generator().manual_seed(draw.seed)
-        step = 1e-7 * torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images)
+        step = s.step * torch.randn(s.images.shape, generator=generator, dtype=torch.float64).to(s.images)
         with torch.no_grad():
             moved = s.network(s.images + step) - s.network(s.images)
         predicted = scale * (s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)

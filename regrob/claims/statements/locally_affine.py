@@ -316,13 +316,13 @@ def masked_product_error(draw: Draw, order: list[int]) -> Tensor:
     right=1.0,
     wrong=1.01,
     mistake="V one per cent too large",
-    tolerance=1e-6,  # a step of 1e-7 leaves nine digits of a difference of logits
+    tolerance=1e-6,  # the step leaves seven digits of a difference of logits, or more
 )
 def step_error(draw: Draw, factor: float) -> Tensor:
     """Move a little inside Q(x): the logits must move by Vᵀr exactly."""
 
     def error(s: Sample) -> Tensor:
-        step = 1e-7 * draw.normal(*s.images.shape)
+        step = s.step * draw.normal(*s.images.shape)
         with torch.no_grad():
             moved = s.network(s.images + step) - s.network(s.images)
         predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
