@@ -83,7 +83,7 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "max-pool": lambda h: F.max_pool1d(torch.cat([h, torch.zeros_like(h)], 1)[:, None], 2)[:, 0],
     "threshold": lambda h: F.threshold(h, 0.0, 0.0),
     "leaky": lambda h: F.leaky_relu(h, 0.0),
-    "RReLU in eval mode": lambda h: nn.RReLU(0.0, 0.0).eval()(h),
+    "RReLU in eval mode": nn.RReLU(0.0, 0.0).eval(),
     "prelu": lambda h: F.prelu(h, torch.zeros(1, dtype=h.dtype)),
 }
 
@@ -134,8 +134,8 @@ def test_what_is_not_on_the_list_is_refused_by_name(name: str, rest: Callable[[T
 
 def test_a_bounded_activation_that_calls_itself_a_relu_has_two_edges() -> None:
     class Clipped(nn.ReLU):
-        def forward(self, input: Tensor) -> Tensor:
-            return input.clamp(0, 1)
+        def forward(self, h: Tensor) -> Tensor:
+            return h.clamp(0, 1)
 
     network = Written(lambda x, act: two(act(x)[:, 0] - 0.5), act=Clipped())
     x = torch.tensor([[0.9], [1.0], [0.3], [5.0]], dtype=torch.float64)
@@ -227,7 +227,7 @@ def test_certificates_in_float32_are_those_of_float64_rounded_down() -> None:
 
 def test_certificates_refuse_coarse_arithmetic_inside() -> None:
     network = Written(lambda x: x.float().relu().to(x))
-    with pytest.raises(InputError, match="computes in torch.float32 inside"):
+    with pytest.raises(InputError, match=r"computes in torch\.float32 inside"):
         edge_distance(network, torch.rand(1, 3, dtype=torch.float64))
 
 
@@ -275,7 +275,7 @@ def no_gradient(x: Tensor) -> Tensor:
         (lambda x: x * x.data[:, :1].relu(), "hidden from autograd"),
         (lambda x: x + (x.round() - x).detach(), "round"),
         (lambda x: x + 2 * x.detach(), "hidden from autograd"),
-        (lambda x: StraightThrough.apply(x), "hidden from autograd"),
+        (StraightThrough.apply, "hidden from autograd"),
         (no_gradient, "hidden from autograd"),
         (hooked, "gradient is not the network's"),
         (in_numpy, "not made by torch's operations|gradient is not"),
@@ -380,7 +380,8 @@ def test_script_modules_get_trials_alone_and_no_certificate() -> None:
     for read in (edge_distance, kinks):
         with pytest.raises(NotPiecewiseLinearError, match="hides its operations"):
             read(scripted, x)
-    with pytest.warns(UserWarning), pytest.raises(NotPiecewiseLinearError, match="second derivative"):
+    bends = pytest.raises(NotPiecewiseLinearError, match="second derivative")
+    with pytest.warns(UserWarning, match="trials"), bends:
         local_map(bent, x)
 
 

@@ -1,11 +1,11 @@
 """The tensor operations that a network really runs, and which of its tensors depend on the input, and how.
 
 A network is traced below autograd, where every function, method and module has become one of torch's
-basic operations (torch.ops.aten). What depends on the input x is followed through them by storage, so views
-and work in place are seen. An operation passes only if it stands on a list: those that are affine in what
-depends on x, and those whose bends are known (`bends`). All others are *refused*, by name, if the logits
-depend on what they return. What does not depend on x may be computed in any way: weights by a parametrisation,
-say.
+basic operations (torch.ops.aten). What depends on the input x is followed through them by storage, so
+views and work in place are seen. An operation passes only if it stands on a list: those that are affine in
+what depends on x, and those whose bends are known (`bends`). All others are *refused*, by name, if the logits
+depend on what they return. What does not depend on x may be computed in any way: weights by a
+parametrisation, say.
 """
 
 from __future__ import annotations
@@ -151,21 +151,24 @@ def _naming(network: nn.Module, running: list[str]) -> Iterator[None]:
 # fmt: off
 ADDITIVE = frozenset([
     # views and copies
-    "_reshape_alias", "_to_copy", "_unsafe_view", "alias", "as_strided", "clone", "contiguous", "copy", "detach",
-    "diagonal", "expand", "lift_fresh", "narrow", "permute", "select", "slice", "split", "split_with_sizes",
-    "squeeze", "t", "transpose", "unbind", "unfold", "unsqueeze", "unsafe_split", "view",
+    "_reshape_alias", "_to_copy", "_unsafe_view", "alias", "as_strided", "clone", "contiguous", "copy",
+    "detach", "diagonal", "expand", "lift_fresh", "narrow", "permute", "select", "slice", "split",
+    "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unfold", "unsqueeze", "unsafe_split",
+    "view",
     # entries picked and put, by places that do not depend on the input's values
-    "cat", "channel_shuffle", "constant_pad_nd", "diag_embed", "diagonal_scatter", "fill", "flip", "gather",
-    "im2col", "col2im", "index", "index_add", "index_copy", "index_put", "index_select", "masked_fill",
-    "masked_scatter", "masked_select", "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d",
-    "reflection_pad3d", "repeat", "replication_pad1d", "replication_pad2d", "replication_pad3d", "roll",
-    "scatter", "scatter_add", "select_scatter", "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
+    "cat", "channel_shuffle", "constant_pad_nd", "diag_embed", "diagonal_scatter", "fill", "flip",
+    "gather", "im2col", "col2im", "index", "index_add", "index_copy", "index_put", "index_select",
+    "masked_fill", "masked_scatter", "masked_select", "pixel_shuffle", "pixel_unshuffle",
+    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d",
+    "replication_pad2d", "replication_pad3d", "roll", "scatter", "scatter_add", "select_scatter",
+    "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
     # sums and means
-    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "add", "avg_pool1d", "avg_pool2d",
-    "avg_pool3d", "cumsum", "mean", "neg", "rsub", "sub", "sum", "trace",
-    "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d", "_upsample_nearest_exact2d",
-    "_upsample_nearest_exact3d", "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d",
-    "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_trilinear3d",
+    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "add", "avg_pool1d",
+    "avg_pool2d", "avg_pool3d", "cumsum", "mean", "neg", "rsub", "sub", "sum", "trace",
+    "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "upsample_bicubic2d",
+    "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "upsample_trilinear3d",
 ])
 """Affine in all their floating-point tensors together."""
 
@@ -178,8 +181,8 @@ FACTORS = {
 """Affine if at most one of these arguments depends on the input."""
 
 COEFFICIENTS = {
-    "div": ("other", "rounding_mode"), "addcdiv": ("tensor2",), "lerp": ("weight",), "grid_sampler_2d": ("grid",),
-    "grid_sampler_3d": ("grid",),
+    "div": ("other", "rounding_mode"), "addcdiv": ("tensor2",), "lerp": ("weight",),
+    "grid_sampler_2d": ("grid",), "grid_sampler_3d": ("grid",),
     **dict.fromkeys(
         ["native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit",
          "_native_batch_norm_legit_no_training"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
 
 from regrob.affine.bends import Bend
 from regrob.affine.graph import Trace
@@ -17,11 +18,11 @@ CHUNK = 64
 def kinks(network: nn.Module, images: Images) -> ImageMask:
     """Which images sit on a kink, where several affine maps meet.
 
-    An image does if a unit's height (a pre-activation less its threshold, a maximum's lead over another entry)
-    is exactly zero and its gradient is not. A zero with a zero gradient is no kink: the height stays
-    zero around the image, as behind a ReLU that is off, in a pruned channel, or between two equal entries of a
-    pool that move together. This is exact: take the first unit, in the order of the operations, with a height
-    of zero and a gradient other than zero. All before it are affine around the image, so autograd's
+    An image does if a unit's height (a pre-activation less its threshold, a maximum's lead over another
+    entry) is exactly zero and its gradient is not. A zero with a zero gradient is no kink: the height stays
+    zero around the image, as behind a ReLU that is off, in a pruned channel, or between two equal entries of
+    a pool that move together. This is exact: take the first unit, in the order of the operations, whose
+    height is zero and its gradient is not. All before it are affine around the image, so autograd's
     gradient is that of its height, which changes sign there; if there is none, nothing bends.
 
     Raises:
@@ -70,7 +71,8 @@ def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_gr
     """
     if not combination:
         return torch.zeros_like(traced.images)
-    edges, pulled = [], []
+    edges: list[GradientEdge] = []
+    pulled: list[Tensor] = []
     with torch.enable_grad():
         for bend, coefficients in combination:
             operands = tuple(torch.zeros_like(t, requires_grad=True) for t in bend.units.operands)

@@ -21,7 +21,7 @@ from regrob.errors import InputError, NotPiecewiseLinearError
 
 Noise = Callable[[torch.Size], Tensor]
 
-EXAMPLES = "ReLU, leaky ReLU, max-pooling, convolutions, skip connections and BatchNorm in eval mode are piecewise linear"
+EXAMPLES = "ReLU, max-pooling, convolutions, skip connections and BatchNorm in eval mode are piecewise linear"
 
 
 class NetworkReport(NamedTuple):
@@ -115,8 +115,8 @@ def _sentence(refusal: Refusal) -> str:
             f"hides its operations ({refusal.operation}); give the plain nn.Module"
         )
     return (
-        "the network is not piecewise linear: an operation not known to have no second derivative and no hidden "
-        f"jump: {refusal}; {EXAMPLES}"
+        "the network is not piecewise linear: an operation not known to have no second derivative: "
+        f"{refusal}; {EXAMPLES}"
     )
 
 
@@ -164,8 +164,8 @@ def _require_constants(first: Trace, second: Trace) -> None:
     same = len(first.constants) == len(second.constants)
     if not same or not all(map(torch.equal, first.constants, second.constants)):
         raise NotPiecewiseLinearError(
-            "the network computes with tensors that were not made by torch's operations, and that change from "
-            "call to call: is there numpy or another library's random number inside? write it with torch"
+            "the network computes with tensors that were not made by torch's operations, and that change "
+            "from call to call: is there numpy or another library's random number inside? write it with torch"
         )
 
 
@@ -191,8 +191,8 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
             mixed = bool((slope[1] != 0).any())
     if mixed or float((z[:1] - alone).abs().max()) > eps ** (1 / 3) * size:
         raise NotPiecewiseLinearError(
-            "the logits of an image depend on the other images of its batch, so the examples have no linear map "
-            "of their own: is there a mean, a norm or a maximum over the first axis?"
+            "the logits of an image depend on the other images of its batch, so the examples have no linear "
+            "map of their own: is there a mean, a norm or a maximum over the first axis?"
         )
 
 
@@ -224,9 +224,9 @@ def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:
     least = torch.stack(off).amin(dim=0)
     if bool((least > 4 * eps ** (1 / 6)).any()):  # 28 % in float32, 1 % in float64
         raise NotPiecewiseLinearError(
-            "autograd's gradient is not the network's: a small step moves the logits otherwise than it says, by "
-            f"{100 * float(least.max()):.0f} %; is there a hook or a backward function that changes gradients, "
-            "or a value computed outside torch?"
+            "autograd's gradient is not the network's: a small step moves the logits otherwise than it says, "
+            f"by {100 * float(least.max()):.0f} %; is there a hook or a backward function that changes "
+            "gradients, or a value computed outside torch?"
         )
 
 
@@ -245,7 +245,7 @@ def _require_no_second_derivative(network: nn.Module, images: Tensor, noise: Noi
             (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, materialize_grads=True)
         except RuntimeError as error:
             raise NotPiecewiseLinearError(
-                f"whether the network is piecewise linear cannot be tried: it has no second derivative ({error})"
+                f"whether the network is piecewise linear cannot be tried: no second derivative ({error})"
             ) from error
     if bool((bend != 0).any()):
         raise NotPiecewiseLinearError(

@@ -1,8 +1,8 @@
 """A certificate for the network itself: the margin, as far as the polytope's edge.
 
-Beyond that edge nothing is known from V and z alone. All is computed in float64, for the network whose weights
-are the given ones and whose arithmetic is exact, and then rounded down to the images' precision. It is no
-interval arithmetic: float64's own rounding, some 1e-15 of the heights' size, is not subtracted.
+Beyond that edge nothing is known from V and z alone. All is computed in float64, for the network whose
+weights are the given ones and whose arithmetic is exact, and then rounded down to the images' precision. It
+is no interval arithmetic: float64's own rounding, some 1e-15 of the heights' size, is not subtracted.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = 16) -> PerIm
 
     A unit whose height has no gradient never switches within the polytope. Zero on a kink. With more than 32
     pixels all lengths ‖∇h‖₂ are first estimated from random directions. Then the true length is computed for
-    every unit that could be the nearest if its estimate were ten times too short, which is one in 1e19 networks'
-    chance to miss; so the cost is that of some hundred passes, whatever the number of units.
+    every unit that would be the nearest if its estimate were ten times too short. No unit is missed but with
+    a probability below 1e-19 for a million units, and the cost is that of some hundred passes.
 
     Args:
         model: piecewise linear, in eval mode. Its operations are traced at each image: every one

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import kinks, local_map
-from regrob.affine import require_frozen_statistics
+from regrob.affine import kinks, local_map, require_frozen_statistics
 from regrob.checks import check_images, check_labels
 from regrob.claims.claim import Check, Claim
 from regrob.claims.instances import Draw, Instance, Sample
@@ -217,7 +216,7 @@ def prepare(
     n = images[0].numel()
     coordinates = torch.randperm(n, generator=generator)[:DENSE].sort().values.to(images.device)
     steps = _steps(V, z, images, coordinates)
-    keep = ~_on_a_kink(network, images) & ~_at_an_edge(network, images, V, 3 * steps, generator)
+    keep = ~_on_a_kink(network, images) & ~_at_an_edge(network, images, V, 2 * steps, generator)
     if not bool(keep.any()):
         raise InputError(
             f"each of the {given} images sits on a kink (a zero pre-activation, a tie in a max-pool) or "
@@ -229,13 +228,13 @@ def prepare(
 
 
 def _steps(V: Tensor, z: Tensor, images: Tensor, coordinates: Tensor) -> Tensor:
-    """1e-7 of the pixels' size, or more where the logits would not move by 1e8 times their rounding: (N,)."""
+    """1e-7 of the pixels' size, or more where the logits would not move by 1e7 times their rounding: (N,)."""
     pixels = images.flatten(1)
     least = 1e-7 * torch.where(pixels.any(dim=1), pixels.abs().amax(dim=1).clamp_min(1e-300), 1.0)
     summed = (V.abs().mT @ pixels.abs()[..., None]).squeeze(-1)  # what may have cancelled in z
     rounding = torch.finfo(z.dtype).eps * torch.maximum(z.abs(), summed).amax(dim=1)
     slope = torch.linalg.matrix_norm(V[:, coordinates, :2])  # checks look at two classes at least
-    return torch.where(slope > 0, torch.maximum(least, 1e8 * rounding / slope), least)
+    return torch.where(slope > 0, torch.maximum(least, 1e7 * rounding / slope), least)
 
 
 def _on_a_kink(network: nn.Module, images: Tensor) -> Tensor:
@@ -248,7 +247,7 @@ def _on_a_kink(network: nn.Module, images: Tensor) -> Tensor:
 def _at_an_edge(
     network: nn.Module, images: Tensor, V: Tensor, steps: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Whether V changes within some three steps, so that a check's step would leave Q(x): (N,) bool."""
+    """Whether V changes within some two steps, so that a check's step would leave Q(x): (N,) bool."""
     near = torch.zeros(len(images), dtype=torch.bool, device=images.device)
     sizes = steps.view(-1, *(1,) * (images.ndim - 1))
     for _ in range(4):
