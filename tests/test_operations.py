@@ -412,11 +412,6 @@ def test_honest_networks_pass_at_every_scale(scale: float, dtype: torch.dtype) -
 # --- kinks: a zero that stays is none ------------------------------------------------------
 
 
-def small_cnn() -> nn.Sequential:
-    made = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 16, 3))
-    return made.double()
-
-
 def test_a_pool_over_a_functional_relu_is_no_kink() -> None:
     network = seeded(
         lambda: Written(

@@ -8,7 +8,7 @@ it is a function of V, z and y.
 
 from regrob.affine.bends import Bend, units
 from regrob.affine.graph import Refusal, Trace, checked_logits, trace
-from regrob.affine.kinks import gradient, kinks
+from regrob.affine.kinks import along, gradient, kinks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.affine.piecewise_linear import (
     NetworkReport,
@@ -28,7 +28,7 @@ from regrob.affine.polytopes import (
 )
 
 __all__ = [
-    "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "gradient", "kinks", "LocalMap",
+    "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "along", "gradient", "kinks", "LocalMap",
     "local_map", "NetworkReport", "report", "require_affine_operations", "require_frozen_statistics",
     "require_piecewise_linear", "HalfSpaces", "Region", "cut", "distance_to_edge", "half_spaces",
     "masked_product", "regions",

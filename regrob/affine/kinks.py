@@ -40,25 +40,44 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
 
 
 def _kinks(traced: Trace) -> Tensor:
-    """One backward pass for all zeros together; unit by unit only for what that leaves open."""
-    zeros = [bend.units.heights == 0 for bend in traced.bends]
-    weights = [
-        torch.rand(z.shape, generator=torch.Generator().manual_seed(0)).to(z.device) + 0.5 for z in zeros
+    generator = torch.Generator().manual_seed(0)
+
+    def random(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+    bends = [bend for bend in traced.bends if bool((bend.units.heights == 0).any())]
+    # Along a random direction a gradient other than zero shows, unit by unit; so does, in a random
+    # combination of those that show, the image to which they belong.
+    changes = along(traced, bends, random(traced.images)[None])
+    crossing = [
+        (bend.units.heights == 0) & (change[0] != 0) for bend, change in zip(bends, changes, strict=True)
     ]
-    touched = [
-        (bend, z * w) for bend, z, w in zip(traced.bends, zeros, weights, strict=True) if bool(z.any())
-    ]
-    # A random combination of gradients vanishes only if each of them does, but for rounding.
-    open_images = gradient(traced, touched).flatten(1).any(dim=1)
-    on_kink = torch.zeros_like(open_images)
-    for bend, combination in touched:
-        for unit in combination.nonzero().flatten():
-            if bool((on_kink | ~open_images).all()):
-                return on_kink
-            alone = torch.zeros_like(combination)
-            alone[unit] = 1.0
-            on_kink |= gradient(traced, [(bend, alone)]).flatten(1).any(dim=1)
-    return on_kink
+    combination = [(bend, at * random(bend.units.heights)) for bend, at in zip(bends, crossing, strict=True)]
+    return gradient(traced, combination).flatten(1).any(dim=1)
+
+
+def along(traced: Trace, bends: list[Bend], directions: Tensor) -> list[Tensor]:
+    """∇h · t of every unit, for each direction t of (D, *images.shape): one tensor (D, M) a bend.
+
+    >>> from regrob.affine.graph import trace
+    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    >>> along(traced, traced.bends, torch.tensor([[[1.0, 10.0]]]))
+    [tensor([[ 1., 10.]])]
+    """
+    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
+    u = [torch.zeros_like(bend.units.heights, requires_grad=True) for bend in bends]
+    pulled = gradient(traced, list(zip(bends, u, strict=True)), create_graph=True)
+    if not pulled.requires_grad:
+        return [part.detach().expand(len(directions), -1) for part in u]
+    batched = len(directions) > 1
+    changes = torch.autograd.grad(
+        pulled,
+        u,
+        directions if batched else directions[0],
+        is_grads_batched=batched,
+        materialize_grads=True,
+    )
+    return [change if batched else change[None] for change in changes]
 
 
 def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_graph: bool = False) -> Tensor:

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import Bend, Trace, gradient, local_map, require_affine_operations
+from regrob.affine import Bend, Trace, along, gradient, local_map, require_affine_operations
 from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
 from regrob.errors import InputError
 from regrob.theory import probability
@@ -143,16 +143,8 @@ def _distance(height: Tensor, slope: Tensor) -> Tensor:
 
 
 def _squared_slopes(traced: Trace, bends: list[Bend], directions: Tensor, chunk: int) -> Tensor:
-    """Σ_t (∂h/∂t)² over the directions t, of each unit: (M,)."""
-    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
-    u = [torch.zeros_like(bend.units.heights, requires_grad=True) for bend in bends]
-    pulled = gradient(traced, list(zip(bends, u, strict=True)), create_graph=True)
-    square = torch.zeros(sum(part.numel() for part in u), dtype=pulled.dtype, device=pulled.device)
-    if not pulled.requires_grad:
-        return square
+    """Σ_t (∇h · t)² over the directions t, of each unit: (M,)."""
+    square = torch.zeros(sum(bend.units.heights.numel() for bend in bends)).to(traced.images)
     for part in directions.split(chunk):
-        along = torch.autograd.grad(
-            pulled, u, part, retain_graph=True, is_grads_batched=True, materialize_grads=True
-        )
-        square += torch.cat(along, dim=1).square().sum(dim=0)
+        square += torch.cat(along(traced, bends, part), dim=1).square().sum(dim=0)
     return square
