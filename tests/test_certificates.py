@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regrob import certificates, networks
-from regrob.affine import local_map, polytopes
+from regrob.affine import gradient, local_map, polytopes, trace
 from regrob.attacks import deepfool
 from regrob.certificates import affine_certificates, certified_radius, polytope
 from regrob.errors import HypothesisError, InputError
@@ -83,8 +83,13 @@ def test_the_edge_is_no_further_than_where_the_slopes_change() -> None:
         edge = float(polytope.edge_distance(made, image[None]))
         V = local_map(made, image[None]).V
         x = image.clone().requires_grad_(True)
-        heights = polytope._heights(made, x[None]).flatten()
-        slopes = [torch.autograd.grad(h, x, retain_graph=True)[0] for h in heights]
+        traced = trace(made, x[None])
+        heights = torch.cat([bend.units.heights for bend in traced.bends])
+        slopes = [
+            gradient(traced, [(bend, unit)])[0]
+            for bend in traced.bends
+            for unit in torch.eye(bend.units.heights.numel())
+        ]
         sizes = torch.stack([slope.norm() for slope in slopes])
         reach = torch.where(sizes > 0, heights.abs() / sizes, torch.inf)
         nearest = int(reach.argmin())
@@ -112,7 +117,7 @@ def test_units_that_nothing_moves_and_modules_in_place() -> None:
     torch.testing.assert_close(polytope.edge_distance(in_place, points(3, 4)), usual)
 
 
-def test_kinks_outside_modules_are_refused() -> None:
+def test_kinks_outside_modules_are_measured() -> None:
     class Bare(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -121,15 +126,14 @@ def test_kinks_outside_modules_are_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.outer(functional.relu(self.inner(x)))
 
-    for made in (
-        Bare().double(),
-        nn.Sequential(nn.Linear(4, 5), nn.Hardtanh(), nn.ReLU(), nn.Linear(5, 2)).double(),
-    ):
-        with pytest.raises(InputError, match="bends at"):
-            polytope.edge_distance(made, points(2, 4))
-    dilated = nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.Flatten(), nn.Linear(4, 2))
-    with pytest.raises(InputError, match="dilation"):
-        polytope.edge_distance(dilated.double(), points(2, 1, 6, 6))
+    made, images = Bare().double(), points(2, 4)
+    modules = nn.Sequential(made.inner, nn.ReLU(), made.outer)
+    assert torch.equal(polytope.edge_distance(made, images), polytope.edge_distance(modules, images))
+    bounded = nn.Sequential(made.inner, nn.Hardtanh(), nn.ReLU(), made.outer)
+    h = made.inner(images).detach()
+    slopes = made.inner.weight.detach().norm(dim=1)
+    gaps = torch.stack([(h - 1).abs(), (h + 1).abs(), torch.where(h.abs() < 1, h.abs(), torch.inf)])
+    torch.testing.assert_close(polytope.edge_distance(bounded, images), (gaps / slopes).amin(dim=(0, 2)))
 
 
 # --- certificates ----------------------------------------------------------------------

@@ -307,6 +307,22 @@ def test_images_on_a_kink_or_next_to_one_are_left_out() -> None:
     assert your_network.prepare(network, images[:2], jitter=0.1).left_out == 0
 
 
+@pytest.mark.parametrize(
+    ("pixels", "weights"), [(255.0, 1.0), (1.0, 1e-7), (255.0, 1e-7), (1e-6, 1.0), (1.0, 1e5)]
+)
+def test_steps_and_tolerances_fit_images_and_weights_of_any_size(pixels: float, weights: float) -> None:
+    """A step of 1e-7 is lost in the rounding of 255, and in logits that a weight of 1e-7 hardly moves."""
+    network = networks.mlp((6, 9, 3), generator=torch.Generator().manual_seed(0)).double()
+    with torch.no_grad():
+        network[1].weight.mul_(weights)
+        network[1].bias.uniform_(-1, 1, generator=torch.Generator().manual_seed(2)).mul_(pixels * weights)
+        network[3].bias.fill_(1.0)
+    images = pixels * torch.rand(4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = findings(network, images, "eq-5", "eq-14")
+    assert found
+    assert all(f.holds and f.conclusive for f in found)
+
+
 def test_the_readers_network_is_left_as_it_was() -> None:
     network = networks.mlp((6, 9, 3)).train()
     your_network.prepare(network, torch.rand(2, 6))

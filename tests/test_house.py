@@ -66,7 +66,7 @@ def test_contributing_draws_the_contract() -> None:
     [
         ("theory/probability.py", "import regrob.attacks.fgsm", "A room stands only on the rooms below it"),
         ("attacks/fgsm.py", "import regrob.training.single", "A room stands only on the rooms below it"),
-        ("affine/local_map.py", "import regrob.affine.kinks", "No circle between the files of a room"),
+        ("affine/graph.py", "import regrob.affine.kinks", "No circle between the files of a room"),
         ("analysis/tables.py", "import torch", "Tables are read without torch"),
         ("theory/margin.py", "import pandas", "The mathematics needs no tables and no pictures"),
         (None, None, None),

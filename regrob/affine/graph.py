@@ -1,34 +1,359 @@
-"""The tensor operations that a network really runs, and which of them bring kinks."""
+"""The tensor operations that a network really runs, and which of its tensors depend on the input, and how.
+
+A network is traced below autograd, where every function, method and module has become one of torch's
+basic operations (torch.ops.aten). What depends on the input x is followed through them by storage, so
+views and work in place are seen. An operation passes only if it stands on a list: those that are affine in
+what depends on x, and those whose bends are known (`bends`). All others are *refused*, by name, if the logits
+depend on what they return. What does not depend on x may be computed in any way: weights by a
+parametrisation, say.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from enum import IntEnum
+from typing import Any, NamedTuple
 
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from regrob.affine.bends import CONSTANT_BETWEEN, Arguments, Bend, Units, units
+from regrob.checks import ImageLogits, Images, check_logits
+from regrob.errors import InputError
+
+
+class Dependence(IntEnum):
+    """How a tensor depends on the input as long as no unit switches: the later, the worse."""
+
+    NONE = 0
+    SIDES = 1  # only on which side of their edges the units are, so it stays the same
+    AFFINE = 2
+    REFUSED = 3
+
+
+class Refusal(NamedTuple):
+    """Where a network left what is known to be piecewise linear.
+
+    Attributes:
+        operation: a tensor operation, as torch.ops.aten calls it.
+        module: the innermost module that ran it, as "GELU 'blocks.0.act'".
+        reason: why it is refused.
+        opaque: the trace could not look inside, so the network may be piecewise linear all the same.
+    """
+
+    operation: str
+    module: str
+    reason: str
+    opaque: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.operation}, run by {self.module}, {self.reason}"
+
+
+class Trace(NamedTuple):
+    """What a network did with a batch of images.
+
+    Attributes:
+        images: the leaf that the logits, and the edges of the bends, are to be differentiated by.
+        logits: (N, K); None if the network was not run.
+        operations: how often each operation ran on something that depends on the input.
+        bends: in their order.
+        dtypes: of all that depends on the input.
+        constants: tensors from outside: neither parameters, nor buffers, nor made by an operation.
+        refusal: the first reason not to call the logits piecewise linear; None if they are.
+    """
+
+    images: Tensor
+    logits: Tensor | None
+    operations: Counter[str]
+    bends: list[Bend]
+    dtypes: set[torch.dtype]
+    constants: list[Tensor]
+    refusal: Refusal | None
+
+
+def trace(network: nn.Module, images: Images) -> Trace:
+    """Run the network once, uncompiled, and follow what depends on the images.
+
+    Raises:
+        InputError: as `checked_logits`.
+
+    >>> trace(nn.ReLU(), torch.ones(1, 2)).bends[0].operation
+    'relu'
+    >>> print(trace(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), torch.ones(1, 2)).refusal)
+    tanh, run by Tanh '1', is neither affine nor a known bend
+    """
+    x = images.detach().clone().requires_grad_(True)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        refusal = Refusal("TorchScript", name_of(network), "hides its operations", opaque=True)
+        return Trace(x, None, Counter(), [], set(), [], refusal)
+    with torch.enable_grad():
+        inside = x.clone()  # no leaf, so that it may be overwritten and has an edge in autograd's graph
+    tracer = _Tracer(x, inside, [*network.parameters(), *network.buffers()])
+    # Nothing is compiled before this part of torch is there, and to load it takes seconds.
+    uncompiled = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with torch.enable_grad(), uncompiled, _naming(network, tracer.running), tracer:
+        z = checked_logits(network, inside)
+    return tracer.summary(z)
+
+
+def checked_logits(network: nn.Module, images: Images) -> ImageLogits:
+    """network(images); InputError where the network cannot read them, or returns no (N, K) logits.
+
+    >>> checked_logits(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    tensor([[3., 0.]])
+    """
+    try:
+        z: Tensor = network(images)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"the network cannot read images of shape {tuple(images.shape)}, {images.dtype}: {error}"
+        ) from error
+    check_logits(z, images)
+    return z
+
+
+def name_of(module: nn.Module, name: str = "") -> str:
+    """How messages call a module.
+
+    >>> name_of(nn.GELU(), "blocks.0.act")
+    "GELU 'blocks.0.act'"
+    """
+    return f"{type(module).__name__} {name!r}" if name else type(module).__name__
+
+
+@contextmanager
+def _naming(network: nn.Module, running: list[str]) -> Iterator[None]:
+    """While open, `running` holds the names of the modules that are being called, the innermost last."""
+    hooks = []
+    for name, module in network.named_modules():
+        called = name_of(module, name)
+        hooks += [
+            module.register_forward_pre_hook(lambda *_, called=called: running.append(called), prepend=True),
+            module.register_forward_hook(lambda *_: running.pop() and None, always_call=True),
+        ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+# --- which operations are affine -------------------------------------------------------
+
 # fmt: off
-KINKED = frozenset([
-    "relu", "relu_", "leaky_relu", "leaky_relu_", "_prelu_kernel", "rrelu", "hardtanh", "hardtanh_",
-    "threshold", "threshold_", "clamp", "clamp_", "clamp_min", "clamp_min_", "clamp_max",
-    "clamp_max_", "max_pool2d", "max_pool2d_with_indices", "max_pool3d_with_indices",
-    "adaptive_max_pool2d", "fractional_max_pool2d", "max", "amax", "min", "amin", "maximum",
-    "minimum", "abs", "abs_", "sgn", "sign", "where", "sort", "topk", "hardshrink", "softshrink",
-    "hardswish", "hardsigmoid",
+ADDITIVE = frozenset([
+    # views and copies
+    "_reshape_alias", "_to_copy", "_unsafe_view", "alias", "as_strided", "clone", "contiguous", "copy",
+    "detach", "diagonal", "expand", "lift_fresh", "narrow", "permute", "select", "slice", "split",
+    "split_with_sizes", "squeeze", "t", "transpose", "unbind", "unfold", "unsqueeze", "unsafe_split",
+    "view",
+    # entries picked and put, by places that do not depend on the input's values
+    "cat", "channel_shuffle", "constant_pad_nd", "diag_embed", "diagonal_scatter", "fill", "flip",
+    "gather", "im2col", "col2im", "index", "index_add", "index_copy", "index_put", "index_select",
+    "masked_fill", "masked_scatter", "masked_select", "pixel_shuffle", "pixel_unshuffle",
+    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d",
+    "replication_pad2d", "replication_pad3d", "roll", "scatter", "scatter_add", "select_scatter",
+    "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
+    # sums and means
+    "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "add", "avg_pool1d",
+    "avg_pool2d", "avg_pool3d", "cumsum", "mean", "neg", "rsub", "sub", "sum", "trace",
+    "_upsample_bicubic2d_aa", "_upsample_bilinear2d_aa", "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact2d", "_upsample_nearest_exact3d", "upsample_bicubic2d",
+    "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d",
+    "upsample_nearest3d", "upsample_trilinear3d",
 ])
+"""Affine in all their floating-point tensors together."""
+
+FACTORS = {
+    "mul": ("self", "other"), "mm": ("self", "mat2"), "bmm": ("self", "mat2"), "mv": ("self", "vec"),
+    "dot": ("self", "tensor"), "addmm": ("mat1", "mat2"), "addmv": ("mat", "vec"),
+    "addbmm": ("batch1", "batch2"), "baddbmm": ("batch1", "batch2"), "addcmul": ("tensor1", "tensor2"),
+    "convolution": ("input", "weight"), "linear": ("input", "weight"), "matmul": ("tensor1", "tensor2"),
+}
+"""Affine if at most one of these arguments depends on the input."""
+
+COEFFICIENTS = {
+    "div": ("other", "rounding_mode"), "addcdiv": ("tensor2",), "lerp": ("weight",),
+    "grid_sampler_2d": ("grid",), "grid_sampler_3d": ("grid",),
+    **dict.fromkeys(
+        ["native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm", "_native_batch_norm_legit",
+         "_native_batch_norm_legit_no_training"],
+        ("weight", "bias", "running_mean", "running_var", "training"),
+    ),
+}
+"""Affine if none of these arguments depends on the input, and no option of these is on."""
+
+SHAPE_ONLY = frozenset([
+    "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like",
+    "isinf", "isnan",
+])
+"""Their result says nothing about a finite input but its shape."""
 # fmt: on
-"""Names of the tensor operations that bring kinks."""
 
 
-class KinkedOperations(TorchDispatchMode):
-    """Notes in `names`, in their order, the kinked tensor operations that run while it is open."""
+def arguments_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """An operation's arguments by name, defaults included."""
+    given = {a.name: a.default_value for a in func._schema.arguments}
+    given.update(zip(given, args, strict=False))
+    return given | kwargs
 
-    def __init__(self) -> None:
+
+def tensors_in(value: object) -> Iterator[Tensor]:
+    """All tensors in nested lists and tuples."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from tensors_in(part)
+
+
+class _Tracer(TorchDispatchMode):
+    """Sees every operation that runs while it is open.
+
+    A tensor is known by its storage. All that ran is kept until the end, so that no storage is used twice.
+    """
+
+    def __init__(self, x: Tensor, inside: Tensor, weights: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.names: list[str] = []
+        self.running: list[str] = []  # kept by `_naming`
+        self.x = x
+        self.kept: list[Tensor] = []
+        self.dependences: dict[int, Dependence] = {}
+        self.refusals: dict[int, Refusal] = {}  # of the storages that are REFUSED
+        self.fatal: Refusal | None = None  # the program itself went on by a value that is REFUSED
+        self.operations: Counter[str] = Counter()
+        self.bends: list[Bend] = []
+        self.dtypes = {x.dtype}
+        self.outside: list[Tensor] = []
+        for weight in weights:
+            self._mark(weight, Dependence.NONE)
+        self._mark(inside, Dependence.AFFINE)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation, and note it."""
-        name = func.overloadpacket.__name__
-        if name in KINKED:
-            self.names.append(name)
-        return func(*args, **(kwargs or {}))
+        """Judge the operation, run it, and mark what it wrote."""
+        arguments = arguments_of(func, args, kwargs or {})
+        operation = str(func.overloadpacket.__name__)
+        if operation.endswith("_") and not operation.endswith("__"):
+            operation = operation[:-1]  # in place or not
+        dependence, refusal = self._judge(func, operation, arguments)
+        returned = func(*args, **(kwargs or {}))
+        written = [
+            arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write
+        ]
+        new = [t for t in tensors_in(returned) if _storage(t) not in self.dependences]  # no mere view
+        for tensor in tensors_in([new, written]):
+            sides = dependence is Dependence.AFFINE and not tensor.is_floating_point()  # a winner's place
+            self._mark(tensor, Dependence.SIDES if sides else dependence, refusal)
+        read = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags)
+        if refusal and (read or isinstance(returned, bool | int | float)):
+            self.fatal = self.fatal or refusal
+        return returned
+
+    def summary(self, z: Tensor) -> Trace:
+        """After the run: what the logits are."""
+        self._dependence(z)
+        refusal = self.fatal or self.refusals.get(_storage(z))
+        for tensor in self.outside:
+            if refusal is None and tensor.grad_fn is not None:  # made where the dispatcher does not see it
+                (slope,) = torch.autograd.grad(tensor.sum(), self.x, retain_graph=True, allow_unused=True)
+                if slope is not None:
+                    refusal = Refusal(
+                        tensor.grad_fn.name(), "the network", "hides its operations", opaque=True
+                    )
+        constants = [t.detach() for t in self.outside if t.grad_fn is None]
+        return Trace(self.x, z, self.operations, self.bends, self.dtypes, constants, refusal)
+
+    def _dependence(self, tensor: Tensor) -> Dependence:
+        if tensor.numel() == 0:
+            return Dependence.NONE
+        if _storage(tensor) not in self.dependences:
+            self.outside.append(tensor)
+            self._mark(tensor, Dependence.NONE)
+        return self.dependences[_storage(tensor)]
+
+    def _mark(self, tensor: Tensor, dependence: Dependence, refusal: Refusal | None = None) -> None:
+        if tensor.numel() == 0:
+            return
+        storage = _storage(tensor)
+        self.kept.append(tensor)
+        self.dependences[storage] = max(dependence, self.dependences.get(storage, Dependence.NONE))
+        if refusal:
+            self.refusals.setdefault(storage, refusal)
+        if dependence is Dependence.AFFINE:
+            self.dtypes.add(tensor.dtype)
+
+    def _judge(self, func: Any, operation: str, arguments: Arguments) -> tuple[Dependence, Refusal | None]:
+        """How what the operation returns depends on the input."""
+        operands = list(tensors_in(list(arguments.values())))
+        worst = max(map(self._dependence, operands), default=Dependence.NONE)
+        module = self.running[-1] if self.running else "the network"
+
+        def refuse(reason: str, *, opaque: bool = False) -> tuple[Dependence, Refusal]:
+            return Dependence.REFUSED, Refusal(operation, module, reason, opaque)
+
+        if worst is Dependence.REFUSED:
+            first = next(t for t in operands if self._dependence(t) is Dependence.REFUSED)
+            return Dependence.REFUSED, self.refusals[_storage(first)]
+        if worst > Dependence.NONE:
+            self.operations[operation] += 1
+        if operation in SHAPE_ONLY:
+            return Dependence.NONE, None
+        random = torch.Tag.nondeterministic_seeded in func.tags and operation != "rrelu_with_noise"
+        if random or arguments.get("training"):
+            return refuse("is random or normalises over the batch")
+        if worst < Dependence.AFFINE:
+            return worst, None
+        if func.namespace != "aten":
+            return refuse("hides its operations", opaque=True)
+
+        affine = [t for t in operands if self._dependence(t) is Dependence.AFFINE]
+        bent = units(operation, arguments, self._varies)
+        if bent is None:
+            reason = self._not_affine(operation, arguments)
+            if reason:
+                return refuse(reason)
+        within = Dependence.SIDES if operation in CONSTANT_BETWEEN else Dependence.AFFINE
+        attached = all(t.requires_grad for t in affine)
+        if not attached or (within is Dependence.AFFINE and not torch.is_grad_enabled()):
+            return refuse("is hidden from autograd (by detach, no_grad or a function with its own backward)")
+        if bent is not None:
+            self._note(operation, module, bent)
+        return within, None
+
+    def _varies(self, tensor: Tensor) -> bool:
+        return self._dependence(tensor) > Dependence.SIDES
+
+    def _not_affine(self, operation: str, arguments: Arguments) -> str | None:
+        """Why an operation is not affine in what depends on the input; None if it is."""
+        known = operation in ADDITIVE or operation in FACTORS or operation in COEFFICIENTS
+        if not known or arguments.get("reduce") is not None:
+            return "is neither affine nor a known bend"
+        dtype = arguments.get("dtype")
+        if dtype is not None and not dtype.is_floating_point:
+            return f"converts to {dtype}, which jumps"
+
+        def varying(name: str) -> bool:
+            return any(self._varies(t) for t in tensors_in(arguments.get(name)))
+
+        if sum(map(varying, FACTORS.get(operation, ()))) > 1:
+            return "multiplies two tensors that both depend on the input"
+        for name in COEFFICIENTS.get(operation, ()):
+            if varying(name) or (name == "rounding_mode" and arguments.get(name)):
+                return f"has an argument {name!r} in which it is not affine"
+        return None
+
+    def _note(self, operation: str, module: str, bent: Units) -> None:
+        edges = tuple(get_gradient_edge(operand) for operand in bent.operands)
+        self.bends.append(Bend(operation, module, bent, edges))
+
+
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()

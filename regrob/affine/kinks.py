@@ -1,96 +1,111 @@
-"""Kinks, where several affine maps meet; and a watch on the modules that bend."""
+"""Kinks, where several affine maps meet."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.autograd.graph import GradientEdge
 
-from regrob.affine.local_map import ACTIVATIONS, checked_logits
+from regrob.affine.bends import Bend
+from regrob.affine.graph import Trace
+from regrob.affine.piecewise_linear import require_affine_operations
 from regrob.checks import ImageMask, Images, check_images
 
-BENDING = (*ACTIVATIONS, nn.MaxPool2d)
-"""The modules at which a network's affine pieces meet."""
-
-Watcher = Callable[[nn.Module, Tensor], None]
-
-
-@contextmanager
-def watch_bends(network: nn.Module, before: Watcher, after: Watcher | None = None) -> Iterator[None]:
-    """While open, each bending module that runs is shown: before(module, input), after(module, output).
-
-    >>> relu = nn.ReLU()
-    >>> with watch_bends(relu, lambda module, h: print(h.tolist())):
-    ...     y = relu(torch.tensor([2.0, -1.0]))
-    [2.0, -1.0]
-    """
-    hooks = []
-    for module in network.modules():
-        if isinstance(module, BENDING):
-            hooks.append(module.register_forward_pre_hook(lambda module, inputs: before(module, *inputs)))
-            if after is not None:
-                hooks.append(module.register_forward_hook(lambda module, _, output: after(module, output)))
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+CHUNK = 64
+"""Images traced at a time."""
 
 
 def kinks(network: nn.Module, images: Images) -> ImageMask:
-    """Which images sit on a kink, where several linear maps meet.
+    """Which images sit on a kink, where several affine maps meet.
 
-    A pre-activation of exactly zero, or a max-pool window whose largest value stands twice
-    (unless it is the zero of the ReLU just before, where either choice gives the same map).
-    Sees the modules ReLU, LeakyReLU, PReLU and MaxPool2d, and no bare functions.
+    An image does if a unit's height (a pre-activation less its threshold, a maximum's lead over another
+    entry) is exactly zero and its gradient is not. A zero with a zero gradient is no kink: the height stays
+    zero around the image, as behind a ReLU that is off, in a pruned channel, or between two equal entries of
+    a pool that move together. This is exact: take the first unit, in the order of the operations, whose
+    height is zero and its gradient is not. All before it are affine around the image, so autograd's
+    gradient is that of its height, which changes sign there; if there is none, nothing bends.
 
     Raises:
         InputError: images that are no finite batch, or that the network cannot read.
+        NotPiecewiseLinearError: an operation is neither affine nor a known bend.
 
     >>> kinks(nn.ReLU(), torch.tensor([[1.0, -1.0], [1.0, 0.0]]))
     tensor([False,  True])
+    >>> twice = nn.Sequential(nn.ReLU(), nn.ReLU())  # behind a unit that is off
+    >>> kinks(twice, torch.tensor([[1.0, -1.0]]))
+    tensor([False])
     """
     check_images(images)
-    on_kink = torch.zeros(images.shape[0], dtype=torch.bool, device=images.device)
-    rectified: Tensor | None = None  # what the last ReLU returned
-
-    def before(module: nn.Module, h: Tensor) -> None:
-        nonlocal on_kink
-        if isinstance(module, nn.MaxPool2d):
-            touching = _tied_windows(module, h, zeros_matter=h is not rectified)
-        else:
-            touching = h == 0
-        on_kink |= touching.flatten(1).any(dim=1)
-
-    def after(module: nn.Module, output: Tensor) -> None:
-        nonlocal rectified
-        if isinstance(module, nn.ReLU):
-            rectified = output
-
-    with torch.no_grad(), watch_bends(network, before, after):
-        checked_logits(network, images)
-    return on_kink
+    return torch.cat([_kinks(require_affine_operations(network, part)) for part in images.split(CHUNK)])
 
 
-def _tied_windows(pool: nn.MaxPool2d, h: Tensor, *, zeros_matter: bool) -> Tensor:
-    """(N, C, L) bool: windows in which the maximum is reached more than once and it matters."""
-    (pad_h, pad_w), (stride_h, stride_w) = _pair(pool.padding), _pair(pool.stride)
-    extra_h, extra_w = (stride_h - 1, stride_w - 1) if pool.ceil_mode else (0, 0)
-    padding = (pad_w, pad_w + extra_w, pad_h, pad_h + extra_h)
-    padded = functional.pad(h, padding, value=-math.inf)
-    windows = functional.unfold(
-        padded.flatten(0, 1)[:, None], pool.kernel_size, dilation=pool.dilation, stride=pool.stride
-    )  # (N·C, window, L)
-    largest = windows.amax(dim=1)
-    tied = (windows == largest[:, None]).sum(dim=1) > 1
-    tied &= largest > (-math.inf if zeros_matter else 0.0)
-    by_image: Tensor = tied.unflatten(0, h.shape[:2])
-    return by_image
+def _kinks(traced: Trace) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+
+    def random(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+    bends = [bend for bend in traced.bends if bool((bend.units.heights == 0).any())]
+    # Along a random direction a gradient other than zero shows, unit by unit; so does, in a random
+    # combination of those that show, the image to which they belong.
+    changes = along(traced, bends, random(traced.images)[None])
+    crossing = [
+        (bend.units.heights == 0) & (change[0] != 0) for bend, change in zip(bends, changes, strict=True)
+    ]
+    combination = [(bend, at * random(bend.units.heights)) for bend, at in zip(bends, crossing, strict=True)]
+    return gradient(traced, combination).flatten(1).any(dim=1)
 
 
-def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else size
+def along(traced: Trace, bends: list[Bend], directions: Tensor) -> list[Tensor]:
+    """∇h · t of every unit, for each direction t of (D, *images.shape): one tensor (D, M) a bend.
+
+    >>> from regrob.affine.graph import trace
+    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    >>> along(traced, traced.bends, torch.tensor([[[1.0, 10.0]]]))
+    [tensor([[ 1., 10.]])]
+    """
+    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
+    u = [torch.zeros_like(bend.units.heights, requires_grad=True) for bend in bends]
+    pulled = gradient(traced, list(zip(bends, u, strict=True)), create_graph=True)
+    if not pulled.requires_grad:
+        return [part.detach().expand(len(directions), -1) for part in u]
+    batched = len(directions) > 1
+    changes = torch.autograd.grad(
+        pulled,
+        u,
+        directions if batched else directions[0],
+        is_grads_batched=batched,
+        materialize_grads=True,
+    )
+    return [change if batched else change[None] for change in changes]
+
+
+def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_graph: bool = False) -> Tensor:
+    """Σ c_j ∇h_j over units j, with the coefficients c (M,) of each bend: shaped like the images.
+
+    >>> from regrob.affine.graph import trace
+    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    >>> gradient(traced, [(traced.bends[0], torch.tensor([1.0, 10.0]))])
+    tensor([[ 1., 10.]])
+    """
+    if not combination:
+        return torch.zeros_like(traced.images)
+    edges: list[GradientEdge] = []
+    pulled: list[Tensor] = []
+    with torch.enable_grad():
+        for bend, coefficients in combination:
+            operands = tuple(torch.zeros_like(t, requires_grad=True) for t in bend.units.operands)
+            rise = bend.units.rise(*operands)
+            edges += bend.edges
+            pulled += torch.autograd.grad(
+                rise, operands, coefficients.to(rise), create_graph=create_graph, materialize_grads=True
+            )
+        (found,) = torch.autograd.grad(
+            edges,
+            traced.images,
+            pulled,
+            retain_graph=True,
+            create_graph=create_graph,
+            materialize_grads=True,
+        )
+    return found.detach() if not create_graph else found

@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import require_frozen_statistics
+from regrob.affine import require_frozen_statistics
 from regrob.checks import (
     ImageLabels,
     ImageLogits,

@@ -1,24 +1,32 @@
 """A certificate for the network itself: the margin, as far as the polytope's edge.
 
-Beyond that edge nothing is known from V and z alone.
+Beyond that edge nothing is known from V and z alone. All is computed in float64, for the network whose
+weights are the given ones and whose arithmetic is exact, and then rounded down to the images' precision. It
+is no interval arithmetic: float64's own rounding, some 1e-15 of the heights' size, is not subtracted.
 """
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from regrob.affine.graph import KinkedOperations
-from regrob.affine.kinks import watch_bends
-from regrob.affine.local_map import local_map
+from regrob.affine import Bend, Trace, along, gradient, local_map, require_affine_operations
 from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
 from regrob.errors import InputError
 from regrob.theory import probability
 from regrob.theory.margin import margin_l2
+
+DIRECTIONS = 32
+"""Along so many random directions the lengths of all gradients are estimated, if there are more pixels."""
+
+SHORT = 10.0
+"""An estimated length is shorter than 1/SHORT of the true one with a probability below 1e-25 a unit.
+
+The estimate's square is ‖∇h‖₂² χ²/32 with 32 degrees of freedom, and P(χ² ≤ 32 ε) ≤ (ε exp(1 − ε))^16.
+"""
 
 
 def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> PerImage:
@@ -33,111 +41,110 @@ def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> P
     >>> certified_radius(nn.ReLU(), torch.tensor([[1.0, 5.0]]), torch.tensor([1]))  # margin √8, edge 1
     tensor([1.])
     """
-    V, z = local_map(model, images)
+    check_images(images)
+    exact, x = _in_float64(model, images)
+    V, z = local_map(exact, x)
     check_labels(labels, z)
     correct = probability.correctly_classified(z, labels)
     certified = torch.zeros_like(z[:, 0])
     if bool(correct.any()):
         margin = margin_l2(V[correct], z[correct], labels[correct])
-        certified[correct] = torch.minimum(margin, edge_distance(model, images[correct]))
-    return certified
+        certified[correct] = torch.minimum(margin, edge_distance(exact, x[correct]))
+    return _rounded_down(certified, images)
 
 
-def edge_distance(model: nn.Module, images: Images, *, chunk: int = 64) -> PerImage:
-    """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the units h of the network, the same for pools.
+def edge_distance(model: nn.Module, images: Images, *, chunk: int = 16) -> PerImage:
+    """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the heights h of the network's units (`affine.bends`).
 
-    A max-pool switches where an element of a window overtakes the largest. A unit that no
-    input moves within the polytope never switches. Zero on a kink. Costs min(M, n)/chunk passes
-    over `chunk` copies of the batch, M the number of units.
+    A unit whose height has no gradient never switches within the polytope. Zero on a kink. With more than 32
+    pixels all lengths ‖∇h‖₂ are first estimated from random directions. Then the true length is computed for
+    every unit that would be the nearest if its estimate were ten times too short. No unit is missed but with
+    a probability below 1e-19 for a million units, and the cost is that of some hundred passes.
 
     Args:
-        model: a network of modules, in eval mode: ReLU, LeakyReLU, PReLU and MaxPool2d are
-            the only kinks it may have, and each as a module.
-        chunk: units, or pixels, a pass.
+        model: piecewise linear, in eval mode. Its operations are traced at each image: every one
+            must be affine or bend in a known way.
+        chunk: directions a pass.
 
     Raises:
-        InputError: a kink that is not such a module, or one module called more than once.
+        InputError: a network that cannot be copied to float64, or computes in another precision inside.
+        NotPiecewiseLinearError: an operation is neither affine nor a known bend, or is hidden.
 
     >>> edge_distance(nn.ReLU(), torch.tensor([[1.0, 5.0]]))
     tensor([1.])
     """
     check_images(images)
-    count = _require_modules(model, images[:1])
-    infinite = torch.full_like(images.flatten(1)[:, 0], math.inf)
-    if count == 0:
-        return infinite
-    with torch.enable_grad():
-        x = images.detach().requires_grad_(True)
-        height = _heights(model, x)  # (N, M)
-        square = _squared_slopes(height, x, chunk)
-    height = height.detach()
-    distance = torch.where(square > 0, height.abs() / square.sqrt(), torch.inf)
-    return torch.minimum(distance.amin(dim=1), infinite)
+    exact, x = _in_float64(model, images)
+    edges = [_edge(require_affine_operations(exact, image), chunk) for image in x.split(1)]
+    return _rounded_down(torch.stack(edges), images)
 
 
-def _squared_slopes(height: Tensor, x: Tensor, chunk: int) -> Tensor:
-    """‖∂h/∂x‖₂² of each unit, (N, M): unit by unit, or pixel by pixel if there are fewer pixels."""
-
-    def batched(count: int, shape: torch.Size) -> Iterator[tuple[slice, Tensor]]:
-        for first in range(0, count, chunk):
-            part = slice(first, min(first + chunk, count))
-            axes = torch.zeros(part.stop - first, count, dtype=x.dtype, device=x.device)
-            axes[:, part] = torch.eye(part.stop - first).to(axes)
-            yield part, axes.reshape(-1, 1, *shape[1:]).expand(-1, *shape)
-
-    square = torch.zeros_like(height.detach())
-    if height.shape[1] <= x[0].numel():
-        for part, units in batched(height.shape[1], height.shape):
-            (slopes,) = torch.autograd.grad(height, x, units, retain_graph=True, is_grads_batched=True)
-            square[:, part] = slopes.flatten(2).square().sum(dim=2).T
-        return square.detach()
-    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
-    u = torch.zeros_like(height).requires_grad_(True)
-    (pulled,) = torch.autograd.grad(height, x, u, create_graph=True)
-    for _, pixels in batched(x[0].numel(), x.shape):
-        (along,) = torch.autograd.grad(pulled, u, pixels, retain_graph=True, is_grads_batched=True)
-        square += along.square().sum(dim=0)
-    return square.detach()
-
-
-def _heights(model: nn.Module, images: Tensor) -> Tensor:
-    """What must keep its sign inside Q(x): pre-activations, and gaps within pool windows: (N, M)."""
-    heights: list[Tensor] = []
-
-    def before(module: nn.Module, h: Tensor) -> None:
-        if isinstance(module, nn.MaxPool2d):
-            heights.append(_window_gaps(module, h).flatten(1))
-        else:
-            heights.append(h.clone().flatten(1))  # a copy: the module may work in place
-
-    with watch_bends(model, before):
-        model(images)
-    return torch.cat(heights, dim=1)
-
-
-def _window_gaps(pool: nn.MaxPool2d, h: Tensor) -> Tensor:
-    """Largest element less each element, window by window: (N, C, window, L)."""
-    if pool.ceil_mode or pool.dilation not in (1, (1, 1)):
-        raise InputError("edge_distance reads MaxPool2d without ceil_mode and dilation")
-    size, stride, pad = (
-        (v, v) if isinstance(v, int) else tuple(v) for v in (pool.kernel_size, pool.stride, pool.padding)
-    )
-    padded = functional.pad(h, (pad[1], pad[1], pad[0], pad[0]), value=-math.inf)
-    windows = padded.unfold(2, size[0], stride[0]).unfold(3, size[1], stride[1]).flatten(4)
-    largest = windows.gather(4, windows.argmax(dim=4, keepdim=True))
-    return largest - windows
-
-
-def _require_modules(model: nn.Module, image: Tensor) -> int:
-    """Raise unless every kinked operation belongs to a module that `_heights` sees; their number."""
-    seen: list[nn.Module] = []
-    with torch.no_grad(), KinkedOperations() as kinked, watch_bends(model, lambda m, _: seen.append(m)):
-        model(image)
-    operations = ", ".join(sorted(set(kinked.names)))
-    if len(kinked.names) != len(seen):
+def _in_float64(model: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
+    """The network and the images in float64; the network itself if it is."""
+    state = [*model.parameters(), *model.buffers()]
+    if all(t.dtype == torch.float64 for t in state if t.is_floating_point()):
+        return model, images.double()
+    require_affine_operations(model, images[:1])  # refused before it is copied
+    try:
+        return copy.deepcopy(model).double(), images.double()
+    except (RuntimeError, TypeError) as error:
         raise InputError(
-            f"the network bends at {len(kinked.names)} operations ({operations}), "
-            f"but only {len(seen)} belong to ReLU, LeakyReLU, PReLU or MaxPool2d modules; build it of "
-            "modules, so that no edge of its polytope is missed"
+            f"the network cannot be copied to float64, which certificates need: {error}"
+        ) from error
+
+
+def _rounded_down(distance: Tensor, images: Tensor) -> Tensor:
+    """In the images' precision, never above."""
+    rounded = distance.to(images.dtype)
+    below = torch.nextafter(rounded, torch.zeros_like(rounded))
+    return torch.where(rounded.double() > distance, below, rounded)
+
+
+def _edge(traced: Trace, chunk: int) -> Tensor:
+    """min |h|/‖∇h‖₂ of one image, infinite if nothing bends."""
+    if traced.dtypes != {torch.float64}:
+        inside = ", ".join(sorted(str(dtype) for dtype in traced.dtypes - {torch.float64}))
+        raise InputError(
+            f"the network computes in {inside} inside, too coarse for a certificate; call .double()"
         )
-    return len(seen)
+    bends = [bend for bend in traced.bends if bend.units.heights.numel()]
+    nearest = torch.full((), math.inf, dtype=torch.float64, device=traced.images.device)
+    if not bends:
+        return nearest
+    heights = torch.cat([bend.units.heights for bend in bends]).abs()
+    pixels = traced.images.numel()
+    exact = pixels <= DIRECTIONS
+    if exact:
+        directions = torch.eye(pixels, dtype=torch.float64)
+    else:
+        generator = torch.Generator().manual_seed(0)
+        directions = torch.randn(DIRECTIONS, pixels, generator=generator, dtype=torch.float64)
+        directions /= math.sqrt(DIRECTIONS)
+    directions = directions.to(traced.images).view(-1, *traced.images.shape)
+    distance = _distance(heights, _squared_slopes(traced, bends, directions, chunk).sqrt())
+    if exact:
+        return torch.minimum(distance.min(), nearest)
+    starts = [0]
+    for bend in bends:
+        starts.append(starts[-1] + bend.units.heights.numel())
+    for unit in (distance / SHORT).argsort():
+        if distance[unit] / SHORT >= nearest:
+            break
+        place = next(i for i, start in enumerate(starts[1:]) if unit < start)
+        alone = torch.zeros_like(bends[place].units.heights)
+        alone[unit - starts[place]] = 1.0
+        slope = torch.linalg.vector_norm(gradient(traced, [(bends[place], alone)]))
+        nearest = torch.minimum(nearest, _distance(heights[unit], slope))
+    return nearest
+
+
+def _distance(height: Tensor, slope: Tensor) -> Tensor:
+    return torch.where(slope > 0, height / slope, torch.inf)
+
+
+def _squared_slopes(traced: Trace, bends: list[Bend], directions: Tensor, chunk: int) -> Tensor:
+    """Σ_t (∇h · t)² over the directions t, of each unit: (M,)."""
+    square = torch.zeros(sum(bend.units.heights.numel() for bend in bends)).to(traced.images)
+    for part in directions.split(chunk):
+        square += torch.cat(along(traced, bends, part), dim=1).square().sum(dim=0)
+    return square

@@ -151,7 +151,10 @@ def written_down(V: list[list[float]], z: list[float]) -> Instance:
 
 
 class Sample(NamedTuple):
-    """A real network at N off-kink images: the local map, the labels, autograd's answers."""
+    """A real network at N off-kink images: the local map, the labels, autograd's answers.
+
+    Steps of the size `step` stay in the polytope and move the logits by far more than their rounding.
+    """
 
     name: str
     network: nn.Module
@@ -159,6 +162,7 @@ class Sample(NamedTuple):
     map: LocalMap
     y: Tensor
     autograd: Derivatives
+    step: float = 1e-7
 
     @property
     def instance(self) -> Instance:

@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import kinks, local_map
-from regrob.affine.local_map import require_frozen_statistics
+from regrob.affine import kinks, local_map, require_frozen_statistics
 from regrob.checks import check_images, check_labels
 from regrob.claims.claim import Check, Claim
 from regrob.claims.instances import Draw, Instance, Sample
 from regrob.claims.oracle import autograd_derivatives
-from regrob.errors import InputError, UnsuitableNetworkError
+from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 
 DENSE = 100
 """Above this many inputs, derivatives are taken in a random choice of so many coordinates."""
@@ -147,6 +146,7 @@ class PreparedNetwork:
         labels: (N,).
         left_out: how many of the images used were on or next to a kink.
         coordinates: which inputs are differentiated, as positions in the flattened image.
+        steps: (N,), for every image the size of a step that a check may take: `Sample.step`.
     """
 
     network: nn.Module
@@ -154,6 +154,7 @@ class PreparedNetwork:
     labels: Tensor
     left_out: int
     coordinates: Tensor
+    steps: Tensor
     _samples: dict[int, tuple[Sample, ...]] = field(default_factory=dict)
 
     @property
@@ -174,7 +175,8 @@ class PreparedNetwork:
         u = self.images[i].flatten()[self.coordinates][None]
         local = local_map(part, u, check=False)
         y = self.labels[i : i + 1].remainder(classes)
-        return Sample("your network", part, u, local, y, autograd_derivatives(part, u, y))
+        derivatives = autograd_derivatives(part, u, y)
+        return Sample("your network", part, u, local, y, derivatives, float(self.steps[i]))
 
 
 def prepare(
@@ -192,7 +194,10 @@ def prepare(
         InputError: bad shapes, labels or pixels, or no image off the kinks.
         NotPiecewiseLinearError: the network bends.
     """
-    network = copy.deepcopy(network).double().eval()
+    try:
+        network = copy.deepcopy(network).double().eval()
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"the network cannot be copied to float64: {error}") from error
     require_frozen_statistics(network)
     check_images(images)
     generator = torch.Generator().manual_seed(seed)
@@ -201,31 +206,53 @@ def prepare(
     given = len(images)
     noise = 2 * torch.rand(images.shape, generator=generator, dtype=torch.float64) - 1
     images = images + jitter * noise.to(images)
-    z = local_map(network, images).z  # the one call that checks
+    V, z = local_map(network, images)  # the one call that checks
     if labels is None:
         labels = z.argmax(dim=1)
         labels[-1] = (labels[-1] + 1) % z.shape[1]
     else:
         labels = labels[:LARGEST].to(images.device)
         check_labels(labels, z)
-    keep = ~kinks(network, images) & ~_at_an_edge(network, images, generator)
+    n = images[0].numel()
+    coordinates = torch.randperm(n, generator=generator)[:DENSE].sort().values.to(images.device)
+    steps = _steps(V, z, images, coordinates)
+    keep = ~_on_a_kink(network, images) & ~_at_an_edge(network, images, V, 2 * steps, generator)
     if not bool(keep.any()):
         raise InputError(
             f"each of the {given} images sits on a kink (a zero pre-activation, a tie in a max-pool) or "
-            "within 1e-6 of one, where no derivative exists; move them off by --jitter 0.05"
+            f"within {10 * float(steps.max()):.0e} of one, where no derivative exists; move them off by "
+            f"--jitter {0.05 * (float(images.abs().amax()) or 1.0):.2g}"
         )
-    n = images[0].numel()
-    coordinates = torch.randperm(n, generator=generator)[:DENSE].sort().values.to(images.device)
-    return PreparedNetwork(network, images[keep], labels[keep], given - int(keep.sum()), coordinates)
+    left_out = given - int(keep.sum())
+    return PreparedNetwork(network, images[keep], labels[keep], left_out, coordinates, steps[keep])
 
 
-def _at_an_edge(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Whether V changes within some 1e-6, so that a check's small step would leave Q(x): (N,) bool."""
-    V = local_map(network, images, check=False).V
+def _steps(V: Tensor, z: Tensor, images: Tensor, coordinates: Tensor) -> Tensor:
+    """1e-7 of the pixels' size, or more where the logits would not move by 1e7 times their rounding: (N,)."""
+    pixels = images.flatten(1)
+    least = 1e-7 * torch.where(pixels.any(dim=1), pixels.abs().amax(dim=1).clamp_min(1e-300), 1.0)
+    summed = (V.abs().mT @ pixels.abs()[..., None]).squeeze(-1)  # what may have cancelled in z
+    rounding = torch.finfo(z.dtype).eps * torch.maximum(z.abs(), summed).amax(dim=1)
+    slope = torch.linalg.matrix_norm(V[:, coordinates, :2])  # checks look at two classes at least
+    return torch.where(slope > 0, torch.maximum(least, 1e7 * rounding / slope), least)
+
+
+def _on_a_kink(network: nn.Module, images: Tensor) -> Tensor:
+    try:
+        return kinks(network, images)
+    except NotPiecewiseLinearError:  # its operations are hidden, and `local_map` has warned of it
+        return torch.zeros(len(images), dtype=torch.bool, device=images.device)
+
+
+def _at_an_edge(
+    network: nn.Module, images: Tensor, V: Tensor, steps: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Whether V changes within some two steps, so that a check's step would leave Q(x): (N,) bool."""
     near = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+    sizes = steps.view(-1, *(1,) * (images.ndim - 1))
     for _ in range(4):
         noise = torch.randn(images.shape, generator=generator, dtype=torch.float64).to(images)
-        change = local_map(network, images + 3e-7 * noise, check=False).V - V
+        change = local_map(network, images + sizes * noise, check=False).V - V
         near |= change.abs().amax(dim=(1, 2)) > 1e-9 * V.abs().amax(dim=(1, 2))
     return near
 

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.kinks import watch_bends
 from regrob.affine.local_map import local_map
 from regrob.analysis import tables
 from regrob.attacks import boundary_projection, carlini_wagner, deepfool
@@ -165,17 +164,22 @@ def pattern(network: nn.Module, images: Tensor) -> Tensor:
     """
     sides = [torch.zeros(len(images), 0, dtype=torch.int64, device=images.device)]
 
-    def before(module: nn.Module, h: Tensor) -> None:
-        if isinstance(module, nn.MaxPool2d):
+    def before(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(module, nn.ReLU | nn.LeakyReLU | nn.PReLU):
+            sides.append((inputs[0] > 0).flatten(1).to(torch.int64))
+        elif isinstance(module, nn.MaxPool2d):
             _, winner = nn.functional.max_pool2d(
-                h, module.kernel_size, module.stride, module.padding, return_indices=True
+                inputs[0], module.kernel_size, module.stride, module.padding, return_indices=True
             )
             sides.append(winner.flatten(1))
-        else:
-            sides.append((h > 0).flatten(1).to(torch.int64))
 
-    with torch.no_grad(), watch_bends(network, before):
-        network(images)
+    hooks = [module.register_forward_pre_hook(before) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return torch.cat(sides, dim=1)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.affine.local_map import local_map, require_piecewise_linear
+from regrob.affine import local_map, require_piecewise_linear
 from regrob.checks import check_images, check_labels, check_logits
 from regrob.data.datasets import Task
 from regrob.ensembles.network_view import AutogradPullback

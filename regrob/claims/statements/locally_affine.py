@@ -298,7 +298,7 @@ def step_check(name: str, *classes: int) -> Check:
 
     def excess(draw: Draw, factor: float = 1.0) -> Tensor:
         def error(s: Sample) -> Tensor:
-            step = 1e-7 * draw.normal(*s.images.shape)
+            step = s.step * draw.normal(*s.images.shape)
             with torch.no_grad():
                 moved = s.network(s.images + step) - s.network(s.images)
             predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
@@ -306,7 +306,7 @@ def step_check(name: str, *classes: int) -> Check:
 
         return draw.over_samples(error, *classes)
 
-    # A step of 1e-7 leaves nine digits of a difference of logits.
+    # The step leaves seven digits of a difference of logits, or more.
     return check(name, excess, wrong=1.01, mistake="V one per cent too large", tolerance=1e-6)
 
 

@@ -1,0 +1,259 @@
+"""Whether a network has an exact local map: by the operations that it runs, and by a few trials.
+
+The operations decide (`graph`). What they cannot show is tried at two images: whether the network answers
+twice the same, each image as if it were alone, and whether a step moves the logits as the gradient says. Of a
+network that hides its operations (TorchScript, kernels in C++) nothing but trials can be said; the second
+derivative is then tried too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.graph import Refusal, Trace, checked_logits, trace
+from regrob.checks import Images, check_images
+from regrob.errors import InputError, NotPiecewiseLinearError
+
+Noise = Callable[[torch.Size], Tensor]
+
+EXAMPLES = "ReLU, max-pooling, convolutions, skip connections and BatchNorm in eval mode are piecewise linear"
+
+
+class NetworkReport(NamedTuple):
+    """What a network is made of, and whether it is piecewise linear.
+
+    Attributes:
+        layers: how many modules of each kind without submodules it has, in their order.
+        parameters: how many numbers are trained.
+        operations: how often each tensor operation runs on something that depends on the input.
+        bends: (operation, module) of each that is affine on either side of an edge, in their order.
+        refusal: the first operation, its module, and why it is not piecewise linear; None if all are.
+    """
+
+    layers: dict[str, int]
+    parameters: int
+    operations: dict[str, int]
+    bends: tuple[tuple[str, str], ...]
+    refusal: Refusal | None
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether all operations that the logits depend on are known to be."""
+        return self.refusal is None
+
+
+def report(network: nn.Module, images: Images) -> NetworkReport:
+    """What the network is made of, traced with the first images; no trials.
+
+    Raises:
+        InputError: images that are no finite batch, or that the network cannot read.
+
+    >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2), nn.Tanh())
+    >>> found = report(network, torch.ones(1, 2))
+    >>> found.layers, found.parameters, found.bends
+    ({'Linear': 2, 'ReLU': 1, 'Tanh': 1}, 17, (('relu', "ReLU '1'"),))
+    >>> found.piecewise_linear, found.refusal.module
+    (False, "Tanh '3'")
+    """
+    check_images(images)
+    traced = trace(network, images[:2])
+    layers: dict[str, int] = {}
+    for module in network.modules():
+        if not any(module.children()):
+            layers[type(module).__name__] = layers.get(type(module).__name__, 0) + 1
+    parameters = sum(p.numel() for p in network.parameters())
+    bends = tuple((bend.operation, bend.module) for bend in traced.bends)
+    return NetworkReport(layers, parameters, dict(traced.operations), bends, traced.refusal)
+
+
+def require_frozen_statistics(network: nn.Module) -> None:
+    """Raise NotPiecewiseLinearError where batch statistics or dropout tie the examples together.
+
+    >>> require_frozen_statistics(nn.Dropout())
+    Traceback (most recent call last):
+    regrob.errors.NotPiecewiseLinearError: Dropout '' is random in training mode: call network.eval()
+    """
+    for name, module in network.named_modules():
+        batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if batch_norm and (module.training or module.running_mean is None):
+            raise NotPiecewiseLinearError(
+                f"{type(module).__name__} {name!r} normalises over the batch, so the examples have "
+                "no linear map of their own: call network.eval(), with track_running_stats=True"
+            )
+        dropout = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        if module.training and (dropout or isinstance(module, nn.RReLU)):
+            raise NotPiecewiseLinearError(
+                f"{type(module).__name__} {name!r} is random in training mode: call network.eval()"
+            )
+
+
+def require_affine_operations(network: nn.Module, images: Images) -> Trace:
+    """The trace of a network, all of whose operations are affine or bend in a known way.
+
+    Raises:
+        InputError: as `checked_logits`.
+        NotPiecewiseLinearError: an operation is on neither list, or hidden.
+
+    >>> len(require_affine_operations(nn.ReLU(), torch.ones(1, 2)).bends)
+    1
+    """
+    traced = trace(network, images)
+    if traced.refusal is not None:
+        raise NotPiecewiseLinearError(_sentence(traced.refusal))
+    return traced
+
+
+def _sentence(refusal: Refusal) -> str:
+    if refusal.opaque:
+        return (
+            f"whether the network is piecewise linear cannot be established: {refusal.module} "
+            f"hides its operations ({refusal.operation}); give the plain nn.Module"
+        )
+    return (
+        "the network is not piecewise linear: an operation not known to have no second derivative: "
+        f"{refusal}; {EXAMPLES}"
+    )
+
+
+def require_piecewise_linear(network: nn.Module, images: Images) -> None:
+    """Raise NotPiecewiseLinearError unless each image has an affine map of its own, which autograd finds.
+
+    The operations are judged with the first two images (with one, a second is made by noise), and again
+    next to them. Then a few trials: an answer that changes from call to call; logits that depend on the other
+    images of the batch; a step near the images that does not move the logits as autograd's gradient says.
+
+    Warns:
+        UserWarning: the network hides its operations, so that trials alone were made.
+
+    >>> require_piecewise_linear(nn.Tanh(), torch.ones(1, 2))
+    Traceback (most recent call last):
+    regrob.errors.NotPiecewiseLinearError: the network is not piecewise linear: ... tanh, run by Tanh, ...
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
+
+    size = float(images.abs().amax()) or 1.0
+    pair = images[:2].detach()
+    if len(pair) == 1:
+        pair = torch.cat([pair, pair + size * noise(pair.shape)])
+    near = pair + 0.1 * size * noise(pair.shape)
+    traces = [trace(network, pair), trace(network, near)]
+    for traced in traces:
+        if traced.refusal is not None and not traced.refusal.opaque:
+            raise NotPiecewiseLinearError(_sentence(traced.refusal))
+    opaque = next((traced.refusal for traced in traces if traced.refusal), None)
+    if opaque is None:
+        _require_constants(*traces)
+    _require_own_logits(network, pair, noise)
+    if opaque is not None:
+        warnings.warn(f"{_sentence(opaque)}; only trials were made", stacklevel=3)
+        for x in (images, images + 0.1 * size * noise(images.shape)):
+            _require_no_second_derivative(network, x.detach(), noise)
+    _require_gradient(network, near, noise)
+
+
+def _require_constants(first: Trace, second: Trace) -> None:
+    """Tensors from outside the network are equal at both inputs."""
+    same = len(first.constants) == len(second.constants)
+    if not same or not all(map(torch.equal, first.constants, second.constants)):
+        raise NotPiecewiseLinearError(
+            "the network computes with tensors that were not made by torch's operations, and that change "
+            "from call to call: is there numpy or another library's random number inside? write it with torch"
+        )
+
+
+def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
+    """The same logits twice, and alone; and no gradient of an image's logits by another image."""
+    with torch.no_grad():
+        z, again, alone = (checked_logits(network, x).detach() for x in (pair, pair, pair[:1]))
+    _require_finite(z)
+    eps = torch.finfo(z.dtype).eps
+    size = float(z.abs().max())
+    if float((z - again).abs().max()) > 1e3 * eps * size:
+        raise NotPiecewiseLinearError(
+            "the network is random, or remembers: two calls with the same images gave logits that differ by "
+            f"{float((z - again).abs().max()):.1e}; call network.eval(), and take out noise and counters"
+        )
+    x = pair.clone().requires_grad_(True)
+    with torch.enable_grad():
+        logits = checked_logits(network, x)
+        mixed = False
+        if logits.requires_grad:
+            combination = (logits[0] * noise(logits[0].shape)).sum()
+            (slope,) = torch.autograd.grad(combination, x, materialize_grads=True)
+            mixed = bool((slope[1] != 0).any())
+    if mixed or float((z[:1] - alone).abs().max()) > eps ** (1 / 3) * size:
+        raise NotPiecewiseLinearError(
+            "the logits of an image depend on the other images of its batch, so the examples have no linear "
+            "map of their own: is there a mean, a norm or a maximum over the first axis?"
+        )
+
+
+def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:
+    """Small steps move the logits as autograd's gradient says, at one size of the steps at least."""
+    with torch.enable_grad():
+        x = images.clone().requires_grad_(True)
+        z = checked_logits(network, x)
+        if not z.requires_grad:
+            return
+        _require_finite(z)
+        weights = noise(z.shape)
+        (slope,) = torch.autograd.grad((z * weights).sum(), x, materialize_grads=True)
+        z = z.detach()
+    eps = torch.finfo(z.dtype).eps
+    size = float(images.abs().amax()) or 1.0
+    rounding = 100 * eps * float(z.abs().amax()) * float(weights.abs().sum())
+    off = []
+    for exponent in range(2, 7):  # sizes of steps, down to where rounding would hide them
+        step = size * eps ** (exponent / 8) * noise(torch.Size([3, *images.shape]))
+        with torch.no_grad():
+            there = checked_logits(network, (images + step).flatten(0, 1)).unflatten(0, (3, len(images)))
+        moved = ((there - z) * weights).double().sum(dim=2).detach()
+        predicted = (slope * step).double().flatten(2).sum(dim=2)
+        error, length = (torch.linalg.vector_norm(t, dim=0) for t in (moved - predicted, predicted))
+        off.append((error / length).nan_to_num(0.0))
+        if exponent == 2:  # logits that hardly move at all are as good as constant
+            off.append(torch.where(error <= rounding, 0.0, torch.inf))
+    least = torch.stack(off).amin(dim=0)
+    if bool((least > 4 * eps ** (1 / 6)).any()):  # 28 % in float32, 1 % in float64
+        raise NotPiecewiseLinearError(
+            "autograd's gradient is not the network's: a small step moves the logits otherwise than it says, "
+            f"by {100 * float(least.max()):.0f} %; is there a hook or a backward function that changes "
+            "gradients, or a value computed outside torch?"
+        )
+
+
+def _require_no_second_derivative(network: nn.Module, images: Tensor, noise: Noise) -> None:
+    """Autograd differentiates a piecewise-linear network to a Hessian of exact zeros."""
+    with torch.enable_grad():
+        x = images.clone().requires_grad_(True)
+        z = checked_logits(network, x)
+        if not z.requires_grad:
+            return
+        try:
+            combination = (z * noise(z.shape)).sum()
+            (slope,) = torch.autograd.grad(combination, x, create_graph=True, materialize_grads=True)
+            if not slope.requires_grad:
+                return
+            (bend,) = torch.autograd.grad((slope * noise(x.shape)).sum(), x, materialize_grads=True)
+        except RuntimeError as error:
+            raise NotPiecewiseLinearError(
+                f"whether the network is piecewise linear cannot be tried: no second derivative ({error})"
+            ) from error
+    if bool((bend != 0).any()):
+        raise NotPiecewiseLinearError(
+            "the network is not piecewise linear: its logits have a second derivative of "
+            f"{float(bend.abs().max()):.1e}; {EXAMPLES}"
+        )
+
+
+def _require_finite(z: Tensor) -> None:
+    if not bool(torch.isfinite(z).all()):
+        raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
