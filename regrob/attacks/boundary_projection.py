@@ -17,10 +17,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.attacks._common import AttackResult, Box, Goal, conclude, inside, over_pixels, prepare, saturates
-from regrob.attacks.carlini_wagner import gap_and_coefficients
+from regrob.attacks._common import (
+    AttackResult,
+    Box,
+    Goal,
+    Network,
+    clip,
+    conclude,
+    gap_and_coefficients,
+    inside,
+    over_pixels,
+    prepare,
+    saturates,
+)
 from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
-from regrob.ensembles.network_view import Pullback, pullback
+from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
 from regrob.theory.margin import rival_distances
 from regrob.theory.margin import rivals as other_classes
@@ -44,7 +55,7 @@ HAIR, HAIRS = 1e-4, 10
 
 
 def boundary_projection(
-    network: nn.Module,
+    network: Network,
     images: Images,
     labels: ImageLabels,
     *,
@@ -75,17 +86,17 @@ def boundary_projection(
     check_count("steps", steps)
     if rivals < 0:
         raise InputError(f"rivals must be at least 0, got {rivals}")
-    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    view = pullback(network)
-    search = _Search(view, x, goal, box)
+    given = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, z = given.images, given.goal, given.z
+    search = _Search(given.view, x, goal, given.box)
     search.run(steps, None)
     if not goal.targeted and rivals:
-        order = _nearest_rivals(view, x, labels)
+        order = _nearest_rivals(given.view, x, labels)
         for rank in range(min(rivals, z.shape[-1] - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
     search.shorten()
-    search.settle(network)
-    return conclude(network, x, search.best, goal, norm="l2", saturated=saturates(z, labels))
+    search.settle(given.network)
+    return conclude(given, search.best, norm="l2", saturated=saturates(z, labels))
 
 
 def project(x: InputVector, w: InputVector, b: PerExample, box: Box) -> InputVector:
@@ -114,13 +125,13 @@ def project(x: InputVector, w: InputVector, b: PerExample, box: Box) -> InputVec
         moved = torch.addcmul(x, t[:, None], w)
         free = torch.where(rising, moved < high, moved > low)
         slope = (squares * free).sum(dim=1)
-        missing = b - (w * moved.clamp(low, high)).sum(dim=1)
+        missing = b - (w * clip(moved, low, high)).sum(dim=1)
         step = torch.where(slope > 0, missing / slope.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
         going = step > 4 * torch.finfo(x.dtype).eps * t
         if not bool(going.any()):
             break
         t = torch.where(going, t + step, t)
-    return torch.addcmul(x, t[:, None], w).clamp(low, high)
+    return clip(torch.addcmul(x, t[:, None], w), low, high)
 
 
 def _nearest_rivals(view: Pullback, x: Tensor, labels: Tensor) -> Tensor:
@@ -141,6 +152,10 @@ class _Search:
     box: Box
 
     def __post_init__(self) -> None:
+        self.flat_box = self.box  # for rows of pixels
+        if self.box is not None and isinstance(self.box[0], Tensor):
+            low, high = (torch.as_tensor(bound).flatten() for bound in self.box)
+            self.flat_box = low, high
         self.best = self.x.clone()
         self.distance = torch.full_like(self.x.flatten(1)[:, 0], math.inf)  # (N,)
 
@@ -164,8 +179,8 @@ class _Search:
                 overshoot = overshoot.clamp(LEAST_OVERSHOOT, MOST_OVERSHOOT)
             b = (w * point).sum(dim=1) + gap
             share = FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
-            average = torch.lerp(average, project(origin, w, b, self.box), share if step else 1.0)
-            point = _along(origin, average, w, b, overshoot, self.box)
+            average = torch.lerp(average, project(origin, w, b, self.flat_box), share if step else 1.0)
+            point = _along(origin, average, w, b, overshoot, self.flat_box)
             if towards is not None and step == steps // 2:
                 hopeful = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
                 if not bool(hopeful.any()):
