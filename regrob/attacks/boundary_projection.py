@@ -85,7 +85,7 @@ def boundary_projection(
 
     Args:
         steps: of the first run; each rival's run has two thirds of them, the search on the sphere
-            half as many again, and the last run half of them. One gradient a step.
+            three times as many, and the last run half of them. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none). Of two
             classes the first run follows the only one.
         targets: aim at these classes; then no rival has a run of its own.
@@ -109,7 +109,7 @@ def boundary_projection(
         order = _nearest_rivals(given.view, x, labels)
         for rank in range(min(rivals, classes - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
-    search.turn(math.ceil(3 * steps / 2))
+    search.turn(3 * steps)
     search.run(math.ceil(steps / 2), resumed=True)
     search.shorten()
     search.settle(given.network)
