@@ -29,3 +29,7 @@ class ProofError(RegrobError):
 
 class UnsuitableNetworkError(RegrobError):
     """A check is about networks of another build than the one it was given."""
+
+
+class VanishingGradientWarning(UserWarning):
+    """An attack failed where its gradient is zero: its failure says nothing of robustness."""

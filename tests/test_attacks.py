@@ -109,7 +109,9 @@ def test_ball_box_and_bookkeeping(attack: Attack, digits: tuple[nn.Module, Tenso
     torch.testing.assert_close(result.distance, (result.images - x).flatten(1).abs().amax(dim=1))
     assert result.norm == "linf"
     assert 0.0 < result.success_rate < 1.0
-    assert result.mean_distance == pytest.approx(float(result.distance[result.success].mean()))
+    assert result.mean_distance == pytest.approx(
+        float(result.distance[result.success & result.correct].mean())
+    )
     assert all(p.grad is None for p in network.parameters())
     assert not result.images.requires_grad
     free = attack(network, x, y, epsilon=0.07, box=None)

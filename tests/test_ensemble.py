@@ -268,8 +268,8 @@ def test_pullback_equals_autograd(architecture: str) -> None:
         assert torch.allclose(z[part], logits, atol=1e-14)
         assert torch.allclose(gradient[part], expected, atol=1e-14)
         assert torch.allclose(local.V[part], reference.local_map(x[part]).V, atol=1e-14)
-    assert isinstance(pullback(members[0]), StackedPullback)
-    assert isinstance(pullback(networks.Residual(members[0], members[1])), AutogradPullback)
+    assert isinstance(pullback(members[0], x), StackedPullback)
+    assert isinstance(pullback(networks.Residual(members[0], members[1]), x), AutogradPullback)
 
 
 @pytest.mark.parametrize("architecture", BUILDERS)

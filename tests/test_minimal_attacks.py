@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from regrob import networks
 from regrob.affine import local_map
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool
-from regrob.attacks.boundary_projection import project
+from regrob.attacks.boundary_projection import _Search, project
+from regrob.certificates.complete import distance_to_mistake
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
-from regrob.errors import InputError
+from regrob.errors import InputError, VanishingGradientWarning
 from regrob.theory import margin_l2
 from regrob.training.single import train
 
@@ -31,7 +33,7 @@ def cw(network: nn.Module, images: Tensor, labels: Tensor, **settings: object) -
 
 
 ATTACKS: dict[str, Attack] = {"deepfool": deepfool, "cw": cw, "projection": boundary_projection}
-TARGETED: dict[str, Attack] = {"cw": cw, "projection": boundary_projection}
+TARGETED = ATTACKS
 
 
 def linear(classes: int, *, inputs: int = 12, scale: float = 1.0, seed: int = 0) -> nn.Linear:
@@ -194,7 +196,8 @@ def test_what_cannot_be_fooled_is_no_success(name: str) -> None:
         if broken:
             with torch.no_grad():
                 network.weight.zero_()
-        result = ATTACKS[name](network, x, y)
+        with pytest.warns(VanishingGradientWarning, match="at 4 of the 4") if broken else nullcontext():
+            result = ATTACKS[name](network, x, y)
         assert result.success_rate == 0.0
         assert torch.tensor(result.mean_distance).isnan()
         assert bool(torch.isfinite(result.images).all())
@@ -304,6 +307,7 @@ def test_images_already_wrong_and_saturated_ones(name: str) -> None:
     [
         (deepfool, {"steps": 0}, "steps must be at least 1"),
         (deepfool, {"overshoot": -1.0}, "overshoot must be finite"),
+        (deepfool, {"candidates": 1}, "candidates must be at least 2"),
         (carlini_wagner, {"max_iterations": 0}, "max_iterations must be at least 1"),
         (carlini_wagner, {"initial_const": 0.0}, "initial_const must be positive"),
         (carlini_wagner, {"confidence": -1.0}, "confidence must be finite"),
@@ -334,6 +338,41 @@ def test_projection_goes_less_far_than_the_others(digits: tuple[nn.Module, Tenso
     one_run = boundary_projection(network, x, y, rivals=0)
     assert one_run.mean_distance >= ours.mean_distance
     assert ours.mean_distance < 0.99 * deepfool(network, x, y).mean_distance
+
+
+@pytest.mark.slow
+def test_projection_finds_the_nearest_of_all_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held against the exact distance in the plane; three rivals and no sphere stop 18 % too far."""
+    generator = torch.Generator().manual_seed(2)
+    network = networks.mlp((2, 12, 12, 4), generator=generator).double()
+    with torch.no_grad():
+        for layer in network:
+            if isinstance(layer, nn.Linear):
+                weight, bias = (
+                    torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in layer.parameters()
+                )
+                layer.weight.copy_((2 / layer.in_features) ** 0.5 * weight)
+                layer.bias.copy_(0.7 * bias)
+    x = 2 * torch.rand(30, 2, generator=generator, dtype=torch.float64) - 1
+    y = predicted(network, x)
+    exact = torch.stack(
+        [distance_to_mistake(network, a, int(b), low=-6, high=6) for a, b in zip(x, y, strict=True)]
+    )
+    ratio = boundary_projection(network, x, y, box=None).distance / exact
+    assert float(ratio.min()) >= 1.0 - 1e-6
+    assert float(ratio.max()) <= 1.01
+    first_runs = _Search.run
+
+    def without_resuming(
+        self: _Search, steps: int, towards: Tensor | None = None, *, resumed: bool = False
+    ) -> None:
+        if not resumed:
+            first_runs(self, steps, towards)
+
+    monkeypatch.setattr(_Search, "run", without_resuming)
+    monkeypatch.setattr(_Search, "turn", lambda self, steps: None)
+    before = boundary_projection(network, x, y, box=None, rivals=3).distance / exact
+    assert float(before.max()) > 1.1
 
 
 @pytest.mark.filterwarnings("ignore")

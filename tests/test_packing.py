@@ -94,7 +94,7 @@ def test_nearest_boundary_equals_the_local_maps(count: int) -> None:
         distance = distance.scatter(1, y[:, None], torch.inf)
         least, rival = distance.min(dim=1)
         normal = nn.functional.normalize(toward.take_along_dim(rival[:, None, None], dim=2).squeeze(2), dim=1)
-        for view in (oracle, network_view.pullback(network)):
+        for view in (oracle, network_view.pullback(network, x)):
             found: Boundary = view.nearest(x, y)
             torch.testing.assert_close(found.distance, least, atol=1e-12, rtol=1e-11)
             torch.testing.assert_close(found.normal.flatten(1), normal, atol=1e-11, rtol=0)

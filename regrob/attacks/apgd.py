@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regrob.attacks._common import (
     AttackResult,
     Best,
     Box,
     Goal,
+    Network,
     ascent,
     check_restarts,
     conclude,
@@ -22,7 +23,7 @@ from regrob.attacks._common import (
     prepare,
 )
 from regrob.checks import ImageLabels, Images, check_count, check_size
-from regrob.ensembles.network_view import Pullback, pullback
+from regrob.ensembles.network_view import Pullback
 
 MOMENTUM = 0.75
 """What the gradient step counts; the rest is the step before it."""
@@ -32,7 +33,7 @@ ENOUGH = 0.75
 
 
 def apgd(
-    network: nn.Module,
+    network: Network,
     images: Images,
     labels: ImageLabels,
     *,
@@ -71,10 +72,10 @@ def apgd(
     check_size("epsilon", epsilon)
     check_count("steps", steps)
     check_restarts(restarts, random_start)
-    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    view = pullback(network)
+    given = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, box = given.images, given.goal, given.box
     generator = torch.Generator().manual_seed(seed)
-    best = Best(x, goal.judge(z))
+    best = Best(x, goal.judge(given.z))
     run = _Run(x=x, goal=goal, epsilon=epsilon, steps=steps, box=box)
     for _ in range(restarts):
         start = x
@@ -82,8 +83,8 @@ def apgd(
             noise = noise_like(x, generator)
             noise = noise / over_pixels(noise.flatten(1).abs().amax(dim=1), x)
             start = inside(x + epsilon * noise.to(x), box)
-        run.climb(view, start, best)
-    return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
+        run.climb(given.view, start, best)
+    return conclude(given, best.images, norm="linf", saturated=best.saturated)
 
 
 def checkpoints(steps: int) -> list[int]:

@@ -5,7 +5,9 @@ The nearest boundary point in the box is a projection with an exact solution. Wh
 polytope ends the hyperplane is wrong, and stepping from projection to projection zigzags
 between the hyperplanes that meet at a kink. So the projections are averaged: what is moved
 is a direction from the image, and each step walks it to where the current affine map puts
-the boundary.
+the boundary. The average settles on one side of the kinks, and the boundary may be nearer on
+another. So the sphere through the best point is searched too, by gradient steps that shrink
+with time, which is the attack of Rony et al. (2019), "decoupling direction and norm".
 """
 
 from __future__ import annotations
@@ -17,10 +19,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.attacks._common import AttackResult, Box, Goal, conclude, inside, over_pixels, prepare, saturates
-from regrob.attacks.carlini_wagner import gap_and_coefficients
+from regrob.attacks._common import (
+    AttackResult,
+    Box,
+    Goal,
+    Network,
+    clip,
+    conclude,
+    gap_and_coefficients,
+    inside,
+    over_pixels,
+    prepare,
+    saturates,
+)
 from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
-from regrob.ensembles.network_view import Pullback, pullback
+from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
 from regrob.theory.margin import rival_distances
 from regrob.theory.margin import rivals as other_classes
@@ -34,8 +47,17 @@ FIRST_OVERSHOOT, LEAST_OVERSHOOT, MOST_OVERSHOOT = 1e-2, 1e-4, 0.1
 LEAST_STRETCH, MOST_STRETCH = 0.5, 3.0
 """How far one step may rescale the direction."""
 
-HOPELESS = 1.25
-"""A run towards one rival is given up halfway where it stands so much farther than the best."""
+HOPELESS = ((0.25, 1.5), (0.5, 1.25))
+"""After these shares of its steps, a run towards one rival ends where it is so much farther than the best."""
+
+INSIDE = 0.98
+"""The first sphere that is searched, in units of the best distance."""
+
+RESIZING = 0.05
+"""By how much the sphere shrinks after a success, and grows after a failure."""
+
+FIRST_TURN, LAST_TURN = 1.0, 0.01
+"""The step on the sphere, in units of the best distance."""
 
 BISECTIONS = 8
 
@@ -44,12 +66,12 @@ HAIR, HAIRS = 1e-4, 10
 
 
 def boundary_projection(
-    network: nn.Module,
+    network: Network,
     images: Images,
     labels: ImageLabels,
     *,
     steps: int = 40,
-    rivals: int = 3,
+    rivals: int = 9,
     box: Box = (0.0, 1.0),
     targets: ImageLabels | None = None,
 ) -> AttackResult:
@@ -57,13 +79,16 @@ def boundary_projection(
 
     The first run follows whichever rival leads. One more run starts for each of the nearest
     rivals of the affine classifier at the image, and stays with it: the leading rival is often
-    not the one whose boundary is nearest. At the end the best image is shortened by bisection.
+    not the one whose boundary is nearest. Then the sphere through the best image is searched, one
+    more run starts from the best image, and that image is shortened by bisection.
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
     Args:
-        steps: of the first run; each rival's run has two thirds of them. One gradient a step.
-        rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none).
-        targets: aim at these classes; then there is the first run only.
+        steps: of the first run; each rival's run has two thirds of them, the search on the sphere
+            three times as many, and the last run half of them. One gradient a step.
+        rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none). Of two
+            classes the first run follows the only one.
+        targets: aim at these classes; then no rival has a run of its own.
 
     Raises:
         InputError: see `prepare`; fewer than one step; a negative number of rivals.
@@ -75,17 +100,20 @@ def boundary_projection(
     check_count("steps", steps)
     if rivals < 0:
         raise InputError(f"rivals must be at least 0, got {rivals}")
-    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    view = pullback(network)
-    search = _Search(view, x, goal, box)
-    search.run(steps, None)
-    if not goal.targeted and rivals:
-        order = _nearest_rivals(view, x, labels)
-        for rank in range(min(rivals, z.shape[-1] - 1)):
+    given = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, z = given.images, given.goal, given.z
+    search = _Search(given.view, x, goal, given.box)
+    search.run(steps)
+    classes = z.shape[-1]
+    if not goal.targeted and rivals and classes > 2:
+        order = _nearest_rivals(given.view, x, labels)
+        for rank in range(min(rivals, classes - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
+    search.turn(3 * steps)
+    search.run(math.ceil(steps / 2), resumed=True)
     search.shorten()
-    search.settle(network)
-    return conclude(network, x, search.best, goal, norm="l2", saturated=saturates(z, labels))
+    search.settle(given.network)
+    return conclude(given, search.best, norm="l2", saturated=saturates(z, labels))
 
 
 def project(x: InputVector, w: InputVector, b: PerExample, box: Box) -> InputVector:
@@ -114,13 +142,13 @@ def project(x: InputVector, w: InputVector, b: PerExample, box: Box) -> InputVec
         moved = torch.addcmul(x, t[:, None], w)
         free = torch.where(rising, moved < high, moved > low)
         slope = (squares * free).sum(dim=1)
-        missing = b - (w * moved.clamp(low, high)).sum(dim=1)
+        missing = b - (w * clip(moved, low, high)).sum(dim=1)
         step = torch.where(slope > 0, missing / slope.clamp_min(torch.finfo(x.dtype).tiny), 0.0)
         going = step > 4 * torch.finfo(x.dtype).eps * t
         if not bool(going.any()):
             break
         t = torch.where(going, t + step, t)
-    return torch.addcmul(x, t[:, None], w).clamp(low, high)
+    return clip(torch.addcmul(x, t[:, None], w), low, high)
 
 
 def _nearest_rivals(view: Pullback, x: Tensor, labels: Tensor) -> Tensor:
@@ -141,33 +169,43 @@ class _Search:
     box: Box
 
     def __post_init__(self) -> None:
+        self.flat_box = self.box  # for rows of pixels
+        if self.box is not None and isinstance(self.box[0], Tensor):
+            low, high = (torch.as_tensor(bound).flatten() for bound in self.box)
+            self.flat_box = low, high
         self.best = self.x.clone()
         self.distance = torch.full_like(self.x.flatten(1)[:, 0], math.inf)  # (N,)
 
-    def run(self, steps: int, towards: Tensor | None) -> None:
-        """One run from the images; `towards` (N,) fixes a rival, None follows the leading one."""
+    def run(self, steps: int, towards: Tensor | None = None, *, resumed: bool = False) -> None:
+        """One run from the images, or from the best points if `resumed`.
+
+        Args:
+            steps: how many.
+            towards: (N,), the rivals to stay with; None follows whichever leads.
+            resumed: start from the best points.
+        """
         active = torch.arange(len(self.x), device=self.x.device)
         view, hopeful = self.view, torch.ones_like(active, dtype=torch.bool)
         origin = self.x.flatten(1)
-        point = origin
-        average = origin
+        point = self.best.flatten(1) if resumed else origin
+        average = point
         overshoot = torch.full_like(self.distance, FIRST_OVERSHOOT)
+        limits = {int(share * steps): farther for share, farther in HOPELESS}
         for step in range(steps):
             w, gap, fooled = self._boundary(view, point, active, towards)
-            reach = torch.linalg.vector_norm(point - origin, dim=1)
-            better = fooled & hopeful & (reach < self.distance[active])
-            improved = active[better]
-            self.distance[improved] = reach[better]
-            self.best[improved] = point[better].view(self.best[improved].shape)
+            self._keep(point, fooled & hopeful, active)
             if step > 0:
                 overshoot = overshoot * torch.where(gap < 0, 0.6, 1.5).to(overshoot)
                 overshoot = overshoot.clamp(LEAST_OVERSHOOT, MOST_OVERSHOOT)
             b = (w * point).sum(dim=1) + gap
             share = FIRST_SHARE * (LAST_SHARE / FIRST_SHARE) ** (step / max(steps - 1, 1))
-            average = torch.lerp(average, project(origin, w, b, self.box), share if step else 1.0)
-            point = _along(origin, average, w, b, overshoot, self.box)
-            if towards is not None and step == steps // 2:
-                hopeful = torch.linalg.vector_norm(point - origin, dim=1) < HOPELESS * self.distance[active]
+            share = share if step or resumed else 1.0
+            average = torch.lerp(average, project(origin, w, b, self.flat_box), share)
+            point = _along(origin, average, w, b, overshoot, self.flat_box)
+            limit = limits.get(step)
+            if towards is not None and limit is not None:
+                reach = torch.linalg.vector_norm(point - origin, dim=1)
+                hopeful = hopeful & (reach < limit * self.distance[active])
                 if not bool(hopeful.any()):
                     return
                 packed = view.pack(hopeful)
@@ -177,6 +215,34 @@ class _Search:
                     origin, average, point = origin[kept], average[kept], point[kept]
         never = active[self.distance[active].isinf()]
         self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
+
+    def turn(self, steps: int) -> None:
+        """Search the sphere through the best points: climb the gradient, return to the sphere, resize it.
+
+        Where the goal is reached the sphere shrinks, elsewhere it grows. The first steps are as long
+        as the sphere's radius, and leave the side of the kinks on which the runs before have settled.
+        """
+        origin = self.x.flatten(1)
+        every = torch.arange(len(origin), device=origin.device)
+        tried = torch.linalg.vector_norm(self.best.flatten(1) - origin, dim=1)
+        scale = torch.where(self.distance.isfinite(), self.distance, tried)
+        radius, point = INSIDE * scale, origin
+        for step in range(steps):
+            w, _, fooled = self._boundary(self.view, point, every, None)
+            self._keep(point, fooled, every)
+            if step > 0:
+                radius = radius * torch.where(fooled, 1 - RESIZING, 1 + RESIZING).to(radius)
+            turn = LAST_TURN + (FIRST_TURN - LAST_TURN) * 0.5 * (1 + math.cos(math.pi * step / steps))
+            moved = point - origin + (turn * scale)[:, None] * functional.normalize(w, dim=1)
+            point = inside(origin + radius[:, None] * functional.normalize(moved, dim=1), self.flat_box)
+
+    def _keep(self, point: Tensor, fooled: Tensor, active: Tensor) -> None:
+        """Take over the points (A, n) of active examples that reach the goal and are nearer than the best."""
+        reach = torch.linalg.vector_norm(point - self.x.flatten(1)[active], dim=1)
+        better = fooled & (reach < self.distance[active])
+        improved = active[better]
+        self.distance[improved] = reach[better]
+        self.best[improved] = point[better].view(self.best[improved].shape)
 
     def _boundary(
         self, view: Pullback, point: Tensor, active: Tensor, towards: Tensor | None

@@ -6,20 +6,22 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regrob.attacks._common import (
     AttackResult,
     Box,
     Examples,
     Goal,
+    Network,
     conclude,
+    gap_and_coefficients,
     over_pixels,
     prepare,
     saturates,
 )
-from regrob.checks import ImageLabels, ImageLogits, Images, PerImage, check_count, check_size
-from regrob.ensembles.network_view import Pullback, pullback
+from regrob.checks import ImageLabels, Images, check_count, check_size
+from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
 
 CHECKS = 10
@@ -27,7 +29,7 @@ CHECKS = 10
 
 
 def carlini_wagner(
-    network: nn.Module,
+    network: Network,
     images: Images,
     labels: ImageLabels,
     *,
@@ -72,17 +74,18 @@ def carlini_wagner(
     check_count("max_iterations", max_iterations)
     if initial_const is not None and not 0 < initial_const < math.inf:
         raise InputError(f"initial_const must be positive and finite, got {initial_const}")
-    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    saturated = saturates(z, labels)
-    settings = _Settings(box, confidence, learning_rate, max_iterations, abort_early)
+    given = prepare(network, images, labels, targets=targets, box=box)
+    x, goal = given.images, given.goal
+    saturated = saturates(given.z, labels)
+    settings = _Settings(given.box, confidence, learning_rate, max_iterations, abort_early)
     best = x.clone()
-    for index, view in pullback(network).blocks(x):
+    for index, view in given.view.blocks(x):
         block, block_goal = x[index], goal.among(index)
         search = _Search.start(view, block, block_goal, confidence, initial_const)
         for _ in range(binary_search_steps):
             search.bisect(_descend(view, block, block_goal, search, settings))
         best[index] = search.best
-    return conclude(network, x, best, goal, norm="l2", saturated=saturated)
+    return conclude(given, best, norm="l2", saturated=saturated)
 
 
 @dataclass
@@ -116,18 +119,6 @@ class _Search:
         self.lower = torch.where(success, self.lower, self.const)
         middle = 0.5 * (self.lower + self.upper)
         self.const = torch.where(self.upper.isinf(), 10 * self.const, middle)
-
-
-def gap_and_coefficients(z: ImageLogits, goal: Goal, confidence: float) -> tuple[PerImage, ImageLogits]:
-    """The gap that the attack closes, and ∂gap/∂z.
-
-    z_y − max_{j≠y} z_j + κ; for a target t, max_{j≠t} z_j − z_t + κ.
-    """
-    own = goal.classes[:, None]
-    highest, rival = z.scatter(1, own, -math.inf).max(dim=1, keepdim=True)
-    sign = -1.0 if goal.targeted else 1.0
-    coefficients = torch.zeros_like(z).scatter_(1, own, sign).scatter_(1, rival, -sign)
-    return (sign * (z.gather(1, own) - highest)).squeeze(1) + confidence, coefficients
 
 
 @dataclass(frozen=True)
@@ -226,10 +217,12 @@ class _Adam(Examples):
     def __init__(self, x: Tensor, box: Box) -> None:
         """At the image; pixels at the box's edge begin a hair inside, or tanh could not move them."""
         self.steps, self.boxed = 0, box is not None
-        self.low, self.width = (0.0, 1.0) if box is None else (box[0], box[1] - box[0])
+        low, width = (0.0, 1.0) if box is None else (box[0], box[1] - box[0])
+        self.range = low, width  # a pair: what is a tensor here is one entry an example
+        self.unit = box == (0.0, 1.0) if not isinstance(low, Tensor) else False
         self.v = x.clone()
         if self.boxed:
-            self.v = 2 * torch.atanh((2 * (x - self.low) / self.width - 1) * 0.999999)
+            self.v = 2 * torch.atanh((2 * (x - low) / width - 1) * 0.999999)
         self.first, self.second = torch.zeros_like(x), torch.zeros_like(x)
         self.origin = self.image().clone()
 
@@ -238,8 +231,8 @@ class _Adam(Examples):
         if not self.boxed:
             return self.v
         self.share = torch.sigmoid(self.v)  # of the box's width
-        unit = self.low == 0.0 and self.width == 1.0
-        return self.share if unit else self.share * self.width + self.low
+        low, width = self.range
+        return self.share if self.unit else self.share * width + low
 
     def step(self, pulled: Tensor, moved: Tensor, rate: float) -> None:
         """One Adam step with the usual 0.9, 0.999, 1e-8.
@@ -253,7 +246,7 @@ class _Adam(Examples):
         gradient = torch.add(pulled, moved, alpha=2)
         if self.boxed:
             slope = torch.addcmul(self.share, self.share, self.share, value=-1.0)  # σ' = σ − σ²
-            gradient.mul_(slope if self.width == 1.0 else slope.mul_(self.width))
+            gradient.mul_(slope if self.unit else slope.mul_(self.range[1]))
         faster = 2.0 if self.boxed else 1.0
         self.first.lerp_(gradient, 0.1)
         self.second.mul_(0.999).addcmul_(gradient, gradient, value=0.001)

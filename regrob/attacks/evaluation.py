@@ -9,6 +9,7 @@ it then reports is not to be trusted. A member that diverged gets NaN everywhere
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from regrob.attacks.pgd import pgd
 from regrob.checks import ImageLabels, Images
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
+from regrob.errors import VanishingGradientWarning
 from regrob.theory import PENALTIES, PENALTY_NAMES, probability
 
 
@@ -140,9 +142,10 @@ def _attacked(
     success, distance, correct, saturated = [], [], [], []
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
         repeated_x, repeated_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
-        z = ensemble.logits(x.expand(M, *x.shape))
-        correct.append(z.argmax(dim=-1) == y)
-        attacked = attack(repeated_x, repeated_y)
+        with warnings.catch_warnings():  # the rows say how many examples saturated
+            warnings.simplefilter("ignore", VanishingGradientWarning)
+            attacked = attack(repeated_x, repeated_y)
+        correct.append(attacked.correct.view(M, -1))
         success.append(attacked.success.view(M, -1))
         distance.append(attacked.distance.view(M, -1))
         saturated.append(attacked.saturated_mask.view(M, -1))

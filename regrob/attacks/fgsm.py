@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from torch import nn
-
-from regrob.attacks._common import AttackResult, Box, ascent, conclude, inside, prepare
+from regrob.attacks._common import AttackResult, Box, Network, ascent, conclude, inside, prepare
 from regrob.checks import ImageLabels, Images, check_size
-from regrob.ensembles.network_view import pullback
 
 
 def fgsm(
-    network: nn.Module,
+    network: Network,
     images: Images,
     labels: ImageLabels,
     *,
@@ -30,11 +27,12 @@ def fgsm(
         InputError: see `prepare`; a negative or infinite ε.
 
     >>> import torch
+    >>> from torch import nn
     >>> fgsm(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
     tensor([[0.4000, 0.6000]])
     """
     check_size("epsilon", epsilon)
-    x, goal, _ = prepare(network, images, labels, targets=targets, box=box)
-    gradient, judged = ascent(pullback(network), x, goal)
-    perturbed = inside(x + epsilon * gradient.sign(), box)
-    return conclude(network, x, perturbed, goal, norm="linf", saturated=judged.saturated)
+    given = prepare(network, images, labels, targets=targets, box=box)
+    gradient, judged = ascent(given.view, given.images, given.goal)
+    perturbed = inside(given.images + epsilon * gradient.sign(), given.box)
+    return conclude(given, perturbed, norm="linf", saturated=judged.saturated, gradient=gradient)

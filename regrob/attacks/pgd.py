@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regrob.attacks._common import (
     AttackResult,
     Best,
     Box,
     Goal,
+    Network,
     ascent,
     check_restarts,
     conclude,
@@ -20,11 +21,11 @@ from regrob.attacks._common import (
     prepare,
 )
 from regrob.checks import ImageLabels, Images, check_count, check_size
-from regrob.ensembles.network_view import Pullback, pullback
+from regrob.ensembles.network_view import Pullback
 
 
 def pgd(
-    network: nn.Module,
+    network: Network,
     images: Images,
     labels: ImageLabels,
     *,
@@ -63,10 +64,10 @@ def pgd(
     check_size("step_size", step_size)
     check_count("steps", steps)
     check_restarts(restarts, random_start)
-    x, goal, z = prepare(network, images, labels, targets=targets, box=box)
-    view = pullback(network)
+    given = prepare(network, images, labels, targets=targets, box=box)
+    x, goal, box = given.images, given.goal, given.box
     generator = torch.Generator().manual_seed(seed)
-    best = Best(x, goal.judge(z))
+    best = Best(x, goal.judge(given.z))
     run = _Run(
         goal=goal,
         low=inside(x - epsilon, box),
@@ -79,8 +80,8 @@ def pgd(
         start = x
         if random_start:
             start = inside(x + epsilon * noise_like(x, generator).to(x), box)
-        run.climb(view, start, best)
-    return conclude(network, x, best.images, goal, norm="linf", saturated=best.saturated)
+        run.climb(given.view, start, best)
+    return conclude(given, best.images, norm="linf", saturated=best.saturated)
 
 
 @dataclass(frozen=True)

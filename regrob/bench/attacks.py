@@ -1,10 +1,13 @@
-"""Rows of the benchmark about attacks, with Foolbox as the peer."""
+"""Rows of the benchmark about attacks, with Foolbox and adv-lib as the peers."""
 
 from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import statistics
+import sys
+import types
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -43,10 +46,21 @@ def rows() -> list[Row]:
         Row("pgd-lenet5", f"PGD-40, LeNet-5: {same}", lambda q: _pgd(lenet5, q), 0.6),
         Row("deepfool-mlp", f"DeepFool, LeNet-300-100: {same}", lambda q: _deepfool(mlp, q), 0.3),
         Row("deepfool-lenet5", f"DeepFool, LeNet-5: {same}", lambda q: _deepfool(lenet5, q), 0.3),
+        Row("deepfool-1000", "DeepFool, K=1000: ours / Foolbox, 10 candidates each", _deepfool_1000, 0.3),
         Row("cw", f"C&W 9×1000, LeNet-300-100: {same}", _carlini_wagner, 0.5),
         Row("cw-32", "C&W over 32 LeNet-300-100 at once / Foolbox's loop over them", _carlini_wagner_32, 0.2),
         Row("least-mlp", f"{least}, LeNet-300-100", lambda q: _least(mlp, q), 0.2),
         Row("least-lenet5", f"{least}, LeNet-5", lambda q: _least(lenet5, q), 0.2),
+        *(
+            Row(
+                f"nearest-{short}-{classes}",
+                f"mean smallest ℓ2, ours / the best of adv-lib's attacks, {title}, K={classes}",
+                functools.partial(_nearest, name, classes),
+                1.0,
+            )
+            for name, short, title in ((mlp, "mlp", "LeNet-300-100"), (lenet5, "lenet5", "LeNet-5"))
+            for classes in (2, 10)
+        ),
     ]
 
 
@@ -58,19 +72,43 @@ def _foolbox() -> Any:
     return foolbox
 
 
+def _adv_lib() -> Any:
+    """adv-lib's attacks. One of its distances, which no row needs, wants torchvision.
+
+    Where that cannot be loaded (a build for CUDA beside a torch without), an empty module stands in.
+    """
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError):
+        empty = types.ModuleType("torchvision")
+        empty.models = types.ModuleType("torchvision.models")  # type: ignore[attr-defined]
+        sys.modules["torchvision"] = empty
+    try:
+        return importlib.import_module("adv_lib.attacks")
+    except ImportError:
+        raise SkippedError("the peer is not installed: pip install 'regrob[bench]'") from None
+
+
+def _digits_of(classes: int) -> datasets.Task:
+    """The embedded digits: all ten, or 1 and 7."""
+    return datasets.ten_classes("embedded") if classes == 10 else datasets.one_versus_seven("embedded")
+
+
 @functools.cache
-def _trained(name: str, members: int = 1, iterations: int = 0) -> tuple[nn.Sequential, ...]:
+def _trained(
+    name: str, members: int = 1, iterations: int = 0, classes: int = 10
+) -> tuple[nn.Sequential, ...]:
     """Networks trained on the embedded digits, each from its own seed."""
     iterations = iterations or {"lenet-300-100": 1500, "lenet-5": 500}[name]
-    networks = fresh(name, 10, range(members))
+    networks = fresh(name, classes, range(members))
     ensemble = Ensemble(networks)
-    train_many(ensemble, datasets.ten_classes("embedded"), range(members), iterations=iterations)
+    train_many(ensemble, _digits_of(classes), range(members), iterations=iterations)
     return tuple(network.eval().requires_grad_(False) for network in ensemble.members_into(networks))
 
 
-def _digits(network: nn.Module, index: Tensor) -> tuple[Tensor, Tensor]:
+def _digits(network: nn.Module, index: Tensor, classes: int = 10) -> tuple[Tensor, Tensor]:
     """Those of the test digits that the network gets right."""
-    task = datasets.ten_classes("embedded")
+    task = _digits_of(classes)
     x, y = task.test_images[index], task.test_labels[index]
     right = network(x).argmax(dim=1) == y
     return x[right].clone(), y[right].clone()
@@ -210,6 +248,17 @@ def _deepfool(name: str, quick: bool) -> Measurement:
     return _compared(network, deepfool, attack, digits, 1 if quick else 5).measured()
 
 
+def _deepfool_1000(quick: bool) -> Measurement:
+    """A thousand classes: LeNet-300-100 as it is before training, with the labels that it gives itself."""
+    attack = _foolbox().attacks.L2DeepFoolAttack(steps=50, overshoot=0.02, candidates=10, loss="logits")
+    network = fresh("lenet-300-100", 1000, [0])[0].eval().requires_grad_(False)
+    images = _digits_of(10).test_images
+    comparison = _Comparison(functools.partial(deepfool, candidates=10), _peer([network], attack))
+    for x in images[: 20 if quick else 320].split(20 if quick else 64):
+        comparison.time(network, x.clone(), network(x).argmax(dim=1))
+    return comparison.measured()
+
+
 def _same_settings(foolbox: Any, searches: int, steps: int, rate: float, const: float) -> tuple[Ours, Any]:
     """C&W with the same settings, ours and Foolbox's."""
     ours = functools.partial(
@@ -266,3 +315,54 @@ def _least(name: str, quick: bool) -> Measurement:
     measured.facts["digits"] = float(len(ratio))
     smaller = measured.facts["mean distance, ours / Foolbox's"] <= 1.0
     return Measurement(measured.ratios, measured.sound and smaller and within >= 0.99, measured.facts)
+
+
+SEARCHES = 1000
+"""Steps of the two of adv-lib's attacks that take one gradient each."""
+
+
+def _nearest(name: str, classes: int, quick: bool) -> Measurement:
+    """Our mean distance over the smallest of theirs; beside it each of theirs, and its time.
+
+    ALMA's loss divides by the third largest logit, so it is no peer for two classes.
+    """
+    peers = _adv_lib()
+    steps = 50 if quick else SEARCHES
+    theirs: dict[str, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
+        f"DDN-{steps}": functools.partial(peers.ddn, steps=steps, levels=None),
+        "SuperDeepFool": peers.sdf,
+        "FAB-100": functools.partial(peers.fab, norm=2, n_iter=5 if quick else 100),
+    }
+    if classes > 2:
+        theirs[f"ALMA-{steps}"] = functools.partial(peers.alma, distance="l2", num_steps=steps)
+    (network,) = _trained(name, iterations=100 if quick else 0, classes=classes)
+    index = torch.arange(4) if quick else held_out() if classes == 10 else torch.arange(100)
+    ratios, fooled = [], True
+    distances: dict[str, float] = dict.fromkeys(("ours", *theirs), 0.0)
+    seconds = distances.copy()
+    for part in index.chunk(1 if quick else 3):
+        x, y = _digits(network, part, classes)
+        totals = {}
+        for attack, run in {"ours": _ours, **theirs}.items():
+            taken, totals[attack], all_fooled = _run(run, network, x, y)
+            seconds[attack] += taken
+            distances[attack] += totals[attack]
+            fooled = fooled and all_fooled
+        ratios.append(totals["ours"] / min(totals[peer] for peer in theirs))
+    facts = {f"distance, ours / {peer}": distances["ours"] / distances[peer] for peer in theirs}
+    facts |= {f"time, ours / {peer}": seconds["ours"] / seconds[peer] for peer in theirs}
+    return Measurement(ratios, fooled, facts)
+
+
+def _ours(network: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    return boundary_projection(network, x, y).images
+
+
+def _run(
+    attack: Callable[[nn.Module, Tensor, Tensor], Tensor], network: nn.Module, x: Tensor, y: Tensor
+) -> tuple[float, float, bool]:
+    """Seconds, the sum of the distances, and whether all images fool the network."""
+    images: list[Tensor] = []
+    seconds = seconds_of(lambda: images.append(attack(network, x, y).detach()))
+    distance = float((images[0] - x).flatten(1).norm(dim=1).sum())
+    return seconds, distance, bool((network(images[0]).argmax(dim=1) != y).all())

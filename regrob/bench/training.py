@@ -194,7 +194,7 @@ def _closed(name: str, quick: bool) -> Measurement:
     model.eval().requires_grad_(False)
     x, _ = (value[0] for value in steps.batch(2))
     y = model(x).argmax(dim=1)
-    view = pullback(model)
+    view = pullback(model, x)
     image, label = x[:1].clone(), y[:1].clone()
 
     def ours() -> Tensor:

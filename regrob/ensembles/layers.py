@@ -16,7 +16,7 @@ import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,10 @@ MOMENTUM, WEIGHT_DECAY = 0.9, 5e-4
 
 BIAS_RATE = 2
 """How many times as fast as weights biases learn, Caffe's lr_mult."""
+
+
+HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+"""Where a module, and torch for all modules, keep what runs beside a module's own code."""
 
 
 class Trace(NamedTuple):
@@ -321,32 +325,90 @@ def stack(networks: Sequence[nn.Sequential]) -> list[Layer]:
     """Stack M networks of one architecture, layer by layer.
 
     Raises:
-        InputError: no networks, a module that has no stacked form, or architectures that differ.
+        InputError: no networks, a module that has no stacked form or computes more than its type
+            says, no linear layer at the end, or architectures that differ.
     """
     if not networks:
         raise InputError("an ensemble needs at least one network, got none")
-    shapes = [[p.shape for p in network.parameters()] for network in networks]
-    if any(shape != shapes[0] for shape in shapes):
-        raise InputError("the members of an ensemble must have one architecture; parameter shapes differ")
-    layers: list[Layer] = []
-    for modules in zip(*networks, strict=True):
-        first = modules[0]
-        if isinstance(first, nn.Linear):
-            layers.append(StackedLinear(modules))
-        elif isinstance(first, nn.Conv2d):
-            layers.append(StackedConvolution(modules))
-        elif isinstance(first, nn.ReLU):
-            layers.append(StackedRectifier(0.0))
-        elif isinstance(first, nn.LeakyReLU):
-            layers.append(StackedRectifier(first.negative_slope))
-        elif isinstance(first, nn.MaxPool2d) and first.padding == 0 and first.dilation == 1:
-            layers.append(StackedMaxPool(first.kernel_size, first.stride))
-        elif isinstance(first, nn.Flatten):
-            layers.append(StackedFlatten())
-        else:
-            name = type(first).__name__
-            raise InputError(f"{name} has no stacked form; train it alone, with regrob.training.train")
+    for network in networks:
+        if type(network) is not nn.Sequential or not is_plain(network):
+            raise InputError(
+                f"{type(network).__name__} has no stacked form; expected a plain nn.Sequential, without hooks"
+            )
+    _check_one_architecture(networks)
+    layers = [_stacked(modules) for modules in zip(*networks, strict=True)]
+    weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
+    if not weighted or not isinstance(weighted[-1], StackedLinear):
+        raise InputError("the last layer with weights must be an nn.Linear, whose outputs are the K logits")
     return _pool_first(layers)
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module runs the `forward` of its class on its own parameters, and nothing more.
+
+    Hooks, a `forward` of the module's own and parameters of another kind do more. So do subclasses
+    (parametrised modules are some): compare the type beside this.
+
+    >>> hooked = nn.ReLU()
+    >>> handle = hooked.register_forward_hook(lambda module, inputs, output: -output)
+    >>> is_plain(nn.ReLU()), is_plain(hooked)
+    (True, False)
+    """
+    hooked = any(getattr(module, f"_{kind}") for kind in HOOKS) or any(
+        getattr(nn.modules.module, f"_global_{kind}") for kind in HOOKS
+    )
+    replaced = "forward" in vars(module)
+    own = all(type(parameter) is nn.Parameter for parameter in module.parameters(recurse=False))
+    return own and not hooked and not replaced
+
+
+def _check_one_architecture(networks: Sequence[nn.Sequential]) -> None:
+    """Raise InputError unless the networks differ in the values of their parameters only."""
+    built = [[(type(m), m.extra_repr()) for m in network] for network in networks]
+    shapes = [[p.shape for p in network.parameters()] for network in networks]
+    for index, (modules, sizes) in enumerate(zip(built, shapes, strict=True)):
+        if sizes != shapes[0]:
+            raise InputError("the members of an ensemble must have one architecture; parameter shapes differ")
+        if modules != built[0]:
+            raise InputError(
+                f"the members of an ensemble must have one architecture; member {index} has other layers "
+                "than member 0, or other settings of them"
+            )
+
+
+def _stacked(modules: Sequence[nn.Module]) -> Layer:
+    """One layer of all members.
+
+    Raises:
+        InputError: it has no stacked form.
+    """
+    first = modules[0]
+    kind = type(first)
+    if all(is_plain(module) for module in modules):
+        if kind is nn.Linear:
+            return StackedLinear(cast(Sequence[nn.Linear], modules))
+        if kind is nn.Conv2d:
+            return StackedConvolution(cast(Sequence[nn.Conv2d], modules))
+        if kind is nn.ReLU:
+            return StackedRectifier(0.0)
+        if isinstance(first, nn.LeakyReLU) and kind is nn.LeakyReLU:
+            return StackedRectifier(first.negative_slope)
+        if isinstance(first, nn.MaxPool2d) and kind is nn.MaxPool2d and _pools_simply(first):
+            return StackedMaxPool(first.kernel_size, first.stride)
+        if (
+            isinstance(first, nn.Flatten)
+            and kind is nn.Flatten
+            and (first.start_dim, first.end_dim) == (1, -1)
+        ):
+            return StackedFlatten()
+    raise InputError(
+        f"{kind.__name__} has no stacked form: {first}; train it alone, with regrob.training.train"
+    )
+
+
+def _pools_simply(pool: nn.MaxPool2d) -> bool:
+    """Whether a pool's windows all lie inside the image, and only values leave it."""
+    return pool.padding == 0 and pool.dilation == 1 and not pool.ceil_mode and not pool.return_indices
 
 
 def _pool_first(layers: list[Layer]) -> list[Layer]:

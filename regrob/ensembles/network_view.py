@@ -2,12 +2,15 @@
 
 Attacks ask one thing of a network: z(x), then combinations V·c for coefficients c that
 depend on z. A network of stackable layers answers without autograd, and so does a whole
-ensemble, which poses as one network with M·N examples. Anything else goes through autograd.
+ensemble, which poses as one network with M·N examples. Anything else goes through autograd:
+a layer that has a stacked form but does more than it (a subclass, a hook), too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -31,6 +34,9 @@ CACHED = 4_500_000
 
 WORTHWHILE = 1 / 8
 """Dropping examples copies images and weights: not for less than this share of them."""
+
+COMPARED = 8
+"""At so many images, stacked layers must give the logits of the network they stand for."""
 
 REPAYING_STEPS = 3
 """How many steps an attack with `nearest` is expected to take at least."""
@@ -67,8 +73,14 @@ class Pullback(ABC):
         """V (N, n, K) and z (N, K)."""
 
     @abstractmethod
-    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
-        """The boundary of the labels' class that is nearest in each image's own affine map."""
+    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
+        """The boundary of the labels' class that is nearest in each image's own affine map.
+
+        Args:
+            images: (N, …).
+            labels: (N,).
+            candidates: (N, R), the other classes that count; None for all of them.
+        """
 
     def pack(self, going: Tensor) -> Packed | None:
         """Drop the examples that are done, or None if there are too few of them.
@@ -86,7 +98,7 @@ class Pullback(ABC):
 
 
 class AutogradPullback(Pullback):
-    """Any network, through autograd."""
+    """Any network, through autograd; logits of a lower precision than the images (autocast) are lifted."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -95,25 +107,34 @@ class AutogradPullback(Pullback):
     def logits(self, images: Tensor) -> Tensor:
         with torch.no_grad():
             z: Tensor = self.network(images)
-        return z
+        return z.to(images.dtype)
 
     @override
     def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            x = images.detach().requires_grad_(True)
-            z = self.network(x)
-            (gradient,) = torch.autograd.grad(z, x, coefficients(z.detach()))
+        with recorded(images) as x:
+            z = self.network(x).to(x.dtype)
+            (gradient,) = torch.autograd.grad(z, x, coefficients(z.detach()), materialize_grads=True)
         return gradient, z.detach()
 
     @override
     def local_map(self, images: Tensor) -> LocalMap:
-        return local_map(self.network, images, check=False)
+        with recorded(images) as x:
+            return local_map(self.network, x, check=False)
 
     @override
-    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
-        V, z = self.local_map(images)
-        rows = (rival_differences(labels, z) @ V.mT).view(len(z), -1, *images.shape[1:])
-        return nearest_boundary(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
+    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
+        if candidates is None:
+            V, z = self.local_map(images)
+            rows = (rival_differences(labels, z) @ V.mT).view(len(z), -1, *images.shape[1:])
+            return _nearest(rows, labels, candidates, z)
+        with recorded(images) as x:
+            z = self.network(x).to(x.dtype)
+            differences = candidate_differences(labels, candidates, z).unbind(dim=1)
+            pulled = [
+                torch.autograd.grad(z, x, difference, retain_graph=True, materialize_grads=True)[0]
+                for difference in differences
+            ]
+        return _nearest(torch.stack(pulled, dim=1), labels, candidates, z.detach())
 
 
 class StackedPullback(nn.Module, Pullback):
@@ -158,26 +179,30 @@ class StackedPullback(nn.Module, Pullback):
 
     @override
     @torch.no_grad()
-    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
+    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
         point = self.at(images)
         z = point.logits.flatten(0, 1)
-        rows = self._by_member(rival_differences(labels, z))  # (M, N, K − 1, K)
+        differences = (
+            rival_differences(labels, z)
+            if candidates is None
+            else candidate_differences(labels, candidates, z)
+        )
+        rows = self._by_member(differences)  # (M, N, R, K)
         layers = self.ensemble.layers
         start = next(i for i, layer in enumerate(layers) if not isinstance(layer, StackedFlatten))
         first = layers[start]
         if not isinstance(first, StackedLinear) or not self._gram_pays(first, rows.shape[1] * rows.shape[2]):
             rows = self.ensemble.pull(rows, point).flatten(0, 1)
-            return nearest_boundary(rows, torch.linalg.vector_norm(rows.flatten(2), dim=2), labels, z)
+            return _nearest(rows, labels, candidates, z)
         # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
         # only the row that is chosen goes through it.
         if self.gram is None:
             self.gram = symmetric_product(first.weight)
-        rows = self.ensemble.pull(rows, point, after=start + 1).flatten(1, 2)  # (M, N·(K − 1), h)
+        rows = self.ensemble.pull(rows, point, after=start + 1).flatten(1, 2)  # (M, N·R, h)
         squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
-        by_example = (len(z), z.shape[1] - 1)
-        chosen = nearest_boundary(
-            rows.view(*by_example, -1), squared.clamp_min(0).sqrt().view(by_example), labels, z
-        )
+        by_example = (len(z), rows.shape[1] * len(rows) // len(z))
+        length = squared.clamp_min(0).sqrt().view(by_example)
+        chosen = _nearest(rows.view(*by_example, -1), labels, candidates, z, length)
         normal = first.pull(self._by_member(chosen.normal).unsqueeze(2), point.traces[start])
         return chosen._replace(normal=normal.view(images.shape))
 
@@ -271,10 +296,10 @@ class Parts(Pullback):
         return LocalMap(torch.cat([m.V for m in maps]), torch.cat([m.z for m in maps]))
 
     @override
-    def nearest(self, images: Tensor, labels: Tensor) -> Boundary:
-        split_labels = labels.split(self.sizes)
-        pairs = zip(self._split(images), split_labels, strict=True)
-        boundaries = [part.nearest(x, y) for (part, x), y in pairs]
+    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
+        of_parts = [None] * len(self.parts) if candidates is None else candidates.split(self.sizes)
+        examples = zip(self._split(images), labels.split(self.sizes), of_parts, strict=True)
+        boundaries = [part.nearest(x, y, rivals) for (part, x), y, rivals in examples]
         return Boundary(*(torch.cat(values) for values in zip(*boundaries, strict=True)))
 
     @override
@@ -285,22 +310,93 @@ class Parts(Pullback):
         return zip(self.parts, examples.split(self.sizes), strict=True)
 
 
-def pullback(network: nn.Module) -> Pullback:
-    """The fastest way into a network: stacked layers if it has only those, autograd otherwise.
+def pullback(network: nn.Module, images: Tensor) -> Pullback:
+    """The fastest way into a network that computes the same: stacked layers where it has only those.
 
-    What it keeps of the weights holds until they change: ask for a new one for each attack.
+    The stacked layers must give the network's own logits at a few of the images; else, or where a
+    layer has no stacked form, autograd is the way. What is kept of the weights holds until they
+    change: ask for a new one for each attack.
 
-    >>> [type(pullback(net)).__name__ for net in (nn.Sequential(nn.Linear(2, 2)), nn.ReLU())]
+    Raises:
+        InputError: autograd cannot differentiate through the network's parameters.
+
+    >>> x = torch.zeros(1, 2)
+    >>> [type(pullback(net, x)).__name__ for net in (nn.Sequential(nn.Linear(2, 2)), nn.ReLU())]
     ['StackedPullback', 'AutogradPullback']
     """
     if isinstance(network, StackedPullback):
         return StackedPullback(network.ensemble)
     if isinstance(network, nn.Sequential):
         try:
-            return StackedPullback(Ensemble([network]))
+            view = StackedPullback(Ensemble([network]))
         except InputError:
             pass
+        else:
+            if _same_logits(view, network, images[:COMPARED]):
+                return view
+    if any(parameter.is_inference() for parameter in network.parameters()):
+        raise InputError(
+            "the network was made inside torch.inference_mode(), so autograd cannot pass through it; "
+            "make it, or load its weights, outside"
+        )
     return AutogradPullback(network)
+
+
+def alike(z: Tensor, others: Tensor) -> bool:
+    """Whether two tensors of logits agree up to rounding.
+
+    >>> z = torch.tensor([[1.0, 2.0]])
+    >>> alike(z, z + 1e-6), alike(z, z + 0.1)
+    (True, False)
+    """
+    if z.shape != others.shape:
+        return False
+    tolerance = math.sqrt(torch.finfo(z.dtype).eps)
+    scale = 1.0 + float(z.nan_to_num().abs().max())
+    return torch.allclose(z, others.to(z), rtol=0.0, atol=tolerance * scale, equal_nan=True)
+
+
+@contextlib.contextmanager
+def recorded(images: Tensor) -> Iterator[Tensor]:
+    """The images as a leaf that autograd records, inside `no_grad` and `inference_mode` too."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x = images.clone() if images.is_inference() else images.detach()
+        yield x.requires_grad_(True)
+
+
+def candidate_differences(labels: Tensor, candidates: Tensor, z: Tensor) -> Tensor:
+    """e_j − e_y for the candidates j (N, R): (N, R, K).
+
+    >>> candidate_differences(torch.tensor([1]), torch.tensor([[3]]), torch.zeros(1, 4))
+    tensor([[[ 0., -1.,  0.,  1.]]])
+    """
+    differences = z.new_zeros(*candidates.shape, z.shape[1])
+    differences.scatter_(2, candidates[:, :, None], 1.0)
+    own = labels[:, None, None].expand(*candidates.shape, 1)
+    return differences.scatter_(2, own, -1.0)
+
+
+def _nearest(
+    rows: Tensor, labels: Tensor, candidates: Tensor | None, z: Tensor, length: Tensor | None = None
+) -> Boundary:
+    """`nearest_boundary` among the candidates (N, R), or among all rivals for None."""
+    if length is None:
+        length = torch.linalg.vector_norm(rows.flatten(2), dim=2)
+    if candidates is None:
+        return nearest_boundary(rows, length, labels, z)
+    # As if the label and its candidates were all the classes.
+    few = z.gather(1, torch.cat([labels[:, None], candidates], dim=1))
+    return nearest_boundary(rows, length, torch.zeros_like(labels), few)._replace(z=z)
+
+
+def _same_logits(view: Pullback, network: nn.Module, images: Tensor) -> bool:
+    """Whether the stacked layers compute what the network does."""
+    with torch.no_grad():
+        z = network(images)
+    try:
+        return alike(z, view.logits(images))
+    except (RuntimeError, InputError, IndexError):  # more axes than the stacked layers know, say
+        return False
 
 
 def _packed(going: Tensor, parts: Iterable[tuple[StackedPullback, Tensor]]) -> Packed | None:
