@@ -29,13 +29,22 @@ if TYPE_CHECKING:
     from regrob.claims import verdicts, verify
     from regrob.ensembles import Ensemble
     from regrob.theory import PENALTIES
-    from regrob.training import accuracy, train
+    from regrob.training import (
+        CrossLipschitzPenalty,
+        CurvaturePenalty,
+        InputGradientPenalty,
+        JacobianPenalty,
+        accuracy,
+        network_penalty,
+        train,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "LocalMap", "kinks", "local_map", "PENALTIES", "train", "accuracy", "certified_radius", "Ensemble",
-    "verdicts", "verify",
+    "LocalMap", "kinks", "local_map", "PENALTIES", "train", "accuracy", "network_penalty",
+    "InputGradientPenalty", "JacobianPenalty", "CurvaturePenalty", "CrossLipschitzPenalty",
+    "certified_radius", "Ensemble", "verdicts", "verify",
 ]  # fmt: skip
 
 
@@ -63,7 +72,15 @@ __getattr__ = lazily(
         "theory": ("PENALTIES",),
         "certificates": ("certified_radius",),
         "ensembles": ("Ensemble",),
-        "training": ("accuracy", "train"),
+        "training": (
+            "accuracy",
+            "train",
+            "network_penalty",
+            "InputGradientPenalty",
+            "JacobianPenalty",
+            "CurvaturePenalty",
+            "CrossLipschitzPenalty",
+        ),
         "claims": ("verdicts", "verify"),
     },
 )
