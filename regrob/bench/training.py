@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,25 +14,36 @@ from regrob.bench.steps import (
     BATCH,
     EPSILON,
     PERCEPTRON,
+    WEIGHT,
     autograd_step,
     bare_products,
     batch,
     double_backward,
     fused_step,
     lean_step,
+    loop_step,
     network,
     plain,
     repeat,
     under_attack,
+    with_another_pass,
     with_cure,
+    with_definition,
     with_power_iteration,
     with_projection,
+    with_regularizer,
 )
 from regrob.ensembles import multiplications
 from regrob.ensembles.network_view import pullback
 from regrob.theory import derivatives, taylor_radius
-from regrob.theory.penalties import PENALTY_NAMES
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
 from regrob.training.adversarial import Adversary
+from regrob.training.regularizers import (
+    CurvaturePenalty,
+    InputGradientPenalty,
+    JacobianPenalty,
+    Regularizer,
+)
 
 
 def rows() -> list[Row]:
@@ -70,6 +84,19 @@ def rows() -> list[Row]:
             lambda q: _closed("lenet-5", q),
             1 / 120,
         ),
+        *(
+            Row(f"loop-{name}", f"step of a loop with {words} / plain step, ResNet-18, K=10", measure, target)
+            for name, words, measure, target in (
+                ("input-gradient", "the input-gradient penalty", _loop(InputGradientPenalty(WEIGHT)), 2.6),
+                (
+                    "jacobian",
+                    "the Jacobian penalty, one probe",
+                    _loop(JacobianPenalty(WEIGHT, probes=1)),
+                    2.4,
+                ),
+                ("curvature", "the exact curvature penalty", _loop(CurvaturePenalty(WEIGHT)), 4.5),
+            )
+        ),
     ]
 
 
@@ -97,6 +124,26 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
     if ours is not None:
         facts[COUNTED] = counted(ours, classes)
     return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+
+
+def _loop(penalty: Regularizer) -> Callable[[bool], Measurement]:
+    """A loop of the reader's own, on processor time: one step lasts long enough to meet a neighbour."""
+    definition = PENALTIES[penalty.kind]
+
+    def measure(quick: bool) -> Measurement:
+        contenders = {
+            "plain": loop_step(plain),
+            "ours": loop_step(with_regularizer(penalty)),
+            "V by K gradients, differentiated / plain": loop_step(with_definition(definition)),
+            "one more pass / plain": loop_step(with_another_pass),
+        }
+        if penalty.kind == "jacobian":
+            contenders["one projection through the batch's statistics / plain"] = loop_step(with_projection)
+        seconds = by_turns(contenders, 1 if quick else 9, time.process_time)
+        facts = {rival: median_ratio(seconds, rival, "plain") for rival in contenders if "/" in rival}
+        return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+
+    return measure
 
 
 def counted(products: list[multiplications.Product], classes: int) -> float:

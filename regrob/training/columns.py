@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -67,7 +68,8 @@ def penalty_by_columns(
     """
     check_name(kind)
     x = images.detach().requires_grad_(True)
-    with _ReluWithoutZeros():
+    # The other penalties' columns depend on z, whose gradient runs back through the network anyway.
+    with _ReluWithoutZeros() if kind in PROJECTED else nullcontext():
         z = network(x)
     check_logits(z, x)
     C = penalty_columns(kind, x, z, y)
