@@ -380,7 +380,49 @@ def test_bad_settings_are_named() -> None:
 
 def test_a_regularizer_can_be_printed_copied_and_stored() -> None:
     penalty = regrob.JacobianPenalty(0.1, probes=2)
-    assert repr(penalty) == "JacobianPenalty(weight=0.1, probes=2)"
+    assert (
+        repr(penalty) == f"JacobianPenalty({penalty.extra_repr()})" == "JacobianPenalty(weight=0.1, probes=2)"
+    )
     for twin in (copy.deepcopy(penalty), pickle.loads(pickle.dumps(penalty))):
         assert (twin.weight, twin.probes) == (0.1, 2)
     assert not penalty.state_dict()
+
+
+# --- λ of other packages --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_half_of_the_jacobian_regularizers_weight_is_ours(classes: int) -> None:
+    """Its term, from the published definition: λ_JR/2 times the batch's mean of ‖J‖_F²."""
+    network, x, _ = wide(classes, 1.0)
+    J = torch.stack(
+        [torch.autograd.functional.jacobian(lambda at: network(at[None])[0], image) for image in x]
+    )
+    theirs = 0.02 * 0.5 * J.square().sum() / len(x)
+    close(regrob.JacobianPenalty(0.5 * 0.02)(network, x).detach(), theirs, rtol=1e-12, atol=0)
+    assert not torch.allclose(regrob.JacobianPenalty(0.02)(network, x), theirs, rtol=0.1)
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_cures_weight_with_two_classes_and_no_more_than_it_with_many(power: int) -> None:
+    """γ‖∇(x + hu) − ∇(x)‖^power, u the unit sign of ∇, with h so small that no kink is crossed."""
+    gamma, h = 4.0, 1e-6
+    for classes in (2, 5):
+        network, x, y = wide(classes, 1.0)
+        y = y % classes
+
+        def slope(at: Tensor, network: nn.Module = network, y: Tensor = y) -> Tensor:
+            at = at.clone().requires_grad_(True)
+            return torch.autograd.grad(functional.cross_entropy(network(at), y, reduction="sum"), at)[0]
+
+        u = functional.normalize(slope(x).sign(), dim=1)
+        theirs = gamma * (slope(x + h * u) - slope(x)).norm(dim=1) ** power
+        curvature = network_penalty(network, x, kind="curvature").detach()
+        if classes == 2:
+            V, _ = local_map(network, x)
+            s = V[..., 0] - V[..., 1]
+            rho = s.abs().sum(dim=1) / (s.shape[1] ** 0.5 * s.norm(dim=1))
+            close(theirs, gamma * (h * rho * curvature) ** power, rtol=1e-4, atol=0)
+            assert not torch.allclose(theirs, gamma * (h * curvature) ** power, rtol=0.05, atol=0)
+        else:
+            assert bool((theirs < gamma * (h * curvature) ** power).all())
