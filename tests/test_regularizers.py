@@ -361,6 +361,11 @@ def test_a_smooth_network_has_a_jacobian_and_no_curvature_of_its_affine_map() ->
     )
 
 
+class Detached(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+
 def test_bad_settings_are_named() -> None:
     network, x, y = deep()
     for refused, message in (
@@ -371,6 +376,8 @@ def test_bad_settings_are_named() -> None:
         (lambda: network_penalty(network, x, kind="hessian"), "no penalty is called 'hessian'"),
         (lambda: regrob.InputGradientPenalty(1.0)(network, x), "needs the labels"),
         (lambda: network_penalty(network[:1], x, kind="jacobian"), "logits of shape"),
+        (lambda: network_penalty(network, x.byte(), kind="jacobian"), r"got torch.uint8: call .float\(\)"),
+        (lambda: network_penalty(Detached(), x[:, 0, 0], kind="jacobian"), "carry no gradient"),
         (lambda: regrob.InputGradientPenalty(1.0)(network, x, y + 9), "outside 0 … 3"),
     ):
         with pytest.raises(InputError, match=message):

@@ -72,6 +72,8 @@ def penalty_by_columns(
     with _ReluWithoutZeros() if kind in PROJECTED else nullcontext():
         z = network(x)
     check_logits(z, x)
+    if not z.requires_grad:
+        raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
     C = penalty_columns(kind, x, z, y)
     if probes is not None:
         check_probes(kind, probes)

@@ -128,6 +128,8 @@ def _penalty_and_logits(
     check_probes(kind, probes)
     if labels is None and kind == "input-gradient":
         raise InputError("the input-gradient penalty needs the labels: penalty(network, images, labels)")
+    if not images.is_floating_point():
+        raise InputError(f"images must be a floating-point tensor, got {images.dtype}: call .float() first")
     graph = torch.is_grad_enabled()
     full_precision = torch.autocast(images.device.type, enabled=False)
     # Validation loops run in inference mode, whose tensors autograd refuses.
