@@ -29,7 +29,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench gpu results paper paper-run cluster picture lock clean
+.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -127,6 +127,11 @@ cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
 	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[cluster]'
 	@$(BIN)/python -m pytest -q tests/test_backends.py
 
+integrations: $(READY) ## run the book's loops in Lightning and in Hugging Face's Trainer
+	$(say) "Installing Lightning and Transformers; one training in each"
+	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[integrations]'
+	@REGROB_REQUIRE_INTEGRATIONS=1 $(BIN)/python -m pytest -q tests/test_integrations.py
+
 picture: $(READY) ## draw the README's picture
 	$(say) "Drawing book/_static/figure_1.svg"
 	@$(BIN)/python book/_tools/picture.py
@@ -134,7 +139,7 @@ picture: $(READY) ## draw the README's picture
 lock: ## resolve every dependency afresh and rewrite requirements.lock (TORCH= to move torch)
 	$(say) "Resolving all dependencies in a fresh environment; some minutes"
 	@rm -rf _build/lock && $(PYTHON) -m venv _build/lock
-	@_build/lock/bin/python -m pip install -qq '.[dev,bench,cluster]' '$(TORCH)'
+	@_build/lock/bin/python -m pip install -qq '.[dev,bench,cluster,integrations]' '$(TORCH)'
 	@{ sed -n '/^#/p' requirements.lock; \
 	   _build/lock/bin/python -m pip freeze --all --exclude pip --exclude regrob \
 	   | sed -E -e 's/\+cpu$$//' -e '/^(nvidia|cuda|triton)/d'; } > _build/new.lock

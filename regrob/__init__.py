@@ -31,7 +31,12 @@ if TYPE_CHECKING:
     from regrob.claims import verify as verify
     from regrob.ensembles import Ensemble as Ensemble
     from regrob.theory import PENALTIES as PENALTIES
+    from regrob.training import CrossLipschitzPenalty as CrossLipschitzPenalty
+    from regrob.training import CurvaturePenalty as CurvaturePenalty
+    from regrob.training import InputGradientPenalty as InputGradientPenalty
+    from regrob.training import JacobianPenalty as JacobianPenalty
     from regrob.training import accuracy as accuracy
+    from regrob.training import network_penalty as network_penalty
     from regrob.training import train as train
 
 __version__ = "0.1.0"
@@ -45,6 +50,11 @@ ROOM_OF = {
     "Ensemble": "ensembles",
     "accuracy": "training",
     "train": "training",
+    "network_penalty": "training",
+    "InputGradientPenalty": "training",
+    "JacobianPenalty": "training",
+    "CurvaturePenalty": "training",
+    "CrossLipschitzPenalty": "training",
     "verdicts": "claims",
     "verify": "claims",
 }

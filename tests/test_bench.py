@@ -14,7 +14,8 @@ from regrob.bench.profile import profile
 from regrob.cli import main
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.theory.penalties import PENALTY_NAMES
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
+from regrob.training import REGULARIZERS, Regularizer
 
 STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
 
@@ -77,6 +78,21 @@ def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPat
     )
     assert float((ours - theirs).abs().max()) < 1e-6 < 1e-5 < float((neither - theirs).abs().max())
     assert float((neither - by_hand).abs().max()) < 1e-7
+
+
+@pytest.mark.parametrize("R", REGULARIZERS)
+def test_a_loop_s_steps_do_the_same_work(R: type[Regularizer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "WEIGHT", 0.1)
+    ours = steps.loop_step(steps.with_regularizer(R(0.1)), width=4)
+    theirs = steps.loop_step(steps.with_definition(PENALTIES[R.kind]), width=4)
+    plain = steps.loop_step(steps.plain, width=4)
+    for step in (ours, theirs, plain):
+        step()
+    parameters = [_captured(step, "model").parameters() for step in (ours, theirs, plain)]  # type: ignore[attr-defined]
+    weights = [torch.cat([p.detach().flatten() for p in some]) for some in parameters]
+    near, far = ((w - weights[0]).abs().max() for w in weights[1:])
+    assert float(near) < 1e-5
+    assert float(far) > 10 * float(near)
 
 
 @pytest.mark.parametrize("classes", [2, 10])

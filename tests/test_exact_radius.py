@@ -126,7 +126,7 @@ def test_the_perturbation_is_feasible_and_as_long(K: int) -> None:
 # --- digits ------------------------------------------------------------------------------
 
 
-def precise_radius(V: Tensor, z: Tensor, y: int, threshold: float) -> mpmath.mpf:
+def precise_radius(V: Tensor, z: Tensor, y: int, threshold: float | mpmath.mpf) -> mpmath.mpf:
     """The secular equation in the variable θ, as in a textbook, with hundreds of digits."""
     exact = oracles.Exact(V, z, y, threshold=threshold)
     n, K = exact.n, exact.K
@@ -165,6 +165,27 @@ def test_to_1e_12_at_any_confidence(lead: float, K: int) -> None:
     z[y] = lead
     found = exact_radius_l2(V, z, torch.tensor(y))
     assert oracles.relative_error(found, precise_radius(V, z, y, math.log(K))) < 1e-12
+
+
+@pytest.mark.parametrize("lead", [1e-16, 1e-15, 1e-12, 1e-8])
+@pytest.mark.parametrize("K", [3, 4, 10])
+def test_to_1e_12_next_to_uniform_logits(lead: float, K: int) -> None:
+    V, _, _ = random((), 3, K, seed=K)
+    z, y = torch.zeros(K, dtype=torch.float64), torch.tensor(0)
+    z[0] = lead
+    truth = precise_radius(V, z, 0, mp.log(K))
+    assert oracles.relative_error(exact_radius_l2(V, z, y), truth) < 1e-12
+    lower, upper = bounds.radius_l2_bracket(V, z, y)
+    assert float(lower) * (1 - 1e-12) <= truth <= float(upper) * (1 + 1e-12)
+    box = bounds.radius_linf_bracket(V, z, y)
+    if K == 3:
+        found = float(exact_radius_linf_three_classes(V, z, y))
+        assert float(box.lower) * (1 - 1e-12) <= found <= float(box.upper) * (1 + 1e-12)
+    # The model is its linear part here: both radii are ξ over the gradient's dual norm.
+    gradient = derivatives.input_gradient(V, z, y)
+    xi = float(lead * (K - 1) / K)
+    assert float(exact_radius_l2(V, z, y)) == pytest.approx(xi / float(gradient.norm()), rel=1e-6)
+    assert float(box.upper) == pytest.approx(xi / float(gradient.abs().sum()), rel=1e-6)
 
 
 @pytest.mark.parametrize("below", [0.5, 30.0, 300.0])

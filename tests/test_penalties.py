@@ -18,6 +18,7 @@ from regrob.ensembles import multiplications, penalty_weights
 from regrob.errors import InputError
 from regrob.experiments import grid, in_memory, predictions
 from regrob.theory import PENALTIES, derivatives, penalties, probability
+from regrob.training import columns
 from regrob.training.policy import CaffePolicy
 from regrob.training.single import Descent, objective, train
 
@@ -141,7 +142,7 @@ def shard(name: str) -> grid.Shard:
 WAYS: dict[str, Callable[[str], object]] = {
     "train": lambda name: train(network_with_statistics(), small_task(), iterations=1, penalty=name),
     "descent": lambda name: Descent(network_with_statistics(), CaffePolicy(), name, 0.1),
-    "columns": lambda name: penalties.penalty_by_columns(
+    "columns": lambda name: columns.penalty_by_columns(
         network_with_statistics().eval(), torch.zeros(2, 36), torch.zeros(2, dtype=torch.int64), name
     ),
     "gram": lambda name: penalties.gram_penalty(
@@ -169,9 +170,9 @@ def test_an_unknown_name_leaves_the_networks_statistics_alone() -> None:
     network = network_with_statistics()
     images, labels = torch.rand(4, 36), torch.tensor([0, 1, 0, 1])
     with pytest.raises(InputError, match="no penalty is called 'none'"):
-        objective(network, images, labels, "none", coupled=True)
+        objective(network, images, labels, "none")
     assert network[2].num_batches_tracked == 0
-    objective(network, images, labels, "jacobian", coupled=True)
+    objective(network, images, labels, "jacobian")
     assert network[2].num_batches_tracked == 1
 
 
@@ -180,6 +181,6 @@ def test_a_penalty_without_its_fast_forms_is_refused(monkeypatch):
     monkeypatch.setitem(PENALTIES, "fifth", PENALTIES["curvature"])
     z, y = torch.zeros(1, 2), torch.tensor([0])
     with pytest.raises(InputError, match="'fifth' has no form by columns"):
-        penalties.penalty_columns("fifth", nn.Identity(), z, z, y)
+        columns.penalty_columns("fifth", z, z, y)
     with pytest.raises(InputError, match="'fifth' has no Gram form"):
         penalties.gram_penalty(torch.eye(2)[None], z, y, torch.ones(4), ("jacobian", "fifth"))

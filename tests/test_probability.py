@@ -59,6 +59,46 @@ def test_many_classes_to_1e_12(m: float, classes: int, y: int) -> None:
     assert abs(float(probability.slack(z, label, threshold=beta)) - float(truth.xi)) < 1e-12 * max(1, m)
 
 
+LEADS = (1e-16, 1e-15, 1e-12, 1e-8, 1e-4, 0.1, 1.0, 10.0, 40.0, 100.0, 700.0)
+
+
+def nearly_uniform(lead: float, classes: int) -> Tensor:
+    """Label 0 leads the first rival by `lead`, and the others by up to twice as much."""
+    return torch.tensor([lead, *(-lead * k / classes for k in range(classes - 1))], dtype=torch.float64)
+
+
+def slack_to_many_digits(z: Tensor, y: int) -> mpmath.mpf:
+    weights = [oracles.mp.exp(oracles.mp.mpf(float(z_k))) for z_k in z]
+    return oracles.mp.log(len(z) * weights[y] / oracles.mp.fsum(weights))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10, 1000])
+@pytest.mark.parametrize("lead", LEADS)
+def test_the_slack_keeps_its_digits_next_to_uniform_logits(lead: float, classes: int) -> None:
+    z, y = nearly_uniform(lead, classes), torch.tensor(0)
+    truth = slack_to_many_digits(z, 0)
+    assert oracles.relative_error(probability.slack(z, y), truth) < 1e-12
+    assert oracles.relative_error(probability.slack(z, y, threshold=math.log(classes)), truth) < 1e-12
+    wrong = torch.tensor(classes - 1)  # the last class trails
+    assert oracles.relative_error(probability.slack(z, wrong), slack_to_many_digits(z, classes - 1)) < 1e-12
+    if lead < 1e-7:  # the schoolbook difference, which this test must be able to tell apart
+        schoolbook = math.log(classes) - probability.loss(z, y)
+        assert classes == 2 or oracles.relative_error(schoolbook, truth) > 1e-12
+    if lead <= 80:
+        single = z.float()
+        found = probability.slack(single, y)
+        assert found.dtype == torch.float32
+        assert oracles.relative_error(found, slack_to_many_digits(single, 0)) < 1e-6
+
+
+def test_the_slack_s_gradient_is_the_residual_next_to_uniform_logits_too() -> None:
+    z = torch.stack([nearly_uniform(lead, 5) for lead in (*LEADS, 0.0)]).requires_grad_(True)
+    for label in (0, 4):
+        y = torch.full((len(z),), label)
+        (slope,) = torch.autograd.grad(probability.slack(z, y).sum(), z)
+        torch.testing.assert_close(slope, -probability.residual_probability(z, y), rtol=1e-12, atol=1e-15)
+
+
 def test_the_margin_pools_the_rivals() -> None:
     z = torch.tensor([math.log(4.0), math.log(5.0), 0.0], dtype=torch.float64)  # p = (.4, .5, .1)
     for y, p in enumerate((0.4, 0.5, 0.1)):

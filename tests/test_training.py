@@ -20,7 +20,7 @@ from regrob.experiments import grid
 from regrob.theory.penalties import PENALTIES, Penalty
 from regrob.training import single
 from regrob.training.policy import CaffePolicy, StepPolicy
-from regrob.training.single import Regime, batches, objective, train
+from regrob.training.single import Descent, Regime, batches, objective, train
 
 
 def clouds(classes: int, *, count: int = 96, inputs: int = 6, seed: int = 0) -> Task:
@@ -104,7 +104,7 @@ def test_batch_norm_is_frozen_for_the_penalty_and_live_for_the_loss() -> None:
     twin.eval()
     for penalty in (PENALTIES["curvature"], "curvature"):
         mine = copy.deepcopy(network)
-        loss, mean = objective(mine, x, y, penalty, coupled=True)
+        loss, mean = objective(mine, x, y, penalty)
         torch.testing.assert_close(loss, live)
         V, z = local_map(twin, x, create_graph=True)
         expected = PENALTIES["curvature"](V, z, y).mean()
@@ -123,6 +123,57 @@ def test_batch_norm_is_frozen_for_the_penalty_and_live_for_the_loss() -> None:
     assert history.diverged_at is None
     assert not network.training
     assert not torch.equal(before, network[1].running_mean)
+
+
+class Noisy(nn.Module):
+    """A layer from elsewhere whose behaviour in training nobody has announced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x if self.training else x
+
+
+@pytest.mark.parametrize("penalty", [None, "curvature", PENALTIES["jacobian"]])
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(8), nn.Dropout(0.3), nn.RReLU(), Noisy()])
+def test_the_objective_takes_the_cross_entropy_of_the_network_as_it_is_found(
+    layer: nn.Module, penalty: str | Penalty | None
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(6, 8), copy.deepcopy(layer), nn.LeakyReLU(0.5), nn.Linear(8, 2))
+        x, y = torch.rand(16, 6), torch.arange(16) % 2
+    for training in (True, False):
+        network.train(training)
+        twin = copy.deepcopy(network)
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            expected = functional.cross_entropy(twin(x), y)
+            torch.manual_seed(1)
+            loss, mean = objective(network, x, y, penalty)
+        torch.testing.assert_close(loss, expected)
+        assert all(module.training == training for module in network.modules())
+        for ours, theirs in zip(network.buffers(), twin.buffers(), strict=True):
+            assert torch.equal(ours, theirs)  # the statistics moved once, or in eval mode not at all
+        if penalty is not None:
+            twin.eval()
+            kind = PENALTIES[penalty] if isinstance(penalty, str) else penalty
+            torch.testing.assert_close(mean, kind(*local_map(twin, x), y).mean())
+    network.train()
+    other = functional.cross_entropy(copy.deepcopy(network).eval()(x), y)
+    assert not torch.allclose(objective(network, x, y, penalty)[0], other, rtol=1e-4)
+
+
+def test_a_frozen_batch_norm_stays_frozen_in_the_objective_and_a_descent_trains_it() -> None:
+    network = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 2))
+    x, y = clouds(2).train_images[:16], clouds(2).train_labels[:16]
+    network[1].eval()
+    before = network[1].running_mean.clone()
+    objective(network, x, y, "jacobian")
+    assert torch.equal(network[1].running_mean, before)
+    assert not network[1].training and network[3].training
+    network.eval()
+    assert Descent(network, CaffePolicy(), "jacobian", 0.1).step(x, y, 0.01)
+    assert network[1].training
+    assert not torch.equal(network[1].running_mean, before)
 
 
 # --- the policy -------------------------------------------------------------------------

@@ -14,10 +14,11 @@ from regrob.ensembles import multiplications
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
-from regrob.networks import fresh
-from regrob.theory.penalties import PENALTIES
+from regrob.networks import Residual, fresh, initialise_caffe
+from regrob.theory.penalties import PENALTIES, Penalty
 from regrob.training.adversarial import Adversary, starts
 from regrob.training.policy import CaffePolicy
+from regrob.training.regularizers import Regularizer, evaluation_mode
 
 Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Step = Callable[[], object]
@@ -96,6 +97,47 @@ def fused_step(
     return captured(step, list(ensemble.state().values()))
 
 
+def loop_step(objective: Objective, *, width: int = 64) -> Step:
+    """A step of ResNet-18 in training mode, on 32 random pictures of 3×32×32."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(32, 3, 32, 32, generator=generator)
+    y = torch.randint(10, (32,), generator=generator)
+    model = resnet_18(width)
+    optimiser = torch.optim.SGD(
+        model.parameters(), lr=POLICY.base, momentum=POLICY.momentum, weight_decay=POLICY.weight_decay
+    )
+
+    def step() -> None:
+        optimiser.zero_grad()
+        objective(model, x, y).backward()
+        optimiser.step()
+
+    return step
+
+
+def resnet_18(width: int = 64, classes: int = 10) -> nn.Sequential:
+    """ResNet-18 as He et al. (2016) have it for ImageNet, BatchNorm and all; 64 channels at first."""
+    layers: list[nn.Module] = [*_convolution(3, width, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)]
+    channels = width
+    for stage in range(4):
+        for stride in (1 if stage == 0 else 2, 1):
+            wide = width * 2**stage
+            body = nn.Sequential(
+                *_convolution(channels, wide, 3, stride), nn.ReLU(), *_convolution(wide, wide, 3, 1)
+            )
+            shortcut = nn.Sequential(*_convolution(channels, wide, 1, stride)) if wide != channels else None
+            layers += [Residual(body, shortcut), nn.ReLU()]
+            channels = wide
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+    initialise_caffe(network, torch.Generator().manual_seed(0), variance=2.0)
+    return network
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int) -> tuple[nn.Module, nn.Module]:
+    convolution = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+    return convolution, nn.BatchNorm2d(outputs)
+
+
 def bare_products(products: list[multiplications.Product]) -> Step:
     """These products and nothing else, on matrices that lie ready: what no ordering of the rest beats."""
     operands = [
@@ -134,6 +176,37 @@ def double_backward(kinds: tuple[str, ...]) -> Objective:
         return total
 
     return objective
+
+
+def with_regularizer(penalty: Regularizer) -> Objective:
+    """Cross-entropy plus a penalty, by the book's one line."""
+
+    def objective(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        total: Tensor = plain(model, x, y) + penalty(model, x, y)
+        return total
+
+    return objective
+
+
+def with_definition(penalty: Penalty) -> Objective:
+    """The same by the definition: V in eval mode by one gradient a class, differentiated once more."""
+
+    def objective(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        loss = plain(model, x, y)
+        with evaluation_mode(model):
+            local = local_map(model, x, create_graph=True, check=False)
+        return loss + WEIGHT * penalty(local.V, local.z, y).mean()
+
+    return objective
+
+
+def with_another_pass(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy twice, in training and in eval mode: what any exact penalty at least needs."""
+    loss = plain(model, x, y)
+    with evaluation_mode(model):
+        x = x.detach().requires_grad_(True)
+        total: Tensor = loss + WEIGHT * plain(model, x, y)
+    return total
 
 
 def with_cure(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import statistics
+import time
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,8 +16,14 @@ from regrob.ensembles import multiplications
 from regrob.ensembles.network_view import pullback
 from regrob.networks import fresh
 from regrob.theory import derivatives, taylor_radius
-from regrob.theory.penalties import PENALTY_NAMES
+from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
 from regrob.training.adversarial import Adversary
+from regrob.training.regularizers import (
+    CurvaturePenalty,
+    InputGradientPenalty,
+    JacobianPenalty,
+    Regularizer,
+)
 
 
 def rows() -> list[Row]:
@@ -59,6 +67,24 @@ def rows() -> list[Row]:
             lambda q: _closed("lenet-5", q),
             1 / 120,
         ),
+        *(
+            Row(f"loop-{name}", f"step of a loop with {words} / plain step, ResNet-18, K=10", measure, target)
+            for name, words, measure, target in (
+                (
+                    "input-gradient",
+                    "the input-gradient penalty",
+                    _loop(InputGradientPenalty(steps.WEIGHT)),
+                    2.6,
+                ),
+                (
+                    "jacobian",
+                    "the Jacobian penalty, one probe",
+                    _loop(JacobianPenalty(steps.WEIGHT, probes=1)),
+                    2.4,
+                ),
+                ("curvature", "the exact curvature penalty", _loop(CurvaturePenalty(steps.WEIGHT)), 4.5),
+            )
+        ),
     ]
 
 
@@ -86,6 +112,28 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
     if ours is not None:
         facts[COUNTED] = counted(ours, classes)
     return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+
+
+def _loop(penalty: Regularizer) -> Callable[[bool], Measurement]:
+    """A loop of the reader's own, on processor time: one step lasts long enough to meet a neighbour."""
+    definition = PENALTIES[penalty.kind]
+
+    def measure(quick: bool) -> Measurement:
+        contenders = {
+            "plain": steps.loop_step(steps.plain),
+            "ours": steps.loop_step(steps.with_regularizer(penalty)),
+            "V by K gradients, differentiated / plain": steps.loop_step(steps.with_definition(definition)),
+            "one more pass / plain": steps.loop_step(steps.with_another_pass),
+        }
+        if penalty.kind == "jacobian":
+            contenders["one projection through the batch's statistics / plain"] = steps.loop_step(
+                steps.with_projection
+            )
+        seconds = by_turns(contenders, 1 if quick else 9, time.process_time)
+        facts = {rival: median_ratio(seconds, rival, "plain") for rival in contenders if "/" in rival}
+        return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+
+    return measure
 
 
 def counted(products: list[multiplications.Product], classes: int) -> float:

@@ -56,8 +56,6 @@ from regrob.theory.penalties import (
     gram_penalty,
     input_gradient_penalty,
     jacobian_penalty,
-    penalty_by_columns,
-    penalty_columns,
     zero_sum_basis,
 )
 from regrob.theory.probability import (
@@ -91,7 +89,7 @@ __all__ = [
     "margin_l2", "nearest_boundary", "rival_distances", "rival_lengths", "rivals", "PENALTIES",
     "PENALTY_NAMES", "GramPenalty", "Penalty", "check_name", "cross_lipschitz_penalty",
     "curvature_penalty", "dominant_eigenvector", "gram_penalty", "input_gradient_penalty",
-    "jacobian_penalty", "penalty_by_columns", "penalty_columns", "zero_sum_basis", "binary_slack",
+    "jacobian_penalty", "zero_sum_basis", "binary_slack",
     "correctly_classified", "label_probability", "logit_margin", "loss", "residual_probability",
     "rival_probability", "root_rival_probability", "slack", "has_taylor_radius", "positive_root",
     "radius_l2", "radius_linf", "require_taylor_radius", "taylor_margin", "taylor_reach",

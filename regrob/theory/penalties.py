@@ -10,46 +10,21 @@ With weights w in the order of `PENALTY_NAMES`, the weighted sum P has ∂P/∂V
 matrix Q, and Q has a factor F with few columns: Q = F Fᵀ. That is why a training step needs no
 n×n object, no second differentiation, and at most K + 1 extra vectors an example.
 
-**By columns**, for networks that cannot be stacked (`penalty_by_columns`). Each penalty is
-‖V C‖_F² for a matrix C (K, c) that the logits alone decide, or nearly so:
-
-    input gradient    C = p − e_y                           one column
-    curvature         C = (diag p − p pᵀ)^{1/2} u            one column
-    cross-Lipschitz   C = √(2/K) · (a basis of 1's complement)    K − 1 columns
-    Jacobian          C = I                                 K columns
-
-Column c of V C is the gradient of the combination Σ_k C_kc z_k, so a training step
-differentiates twice as often as C has columns, and not K times. In the curvature u is the top
-eigenvector of a K×K matrix, held fixed: to first order a largest eigenvalue does not see its
-eigenvector move. At K = 2 there is one direction for u and nothing to look for.
+Single networks of any kind train by columns of V C: `training.columns`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from regrob.affine.local_map import local_map
-from regrob.checks import (
-    ClassMatrix,
-    ImageLabels,
-    ImageLogits,
-    Images,
-    Jacobian,
-    Labels,
-    Logits,
-    PerExample,
-    PerImage,
-    check_map,
-)
+from regrob.checks import ClassMatrix, Jacobian, Labels, Logits, PerExample, check_map
 from regrob.errors import InputError
 from regrob.theory import derivatives
-from regrob.theory.probability import residual_probability
 
 # --- definition ------------------------------------------------------------------------
 
@@ -123,7 +98,7 @@ def check_name(name: str) -> None:
         raise InputError(f"no penalty is called {name!r}; there are {', '.join(PENALTIES)}")
 
 
-# --- what both other forms share -------------------------------------------------------
+# --- what the other forms share --------------------------------------------------------
 
 
 def zero_sum_basis(classes: int, like: Tensor) -> Tensor:
@@ -270,64 +245,3 @@ def dominant_eigenvector(B: ClassMatrix, *, squarings: int = 14) -> Logits:
     size = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
     unit: Tensor = vector / size.clamp_min(torch.finfo(B.dtype).tiny)
     return unit
-
-
-# --- by columns ------------------------------------------------------------------------
-
-
-def penalty_columns(kind: str, network: nn.Module, images: Images, z: ImageLogits, y: ImageLabels) -> Tensor:
-    """C (N, K, c) of a penalty, with a graph to the logits z, which are the network's at the images.
-
-    The network is read only for the curvature of three classes and more; it is in eval mode.
-
-    Raises:
-        InputError: no penalty has this name.
-
-    >>> z, y = torch.zeros(1, 2), torch.tensor([0])
-    >>> penalty_columns("input-gradient", nn.Identity(), z, z, y)
-    tensor([[[-0.5000], [ 0.5000]]])
-    """
-    check_name(kind)
-    classes = z.shape[-1]
-    identity = torch.eye(classes, dtype=z.dtype, device=z.device).expand(len(z), -1, -1)
-    if kind == "input-gradient":
-        return residual_probability(z, y).unsqueeze(-1)
-    if kind == "cross-lipschitz":
-        return (math.sqrt(2.0 / classes) * zero_sum_basis(classes, z)).expand(len(z), -1, -1)
-    if kind == "jacobian":
-        return identity
-    if kind != "curvature":
-        raise InputError(f"the penalty {kind!r} has no form by columns yet: write it in penalty_columns")
-    if classes == 2:
-        root: Tensor = (0.5 * torch.log_softmax(z, dim=-1).sum(dim=-1)).exp()  # √(p₊p₋)
-        antisymmetric: Tensor = root[:, None, None] * z.new_tensor([[1.0], [-1.0]])
-        return antisymmetric
-    V, _ = local_map(network, images, check=False)
-    with torch.no_grad():
-        gram, finite = derivatives.curvature_gram(V, z)
-        u = torch.linalg.eigh(gram).eigenvectors[..., -1:]
-        u = u.masked_fill(~finite[:, None, None], torch.nan)
-    C: Tensor = derivatives.hessian_factor(identity, z) @ u
-    return C
-
-
-def penalty_by_columns(
-    network: nn.Module, images: Images, y: ImageLabels, kind: str
-) -> tuple[PerImage, ImageLogits]:
-    """`PENALTIES[kind]` at each image, and the logits, both with a graph to the weights.
-
-    Raises:
-        InputError: no penalty has this name.
-
-    >>> value, z = penalty_by_columns(nn.ReLU(), torch.tensor([[3.0, -4.0]]), torch.tensor([0]), "jacobian")
-    >>> value.tolist()  # one of two units is on
-    [1.0]
-    """
-    x = images.detach().requires_grad_(True)
-    z = network(x)
-    C = penalty_columns(kind, network, images, z, y)
-    squares = [
-        torch.autograd.grad(z, x, C[..., c], create_graph=True)[0].flatten(1).square().sum(dim=1)
-        for c in range(C.shape[-1])
-    ]
-    return torch.stack(squares).sum(dim=0), z

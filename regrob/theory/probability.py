@@ -70,11 +70,23 @@ def loss(z: Logits, y: Labels) -> PerExample:
 def slack(z: Logits, y: Labels, *, threshold: float | None = None) -> PerExample:
     """ξ = β − L, the loss left before the threshold β, in nats; β = log K if None: ξ = log(K p_y).
 
+    At log K it is −log1p(mean_j expm1(z_j − z_y)), counted from the largest logit so that nothing
+    overflows: relative accuracy is kept next to uniform logits, where log K − L has no digits.
+
     >>> slack(torch.tensor([4.0, 1.0]).log(), torch.tensor(0))  # log(2 · 4/5)
     tensor(0.4700)
+    >>> slack(torch.tensor([1e-20, 0.0, 0.0]), torch.tensor(0))  # 2/3 of the lead
+    tensor(6.6667e-21)
     """
-    beta = math.log(z.shape[-1]) if threshold is None else threshold
-    return binary_slack(logit_margin(z, y)) + (beta - math.log(2.0))
+    check_labels(y, z)
+    log_K = math.log(z.shape[-1])
+    if threshold is not None and threshold != log_K:
+        return binary_slack(logit_margin(z, y)) + (threshold - math.log(2.0))
+    behind = z - z.detach().amax(dim=-1, keepdim=True)  # its gradient through the maximum cancels
+    mean = torch.expm1(behind).mean(dim=-1)
+    # Of a mean near −1 the logarithm would magnify the rounding K times.
+    log_mean = torch.where(mean < -0.5, torch.logsumexp(behind, dim=-1) - log_K, torch.log1p(mean))
+    return behind.gather(-1, y.unsqueeze(-1)).squeeze(-1) - log_mean
 
 
 def binary_slack(m: PerExample) -> PerExample:

@@ -19,9 +19,11 @@ from regrob.checks import check_images, check_labels, check_logits
 from regrob.data.datasets import Task
 from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
-from regrob.theory.penalties import PENALTIES, Penalty, check_name, penalty_by_columns
+from regrob.theory.penalties import PENALTIES, Penalty, check_name
 from regrob.training.adversarial import Adversary, check_box, starts
+from regrob.training.columns import penalty_by_columns
 from regrob.training.policy import CAFFE, CaffePolicy
+from regrob.training.regularizers import acts_otherwise_in_training, evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -150,38 +152,35 @@ def fine_tuning_order(seed: int) -> int:
 
 
 def objective(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    penalty: Penalty | str | None,
-    *,
-    coupled: bool = False,
+    network: nn.Module, images: Tensor, labels: Tensor, penalty: Penalty | str | None
 ) -> tuple[Tensor, Tensor]:
     """Mean cross-entropy and mean penalty of a batch, two scalars with a graph.
+
+    The cross-entropy is that of the network as it is found, module by module. The penalty's local
+    map is the network's in eval mode, with the statistics that this batch left. Every module is
+    left in the mode in which it was found. One pass serves both where no module in training
+    couples the examples or is random.
 
     Args:
         penalty: a function of (V, z, y), which costs K differentiations; or a name, for
             which `penalty_by_columns` finds the fewest.
-        coupled: the network has layers that act otherwise in training; the penalty then
-            gets a pass of its own in eval mode, with the statistics that this batch left.
 
     Raises:
         InputError: no penalty has this name.
     """
     if isinstance(penalty, str):
         check_name(penalty)  # before BatchNorm's statistics move
+    coupled = any(acts_otherwise_in_training(module) for module in network.modules())
     if penalty is None or coupled:
-        # First, because it moves BatchNorm's statistics, on which the penalty's graph depends.
-        network.train()
         loss = functional.cross_entropy(network(images), labels)
     if penalty is None:
         return loss, torch.zeros_like(loss)
-    network.eval()
-    if isinstance(penalty, str):
-        value, z = penalty_by_columns(network, images, labels, penalty)
-    else:
-        V, z = local_map(network, images, create_graph=True, check=False)
-        value = penalty(V, z, labels)
+    with evaluation_mode(network):
+        if isinstance(penalty, str):
+            value, z = penalty_by_columns(network, images, labels, penalty)
+        else:
+            V, z = local_map(network, images, create_graph=True, check=False)
+            value = penalty(V, z, labels)
     if not coupled:
         loss = functional.cross_entropy(z, labels)
     return loss, value.mean()
@@ -210,7 +209,6 @@ class Descent:
         self.parameters = [p for _, p in named]
         self.multipliers = [self.policy.bias_rate if name.endswith("bias") else 1.0 for name, _ in named]
         self.velocities = [torch.zeros_like(p) for p in self.parameters]
-        self.coupled = any(acts_otherwise_in_training(m) for m in self.network.modules())
 
     def state(self) -> dict[str, Tensor]:
         """All that the next step depends on: weights, BatchNorm's statistics, velocities."""
@@ -247,9 +245,10 @@ class Descent:
             yield iteration + 1
 
     def step(self, images: Tensor, labels: Tensor, rate: float) -> bool:
-        """One iteration; False, and no change, if anything is not finite."""
+        """One iteration, in training mode; False, and no change, if anything is not finite."""
+        self.network.train()
         with torch.enable_grad():
-            loss, mean_penalty = objective(self.network, images, labels, self.penalty, coupled=self.coupled)
+            loss, mean_penalty = objective(self.network, images, labels, self.penalty)
             total = loss + self.weight * mean_penalty
             gradients = torch.autograd.grad(total, self.parameters, allow_unused=True)
         self.losses.append(loss.item())
@@ -267,12 +266,6 @@ class Descent:
                 step = self.policy.weight_decay * theta if g is None else g + self.policy.weight_decay * theta
                 theta.sub_(v.mul_(self.policy.momentum).add_(step, alpha=rate * times))
         return True
-
-
-def acts_otherwise_in_training(module: nn.Module) -> bool:
-    """Whether a layer couples the examples of a batch, or is random, in training mode."""
-    batch_norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
-    return batch_norm or isinstance(module, nn.modules.dropout._DropoutNd)
 
 
 def _check_network(network: nn.Module, images: Tensor, classes: int, *, piecewise_linear: bool) -> None:

@@ -212,9 +212,10 @@ def threshold_excess(draw: Draw, base: int | None = 2) -> Tensor:
         _, z, y = share.instances(K, correct=False, low=0.1)
         own = z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
         rival = z.scatter(-1, y.unsqueeze(-1), -torch.inf).amax(dim=-1)
-        lead, loss = (own - rival) / z.abs().amax(dim=-1), probability.loss(z, y)
-        safe = loss < math.log(base or K)
-        excesses.append(torch.where(safe, -lead, torch.where(loss > math.log(K), lead, -1.0)))
+        lead = (own - rival) / z.abs().amax(dim=-1)
+        safe = probability.slack(z, y, threshold=math.log(base or K)) > 0
+        refuted = probability.slack(z, y) < 0
+        excesses.append(torch.where(safe, -lead, torch.where(refuted, lead, -1.0)))
     return torch.cat(excesses)
 
 

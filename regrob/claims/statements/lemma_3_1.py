@@ -174,7 +174,7 @@ def stack(models: list[Quadratic]) -> Quadratic:
 
 def classifier_model(instance: Instance) -> Quadratic:
     """A classifier's quadratic model of its loss, with β = log K: Eq. (33)."""
-    xi = probability.slack(instance.z, instance.y, threshold=math.log(instance.z.shape[-1]))
+    xi = probability.slack(instance.z, instance.y)
     return Quadratic(instance.gradient, instance.hessian, xi)
 
 
@@ -188,7 +188,7 @@ def network_models(draw: Draw, bent: bool = False) -> Quadratic:
     """The same from autograd's gradients and Hessians, padded to one n with zeros."""
     models = []
     for s in draw.samples(3):
-        xi = probability.slack(s.map.z, s.y, threshold=math.log(3))
+        xi = probability.slack(s.map.z, s.y)
         keep = (xi > 1e-3) & probability.correctly_classified(s.map.z, s.y) & (s.noise < 1e4)
         zeros = 36 - s.autograd.gradient.shape[-1]
         g = functional.pad(s.autograd.gradient[keep], (0, zeros))
