@@ -625,7 +625,7 @@ def races(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], fact
 
 
 def race_facts(table: pd.DataFrame, endings: Mapping[str, str], factor: float = 1.0) -> dict[str, str]:
-    """Rows of `equal_robustness.firm_races` at one target, for the prose; arguments as `races` takes them.
+    """Rows of `equal_robustness.firm_races` at one target, for the prose; see `races`.
 
     Returns:
         duel-NAME: the difference, word-NAME: its verdict, far-NAME: both in one text,
