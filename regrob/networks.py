@@ -238,3 +238,19 @@ def fresh(name: str, classes: int, seeds: Iterable[int]) -> list[nn.Sequential]:
         raise InputError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
     build = NETWORKS[name]
     return [build(classes, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+
+
+def make_every_part_matter(network: nn.Module, images: Tensor, generator: torch.Generator) -> None:
+    """Change an untrained network, in place, so that no part of it waits for training; ends in eval mode.
+
+    At the start of training a ResNet's blocks end in convolutions of zeros, which become random here, and
+    the statistics of BatchNorm are of no images; here they become those of `images`.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and not module.weight.any():
+            nn.init.normal_(module.weight, std=0.02, generator=generator)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = None  # so that one batch fills the statistics
+    with torch.no_grad():
+        network.train()(images)
+    network.eval()

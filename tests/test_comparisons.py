@@ -254,6 +254,28 @@ def test_gains_are_at_the_largest_weight_without_divergence_and_differences_at_c
     assert gain.margin == 1.0 and distance.margin == pytest.approx(2.0 / 50)
 
 
+def test_the_highest_mean_the_worth_of_an_image_and_the_most_complete_network():
+    accuracies = {
+        ("none", 0.0): (0.9, 0.925),
+        ("jacobian", 0.1): (0.95, math.nan),
+        ("curvature", 1.0): (math.nan,) * 2,
+    }
+    rows = [
+        (*setting, seed, "none", "accuracy", value)
+        for setting, by_seed in accuracies.items()
+        for seed, value in enumerate(by_seed)
+    ]
+    (results,) = measures.by_network(table(rows))
+    assert results.highest(measures.BENIGN, "curvature", "jacobian", "none") == pytest.approx(95.0)
+    assert results.highest(measures.BENIGN, "none") == pytest.approx(91.25)
+    assert results.worth_of_an_image("none", "jacobian") == pytest.approx(2.5)
+    full = table(rows)
+    few_seeds = measures.NetworkResults(full[full["seed"] == 0], "net")
+    few_settings = measures.NetworkResults(full[full["penalty"] == "none"], "net")
+    assert measures.most_complete([few_settings, results]) is results
+    assert measures.most_complete([few_seeds, few_settings]) is few_settings
+
+
 @pytest.mark.parametrize("classes", [2, 3, 10])
 def test_the_share_that_only_the_jacobian_sees_is_that_of_the_class_sum(classes):
     V = torch.randn(3, 6, classes, generator=torch.Generator().manual_seed(classes), dtype=torch.float64)

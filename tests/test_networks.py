@@ -115,3 +115,24 @@ def test_a_residual_network_without_normalisation_learns() -> None:
     run = Descent(network, CaffePolicy(base=0.05, batch=8), None, 0.0)
     assert len(list(run.steps(x, y, range(60), seed=0))) == 60
     assert run.losses[-1] < 0.3 < 0.6 < run.losses[0]
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_every_part_of_an_untrained_network_can_be_made_to_matter(name: str) -> None:
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand(8, 3, 32, 32, generator=generator)
+    network = build(name)
+    networks.make_every_part_matter(network, images, generator)
+    assert not network.training
+    weights = [m.weight for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert all(bool(weight.any()) for weight in weights)
+    inputs: list[Tensor] = []
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
+    network(images)
+    # Before the first BatchNorm nothing is normalised: its statistics are the batch's own.
+    first = next((m for m in network.modules() if isinstance(m, nn.BatchNorm2d)), None)
+    assert (first is None) == (name != "conv-bn")
+    if first is not None and first.running_mean is not None:
+        torch.testing.assert_close(first.running_mean, inputs[0].mean(dim=(0, 2, 3)))

@@ -162,3 +162,29 @@ def test_memory_is_in_mebibytes_beside_its_floor(monkeypatch: pytest.MonkeyPatch
     assert held["shapes"]["jacobian"] == floor / 2**20 > 1 and held["shapes"]["none"] == 0
     sides = ("ours", "autograd")
     assert built == [(side, method, "lenet-300-100", 2) for side in sides for method in step_cost.METHODS]
+
+
+def test_the_dearest_penalty_is_judged_round_by_round() -> None:
+    def side(dearest: tuple[float, float]) -> dict[str, list[float]]:
+        taken = {penalty: [0.1, 0.1] for penalty in PENALTY_NAMES}
+        return {**taken, PENALTY_NAMES[1]: list(dearest), ADVERSARIAL: [1.0, 2.0], "none": [0.05, 0.05]}
+
+    seconds = {2: {"ours": side((0.5, 1.8)), "autograd": side((1.5, 2.2))}, 10: {"ours": side((0.5, 2.2))}}
+    lines, marks = step_cost.dearest_against_adversarial(seconds)
+    assert marks == {"2-ours": "✅", "2-autograd": "❌", "10-ours": "rounds disagree"}
+    assert lines.splitlines()[0] == "  K = 2, ours: 0.50 to 0.90"
+
+
+def test_stored_rows_are_those_that_time_a_step() -> None:
+    facts = {"ours / plain": 2.0, "products, ours / plain": 3.0, "seconds": 4.0}
+    timed = {
+        "id": "step-a",
+        "row": "a / b",
+        "median": 1.234,
+        "spread": [1.0, 1.5],
+        "facts": facts,
+        "skipped": None,
+    }
+    others = [{**timed, "id": "pgd-a"}, {**timed, "skipped": "no peer", "median": None, "spread": None}]
+    lines = step_cost.stored_rows([timed, *others]).splitlines()
+    assert lines == ["a / b:", "  1.23 [1.00, 1.50]", "    ours / plain: 2.00"]

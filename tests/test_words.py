@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_table import table
@@ -113,6 +114,74 @@ def test_the_lowest_success_is_of_one_seed_and_says_where() -> None:
     assert (rate, where) == (pytest.approx(70.0), "DeepFool, net, 2 classes, Jacobian, λ = 1")
 
 
+def test_means_and_the_best_penalty_of_each_network(results: pd.DataFrame) -> None:
+    (network,) = by_network(results)
+    assert words.means_at(network, ("jacobian", 0.1), (BENIGN, PGD, DEEPFOOL)) == {
+        "benign": "98.0",
+        "pgd": "25.0",
+        "deepfool": "1.75",
+    }
+    assert words.means_at(network, ("jacobian", 0.1), [PGD], ".0f") == {"pgd": "25"}
+    # λ = 1 reaches 60 % under PGD, but a seed diverged.
+    assert words.best_penalties([network], ["none", "jacobian"], PGD) == "net: Jacobian"
+    assert words.best_penalties([network], ["none", "jacobian"], DEEPFOOL) == "net: no penalty"
+    assert words.best_settings(network, ["jacobian"], PGD, [PGD]) == words.best_settings(
+        network, ["curvature", "jacobian"], PGD, [PGD]
+    )
+
+
+def test_gains_are_counted_by_seed_and_by_verdict(results: pd.DataFrame) -> None:
+    (network,) = by_network(results)
+    (alone,) = by_network(results[results["seed"] == 0])
+    compared = [
+        gain for n in (network, alone) for gain in comparisons.gains(n, ["jacobian"], (PGD, DEEPFOOL))
+    ]
+    assert words.gain_counts(compared) == {
+        "up-jacobian": "0 of 3",
+        "gain-pgd": "1 undecided; 1 one seed, no interval",
+        "gain-deepfool": "1 undecided; 1 one seed, no interval",
+        "gain-mark": "undecided",
+    }
+    longer = [gain._replace(each=np.array([0.59, 0.6])) for gain in compared]
+    facts = words.gain_counts([*longer, compared[-1]])
+    assert (facts["up-jacobian"], facts["gain-mark"]) == ("4 of 5", "✅")
+
+
+def test_jacobian_and_cross_lipschitz_are_compared_network_by_network() -> None:
+    rows = []
+    for penalty, weight in (("reference", 0.0), ("none", 0.0), ("jacobian", 0.1), ("cross-lipschitz", 0.1)):
+        for seed in (0, 1):
+            rows += [(penalty, weight, seed, "none", "accuracy", 0.9)]
+            rows += [(penalty, weight, seed, "none", "jacobian", 2.0)]
+            rows += [(penalty, weight, seed, "none", "cross-lipschitz", 1.5)]
+            gap = 0.02 if penalty == "jacobian" else 0.0
+            rows += [(penalty, weight, seed, *key, 0.5 + gap) for key in ATTACKS]
+    text, facts = words.jacobian_and_cross_lipschitz(by_network(table(rows)), classes=2)
+    # Margins: a point of accuracy, and 0.5 / 50 of distance.
+    assert facts == {"same": "4 outside", "same-mark": "❌", "square": "25 to 25"}
+    assert text.splitlines() == [
+        "net: the square",
+        "  is, in % of μ², 25.0 [25.0, 25.0]",
+        "  largest difference, PGD: +2.0",
+        "  largest difference, DeepFool: +0.020",
+    ]
+    references = [row for row in rows if row[0] == "reference"]
+    _, facts = words.jacobian_and_cross_lipschitz(by_network(table(references)), classes=1)
+    assert facts["same"] == "none run" and facts["square"] == "62 to 62"
+
+
+def test_a_gap_of_one_seed_gets_no_verdict() -> None:
+    assert words.with_verdict(UP, ".1f") == "2.0 [1.0, 3.0], higher"
+    assert words.with_verdict(ALONE, ".1f") == "2.0 (one seed)"
+
+
+def test_absent_networks_and_the_longest_training(results: pd.DataFrame) -> None:
+    assert words.absent(results, {"net", "vgg", "conv-bn"}) == "Four layers, BatchNorm, VGG-like"
+    assert words.absent(results, {"net"}) == "none"
+    budgets = [{"networks": {"a": {"reference": 5}, "b": {"reference": 70}}}]
+    assert words.longest_training([*budgets, {"networks": {"a": {"reference": 8}}}]) == 70
+
+
 def test_a_duel_of_one_seed_has_no_verdict() -> None:
     rows = [
         (penalty, 0.1, seed, *key, 0.5 + 0.1 * seed * (penalty == "jacobian") + (penalty == "curvature"))
@@ -121,10 +190,13 @@ def test_a_duel_of_one_seed_has_no_verdict() -> None:
         for key in ATTACKS
     ]
     (network,) = by_network(table(rows))
-    text, verdicts = words.joint_differences(network, "curvature", ["jacobian"])
-    assert verdicts == ["higher"] * 4 and text.splitlines()[:2] == ["net", "curvature against …"]
     (alone,) = by_network(table(rows[:4] + rows[12:16]))
-    assert words.joint_differences(alone, "curvature", ["jacobian"]) == ("net\n  one seed, no interval", [])
+    text, facts = words.joint_differences([network, alone], "curvature", ["jacobian"])
+    assert facts == {"board": "4 ahead, 0 behind, 0 undecided", "board-mark": "✅"}
+    assert text.splitlines()[:2] == ["net", "curvature against …"]
+    assert text.splitlines()[-2:] == ["net", "  one seed, no interval"]
+    _, facts = words.joint_differences([alone], "curvature", ["jacobian"])
+    assert facts == {"board": "no comparison", "board-mark": "undecided"}
 
 
 def at_best(price: float, penalty: str, difference: Interval) -> AtBest:
@@ -145,6 +217,11 @@ def test_leads_are_of_the_rivals_and_in_points() -> None:
     assert set(leads) == {"any-pgd-jacobian", "any-pgd-cross-lipschitz", "point-pgd-jacobian"}
     assert leads["any-pgd-jacobian"] == "2.00 [1.00, 3.00], ahead"
     assert comparisons.verdicts(ENDS) == ["higher", "undecided", "lower"]
+
+
+def test_scores_are_of_all_and_in_points() -> None:
+    scores = words.scores(ENDS, {"any": math.inf, "point": 0.01}, ".0f")
+    assert len(scores) == 5 and scores["point-pgd-curvature"] == "200 [100, 300]"
 
 
 def test_standing_groups_the_rivals() -> None:
@@ -202,6 +279,9 @@ def test_who_diverged_and_how_the_others_classify(results: pd.DataFrame) -> None
     assert text == "net, Jacobian, λ = 1: 1 seeds, and the others classify 90 to 90 % of the images"
     nobody = results[results["lambda"] < 1]
     assert words.diverged_and_others(nobody) == "none"
+    (network,), (unharmed,) = by_network(results), by_network(nobody)
+    assert words.lost_seeds(network) == "Jacobian, 1: 1 of 2 seeds"
+    assert words.lost_seeds(unharmed) == "none"
     everyone = results.assign(value=results["value"].where(results["lambda"] < 1))
     assert words.diverged_and_others(everyone) == "net, Jacobian, λ = 1: all seeds"
 
@@ -269,6 +349,33 @@ def test_differences_stand_below_what_is_made_equal() -> None:
     assert tally == "farther, but not on a coarser grid: 2; not reached: 2"
 
 
+def test_facts_of_a_race_are_named_by_attack_where_there_are_several() -> None:
+    endings = {"higher": "farther"}
+    one = differences_at_targets(["deepfool"])
+    assert words.difference_facts(one[one["target"] == 0.6], endings, 100) == {
+        "duel-curvature": "2.00 [1.00, 3.00]",
+        "word-curvature": "farther, but not on a coarser grid",
+        "far-curvature": "2.00 [1.00, 3.00], farther, but not on a coarser grid",
+        "mark-curvature": "undecided",
+    }
+    both = differences_at_targets(["deepfool", "carlini-wagner"])
+    facts = words.difference_facts(both[both["target"] == 0.9], endings)
+    assert facts["far-carlini-wagner-curvature"] == "not reached by all seeds"
+    assert facts["mark-deepfool-curvature"] == "not reached"
+
+
+@pytest.mark.parametrize(
+    ("price", "coarse", "sign"), [(UP, UP, "✅"), (DOWN, DOWN, "❌"), (UP, OPEN, "undecided")]
+)
+def test_a_price_is_marked_where_a_coarser_grid_agrees(price: Interval, coarse: Interval, sign: str) -> None:
+    def prices(gap: Interval) -> pd.DataFrame:
+        numbers = {"mean": gap.mean, "low": gap.low, "high": gap.high}
+        other = {"method": "jacobian", "target": 0.9, "mean": 0.0, "low": -1.0, "high": 1.0}
+        return pd.DataFrame([other, {"method": "curvature", "target": 0.9, **numbers}])
+
+    assert words.price_mark(prices(price), prices(coarse), "curvature", 0.9) == sign
+
+
 def test_methods_stand_side_by_side_and_zero_is_a_dash() -> None:
     columns = {"shapes": {"none": 0.0, "jacobian": 1.149}, "ours": {"none": 0.34, "jacobian": 1.886}}
     lines = words.by_method("K = 2", columns, ".2f").splitlines()
@@ -278,6 +385,8 @@ def test_methods_stand_side_by_side_and_zero_is_a_dash() -> None:
         ["Jacobian", "1.15", "1.89"],
     ]
     assert len({len(line) for line in lines}) == 1
+    facts = words.method_facts(columns, ".2f")
+    assert (facts["shapes-none"], facts["ours-jacobian"], len(facts)) == ("–", "1.89", 4)
 
 
 def test_steps_of_a_sweep_are_medians_of_one_networks_shards() -> None:

@@ -6,7 +6,7 @@ table has the columns of `tables.COLUMNS`: one value for each network, setting, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -241,6 +241,15 @@ class NetworkResults:
         diverged_seeds = self.diverged()
         return [setting for setting in self.settings(*penalties) if setting not in diverged_seeds]
 
+    def highest(self, measure: Measure, *penalties: str) -> float:
+        """The largest mean over the settings of these penalties, also those at which some seeds diverged."""
+        return float(np.nanmax([self.interval(s, measure).mean for s in self.settings(*penalties)]))
+
+    def worth_of_an_image(self, *penalties: str) -> float:
+        """Points of accuracy that one test image is worth: the smallest step between two accuracies."""
+        every = np.concatenate([self.values(setting, BENIGN) for setting in self.settings(*penalties)])
+        return float(np.diff(np.unique(every[~np.isnan(every)].round(4))).min())
+
     def best(self, penalty: str, measure: Measure) -> Setting:
         """A penalty's setting with the largest mean: the same seeds choose and are shown."""
         return max(self.whole(penalty), key=lambda setting: self.interval(setting, measure).mean)
@@ -250,3 +259,8 @@ def by_network(table: pd.DataFrame, classes: int | None = None) -> Iterator[Netw
     """The results of each network, in the table's order."""
     for network in table["network"].unique():
         yield NetworkResults(table[table["network"] == network], network, classes)
+
+
+def most_complete(networks: Iterable[NetworkResults]) -> NetworkResults:
+    """The network with the most seeds; of equals, that with the most settings."""
+    return max(networks, key=lambda n: (n.seeds, len(n.table[["penalty", "lambda"]].drop_duplicates())))

@@ -25,10 +25,12 @@ from regrob.analysis.measures import (
     CARLINI,
     DEEPFOOL,
     LABELS,
+    PGD,
     ROBUST,
     UNPENALISED,
     Measure,
     NetworkResults,
+    Setting,
     by_network,
     interval_by_setting,
     known,
@@ -49,6 +51,8 @@ ONE_SEED = "one seed, no interval"
 VERDICTS = ("higher", "lower", "within", "outside", "undecided", ONE_SEED)
 
 MEASURES = {measure.key: measure for measure in (BENIGN, *ROBUST)}
+SHORT = {BENIGN: "benign", **{measure: measure.attack for measure in ROBUST}}
+"""Measure → what the names of its facts end in."""
 
 
 # --- where numbers come from --------------------------------------------------------------
@@ -115,6 +119,16 @@ def protocol(table: pd.DataFrame, sidecar: dict[str, Any], classes: int | None =
     return "\n".join(lines)
 
 
+def absent(table: pd.DataFrame, networks: Iterable[str]) -> str:
+    """Which of these networks a table does not hold: "VGG-like, ResNet-32", or "none"."""
+    return ", ".join(map(name_of, sorted(set(networks) - set(table["network"])))) or "none"
+
+
+def longest_training(sidecars: Iterable[dict[str, Any]]) -> int:
+    """Iterations of the references that were trained the longest."""
+    return max(int(budget["reference"]) for sidecar in sidecars for budget in sidecar["networks"].values())
+
+
 def power_of_ten(number: float) -> str:
     """A positive number in one digit and a power of ten, "2·10⁷"; whole below 10 000, "83"."""
     if number < 1e4:
@@ -135,6 +149,11 @@ def thousands(number: int) -> str:
 def verdict(gap: Interval) -> str:
     """ "higher", "lower" or "undecided"; of a single seed, that it has no interval."""
     return ONE_SEED if gap.count < 2 else gap.verdict
+
+
+def with_verdict(gap: Interval, digits: str) -> str:
+    """A difference, its interval and what that says: "2.0 [1.0, 3.0], higher"; of one seed, no verdict."""
+    return f"{gap:{digits}}, {verdict(gap)}" if gap.count > 1 else f"{gap:{digits}}"
 
 
 def closeness(gap: Interval, margin: float) -> str:
@@ -194,23 +213,42 @@ def describe(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def means_at(
+    results: NetworkResults, setting: Setting, measures: Iterable[Measure], digits: str | None = None
+) -> dict[str, str]:
+    """ "benign", "pgd", … → the mean over seeds at one setting, for the prose."""
+    means = {measure: results.interval(setting, measure).mean for measure in measures}
+    return {SHORT[measure]: f"{mean:{digits or measure.digits}}" for measure, mean in means.items()}
+
+
 def best_settings(
     results: NetworkResults, penalties: Sequence[str], chosen_by: Measure, measures: Sequence[Measure]
 ) -> str:
     """Each penalty's best λ by one measure, and all measures there, as lines below a heading.
 
-    The first line is that of no penalty. The same seeds choose and are shown: a description.
+    The first line is that of no penalty; a penalty of which seeds diverged at every λ has no line.
+    The same seeds choose and are shown: a description.
     """
     short = {"none": "none", "fgsm": "FGSM", "pgd": "PGD", "deepfool": "DF", "carlini-wagner": "CW"}
     columns = "".join(f"{short[measure.attack]:>6}" for measure in measures)
     lines = [f"{results.title}, {results.seeds} seed(s)", f"  {'':16}{'λ':>6}{columns}"]
-    for penalty, weight in (UNPENALISED, *(results.best(name, chosen_by) for name in penalties)):
+    best = [results.best(name, chosen_by) for name in penalties if results.whole(name)]
+    for penalty, weight in (UNPENALISED, *best):
         line = f"  {LABELS[penalty]:16}{f'{weight:g}' if weight else '–':>6}"
         for measure in measures:
             mean = results.interval((penalty, weight), measure).mean
             line += f"{'–':>6}" if np.isnan(mean) else f"{mean:6{measure.digits}}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def best_penalties(networks: Iterable[NetworkResults], penalties: Sequence[str], measure: Measure) -> str:
+    """Whose best setting is the best of all, network by network: "LeNet-5: Jacobian; VGG: curvature"."""
+    texts = []
+    for results in networks:
+        best, _ = max(results.whole(*penalties), key=lambda s: results.interval(s, measure).mean)
+        texts.append(f"{results.title}: {LABELS[best]}")
+    return "; ".join(texts)
 
 
 def lowest_success(networks: Iterable[NetworkResults], penalties: Sequence[str]) -> tuple[float, str]:
@@ -233,6 +271,15 @@ def diverged_settings(table: pd.DataFrame, classes: int | None = None) -> dict[s
         for results in by_network(table, classes)
         for setting, count in results.diverged().items()
     }
+
+
+def lost_seeds(results: NetworkResults) -> str:
+    """One network's settings in which seeds diverged, "Jacobian, 1.6: 2 of 4 seeds"; "none" without any."""
+    texts = [
+        f"{LABELS[method]}, {strength:g}: {count} of {results.seeds} seeds"
+        for (method, strength), count in results.diverged().items()
+    ]
+    return "; ".join(texts) or "none"
 
 
 def diverged_and_others(table: pd.DataFrame) -> str:
@@ -291,6 +338,51 @@ def gains(compared: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
+def gain_counts(compared: Sequence[Comparison]) -> dict[str, str]:
+    """How the `comparisons.gains` of all networks ended, for the prose.
+
+    Returns:
+        up-PENALTY: of how many networks, one a seed, DeepFool's distance grew, "3 of 4"; gain-MEASURE:
+        `counts` of verdicts; gain-mark: `mark` for DeepFool's distance, networks of one seed left out.
+    """
+    texts = {}
+    lengths = [comparison for comparison in compared if comparison.measure == DEEPFOOL]
+    for penalty in dict.fromkeys(comparison.setting[0] for comparison in lengths):
+        grew = np.concatenate([c.each > 0 for c in lengths if c.setting[0] == penalty])
+        texts[f"up-{penalty}"] = f"{grew.sum()} of {len(grew)}"
+    for measure in dict.fromkeys(comparison.measure for comparison in compared):
+        verdicts = [verdict(c.gap) for c in compared if c.measure == measure]
+        texts[f"gain-{SHORT[measure]}"] = counts(verdicts)
+    texts["gain-mark"] = mark(verdict(c.gap) for c in lengths if c.gap.count > 1)
+    return texts
+
+
+def jacobian_and_cross_lipschitz(
+    networks: Iterable[NetworkResults], classes: int
+) -> tuple[str, dict[str, str]]:
+    """How near the two penalties are at equal λ: lines for printing, and facts for the prose.
+
+    Returns:
+        the lines; and same: `counts` of `closeness`, same-mark: their `mark`, square: from network to
+        network, how much of μ² the Jacobian alone sees (`NetworkResults.class_sum_share`).
+    """
+    lines, shares, verdicts = [], [], []
+    for results in networks:
+        share = results.class_sum_share(("reference", 0.0), classes)
+        compared = comparisons.at_equal_weights(results, "jacobian", "cross-lipschitz", ROBUST)
+        shares.append(share.mean)
+        verdicts += [closeness(comparison.gap, comparison.margin) for comparison in compared]
+        lines += [f"{results.title}: the square", f"  is, in % of μ², {share:.1f}"]
+        for measure in (PGD, DEEPFOOL):
+            lines.append(f"  largest difference, {measure.title}: {largest_difference(compared, measure)}")
+    facts = {
+        "same": counts(verdicts) or "none run",
+        "same-mark": mark(verdicts, "within", "outside"),
+        "square": f"{min(shares):.0f} to {max(shares):.0f}",
+    }
+    return "\n".join(lines), facts
+
+
 def largest_difference(compared: Sequence[Comparison], measure: Measure) -> str:
     """The mean difference with the largest size: points to a tenth, distances to a thousandth."""
     means = [comparison.gap.mean for comparison in compared if comparison.measure == measure]
@@ -313,12 +405,26 @@ def verdict_table(gaps: pd.DataFrame, first: str) -> str:
     return "\n".join(lines)
 
 
-def joint_differences(results: NetworkResults, first: str, rivals: Sequence[str]) -> tuple[str, list[str]]:
-    """One penalty against its rivals under all attacks: `verdict_table` and verdicts; none of one seed."""
-    if results.seeds < 2:
-        return f"{results.title}\n  {ONE_SEED}", []
-    board = comparisons.joint_differences(results.table, results.network, first, rivals, ATTACKS)
-    return f"{results.title}\n{verdict_table(board, first)}", list(board["verdict"])
+def joint_differences(
+    networks: Iterable[NetworkResults], first: str, rivals: Sequence[str]
+) -> tuple[str, dict[str, str]]:
+    """One penalty against its rivals under all attacks: lines for printing, and facts for the prose.
+
+    Returns:
+        each network's `verdict_table`, a network of one seed has none; and board: the `tally` of all
+        verdicts, board-mark: their `mark`.
+    """
+    lines, verdicts = [], []
+    for results in networks:
+        lines.append(results.title)
+        if results.seeds < 2:
+            lines.append(f"  {ONE_SEED}")
+            continue
+        board = comparisons.joint_differences(results.table, results.network, first, rivals, ATTACKS)
+        lines.append(verdict_table(board, first))
+        verdicts += list(board["verdict"])
+    ending = tally(verdicts) if verdicts else "no comparison"
+    return "\n".join(lines), {"board": ending, "board-mark": mark(verdicts)}
 
 
 def attacks_and_weights(gaps: pd.DataFrame) -> str:
@@ -387,6 +493,17 @@ def differences_at_best(
         f"{names[one.price]}-{one.measure[0]}-{one.penalty}": _difference_at_best(one, digits)
         for one in compared
         if one.penalty != compared[0].penalty
+    }
+
+
+def scores(compared: Sequence[AtBest], prices: Mapping[str, float], digits: str = ".2f") -> dict[str, str]:
+    """ "PRICE-ATTACK-PENALTY" → each penalty's own score, of `comparisons.at_best`."""
+    names = {price: name for name, price in prices.items()}
+    return {
+        f"{names[one.price]}-{one.measure[0]}-{one.penalty}": (
+            f"{one.score.times(MEASURES[one.measure].factor):{digits}}"
+        )
+        for one in compared
     }
 
 
@@ -470,11 +587,25 @@ def prices(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
+def price_mark(prices: pd.DataFrame, coarse: pd.DataFrame, method: str, target: float) -> str:
+    """✅ if a method's price is above zero, ❌ if below, where a coarser grid agrees; else "undecided".
+
+    Args:
+        prices, coarse: as `equal_robustness.prices` gives them, of all strengths and of every second one.
+        method, target: which price.
+    """
+    first, second = (
+        of_row(rows[(rows["method"] == method) & (rows["target"] == target)].iloc[0]).verdict
+        for rows in (prices, coarse)
+    )
+    return mark([first] if first == second else [])
+
+
 def differences(table: pd.DataFrame, across: Measure, endings: Mapping[str, str], factor: float = 1.0) -> str:
     """`equal_robustness.firm_differences` as lines: below each target of `across`, each method's difference.
 
     Args:
-        table: as `firm_races` gives it.
+        table: as `firm_differences` gives it.
         across: what is made equal.
         endings: verdict → how it is written.
         factor: 100 for differences in points.
@@ -493,6 +624,25 @@ def differences(table: pd.DataFrame, across: Measure, endings: Mapping[str, str]
     return "\n".join(lines)
 
 
+def difference_facts(table: pd.DataFrame, endings: Mapping[str, str], factor: float = 1.0) -> dict[str, str]:
+    """Rows of `equal_robustness.firm_differences` at one target, for the prose; see `differences`.
+
+    Returns:
+        duel-NAME: the difference, word-NAME: its verdict, far-NAME: both in one text,
+        mark-NAME: `firm_mark`. NAME is the method, after its attack where the table has several.
+    """
+    texts = {}
+    for _, row in table.iterrows():
+        name = row["method"]
+        if table["attack"].nunique() > 1:
+            name = f"{row['attack']}-{name}"
+        gap, word = difference(row, factor), firm_verdict(row, endings)
+        texts[f"duel-{name}"], texts[f"word-{name}"] = gap, word
+        texts[f"far-{name}"] = gap if row["verdict"] == NOT_REACHED else f"{gap}, {word}"
+        texts[f"mark-{name}"] = firm_mark(row)
+    return texts
+
+
 def verdict_counts(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
     """How often each verdict of `firm_verdict` occurs: "pays more: 3; undecided: 8"."""
     numbers = Counter(firm_verdict(row, endings) for _, row in table.iterrows())
@@ -504,12 +654,22 @@ def verdict_counts(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
 
 def by_method(title: str, columns: Mapping[str, Mapping[str, float]], digits: str) -> str:
     """Numbers of each method side by side, one column a name, below a title; a dash for zero."""
-    methods = next(iter(columns.values()))
+    texts = method_facts(columns, digits)
     lines = [f"{title:26}" + "".join(f"{name:>9}" for name in columns)]
-    for method in methods:
-        cells = [f"{column[method]:{digits}}" if column[method] else "–" for column in columns.values()]
-        lines.append(f"  {LABELS[method]:24}" + "".join(f"{cell:>9}" for cell in cells))
+    for method in next(iter(columns.values())):
+        lines.append(
+            f"  {LABELS[method]:24}" + "".join(f"{texts[f'{name}-{method}']:>9}" for name in columns)
+        )
     return "\n".join(lines)
+
+
+def method_facts(columns: Mapping[str, Mapping[str, float]], digits: str) -> dict[str, str]:
+    """ "COLUMN-METHOD" → its number, for the prose; a dash for zero."""
+    return {
+        f"{name}-{method}": f"{value:{digits}}" if value else "–"
+        for name, column in columns.items()
+        for method, value in column.items()
+    }
 
 
 def sweep_steps(sidecars: Iterable[dict[str, Any]], network: str) -> str:

@@ -10,6 +10,7 @@ import gc
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -104,6 +105,45 @@ def dearest_over_adversarial(taken: Mapping[str, Sequence[float]]) -> list[float
     """Time of the dearest penalty's step over adversarial training's, for each round of one side."""
     rounds = zip(*(taken[penalty] for penalty in PENALTY_NAMES), taken[ADVERSARIAL], strict=True)
     return [max(penalties) / adversarial for *penalties, adversarial in rounds]
+
+
+def dearest_against_adversarial(
+    seconds: Mapping[int, Mapping[str, Mapping[str, Sequence[float]]]],
+) -> tuple[str, dict[str, str]]:
+    """Whether the dearest penalty's step takes less time than adversarial training's.
+
+    Args:
+        seconds: K → `times` with K classes.
+
+    Returns:
+        the range of `dearest_over_adversarial` over the rounds, as lines for printing; and "K-SIDE" → ✅
+        if it is below 1 in every round, ❌ if it is above 1 in every round, else "rounds disagree".
+    """
+    lines, marks = [], {}
+    for classes, sides in seconds.items():
+        for side, taken in sides.items():
+            over = dearest_over_adversarial(taken)
+            low, high = min(over), max(over)
+            lines.append(f"  K = {classes}, {side}: {low:.2f} to {high:.2f}")
+            marks[f"{classes}-{side}"] = "✅" if high < 1 else "❌" if low > 1 else "rounds disagree"
+    return "\n".join(lines), marks
+
+
+def stored_rows(outcomes: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of the stored benchmark (`harness.Row.judge`) that time a step, as lines for printing.
+
+    Beside the median and its spread stand those facts that are times over a plain step's.
+    """
+    lines = []
+    for outcome in outcomes:
+        if outcome["skipped"] or not outcome["id"].startswith(("step-", "adversarial-", "jacobian-")):
+            continue
+        low, high = outcome["spread"]
+        lines += [f"{outcome['row']}:", f"  {outcome['median']:.2f} [{low:.2f}, {high:.2f}]"]
+        for fact, value in outcome["facts"].items():
+            if fact.endswith("/ plain") and "products" not in fact:
+                lines.append(f"    {fact}: {value:.2f}")
+    return "\n".join(lines)
 
 
 def mebibytes(network: str, widths: Sequence[int], examples: int) -> dict[str, dict[str, float]]:
