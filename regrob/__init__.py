@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from regrob.certificates import certified_radius
     from regrob.claims import verdicts, verify
     from regrob.ensembles import Ensemble
+    from regrob.examination import examine
     from regrob.theory import PENALTIES
     from regrob.training import accuracy, train
 
@@ -35,7 +36,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LocalMap", "kinks", "local_map", "PENALTIES", "train", "accuracy", "certified_radius", "Ensemble",
-    "verdicts", "verify",
+    "verdicts", "verify", "examine",
 ]  # fmt: skip
 
 
@@ -65,6 +66,7 @@ __getattr__ = lazily(
         "ensembles": ("Ensemble",),
         "training": ("accuracy", "train"),
         "claims": ("verdicts", "verify"),
+        "examination": ("examine",),
     },
 )
 
