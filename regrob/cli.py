@@ -1,4 +1,4 @@
-"""The command line: `regrob verify`, `sweep`, `paper`, `bench` and `data`.
+"""The command line: `regrob examine`, `verify`, `sweep`, `paper`, `bench` and `data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -21,6 +21,9 @@ from regrob.errors import InputError, RegrobError
 
 # torch, sympy and the claims are imported where they are used: `regrob --help` is instant.
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+    from torch import Tensor, nn
+
     from regrob.claims.claim import Claim
     from regrob.claims.your_network import PreparedNetwork
 
@@ -55,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"regrob {regrob.__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_examine(commands)
     _add_verify(commands)
     _add_sweep(commands)
     _add_paper(commands)
@@ -64,6 +68,95 @@ def parser() -> argparse.ArgumentParser:
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+# --- examine ----------------------------------------------------------------------------
+
+
+def _add_examine(commands: Commands) -> None:
+    examine = commands.add_parser(
+        "examine",
+        help="what is known about a network of yours",
+        description="What a network of yours is, where the theory applies to it, and its margins, radii, "
+        "certificates and attacks on images of yours, in one report.",
+    )
+    examine.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="MODULE:FACTORY or FILE.py:FACTORY, a function that returns an nn.Module",
+    )
+    examine.add_argument(
+        "--arg", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="passed to the factory"
+    )
+    examine.add_argument(
+        "--weights", type=Path, metavar="FILE", help=".safetensors, or a torch file of tensors alone"
+    )
+    examine.add_argument(
+        "--normalise", metavar="MEAN,STD", help="done to the pixels first; one of each, or one a channel"
+    )
+    examine.add_argument(
+        "--data",
+        default="mnist",
+        metavar="D",
+        help="mnist, cifar10, a file .npz, .npy or .pt, or a folder of pictures with labels.csv or one "
+        "sub-folder a class (mnist)",
+    )
+    examine.add_argument("--layout", default="nchw", metavar="L", help="of arrays: nchw or nhwc (nchw)")
+    examine.add_argument("--limit", type=positive, default=100, metavar="N", help="images used (100)")
+    examine.add_argument("--sample", type=int, default=20, metavar="N", help="images attacked (20)")
+    examine.add_argument(
+        "--box", type=interval, metavar="LOW,HIGH", help="range of a pixel (0,1 if all are in it)"
+    )
+    examine.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
+    examine.add_argument("--json", action="store_true", help="print one object instead of the report")
+    examine.add_argument("--html", type=Path, metavar="FILE", help="also write one self-contained page")
+    examine.set_defaults(run=_examine)
+
+
+def _examine(options: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from regrob.examination import image_files, network_file, report, terminal
+
+    check_device(options.device)
+    data = image_files.read(options.data, limit=options.limit, layout=options.layout)
+    product = network_file.load_network(
+        options.network,
+        arguments=network_file.parse_arguments(options.arg),
+        weights=options.weights,
+        normalise=network_file.parse_normalisation(options.normalise) if options.normalise else None,
+    )
+    network = network_file.as_module(product[0] if isinstance(product, tuple) else product)
+    errors = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
+        bar_of: dict[str, TaskID] = {}
+
+        def notify(words: str, share: float) -> None:
+            if share == 0:
+                bars.console.print(words)
+                return
+            if words not in bar_of:
+                bar_of[words] = bars.add_task(words, total=1.0)
+            bars.update(bar_of[words], completed=share)
+
+        examination = report.examine(
+            network.to(options.device),
+            data,
+            sample=options.sample,
+            box=options.box or "auto",
+            progress=notify,
+        )
+    if options.html:
+        options.html.write_text(examination.to_html(), encoding="utf-8")
+    if options.json:
+        print(json.dumps(examination.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        terminal.show(examination, Console(highlight=False))
+        if options.html:
+            print(f"The report is in {options.html}.")
+    return AS_EXPECTED
 
 
 # --- verify -----------------------------------------------------------------------------
@@ -153,9 +246,7 @@ def _notice(text: str) -> None:
 def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
     from regrob.claims import your_network
 
-    network, images, labels = your_network.load_network(
-        options.network, images=options.images, shape=options.input_shape, seed=options.seed
-    )
+    network, images, labels = _own_network(options)
     prepared = your_network.prepare(
         network.to(options.device), images, labels, jitter=options.jitter, seed=options.seed
     )
@@ -184,6 +275,28 @@ def _verify_own(options: argparse.Namespace, claims: list[Claim]) -> int:
         )
     good = all(f.holds for f in findings) and any(f.conclusive for f in findings)
     return AS_EXPECTED if good else UNEXPECTED
+
+
+def _own_network(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor | None]:
+    """The network of `verify --network`, what to feed it (N, …), and the labels (N,) if they are known."""
+    import torch
+
+    from regrob.examination import image_files
+    from regrob.examination.network_file import as_module, load_network
+
+    product = load_network(options.network)
+    network, images, labels = (
+        product if isinstance(product, tuple) and len(product) == 3 else (product, None, None)
+    )
+    if options.images:
+        data = image_files.read(options.images)
+        images, labels = data.images, data.labels
+    elif options.input_shape:
+        generator = torch.Generator().manual_seed(options.seed)
+        images, labels = torch.rand(8, *options.input_shape, generator=generator), None
+    elif images is None:
+        raise InputError("say what to feed the network: --input-shape 1,28,28, or --images FILE")
+    return as_module(network), images, labels
 
 
 def _introduction(own: PreparedNetwork) -> str:
@@ -372,6 +485,21 @@ def shape(text: str) -> tuple[int, ...]:
     if min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"must be positive sizes, as in 1,28,28, got {text!r}")
     return sizes
+
+
+def interval(text: str) -> tuple[float, float]:
+    """Two finite numbers with a comma between them, the smaller first.
+
+    Raises:
+        ArgumentTypeError: it is anything else.
+    """
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low, high = 0.0, 0.0
+    if not -math.inf < low < high < math.inf:
+        raise argparse.ArgumentTypeError(f"must be LOW,HIGH with LOW < HIGH, got {text!r}")
+    return low, high
 
 
 def check_device(name: str) -> None:

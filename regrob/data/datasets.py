@@ -253,8 +253,17 @@ def _mnist_part(part: str) -> tuple[Pixels, Pixels]:
 
 
 def _idx(file: File) -> Pixels:
-    """Read an IDX file of bytes: two zeros, type 8, the number of axes, the axes, the data."""
-    raw = gzip.decompress(download.locate(file).read_bytes())
+    return parse_idx(gzip.decompress(download.locate(file).read_bytes()))
+
+
+def parse_idx(raw: bytes) -> Pixels:
+    """An IDX file of bytes as an array: two zeros, type 8, the number of axes, the axes, the data.
+
+    Raises:
+        ValueError, IndexError: it is no such file, or shorter than it says.
+    """
+    if raw[:3] != b"\0\0\x08":
+        raise ValueError(f"it begins with {raw[:3]!r}")
     axes = raw[3]
     shape = np.frombuffer(raw, ">u4", count=axes, offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)

@@ -1,0 +1,12 @@
+"""What is known about a network of the reader's own: `examine`, and its report in three forms.
+
+`network_file` and `image_files` load what the reader names; `measure` makes the table, one row an
+image; `applicable` says which statements of the ledger speak of the network; `report` puts it all
+into one object, which `terminal` and `page` show.
+"""
+
+from regrob.examination.image_files import LabelledImages
+from regrob.examination.network_file import load_network
+from regrob.examination.report import Examination, examine
+
+__all__ = ["Examination", "LabelledImages", "examine", "load_network"]

@@ -1,0 +1,265 @@
+"""The report as one self-contained page in the book's look, light and dark; and as a notebook's output."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from regrob.examination.measure import HYPOTHESES, QUANTITIES
+from regrob.examination.terminal import introduction, label, number, percent, prediction
+from regrob.figures.theme import LENGTHS, style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+    from regrob.examination.report import Examination
+
+_STYLE = """
+.regrob-report { color-scheme: light dark; --ink: light-dark(#1c1f23, #e6e8eb);
+  --ground: light-dark(#fff, #14181e); --faint: light-dark(#5a626c, #a3adb8);
+  --line: light-dark(#d6dae0, #39414b); --warn: light-dark(#8a4b00, #f0c05a);
+  color: var(--ink); background: var(--ground); font: 16px/1.5 system-ui, sans-serif; }
+.regrob-report h1 { font-size: 1.6rem; line-height: 1.2; overflow-wrap: anywhere; }
+.regrob-report h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+.regrob-report p, .regrob-report li { max-width: 70ch; }
+.regrob-report .faint, .regrob-report figcaption { color: var(--faint); font-size: .9rem; }
+.regrob-report .notices { border-left: 4px solid var(--warn); padding: .1rem 1rem; margin: 1rem 0; }
+.regrob-report .scroll { overflow-x: auto; }
+.regrob-report table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
+.regrob-report :is(th, td) { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
+  background: none; color: inherit; }
+.regrob-report :is(th, td):first-child { text-align: left; }
+.regrob-report tbody th { font-weight: 500; min-width: 9rem; }
+.regrob-report tbody th small { display: block; color: var(--faint); font-weight: 400; max-width: 38ch; }
+.regrob-report figure { margin: 1rem 0; }
+.regrob-report svg { max-width: 100%; height: auto; }
+.regrob-report ol.worst { list-style: none; padding: 0; display: grid; gap: .8rem;
+  grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); }
+.regrob-report ol.worst img { display: block; width: 100%; max-width: 8rem; image-rendering: pixelated;
+  border: 1px solid var(--line); }
+.regrob-report ol.worst li { font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
+.regrob-report summary { cursor: pointer; padding: .4rem 0; }
+"""
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>html {{ color-scheme: light dark; background: light-dark(#fff, #14181e); }}
+body {{ margin: 0 auto; max-width: 60rem; padding: 1rem; }}
+@media print {{ details > * {{ display: block; }} figure, li {{ break-inside: avoid; }} }}</style></head>
+<body>{body}</body></html>
+"""
+
+
+def page(examination: Examination) -> str:
+    """One page that loads nothing from outside."""
+    title = f"{examination.network.name} on {examination.data.source}"
+    return _PAGE.format(title=html.escape(title), body=fragment(examination))
+
+
+def fragment(examination: Examination) -> str:
+    """The report as a piece of HTML with a style of its own."""
+    parts = [
+        f"<style>{_STYLE}</style>",
+        f"<h1>{_text(examination.network.name)}</h1>",
+        f"<p>{'<br>'.join(map(_text, introduction(examination)))}</p>",
+        _notices(examination.notices),
+        _hypotheses(examination),
+        _distributions(examination),
+        _lengths(examination),
+        _scatter(examination),
+        _penalties(examination),
+        _worst(examination),
+        _claims(examination),
+        f'<p class="faint">Made by regrob in {examination.seconds:.0f} s.</p>',
+    ]
+    return f'<article class="regrob-report">{"".join(parts)}</article>'
+
+
+# --- tables ----------------------------------------------------------------------------
+
+
+def _text(words: object) -> str:
+    return html.escape(str(words))
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of HTML cells; the first is the row's heading."""
+    head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
+    body = "".join(
+        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
+        for row in rows
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{table}</div>'
+
+
+def _notices(notices: Sequence[str]) -> str:
+    if not notices:
+        return ""
+    items = "".join(f"<li>{_text(notice[0].upper() + notice[1:])}.</li>" for notice in notices)
+    return f'<div class="notices"><p><strong>Before you trust a number</strong></p><ul>{items}</ul></div>'
+
+
+def _hypotheses(examination: Examination) -> str:
+    rows = [[_text(HYPOTHESES[name]), percent(share)] for name, share in examination.hypotheses.items()]
+    return (
+        "<h2>Where the theory applies</h2><p>Each statement of the book asks some of these of an image.</p>"
+        + _table(["Hypothesis", "images"], rows)
+    )
+
+
+def _distributions(examination: Examination) -> str:
+    rows = []
+    for name, values in examination.distributions.items():
+        quantity = QUANTITIES[name]
+        heading = f"{_text(quantity.symbol)} · {_text(quantity.name)}<small>{_text(quantity.words)}</small>"
+        rows.append([heading, *map(number, values[:-1]), str(values.images)])
+    return (
+        "<h2>Quantities</h2><p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
+        + _table(["Quantity", "least", "25 %", "median", "75 %", "largest", "images"], rows)
+    )
+
+
+def _penalties(examination: Examination) -> str:
+    rows = [[name, number(w.mean), number(w.tenth)] for name, w in examination.penalties.items()]
+    return (
+        "<h2>The four penalties</h2><p>The last column is the λ at which λ times the penalty's mean "
+        "is a tenth of the mean loss on these images.</p>" + _table(["Penalty", "mean", "λ"], rows)
+    )
+
+
+def _claims(examination: Examination) -> str:
+    if not examination.claims:
+        return ""
+    rows = [
+        [
+            f"{_text(s.title)}<small>{_text(s.where)}; {_text(s.id)}"
+            f"{'; also assumed: ' + _text('; '.join(s.also)) if s.also else ''}</small>",
+            _text(s.verdict),
+            percent(s.share),
+        ]
+        for s in examination.claims
+    ]
+    return (
+        f"<h2>What the ledger says of such a network</h2><details><summary>{len(rows)} statements whose "
+        "hypotheses on the network are met, and the share of the images that meet the others</summary>"
+        + _table(["Statement", "verdict", "images"], rows)
+        + "<p>regrob verify --network holds their closed forms against autograd.</p></details>"
+    )
+
+
+# --- pictures --------------------------------------------------------------------------
+
+
+def _worst(examination: Examination) -> str:
+    if "margin" not in examination.table or not examination.table["margin"].notna().any():
+        return ""
+    rows = examination.worst()
+    items = []
+    for position, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
+        caption = (
+            f"{_text(row['image'])}: {_text(label(examination, row['label']))}<br>"
+            f"p_y {number(row['probability'])}, d {number(row['margin'])}"
+        )
+        if "attacked" in row and row["attacked"] == row["attacked"]:
+            caption += f", a {number(row['attacked'])}"
+        items.append(f"<li>{_thumbnail(examination.data.images[position], str(row['image']))}{caption}</li>")
+    return (
+        "<h2>Nearest to a mistake</h2><p>The correctly classified images with the smallest margin d.</p>"
+        f'<ol class="worst">{"".join(items)}</ol>'
+    )
+
+
+def _thumbnail(image: Tensor, name: str) -> str:
+    """A picture of an image, stretched to its own range; nothing where it is no picture."""
+    from PIL import Image
+
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        return ""
+    pixels = image.detach().cpu().float().numpy()
+    low, high = min(0.0, float(pixels.min())), max(1.0, float(pixels.max()))
+    levels = np.round(255 * (pixels - low) / (high - low)).astype(np.uint8)
+    picture = Image.fromarray(levels[0] if len(levels) == 1 else levels.transpose(1, 2, 0))
+    picture.thumbnail((128, 128))
+    stream = io.BytesIO()
+    picture.save(stream, "png", optimize=True)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<img alt="{_text(name)}" src="data:image/png;base64,{data}">'
+
+
+def _lengths(examination: Examination) -> str:
+    """How the lengths compare: their distributions, one under the other on one logarithmic axis."""
+    import matplotlib.pyplot as plt
+
+    table = examination.table
+    columns = {"edge": "edge", "margin": "margin", "taylor_radius": "radius", "attacked": "found"}
+    values = {name: table[name].to_numpy(float) for name in columns if name in table}
+    values = {name: v[np.isfinite(v) & (v > 0)] for name, v in values.items()}
+    values = {name: v for name, v in values.items() if len(v) > 1}
+    if not values:
+        return ""
+    with style():
+        figure, axes = plt.subplots(figsize=(5.2, 0.6 * len(values) + 1))
+        for height, (name, lengths) in enumerate(values.items()):
+            look = LENGTHS[columns[name]]
+            axes.plot(
+                lengths, np.full(len(lengths), height), "|", color=look.colour, markersize=14, alpha=0.5
+            )
+            axes.plot(np.median(lengths), height, look.marker, color=look.colour, markersize=9)
+        axes.set(
+            xscale="log", xlabel="distance from the image, in pixels' units", ylim=(len(values) - 0.4, -0.6)
+        )
+        axes.set_yticks(range(len(values)), [f"{QUANTITIES[n].name} {QUANTITIES[n].symbol}" for n in values])
+        axes.grid(axis="y", visible=False)
+    medians = ", ".join(f"{QUANTITIES[n].name} {number(float(np.median(v)))}" for n, v in values.items())
+    return "<h2>How far is far?</h2>" + _figure(
+        figure,
+        f"Distances on a logarithmic axis; medians: {medians}.",
+        "A stroke an image; the sign is their median.",
+    )
+
+
+def _scatter(examination: Examination) -> str:
+    """The attack's distance against the margin, for each attacked image."""
+    import matplotlib.pyplot as plt
+
+    if not examination.prediction:
+        return ""
+    both = examination.table[["margin", "attacked"]].dropna()
+    look = LENGTHS["found"]
+    with style():
+        figure, axes = plt.subplots(figsize=(4.6, 4.2))
+        axes.plot(both["margin"], both["attacked"], look.marker, color=LENGTHS["margin"].colour)
+        low, high = float(both.min().min()), float(both.max().max())
+        axes.plot([low, high], [low, high], "--", color="black", linewidth=1.2)
+        axes.set(
+            xlabel="margin d of the local map", ylabel="distance of the attack", xscale="log", yscale="log"
+        )
+    sentence = prediction(examination)
+    return f"<h2>Predicted against attacked</h2><p>{_text(sentence)}</p>" + _figure(
+        figure, sentence, "An image a point; on the dashed line both agree."
+    )
+
+
+def _figure(figure: Figure, alt: str, caption: str) -> str:
+    """A figure as SVG whose ink follows the page's."""
+    import matplotlib.pyplot as plt
+
+    stream = io.StringIO()
+    for axes in figure.axes:
+        axes.set_facecolor("none")
+    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+    drawing = stream.getvalue()
+    drawing = drawing[drawing.index("<svg") :]
+    drawing = drawing.replace("#000000", "currentColor").replace("#dddddd", "var(--line)")
+    drawing = drawing.replace("<svg", f'<svg fill="currentColor" role="img" aria-label="{_text(alt)}"', 1)
+    return f"<figure>{drawing}<figcaption>{_text(caption)}</figcaption></figure>"

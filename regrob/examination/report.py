@@ -1,0 +1,505 @@
+"""`examine`: what is known about a network of the reader's own, in one object."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.local_map import require_frozen_statistics, require_piecewise_linear
+from regrob.attacks import AttackResult, boundary_projection, deepfool
+from regrob.certificates import edge_distance
+from regrob.checks import check_labels, check_logits
+from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
+from regrob.examination import applicable, image_files
+from regrob.examination.image_files import LabelledImages
+from regrob.examination.measure import HYPOTHESES, QUANTITIES, images_at_once, measure
+from regrob.examination.network_file import FromCallable, LogitsOf, as_module
+from regrob.theory import PENALTY_NAMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORST = 10
+"""So many images of a kind are shown."""
+
+MOST_UNITS = 20_000
+"""A network with more hidden units gets its distances to the edge for a few images only."""
+
+Progress = Callable[[str, float], None]
+"""Called with what is being done and the share that is done."""
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """What the network is.
+
+    Attributes:
+        name: its class.
+        layers: kind of layer → how many.
+        parameters: how many numbers it has learned.
+        inputs, classes: n and K.
+        obstacle: why it is not piecewise linear, in words; None if it is.
+        dtype: in which it was examined.
+    """
+
+    name: str
+    layers: dict[str, int]
+    parameters: int
+    inputs: int
+    classes: int
+    obstacle: str | None
+    dtype: str
+
+    @property
+    def piecewise_linear(self) -> bool:
+        """Whether the theory of the local map speaks of it."""
+        return self.obstacle is None
+
+
+class Distribution(NamedTuple):
+    """Quartiles and extremes of a column, and how many images it is known for."""
+
+    least: float
+    lower: float
+    median: float
+    upper: float
+    largest: float
+    images: int
+
+
+class PenaltyWeight(NamedTuple):
+    """A penalty's mean on these images, and the λ that makes it a tenth of the mean loss."""
+
+    mean: float
+    tenth: float
+
+
+@dataclass(frozen=True)
+class Examination:
+    """Everything `examine` found out; `print` it, `.to_dict()`, `.to_html()`, or display it in a notebook.
+
+    Attributes:
+        network: what it is.
+        data: the images that were looked at.
+        table: one row an image: the columns of `QUANTITIES` and `HYPOTHESES`, label, prediction, loss.
+        notices: what a reader should know before trusting a number.
+        claims: what the ledger says of networks like this one.
+        seconds: wall time.
+    """
+
+    network: NetworkFacts
+    data: LabelledImages
+    table: pd.DataFrame
+    notices: tuple[str, ...]
+    claims: tuple[applicable.Statement, ...]
+    seconds: float
+    labelled: bool = True
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images classified correctly; NaN without labels."""
+        return float(self.table["correct"].mean()) if self.labelled else math.nan
+
+    @property
+    def hypotheses(self) -> dict[str, float]:
+        """Hypothesis of the theory → on which share of the images it holds."""
+        return {name: float(self.table[name].mean()) for name in HYPOTHESES if name in self.table}
+
+    @property
+    def distributions(self) -> dict[str, Distribution]:
+        """Quantity → its quartiles, over the images for which it is defined."""
+        distributions = {}
+        for name in QUANTITIES:
+            values = self.table[name].to_numpy(float) if name in self.table else np.empty(0)
+            values = values[~np.isnan(values)]
+            if len(values):
+                # Not by interpolation: a length may be infinite.
+                ends = np.quantile(values, [0, 0.25, 0.5, 0.75, 1], method="closest_observation")
+                least, lower, median, upper, largest = map(float, ends)
+                distributions[name] = Distribution(least, lower, median, upper, largest, len(values))
+        return distributions
+
+    @property
+    def penalties(self) -> dict[str, PenaltyWeight]:
+        """Penalty → its mean, and the λ that makes it a tenth of the mean loss."""
+        loss = float(self.table["loss"].mean())
+        columns = {
+            "input-gradient": self.table["gradient"] ** 2,
+            "jacobian": self.table["lipschitz"] ** 2,
+            "curvature": self.table["curvature"],
+            "cross-lipschitz": self.table["cross_lipschitz_squared"],
+        }
+        means = {name: float(columns[name].mean()) for name in PENALTY_NAMES}
+        return {
+            name: PenaltyWeight(mean, loss / (10 * mean) if mean > 0 else math.inf)
+            for name, mean in means.items()
+            if not math.isnan(mean)
+        }
+
+    @property
+    def prediction(self) -> dict[str, float]:
+        """Margin of the local map against the attack's distance: rank correlation, median ratio, count."""
+        if "attacked" not in self.table:
+            return {}
+        both = self.table[["margin", "attacked"]].dropna().query("0 < margin < inf")
+        if len(both) < 2:
+            return {}
+        ratio = both["attacked"] / both["margin"]
+        return {
+            "rank_correlation": float(both["margin"].rank().corr(both["attacked"].rank())),
+            "median_ratio": float(ratio.median()),
+            "images": len(both),
+        }
+
+    def worst(self, quantity: str = "margin") -> pd.DataFrame:
+        """The ten images with the smallest value of a quantity among the correct ones."""
+        rows = self.table.loc[self.table["correct"] & self.table[quantity].notna()]
+        smallest: pd.DataFrame = rows.sort_values(quantity).head(WORST)
+        return smallest
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers and words, for JSON; NaN and infinity become None and "inf"."""
+        import dataclasses
+
+        rows = self.table.to_dict(orient="records")
+        plain = {
+            "network": dataclasses.asdict(self.network) | {"piecewise_linear": self.network.piecewise_linear},
+            "data": {
+                "source": self.data.source,
+                "images": len(self.table),
+                "shape": list(self.data.images.shape[1:]),
+            },
+            "accuracy": self.accuracy,
+            "notices": list(self.notices),
+            "hypotheses": self.hypotheses,
+            "distributions": {name: d._asdict() for name, d in self.distributions.items()},
+            "prediction": self.prediction,
+            "penalties": {name: weight._asdict() for name, weight in self.penalties.items()},
+            "claims": [statement._asdict() for statement in self.claims],
+            "settings": self.settings,
+            "seconds": self.seconds,
+            "images": rows,
+        }
+        converted: dict[str, Any] = _plain(plain)
+        return converted
+
+    def to_html(self) -> str:
+        """One self-contained page."""
+        from regrob.examination.page import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        from regrob.examination.page import fragment
+
+        return fragment(self)
+
+    def __str__(self) -> str:
+        from regrob.examination.terminal import text
+
+        return text(self)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return None if math.isnan(value) else float(value) if math.isfinite(value) else str(float(value))
+    return value
+
+
+def examine(
+    network: nn.Module | Callable[[Tensor], Tensor],
+    images: Tensor | LabelledImages,
+    labels: Tensor | None = None,
+    *,
+    sample: int = 20,
+    box: tuple[float, float] | str | None = "auto",
+    classes: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Examination:
+    """What is known about a network at some images: the theory's quantities, certificates, attacks.
+
+    The network is looked at in eval mode and left as it was. A network in half precision is
+    copied to float32; one that returns a tuple or an object is reduced to its logits.
+
+    Args:
+        network: maps images (N, …) to logits (N, K).
+        images: (N, …) tensor or array, or what `image_files.read` gives.
+        labels: (N,) whole numbers; the predicted classes if None.
+        sample: how many correctly classified images are attacked, and get a certificate.
+        box: range of a pixel that the attacks keep to; "auto": [0, 1] if all pixels lie in it,
+            else none; None for no constraint.
+        classes: names of the labels.
+        progress: called with a few words and the share done.
+
+    Raises:
+        InputError: images, labels or logits that do not fit together.
+        NotPiecewiseLinearError: the network couples its examples, or is random in training mode.
+
+    >>> from regrob.networks import mlp
+    >>> torch.manual_seed(0); network = mlp((6, 8, 3))
+    <torch._C.Generator object at ...>
+    >>> examination = examine(network, torch.rand(5, 6), torch.tensor([0, 1, 2, 0, 1]))
+    >>> examination.network.piecewise_linear, len(examination.table)
+    (True, 5)
+    """
+    started = time.perf_counter()
+    if sample < 0:
+        raise InputError(f"sample must be at least 0, got {sample}")
+    data = images if isinstance(images, LabelledImages) else image_files.from_arrays(images, labels)
+    if classes:
+        data = LabelledImages(data.images, data.labels, data.names, tuple(classes), data.source, data.notices)
+    notify: Progress = progress or (lambda words, share: None)
+    with torch.inference_mode(mode=False):
+        notices = list(data.notices)
+        model = _ready(network, notices)
+        x = _like(model, data.images)
+        model = _reduced(model, x[:1], notices)
+        labelled, y = _labels(model, x, data.labels)
+        if not labelled:
+            notices.append("no labels were given: the predicted classes stand for them")
+        facts = _facts(model, x, notices)
+        pixels = _box(x, box, notices)
+        notify(_estimate(model, x, facts.classes), 0.0)
+        table = _table(model, x, y, facts, notify)
+        table.insert(0, "image", list(data.names))
+        _sampled(table, model, x, y, facts, pixels, sample, notices, notify)
+    return Examination(
+        facts,
+        data,
+        table,
+        tuple(notices),
+        applicable.statements(facts.classes, facts.piecewise_linear, _has_biases(model), table),
+        time.perf_counter() - started,
+        labelled,
+        {"sample": sample, "box": None if pixels is None else list(pixels)},
+    )
+
+
+# --- before anything runs --------------------------------------------------------------
+
+
+def _ready(network: Any, notices: list[str]) -> nn.Module:
+    """A copy in eval mode that returns logits, in float32 or float64."""
+    if not isinstance(network, nn.Module):
+        return as_module(network).eval()
+    try:
+        model = copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"the network cannot be copied: {error}; pass one built anew from its state dict"
+        ) from error
+    dtypes = {p.dtype for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()}
+    if len(dtypes) > 1 or dtypes & {torch.float16, torch.bfloat16}:
+        notices.append(f"the network's {', '.join(sorted(map(str, dtypes)))} was examined as torch.float32")
+        model = model.float()
+    if any(module.training for module in model.modules()):
+        notices.append("the network was in training mode; it was examined in eval mode")
+    return model.eval()
+
+
+def _like(model: nn.Module, images: Tensor) -> Tensor:
+    """The images in the network's dtype, on its device; a dtype of their own is kept without parameters."""
+    like = next((p for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()), None)
+    images = images.detach().clone()
+    if like is None:
+        return images if images.dtype in (torch.float32, torch.float64) else images.float()
+    return images.to(device=like.device, dtype=like.dtype)
+
+
+def _output(model: nn.Module, x: Tensor) -> Any:
+    """What the network returns; InputError in place of whatever it raises."""
+    try:
+        with torch.no_grad():
+            return model(x)
+    except (torch.OutOfMemoryError, RegrobError):
+        raise
+    except Exception as error:
+        kind = f"{type(error).__name__}: {error}"
+        raise InputError(
+            f"the network fails on images of shape {tuple(x.shape)}, {x.dtype}: {kind}"
+        ) from error
+
+
+def _reduced(model: nn.Module, x: Tensor, notices: list[str]) -> nn.Module:
+    """The model itself if it returns a tensor, else what takes the logits out of its output."""
+    output = _output(model, x)
+    if isinstance(output, Tensor):
+        return model
+    notices.append(f"the network returns a {type(output).__name__}, of which the logits were examined")
+    return LogitsOf(model)
+
+
+def _logits(model: nn.Module, x: Tensor) -> Tensor:
+    """The logits of a few images.
+
+    Raises:
+        InputError: the network fails on them, or returns no logits.
+    """
+    z: Tensor = _output(model, x)
+    check_logits(z, x)
+    if not bool(torch.isfinite(z).all()):
+        raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
+    return z
+
+
+def _labels(model: nn.Module, x: Tensor, labels: Tensor | None) -> tuple[bool, Tensor]:
+    classes = _logits(model, x[:1])
+    if labels is not None:
+        labels = labels.to(x.device)
+        check_labels(labels, classes.expand(len(labels), -1))
+        return True, labels
+    return False, torch.cat([_logits(model, part).argmax(dim=1) for part in x.split(64)])
+
+
+def _facts(model: nn.Module, x: Tensor, notices: list[str]) -> NetworkFacts:
+    require_frozen_statistics(model)
+    try:
+        require_piecewise_linear(model, x[:4])
+        obstacle = None
+    except NotPiecewiseLinearError as error:
+        obstacle = str(error)
+        notices.append("the network is not piecewise linear: curvature, radii and certificates are left out")
+    z = _logits(model, x[:4])
+    if bool((z >= 0).all()) and torch.allclose(z.sum(dim=1), torch.ones_like(z[:, 0]), atol=1e-4):
+        raise InputError(
+            "each row of the outputs is a probability distribution: the network ends in a softmax; "
+            "examine it without its last layer, since all of the theory is about logits"
+        )
+    leaves = [module for module in model.modules() if not any(module.children())]
+    return NetworkFacts(
+        _name(model),
+        dict(Counter(type(module).__name__ for module in leaves).most_common()),
+        sum(p.numel() for p in model.parameters()),
+        x[0].numel(),
+        z.shape[1],
+        obstacle,
+        str(x.dtype).removeprefix("torch."),
+    )
+
+
+def _name(model: nn.Module) -> str:
+    inner: Any = model
+    if isinstance(model, FromCallable):
+        inner = model.function
+    elif isinstance(model, LogitsOf):
+        inner = model.network
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def _has_biases(model: nn.Module) -> bool:
+    return any(getattr(module, "bias", None) is not None for module in model.modules())
+
+
+def _box(x: Tensor, box: tuple[float, float] | str | None, notices: list[str]) -> tuple[float, float] | None:
+    low, high = float(x.min()), float(x.max())
+    if box == "auto":
+        if low >= 0 and high <= 1:
+            return (0.0, 1.0)
+        notices.append(
+            f"pixels run from {low:.3g} to {high:.3g}, not within [0, 1]: attacks ran without a box"
+        )
+        return None
+    if box is None or (isinstance(box, tuple) and len(box) == 2 and box[0] < box[1]):
+        if box is not None and (low < box[0] or high > box[1]):
+            raise InputError(f"pixels run from {low:.3g} to {high:.3g}, outside the box {box}")
+        return box
+    raise InputError(f"box must be (low, high) with low < high, None or 'auto', got {box!r}")
+
+
+def _estimate(model: nn.Module, x: Tensor, classes: int) -> str:
+    """What is about to run, with time and memory from one image's backward pass."""
+    one = x[:1].clone().requires_grad_(True)
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        with torch.enable_grad():
+            torch.autograd.grad(model(one)[:, 0].sum(), one, allow_unused=True)
+        seconds.append(time.perf_counter() - started)
+    total = min(seconds) * classes * len(x)
+    memory = 2 * images_at_once(x[0], classes) * x[0].numel() * classes * x.element_size()
+    return (
+        f"{len(x)} images, {classes} classes: at most about {_duration(total)} for the local maps, "
+        f"{memory / 2**20:,.0f} MiB for the Jacobians"
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+# --- what runs -------------------------------------------------------------------------
+
+
+def _table(model: nn.Module, x: Tensor, y: Tensor, facts: NetworkFacts, notify: Progress) -> pd.DataFrame:
+    import pandas as pd
+
+    parts = []
+    for part in measure(model, x, y, piecewise_linear=facts.piecewise_linear):
+        parts.append(part)
+        notify("local maps", sum(map(len, parts)) / len(x))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _sampled(
+    table: pd.DataFrame,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    facts: NetworkFacts,
+    box: tuple[float, float] | None,
+    sample: int,
+    notices: list[str],
+    notify: Progress,
+) -> None:
+    """Add the columns that cost more than a local map, for the first so many correct images."""
+    chosen = np.flatnonzero(table["correct"].to_numpy(bool))[:sample]
+    if len(chosen) == 0:
+        return
+    if facts.piecewise_linear:
+        try:
+            edges = []
+            for count, i in enumerate(chosen.tolist(), start=1):
+                edges.append(float(edge_distance(model, x[i : i + 1])))
+                notify("distances to the polytope's edge", count / len(chosen))
+            table.loc[chosen, "edge"] = edges
+            table.loc[chosen, "certificate"] = np.minimum(table.loc[chosen, "margin"], edges)
+        except RegrobError as error:
+            notices.append(f"no certificate: {error}")
+    attacked, name = _attack(model, x[chosen], y[chosen], box, facts.piecewise_linear)
+    success = attacked.success.cpu().numpy()
+    distance = np.where(success, attacked.distance.double().cpu().numpy(), np.nan)
+    table.loc[chosen, "attacked"] = distance
+    notify("attacks", 1.0)
+    if not success.all():
+        notices.append(f"{name} failed on {int((~success).sum())} of {len(chosen)} images")
+    if attacked.saturated:
+        notices.append(
+            f"p_y rounds to one on {attacked.saturated} of the attacked images; "
+            "attacks that differentiate the loss lose their way there"
+        )
+
+
+def _attack(
+    model: nn.Module, x: Tensor, y: Tensor, box: tuple[float, float] | None, piecewise_linear: bool
+) -> tuple[AttackResult, str]:
+    if piecewise_linear:
+        return boundary_projection(model, x, y, box=box), "boundary projection"
+    return deepfool(model, x, y, box=box), "DeepFool"
