@@ -144,7 +144,7 @@ def _tensor(name: str, values: Any) -> Tensor:
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name} must be numbers, got an array of {array.dtype}")
-    return torch.from_numpy(np.ascontiguousarray(array))
+    return torch.from_numpy(array.copy())
 
 
 def _labels(values: Any, count: int) -> Tensor:
