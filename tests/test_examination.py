@@ -274,7 +274,7 @@ def test_a_plain_function_half_precision_and_inference_mode_work() -> None:
 @pytest.mark.parametrize(
     ("network", "x", "y", "message"),
     [
-        (nn.Sequential(small_network(), nn.Softmax(dim=1)), images(), None, "ends in a softmax"),
+        (nn.Sequential(small_network(), nn.Softmax(dim=1)), images(), None, "returns probabilities"),
         (small_network(), images(), torch.tensor([0, 1]), "one for each of the 12 images"),
         (small_network(), images(), torch.full((12,), 3), "label 3 is outside 0 … 2"),
         (small_network(), torch.rand(2, 5), None, "fails on images of shape"),

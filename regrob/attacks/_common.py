@@ -216,12 +216,7 @@ def prepare(
         check_labels(labels, z)
         if not isinstance(network, StackedPullback):
             _check_each_by_itself(network, x, z)
-        if _sums_to_one(z) and _sums_to_one(network(0.5 * x)):  # twice is no accident
-            raise InputError(
-                "the network returns probabilities: every row of its outputs is nonnegative and sums to one. "
-                "Where a softmax saturates its gradient vanishes, and attacks fail for no other reason; "
-                "leave the last softmax out, or make it a log_softmax"
-            )
+        require_logits(network, x, z)
     if targets is not None:
         check_labels(targets, z)
         if bool((targets == labels).any()):
@@ -292,6 +287,16 @@ def _check_each_by_itself(network: nn.Module, images: Images, z: ImageLogits) ->
             f"two copies of the first image have other logits than it has among the {len(images)} images, "
             f"by up to {apart:.2g}: the network is random, or couples the examples of a batch; "
             "call eval() on all its modules, and pass training=False to functional dropout and batch_norm"
+        )
+
+
+def require_logits(network: nn.Module, images: Images, z: Tensor) -> None:
+    """Raise InputError if the outputs z at the images are probabilities, as after a softmax."""
+    if _sums_to_one(z) and _sums_to_one(network(0.5 * images)):  # twice is no accident
+        raise InputError(
+            "the network returns probabilities: every row of its outputs is nonnegative and sums to one. "
+            "Where a softmax saturates its gradient vanishes, and attacks fail for no other reason; "
+            "leave the last softmax out, or make it a log_softmax"
         )
 
 

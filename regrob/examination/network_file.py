@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regrob.attacks._common import FunctionNetwork
 from regrob.errors import DataError, InputError
 
 
@@ -33,19 +34,6 @@ class Normalise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, height, width) → the same shape."""
         return (x - self.mean) / self.std
-
-
-class FromCallable(nn.Module):
-    """A plain function from images to logits, as a module without parameters."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, …) → whatever the function returns."""
-        logits: Tensor = self.function(x)
-        return logits
 
 
 class LogitsOf(nn.Module):
@@ -80,7 +68,7 @@ def as_module(network: object) -> nn.Module:
     if isinstance(network, nn.Module):
         return network
     if callable(network):
-        return FromCallable(network)
+        return FunctionNetwork(network)
     raise InputError(
         f"the factory returned {type(network).__name__}; expected an nn.Module, a function of "
         "images, or a tuple (nn.Module, images, labels)"

@@ -14,15 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.local_map import require_frozen_statistics, require_piecewise_linear
+from regrob import affine
 from regrob.attacks import AttackResult, boundary_projection, deepfool
+from regrob.attacks._common import FunctionNetwork, require_logits
 from regrob.certificates import edge_distance
 from regrob.checks import check_labels, check_logits
 from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
 from regrob.examination import applicable, image_files
 from regrob.examination.image_files import LabelledImages
 from regrob.examination.measure import HYPOTHESES, QUANTITIES, images_at_once, measure
-from regrob.examination.network_file import FromCallable, LogitsOf, as_module
+from regrob.examination.network_file import LogitsOf, as_module
 from regrob.theory import PENALTY_NAMES
 
 if TYPE_CHECKING:
@@ -370,24 +371,20 @@ def _labels(model: nn.Module, x: Tensor, labels: Tensor | None) -> tuple[bool, T
 
 
 def _facts(model: nn.Module, x: Tensor, notices: list[str]) -> NetworkFacts:
-    require_frozen_statistics(model)
+    affine.require_frozen_statistics(model)
+    z = _logits(model, x[:4])
+    with torch.no_grad():
+        require_logits(model, x[:4], z)
+    report, obstacle = affine.report(model, x), None
     try:
-        require_piecewise_linear(model, x[:4])
-        obstacle = None
+        affine.require_piecewise_linear(model, x)
     except NotPiecewiseLinearError as error:
         obstacle = str(error)
         notices.append("the network is not piecewise linear: curvature, radii and certificates are left out")
-    z = _logits(model, x[:4])
-    if bool((z >= 0).all()) and torch.allclose(z.sum(dim=1), torch.ones_like(z[:, 0]), atol=1e-4):
-        raise InputError(
-            "each row of the outputs is a probability distribution: the network ends in a softmax; "
-            "examine it without its last layer, since all of the theory is about logits"
-        )
-    leaves = [module for module in model.modules() if not any(module.children())]
     return NetworkFacts(
         _name(model),
-        dict(Counter(type(module).__name__ for module in leaves).most_common()),
-        sum(p.numel() for p in model.parameters()),
+        dict(Counter(report.layers).most_common()),
+        report.parameters,
         x[0].numel(),
         z.shape[1],
         obstacle,
@@ -397,7 +394,7 @@ def _facts(model: nn.Module, x: Tensor, notices: list[str]) -> NetworkFacts:
 
 def _name(model: nn.Module) -> str:
     inner: Any = model
-    if isinstance(model, FromCallable):
+    if isinstance(model, FunctionNetwork):
         inner = model.function
     elif isinstance(model, LogitsOf):
         inner = model.network
