@@ -115,3 +115,15 @@ def test_a_residual_network_without_normalisation_learns() -> None:
     run = Descent(network, CaffePolicy(base=0.05, batch=8), None, 0.0)
     assert len(list(run.steps(x, y, range(60), seed=0))) == 60
     assert run.losses[-1] < 0.3 < 0.6 < run.losses[0]
+
+
+def test_scattered_biases_fill_their_range_and_leave_weights_alone() -> None:
+    plain, scattered = (
+        networks.mlp((3, 200, 2), generator=torch.Generator().manual_seed(0)) for _ in range(2)
+    )
+    assert networks.scatter_biases(scattered, 0.5, torch.Generator().manual_seed(1)) is scattered
+    bias = scattered[1].bias.detach()
+    assert torch.equal(scattered[1].weight, plain[1].weight)
+    assert 0.45 < float(bias.max()) <= 0.5 and -0.5 <= float(bias.min()) < -0.45
+    assert scattered[1].bias.is_leaf and scattered[1].bias.requires_grad
+    networks.scatter_biases(networks.mlp((3, 4, 2), bias=False), 0.5)  # nothing to draw

@@ -77,9 +77,7 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
     rows = []
     for i in range(count):
         network = networks.mlp((2, 6, 5, classes), generator=generator).double()
-        for module in network:
-            if isinstance(module, nn.Linear):
-                module.bias.data.uniform_(-0.6, 0.6, generator=generator)
+        networks.scatter_biases(network, 0.6, generator)
         if i % 2:
             _fit(network, classes, generator)
         points = torch.rand(3, 2, generator=generator, dtype=torch.float64) * 2 - 1
