@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from regrob.errors import InputError
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def initialise_caffe(
@@ -34,6 +37,14 @@ def initialise_caffe(
                 module.weight.uniform_(-bound, bound, generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
+
+
+def scatter_biases(network: Network, size: float, generator: torch.Generator | None = None) -> Network:
+    """Draw every bias from U(±size), in place, so that the kinks do not all meet at 0; return the network."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+            nn.init.uniform_(module.bias, -size, size, generator=generator)
+    return network
 
 
 def mlp(

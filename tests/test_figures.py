@@ -21,11 +21,17 @@ from regrob.figures import (
     along_line,
     brackets,
     clouds,
+    critical_nu,
     departure,
+    digit_vectors,
+    eigenvalue_tie,
+    finite_differences,
+    lost_digits,
     paper,
     planes,
     secular,
     steps,
+    taylor_radius,
     theme,
     valley,
 )
@@ -230,8 +236,7 @@ def test_bracket_by_digit_sorts_all_bounds_by_the_upper_end():
 
 def test_bounds_over_exact_counts_ratios():
     exact = torch.tensor([1.0, 2.0, 4.0])
-    _, axes = plt.subplots()
-    brackets.bounds_over_exact(axes, exact, {"half": (exact / 2, theme.BLUE, "-")})
+    axes = brackets.bounds_over_exact(exact, {"half": exact / 2}).axes[0]
     corners = axes.patches[0].get_xy()
     assert corners[:, 1].max() == 3
     at_top = corners[corners[:, 1] == 3][:, 0]
@@ -292,3 +297,120 @@ def test_a_departure_that_bends_is_solid_and_the_affine_ones_are_dotted():
     assert list(axes.lines[0].get_ydata()) == [departure.LEAST, 1e-3]  # zero has no logarithm
     assert list(axes.lines[1].get_ydata()) == list(bent)
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def ydata(line):
+    return torch.as_tensor(line.get_ydata(), dtype=torch.float64)
+
+
+def test_figure_3_marks_the_top_of_the_curvature_slope():
+    _, right = paper.figure_3((3 + 3**0.5) / 6).axes
+    curves = {line.get_label(): line for line in right.lines}
+    slope = curves[theme.LOOKS["curvature"].label]
+    steepest = slope.get_xdata()[int(ydata(slope).argmin())]  # it pulls m upwards: a negative slope
+    (mark,) = [line for line in right.lines if line.get_linestyle() == ":" and len(line.get_xdata()) == 2]
+    assert mark.get_xdata()[0] == pytest.approx(float(steepest), abs=0.03)
+
+
+def test_figure_3_shows_penalties_and_their_derivatives():
+    left, right = paper.figure_3(0.8).axes
+    for over_p, over_m in list(zip(left.lines, right.lines, strict=False))[:3]:
+        m = torch.as_tensor(over_m.get_xdata(), dtype=torch.float64)
+        p = torch.as_tensor(over_p.get_xdata(), dtype=torch.float64)
+        penalty = torch.as_tensor(np.interp(torch.sigmoid(m), p, over_p.get_ydata()))
+        (numerical,) = torch.gradient(penalty, spacing=(m,))
+        assert torch.allclose(numerical[5:-5], ydata(over_m)[5:-5], atol=5e-3)
+
+
+def test_penalties_over_nu_mark_their_tops():
+    tops = {"input-gradient": 1.278464542761074, "curvature": 2.39935728052}
+    for gamma in (0.3, 1.0):
+        lines = critical_nu.penalties_over_nu(gamma, tops).axes[0].lines
+        curves = [line for line in lines if len(line.get_xdata()) > 1]
+        dots = [line for line in lines if len(line.get_xdata()) == 1]
+        assert len(dots) == (1 if gamma == 0.3 else 2)  # the curvature's top lies beyond ν = 6
+        for curve, dot in zip(curves, dots, strict=False):
+            top = curve.get_xdata()[int(ydata(curve).argmax())]
+            assert float(dot.get_xdata()[0]) == pytest.approx(float(top), abs=0.025)
+
+
+def test_nu_gamma_histograms_count_every_point_and_mark_both_limits():
+    before, after = torch.linspace(0, 9, 50), torch.linspace(0, 3, 50)
+    axes = critical_nu.nu_gamma_before_and_after(before, after, (1.5, 2.5)).axes[0]
+    counts = [sum(bar.get_height() for bar in bars) for bars in axes.containers]
+    assert counts == [50, 50]
+    assert [line.get_xdata()[0] for line in axes.lines] == [1.5, 2.5]
+
+
+def test_loss_and_model_meet_log_2_at_their_dots():
+    lines = taylor_radius.loss_and_model(0.9).axes[0].lines
+    true_loss, model, _, at_margin, at_tau = lines
+    for curve, dot in ((true_loss, at_margin), (model, at_tau)):
+        height = np.interp(dot.get_xdata()[0], curve.get_xdata(), curve.get_ydata())
+        assert height == pytest.approx(float(np.log(2)), abs=1e-3)
+    assert at_margin.get_xdata()[0] == pytest.approx(float(np.log(9)))
+    assert at_tau.get_xdata()[0] > at_margin.get_xdata()[0]
+
+
+def test_taylor_against_margin_states_the_median_ratio():
+    margin = torch.tensor([1.0, 1.0, 2.0])
+    left, right = taylor_radius.taylor_against_margin(margin * torch.tensor([2.0, 5.0, 40.0]), margin).axes
+    assert left.get_legend_handles_labels()[1] == ["median 5"]
+    assert left.lines[0].get_xdata()[0] == 5
+    assert right.lines[0].get_xdata()[0] == 784**0.5
+
+
+def test_lost_digits_stand_on_the_floor_where_nothing_is_lost():
+    margins = torch.linspace(1, 4, 4, dtype=torch.float64)
+    axes = lost_digits.lost_digits(margins, {"poor": [1e-10] * 4, "exact": [0.0] * 4}).axes[0]
+    poor, exact, rounding = axes.lines
+    assert list(poor.get_ydata()) == [1e-10] * 4
+    assert list(exact.get_ydata()) == [lost_digits.LOWEST] * 4
+    assert torch.allclose(ydata(rounding), 2.0**-52 * margins.exp(), rtol=1e-12)
+
+
+def test_a_vector_is_white_where_it_is_zero():
+    vector = torch.zeros(784)
+    vector[0], vector[1] = 2.0, -0.5
+    first, second = digit_vectors.digit_and_vectors(torch.rand(1, 28, 28), {"s": vector}).axes
+    assert (first.get_title(), second.get_title()) == ("the digit", "s")
+    assert second.images[0].get_clim() == (-2.0, 2.0)
+
+
+def test_finite_differences_are_drawn_by_their_medians():
+    steps = torch.tensor([0.1, 1.0])
+    ratios = torch.tensor([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0]])
+    axes = finite_differences.over_curvature(steps, ratios).axes[0]
+    assert list(axes.lines[0].get_ydata()) == [2.0, 4.0]
+    crossed = torch.tensor([0.0, 0.5])
+    upper, lower = finite_differences.network_and_affine(steps, ratios, 2 * ratios, crossed).axes
+    assert [list(line.get_ydata()) for line in upper.lines] == [[2.0, 4.0], [4.0, 8.0]]
+    assert list(lower.lines[0].get_ydata()) == [0.0, 50.0]
+
+
+def test_eigenvalues_meet_at_the_tie_and_the_tangent_goes_through_it():
+    V = torch.tensor([[1.0, -0.5, -0.5], [0.0, 0.75**0.5, -(0.75**0.5)]], dtype=torch.float64)
+    push = torch.zeros_like(V)
+    push[0, 0] = 1.0
+    first, second, tangent = map(ydata, eigenvalue_tie.eigenvalues_at_a_tie(V, push, 0.3).axes[0].lines)
+    assert float(first[40] - second[40]) == pytest.approx(0, abs=1e-12)
+    assert float(tangent[40]) == pytest.approx(float(first[40]))
+    assert float(tangent[-1] - tangent[0]) == pytest.approx(0.3)
+    assert bool((first >= second).all()) and float(first[-1] - second[-1]) > 0.1
+
+
+def test_patchwork_shows_both_classes_and_a_panel_counts_its_pieces():
+    piece = triangle()
+    points, labels = torch.tensor([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]), torch.tensor([0, 1, 1])
+    axes = planes.patchwork([piece], points, labels).axes[0]
+    assert [len(dots.get_offsets()) for dots in axes.collections] == [1, 2]
+    panels = planes.side_by_side({"one": [piece], "two": [piece, piece]}).axes
+    assert [panel.get_title() for panel in panels] == ["one: 1", "two: 2"]
+
+
+def test_the_model_is_xi_on_its_boundary():
+    gradient = torch.tensor([-0.5, 0.2], dtype=torch.float64)
+    hessian = torch.tensor([[1.0, 0.3], [0.3, 2.0]], dtype=torch.float64)
+    r = steps.model_boundary(gradient, hessian, 0.7)
+    model = gradient @ r + 0.5 * (r * (hessian @ r)).sum(dim=0)
+    assert torch.allclose(model, torch.tensor(0.7, dtype=torch.float64))

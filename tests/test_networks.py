@@ -136,3 +136,15 @@ def test_every_part_of_an_untrained_network_can_be_made_to_matter(name: str) -> 
     assert (first is None) == (name != "conv-bn")
     if first is not None and first.running_mean is not None:
         torch.testing.assert_close(first.running_mean, inputs[0].mean(dim=(0, 2, 3)))
+
+
+def test_scattered_biases_fill_their_range_and_leave_weights_alone() -> None:
+    plain, scattered = (
+        networks.mlp((3, 200, 2), generator=torch.Generator().manual_seed(0)) for _ in range(2)
+    )
+    assert networks.scatter_biases(scattered, 0.5, torch.Generator().manual_seed(1)) is scattered
+    bias = scattered[1].bias.detach()
+    assert torch.equal(scattered[1].weight, plain[1].weight)
+    assert 0.45 < float(bias.max()) <= 0.5 and -0.5 <= float(bias.min()) < -0.45
+    assert scattered[1].bias.is_leaf and scattered[1].bias.requires_grad
+    networks.scatter_biases(networks.mlp((3, 4, 2), bias=False), 0.5)  # nothing to draw

@@ -10,17 +10,14 @@ from torch import Tensor, nn
 
 from regrob.affine import local_map, masked_product, polytopes
 from regrob.errors import HypothesisError, InputError
-from regrob.networks import lenet_5, mlp
+from regrob.networks import lenet_5, mlp, scatter_biases
 
 
 def network(widths: tuple[int, ...], *, bias: bool = True, slope: float = 0.0) -> nn.Sequential:
     """Caffe's weights, and biases that are not zero."""
     generator = torch.Generator().manual_seed(3)
-    made = mlp(widths, bias=bias, slope=slope, generator=generator).double()
-    for module in made:
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            module.bias.data.uniform_(-0.5, 0.5, generator=generator)
-    return made
+    made = mlp(widths, bias=bias, slope=slope, generator=generator)
+    return scatter_biases(made.double(), 0.5, generator)
 
 
 def signs(made: nn.Sequential, x: Tensor) -> Tensor:
@@ -121,3 +118,12 @@ def test_what_it_cannot_read() -> None:
         polytopes.regions(network((3, 3, 2)))
     with pytest.raises(InputError, match="below"):
         polytopes.regions(made, low=1.0, high=1.0)
+
+
+def test_exactly_one_piece_holds_a_point():
+    net = network((2, 6, 5, 2))
+    pieces = polytopes.regions(net)
+    for point in 2 * torch.rand(20, 2, generator=torch.Generator().manual_seed(4)).double() - 1:
+        around = [piece for piece in pieces if piece.holds(point)]
+        assert len(around) == 1
+        assert torch.allclose(around[0].V, local_map(net, point[None]).V[0])

@@ -53,6 +53,19 @@ class Region(NamedTuple):
         x, y = self.corners.T
         return 0.5 * abs(float((x * y.roll(-1) - y * x.roll(-1)).sum()))
 
+    def holds(self, point: Tensor) -> bool:
+        """Whether a point (2,) lies inside: to the same side of every edge.
+
+        >>> corners = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+        >>> piece = Region(corners, torch.eye(2), torch.zeros(2))
+        >>> piece.holds(torch.tensor([0.5, 0.5])), piece.holds(torch.tensor([1.5, 0.5]))
+        (True, False)
+        """
+        edge_x, edge_y = (self.corners.roll(-1, dims=0) - self.corners).T
+        way_x, way_y = (point - self.corners).T
+        side = edge_x * way_y - edge_y * way_x
+        return bool((side > 0).all() or (side < 0).all())
+
 
 def half_spaces(network: nn.Sequential, image: Image) -> HalfSpaces:
     """The half-spaces whose intersection is Q(x) (below Eq. 5): M of them for M hidden units.

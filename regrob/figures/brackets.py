@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from regrob.figures.theme import BLUE
+from regrob.figures.theme import BLUE, GREEN, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
     from torch import Tensor
 
 
@@ -33,14 +34,18 @@ def bracket_by_digit(
     axes.legend(fontsize=9)
 
 
-def bounds_over_exact(axes: Axes, exact: Tensor, bounds: Mapping[str, tuple[Tensor, str, str]]) -> None:
-    """Histograms of bound / exact radius: label → (bounds (N,), colour, line style)."""
+def bounds_over_exact(exact: Tensor, bounds: Mapping[str, Tensor]) -> Figure:
+    """Histograms of bound / exact radius: label → bounds (N,), at most three."""
+    import matplotlib.pyplot as plt
     import torch
 
     edges = torch.linspace(0, 1.6, 65).tolist()
-    for label, (values, colour, dashes) in bounds.items():
+    figure, axes = plt.subplots(figsize=(6.4, 3.6))
+    looks = ((VERMILION, "--"), (GREEN, "-."), (BLUE, "-"))
+    for (label, values), (colour, dashes) in zip(bounds.items(), looks, strict=False):
         line: dict[str, Any] = {"color": colour, "linestyle": dashes, "linewidth": 2}
         axes.hist(values / exact, bins=edges, histtype="step", label=label, **line)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set(xlabel="bound / exact $\\|r^*\\|_2$", ylabel="digits")
     axes.legend(loc="upper left")
+    return figure

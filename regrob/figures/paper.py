@@ -1,14 +1,15 @@
-"""The paper's Figure 1, computed from its formulas."""
+"""The paper's Figures 1 and 3, computed from their formulas."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from regrob.errors import InputError
-from regrob.figures.theme import BLUE, COLOURS, GREY, LINE_STYLES
+from regrob.figures.theme import BLUE, COLOURS, GREY, LINE_STYLES, LOOKS
 from regrob.theory import probability, taylor_radius
 
 if TYPE_CHECKING:
@@ -84,3 +85,29 @@ def _draw_model(axes: Axes, nu: float, p: float, number: int) -> None:
     )
     radius = float(taylor_radius.taylor_margin(z[:, 0] - z[:, 1])) / nu
     axes.plot([radius], [float(torch.tensor(2.0).log())], "o", color=colour, clip_on=False)
+
+
+def figure_3(peak: float) -> Figure:
+    """The paper's Figure 3: three penalties over ν² against p_y, and their slopes in the logit margin.
+
+    Args:
+        peak: p_y at which the curvature penalty pulls hardest, marked on the right.
+    """
+    import matplotlib.pyplot as plt
+
+    p, m = torch.linspace(0, 1, 201), torch.linspace(-6, 6, 241)
+    p_m, q_m = torch.sigmoid(m), torch.sigmoid(-m)
+    penalties = {
+        "input-gradient": ((1 - p) ** 2, -2 * p_m * q_m**2),
+        "curvature": (p * (1 - p), p_m * q_m * (q_m - p_m)),
+        "cross-lipschitz": (0.5 + 0 * p, 0 * m),
+    }
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4))
+    for name, (factor, slope) in penalties.items():
+        left.plot(p, factor, **LOOKS[name].line)
+        right.plot(m, slope, **LOOKS[name].line)
+    right.axvline(math.log(peak / (1 - peak)), color="black", linewidth=1, linestyle=":")
+    left.set(xlabel="$p_y$", ylabel="penalty / $\\nu^2$")
+    right.set(xlabel="logit margin $m$", ylabel="slope in $m$ / $\\nu^2$")
+    left.legend(loc="upper right", fontsize=10)
+    return figure

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from regrob.figures.theme import SKY, VERMILION
+from regrob.figures.theme import ORANGE, SKY, VERMILION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,6 +66,32 @@ def boundary(piece: Region) -> Tensor | None:
             share = gap[i] / (gap[i] - gap[j])
             ends.append(corners[i] + share * (corners[j] - corners[i]))
     return torch.stack(ends) if len(ends) == 2 else None
+
+
+def patchwork(pieces: Iterable[Region], points: Tensor, labels: Tensor) -> Figure:
+    """All pieces, the decision boundary across them, and points (N, 2) of two classes."""
+    import matplotlib.pyplot as plt
+
+    pieces = list(pieces)
+    figure, axes = plt.subplots(figsize=(5.2, 5.2))
+    fill_pieces(axes, pieces)
+    draw_boundary(axes, pieces, color="black", linestyle="-", linewidth=2.6)
+    for label, marker, colour in ((0, "o", SKY), (1, "^", ORANGE)):
+        x, y = points[labels == label].T
+        axes.scatter(x, y, s=14, marker=marker, color=colour, edgecolor="black", linewidth=0.5, zorder=3)
+    frame(axes)
+    return figure
+
+
+def side_by_side(networks: Mapping[str, Sequence[Region]]) -> Figure:
+    """The pieces of each network by name; above each panel its name and their number."""
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(1, len(networks), figsize=(6.4, 3.5))
+    for axes, (name, pieces) in zip(panels, networks.items(), strict=True):
+        fill_pieces(axes, pieces)
+        frame(axes, ticks=False, title=f"{name}: {len(pieces)}")
+    return figure
 
 
 def stand_on_piece(pieces: Iterable[Region], piece: Region, x: Tensor, title: str) -> Figure:

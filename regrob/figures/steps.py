@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from regrob.figures.planes import ellipse
 from regrob.figures.theme import BLUE, SKY, VERMILION
 
 if TYPE_CHECKING:
@@ -53,6 +54,13 @@ def disc(radius: float) -> Tensor:
 def square(half: float) -> Tensor:
     """The square |r₁|, |r₂| ≤ half, as a closed line: (2, 5)."""
     return half * torch.tensor([[-1.0, 1, 1, -1, -1], [-1, -1, 1, 1, -1]], dtype=torch.float64)
+
+
+def model_boundary(gradient: Tensor, hessian: Tensor, xi: float) -> Tensor:
+    """The ellipse ∇ᵀr + rᵀHr/2 = ξ in the plane of steps, for H positive definite: (2, 300)."""
+    centre = -torch.linalg.solve(hessian, gradient)
+    level = 2 * xi - float(gradient @ centre)
+    return ellipse(centre, level * torch.linalg.inv(hessian))
 
 
 def shortest_steps(boundary: Tensor, along: Tensor, shortest: Sequence[Tensor]) -> Figure:

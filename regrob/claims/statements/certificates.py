@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import sympy as sp
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from regrob import networks
 from regrob.affine.local_map import local_map
@@ -67,9 +67,7 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
     rows = []
     for i in range(count):
         network = networks.mlp((2, 6, 5, classes), generator=generator).double()
-        for module in network:
-            if isinstance(module, nn.Linear):
-                module.bias.data.uniform_(-0.6, 0.6, generator=generator)
+        networks.scatter_biases(network, 0.6, generator)
         if i % 2:
             centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
             fit_clouds(network, centres, generator, spread=0.25, batch=32, steps=60, rate=0.1)
