@@ -127,10 +127,10 @@ cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
 	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[cluster]'
 	@$(BIN)/python -m pytest -q tests/test_backends.py
 
-integrations: $(READY) ## run the book's loops in Lightning and in Hugging Face's Trainer
-	$(say) "Installing Lightning and Transformers; one training in each"
+integrations: $(READY) ## the book's loops in other frameworks; networks of other packages, examined
+	$(say) "Installing Lightning, Transformers and timm; training in two, networks of all"
 	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[integrations]'
-	@REGROB_REQUIRE_INTEGRATIONS=1 $(BIN)/python -m pytest -q tests/test_integrations.py
+	@REGROB_REQUIRE_INTEGRATIONS=1 $(BIN)/python -m pytest -q tests/test_integrations.py tests/test_examination.py
 
 picture: $(READY) ## draw the README's picture
 	$(say) "Drawing book/_static/figure_1.svg"

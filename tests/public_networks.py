@@ -121,7 +121,7 @@ PIECEWISE_LINEAR: dict[str, Builder] = {
     ),
     "sklearn MLPClassifier": (_sklearn, (3, 8, 8)),
 }
-"""Name → how to build it, and the shape of its images."""
+"""Package and name → how to build it, and the shape of its images."""
 
 CURVED: dict[str, Builder] = {
     "torchvision efficientnet_b0": (lambda: _torchvision("efficientnet_b0"), SMALL),

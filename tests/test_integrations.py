@@ -7,15 +7,14 @@ the tests are skipped; where the environment says REGROB_REQUIRE_INTEGRATIONS=1,
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from optional_packages import require
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -24,14 +23,6 @@ import regrob
 CHAPTER = Path(__file__).parents[1] / "book" / "your_training.ipynb"
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the frameworks' own
-
-
-def require(*packages: str) -> None:
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing and os.environ.get("REGROB_REQUIRE_INTEGRATIONS") == "1":
-        pytest.fail(f"{missing} must be installed: make integrations")
-    if missing:
-        pytest.skip(f"{missing} not installed: pip install 'regrob[integrations]'")
 
 
 def chapter(cell: str) -> dict[str, Any]:

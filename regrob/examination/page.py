@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
     from regrob.examination.report import Examination
 
 _STYLE = """
-.regrob-report { color-scheme: light dark; --ink: light-dark(#1c1f23, #e6e8eb);
+.regrob-report { --ink: light-dark(#1c1f23, #e6e8eb);
   --ground: light-dark(#fff, #14181e); --faint: light-dark(#5a626c, #a3adb8);
   --line: light-dark(#d6dae0, #39414b); --warn: light-dark(#8a4b00, #f0c05a);
   color: var(--ink); background: var(--ground); font: 16px/1.5 system-ui, sans-serif; }
-.regrob-report h1 { font-size: 1.6rem; line-height: 1.2; overflow-wrap: anywhere; }
-.regrob-report h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
+.regrob-report .title { font-weight: 700; font-size: 1.6rem; line-height: 1.2; overflow-wrap: anywhere; }
+.regrob-report .heading { font-weight: 700; font-size: 1.2rem; line-height: 1.3; margin: 2rem 0 .5rem; }
 .regrob-report p, .regrob-report li { max-width: 70ch; }
 .regrob-report .faint, .regrob-report figcaption { color: var(--faint); font-size: .9rem; }
 .regrob-report .notices { border-left: 4px solid var(--warn); padding: .1rem 1rem; margin: 1rem 0; }
@@ -61,14 +62,14 @@ body {{ margin: 0 auto; max-width: 60rem; padding: 1rem; }}
 def page(examination: Examination) -> str:
     """One page that loads nothing from outside."""
     title = f"{examination.network.name} on {examination.data.source}"
-    return _PAGE.format(title=html.escape(title), body=fragment(examination))
+    return _PAGE.format(title=html.escape(title), body=fragment(examination, level=1))
 
 
-def fragment(examination: Examination) -> str:
-    """The report as a piece of HTML with a style of its own."""
+def fragment(examination: Examination, *, level: int = 3) -> str:
+    """The report as a piece of HTML with a style of its own; its title is a heading of this level."""
     parts = [
         f"<style>{_STYLE}</style>",
-        f"<h1>{_text(examination.network.name)}</h1>",
+        f'<h1 class="title">{_text(examination.network.name)}</h1>',
         f"<p>{'<br>'.join(map(_text, introduction(examination)))}</p>",
         _notices(examination.notices),
         _hypotheses(examination),
@@ -80,7 +81,8 @@ def fragment(examination: Examination) -> str:
         _claims(examination),
         f'<p class="faint">Made by regrob in {examination.seconds:.0f} s.</p>',
     ]
-    return f'<article class="regrob-report">{"".join(parts)}</article>'
+    body = re.sub(r"(</?h)([12])", lambda tag: f"{tag[1]}{int(tag[2]) + level - 1}", "".join(parts))
+    return f'<article class="regrob-report">{body}</article>'
 
 
 # --- tables ----------------------------------------------------------------------------
@@ -88,6 +90,10 @@ def fragment(examination: Examination) -> str:
 
 def _text(words: object) -> str:
     return html.escape(str(words))
+
+
+def _heading(words: str) -> str:
+    return f'<h2 class="heading">{_text(words)}</h2>'
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -111,7 +117,8 @@ def _notices(notices: Sequence[str]) -> str:
 def _hypotheses(examination: Examination) -> str:
     rows = [[_text(HYPOTHESES[name]), percent(share)] for name, share in examination.hypotheses.items()]
     return (
-        "<h2>Where the theory applies</h2><p>Each statement of the book asks some of these of an image.</p>"
+        _heading("Where the theory applies")
+        + "<p>Each statement of the book asks some of these of an image.</p>"
         + _table(["Hypothesis", "images"], rows)
     )
 
@@ -123,7 +130,8 @@ def _distributions(examination: Examination) -> str:
         heading = f"{_text(quantity.symbol)} · {_text(quantity.name)}<small>{_text(quantity.words)}</small>"
         rows.append([heading, *map(number, values[:-1]), str(values.images)])
     return (
-        "<h2>Quantities</h2><p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
+        _heading("Quantities")
+        + "<p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
         + _table(["Quantity", "least", "25 %", "median", "75 %", "largest", "images"], rows)
     )
 
@@ -131,7 +139,7 @@ def _distributions(examination: Examination) -> str:
 def _penalties(examination: Examination) -> str:
     rows = [[name, number(w.mean), number(w.tenth)] for name, w in examination.penalties.items()]
     return (
-        "<h2>The four penalties</h2><p>The last column is the λ at which λ times the penalty's mean "
+        _heading("The four penalties") + "<p>The last column is the λ at which λ times the penalty's mean "
         "is a tenth of the mean loss on these images.</p>" + _table(["Penalty", "mean", "λ"], rows)
     )
 
@@ -149,7 +157,8 @@ def _claims(examination: Examination) -> str:
         for s in examination.claims
     ]
     return (
-        f"<h2>What the ledger says of such a network</h2><details><summary>{len(rows)} statements whose "
+        _heading("What the ledger says of such a network")
+        + f"<details><summary>{len(rows)} statements whose "
         "hypotheses on the network are met, and the share of the images that meet the others</summary>"
         + _table(["Statement", "verdict", "images"], rows)
         + "<p>regrob verify --network holds their closed forms against autograd.</p></details>"
@@ -173,7 +182,8 @@ def _worst(examination: Examination) -> str:
             caption += f", a {number(row['attacked'])}"
         items.append(f"<li>{_thumbnail(examination.data.images[position], str(row['image']))}{caption}</li>")
     return (
-        "<h2>Nearest to a mistake</h2><p>The correctly classified images with the smallest margin d.</p>"
+        _heading("Nearest to a mistake")
+        + "<p>The correctly classified images with the smallest margin d.</p>"
         f'<ol class="worst">{"".join(items)}</ol>'
     )
 
@@ -220,7 +230,7 @@ def _lengths(examination: Examination) -> str:
         axes.set_yticks(range(len(values)), [f"{QUANTITIES[n].name} {QUANTITIES[n].symbol}" for n in values])
         axes.grid(axis="y", visible=False)
     medians = ", ".join(f"{QUANTITIES[n].name} {number(float(np.median(v)))}" for n, v in values.items())
-    return "<h2>How far is far?</h2>" + _figure(
+    return _heading("How far is far?") + _figure(
         figure,
         f"Distances on a logarithmic axis; medians: {medians}.",
         "A stroke an image; the sign is their median.",
@@ -244,8 +254,10 @@ def _scatter(examination: Examination) -> str:
             xlabel="margin d of the local map", ylabel="distance of the attack", xscale="log", yscale="log"
         )
     sentence = prediction(examination)
-    return f"<h2>Predicted against attacked</h2><p>{_text(sentence)}</p>" + _figure(
-        figure, sentence, "An image a point; on the dashed line both agree."
+    return (
+        _heading("Predicted against attacked")
+        + f"<p>{_text(sentence)}</p>"
+        + _figure(figure, sentence, "An image a point; on the dashed line both agree.")
     )
 
 
