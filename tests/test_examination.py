@@ -91,7 +91,7 @@ def calibrated(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
 @pytest.mark.parametrize("name", PIECEWISE_LINEAR)
 def test_a_public_network_against_dense_autograd(name: str) -> None:
     """V and the gradient in full, the Hessian at its own eigenvector and on some coordinates."""
-    require(PACKAGE_OF[name.split(maxsplit=1)[0]])
+    require(name.split(maxsplit=1)[0])
     build, shape = PIECEWISE_LINEAR[name]
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -136,7 +136,7 @@ def test_a_public_network_against_dense_autograd(name: str) -> None:
 
 @pytest.mark.parametrize("name", CURVED)
 def test_a_smooth_public_network_is_named_as_such(name: str) -> None:
-    require(PACKAGE_OF[name.split(maxsplit=1)[0]])
+    require(name.split(maxsplit=1)[0])
     build, shape = CURVED[name]
     torch.manual_seed(0)
     with warnings.catch_warnings():
