@@ -32,7 +32,7 @@ def floors() -> list[set[str]]:
     """The contract's layers, from the top."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
-    return [{room.strip() for room in layer.split("|")} for layer in layers]
+    return [{room.strip() for room in re.split("[|:]", layer)} for layer in layers]
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
