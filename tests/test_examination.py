@@ -217,6 +217,7 @@ def test_json_has_no_nan_and_every_image(examination: Examination) -> None:
     record = json.loads(text)
     assert len(record["images"]) == 40
     assert record["distributions"]["margin"]["images"] == 35
+    assert record["distributions"]["margin"]["least"] == examination.distributions["margin"].least
     assert record["network"]["piecewise_linear"] is True
 
 

@@ -51,7 +51,7 @@ def test_every_room_has_its_floor() -> None:
 
 
 def test_contributing_draws_the_contract() -> None:
-    drawing = re.search(r"```\n(__main__.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    drawing = re.search(r"```\n(cli .*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert drawing is not None
     floor_of = {room: number for number, floor in enumerate(floors()) for room in floor}
     drawn: list[str] = []

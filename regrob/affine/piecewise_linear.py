@@ -139,7 +139,7 @@ def require_piecewise_linear(network: nn.Module, images: Images) -> None:
     def noise(shape: torch.Size) -> Tensor:
         return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
 
-    size = float(images.abs().amax()) or 1.0
+    size = float(images.detach().abs().amax()) or 1.0
     pair = images[:2].detach()
     if len(pair) == 1:
         pair = torch.cat([pair, pair + size * noise(pair.shape)])
@@ -208,7 +208,7 @@ def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:
         (slope,) = torch.autograd.grad((z * weights).sum(), x, materialize_grads=True)
         z = z.detach()
     eps = torch.finfo(z.dtype).eps
-    size = float(images.abs().amax()) or 1.0
+    size = float(images.detach().abs().amax()) or 1.0
     rounding = 100 * eps * float(z.abs().amax()) * float(weights.abs().sum())
     off = []
     for exponent in range(2, 7):  # sizes of steps, down to where rounding would hide them

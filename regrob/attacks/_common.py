@@ -252,7 +252,7 @@ def _check_box(box: Bounds, images: Images) -> Bounds:
                 f"the box's bounds must broadcast to an image of shape {tuple(shape)}, got "
                 f"{[tuple(bound.shape) for bound in tensors]}; bounds of channels have shape (channels, 1, 1)"
             ) from None
-    low, high = (torch.as_tensor(bound) for bound in bounds)
+    low, high = (torch.as_tensor(bound, device="cpu") for bound in bounds)
     if not bool((low < high).all()) or not bool((low.isfinite() & high.isfinite()).all()):
         raise InputError(
             f"box must be (low, high), finite with low < high, got {box}; box=None sets no bounds"

@@ -65,7 +65,7 @@ def carlini_wagner(
         InputError: see `prepare`; a setting out of range.
 
     >>> x, y = torch.tensor([[0.6, 0.4]]), torch.tensor([0])
-    >>> round(float(carlini_wagner(nn.Identity(), x, y, max_iterations=200).distance), 2)  # √2/10
+    >>> round(float(carlini_wagner(torch.nn.Identity(), x, y, max_iterations=200).distance), 2)  # √2/10
     0.14
     """
     check_size("confidence", confidence)

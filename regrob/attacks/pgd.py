@@ -57,7 +57,7 @@ def pgd(
         InputError: see `prepare`; a negative size; fewer than one step or restart;
             several restarts from one and the same point.
 
-    >>> pgd(nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
+    >>> pgd(torch.nn.Identity(), torch.tensor([[0.6, 0.4]]), torch.tensor([0]), epsilon=0.2).images
     tensor([[0.4000, 0.6000]])
     """
     check_size("epsilon", epsilon)

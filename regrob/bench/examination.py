@@ -29,7 +29,10 @@ def _examine(quick: bool) -> Measurement:
             for k in range(CLASSES):
                 torch.autograd.grad(z[:, k].sum(), x, retain_graph=True)
 
-    contenders: dict[str, steps.Step] = {"ours": lambda: examine(network, images, sample=0), "gradients": gradients}
+    contenders: dict[str, steps.Step] = {
+        "ours": lambda: examine(network, images, sample=0),
+        "gradients": gradients,
+    }
     seconds = by_turns(contenders, 1 if quick else 7)
     each = 1e3 * sorted(seconds["gradients"])[len(seconds["gradients"]) // 2] / count
     return Measurement(ratios(seconds, "ours", "gradients"), facts={"gradients, ms an image": each})

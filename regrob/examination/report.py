@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 WORST = 10
 """So many images of a kind are shown."""
 
-MOST_UNITS = 20_000
-"""A network with more hidden units gets its distances to the edge for a few images only."""
-
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share that is done."""
 

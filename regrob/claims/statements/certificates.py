@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -91,13 +92,19 @@ def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
     return Measured(*torch.stack(rows).T)
 
 
-def against_nearest_mistake(name: str, classes: int, *, wrong: str, mistake: str) -> Check:
-    """No certified radius exceeds the distance to the nearest mistake; the field `wrong` does."""
+def certified(points: Measured) -> Tensor:
+    """What the ledger certifies."""
+    return points.certified
 
-    def excess(draw: Draw, radius: str = "certified") -> Tensor:
+
+def against_nearest_mistake(
+    name: str, classes: int, *, wrong: Callable[[Measured], Tensor], mistake: str
+) -> Check:
+    """No certified radius exceeds the distance to the nearest mistake; the radius `wrong` does."""
+
+    def excess(draw: Draw, radius: Callable[[Measured], Tensor] = certified) -> Tensor:
         points = measured(classes, draw.seed % 2)
-        difference: Tensor = getattr(points, radius) - points.exact
-        return difference / points.exact
+        return (radius(points) - points.exact) / points.exact
 
     return check(name, excess, wrong=wrong, mistake=mistake)
 
@@ -133,7 +140,7 @@ GUARANTEE = statement(
         against_nearest_mistake(
             "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
             2,
-            wrong="taylor",
+            wrong=lambda points: points.taylor,
             mistake="the Taylor radius",
         ),
     ),
@@ -340,7 +347,7 @@ NETWORK = theorem(
         against_nearest_mistake(
             f"the exact nearest mistake of random and trained networks, K = {K}",
             K,
-            wrong="margin",
+            wrong=lambda points: points.margin,
             mistake="d alone",
         )
         for K in (2, 3)
