@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool, pgd
 from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, median_ratio, seconds_of
@@ -208,11 +209,31 @@ def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = No
     return run
 
 
+class _Multiplications(TorchDispatchMode):
+    """Counts what runs in matrix products and convolutions, by torch's own formulas.
+
+    Not `FlopCounterMode`, which hooks every module: a hooked network is not stacked.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation, and count it."""
+        kwargs = kwargs or {}
+        returned = func(*args, **kwargs)
+        formula = flop_registry.get(func.overloadpacket)
+        if formula is not None:
+            self.count += int(formula(*args, **kwargs, out_val=returned)) // 2
+        return returned
+
+
 def counted_multiplications(run: Callable[[], object]) -> int:
     """What one call does in matrix products and convolutions, as torch counts it."""
-    with FlopCounterMode(display=False) as counter:
+    with _Multiplications() as counter:
         run()
-    return int(counter.get_total_flops()) // 2
+    return counter.count
 
 
 def _compared(
