@@ -231,7 +231,8 @@ class _Multiplications(TorchDispatchMode):
 
 def counted_multiplications(run: Callable[[], object]) -> int:
     """What one call does in matrix products and convolutions, as torch counts it."""
-    with _Multiplications() as counter:
+    counter = _Multiplications()
+    with counter:
         run()
     return counter.count
 
