@@ -6,6 +6,7 @@ import importlib.util
 import os
 
 import pytest
+import torch
 
 
 def require(*packages: str) -> None:
@@ -15,3 +16,22 @@ def require(*packages: str) -> None:
         pytest.fail(f"{missing} must be installed: make integrations")
     if missing:
         pytest.skip(f"{missing} not installed: pip install 'regrob[integrations]'")
+    if importlib.util.find_spec("torchvision"):
+        _let_torchvision_in()
+
+
+_LIBRARIES: list[torch.library.Library] = []
+
+
+def _let_torchvision_in() -> None:
+    """Let torchvision be imported beside a torch that its compiled operators were not built for.
+
+    Its models need none of them; but its import asks for the two that it describes to torch.
+    """
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        try:
+            torch._C._dispatch_find_schema_or_throw(f"torchvision::{name}", "")
+        except RuntimeError:
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _LIBRARIES.append(library)  # its definitions last as long as it does

@@ -11,25 +11,7 @@ from torch import Tensor, nn
 SMALL, CLASSES = (3, 32, 32), 5
 
 
-def _without_operators() -> None:
-    """Let torchvision be imported beside a torch that its compiled operators were not built for.
-
-    Its models need none of them; but its import asks for the two that it describes to torch.
-    """
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        try:
-            torch._C._dispatch_find_schema_or_throw(f"torchvision::{name}", "")
-        except RuntimeError:
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _LIBRARIES.append(library)  # its definitions last as long as it does
-
-
-_LIBRARIES: list[torch.library.Library] = []
-
-
 def _torchvision(name: str, **arguments: Any) -> nn.Module:
-    _without_operators()
     import torchvision
 
     network: nn.Module = getattr(torchvision.models, name)(num_classes=CLASSES, **arguments)
@@ -37,7 +19,6 @@ def _torchvision(name: str, **arguments: Any) -> nn.Module:
 
 
 def _timm(name: str, **arguments: Any) -> nn.Module:
-    _without_operators()
     import timm
 
     network: nn.Module = timm.create_model(name, pretrained=False, num_classes=CLASSES, **arguments)
@@ -45,7 +26,6 @@ def _timm(name: str, **arguments: Any) -> nn.Module:
 
 
 def _transformers(model: str, config: str, **arguments: Any) -> nn.Module:
-    _without_operators()
     import transformers
 
     settings = getattr(transformers, config)(num_labels=CLASSES, **arguments)
