@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from sphinx.application import Sphinx
+from sphinx_codeautolink.extension import resolve
 
 CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 
@@ -44,8 +47,19 @@ def skip_fields(app: Sphinx, what: str, name: str, item: Any, skip: bool, option
     return True if type(item).__name__ == "_tuplegetter" else None
 
 
+def import_own(name: str) -> ModuleType:
+    """Import a module of this package or of Python's own; names of all others have no page to lead to.
+
+    A chapter shows code of packages that may be absent, or fail to load.
+    """
+    if name.partition(".")[0] not in ("regrob", "builtins"):
+        raise ImportError(f"{name} has no page here")
+    return import_module(name)
+
+
 def setup(app: Sphinx) -> None:
     """Connect both to autodoc, the first before napoleon reads the docstring."""
+    resolve.import_module = import_own
     for extension in ("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_codeautolink"):
         app.setup_extension(extension)
     app.connect("autodoc-process-docstring", as_restructured_text, priority=100)
