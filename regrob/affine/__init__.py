@@ -14,6 +14,7 @@ from regrob.affine.piecewise_linear import (
     NetworkReport,
     report,
     require_affine_operations,
+    require_equal_alone,
     require_frozen_statistics,
     require_piecewise_linear,
 )
@@ -29,7 +30,7 @@ from regrob.affine.polytopes import (
 
 __all__ = [
     "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "along", "gradient", "kinks", "LocalMap",
-    "local_map", "NetworkReport", "report", "require_affine_operations", "require_frozen_statistics",
-    "require_piecewise_linear", "HalfSpaces", "Region", "cut", "distance_to_edge", "half_spaces",
-    "masked_product", "regions",
+    "local_map", "NetworkReport", "report", "require_affine_operations", "require_equal_alone",
+    "require_frozen_statistics", "require_piecewise_linear", "HalfSpaces", "Region", "cut",
+    "distance_to_edge", "half_spaces", "masked_product", "regions",
 ]  # fmt: skip

@@ -70,14 +70,29 @@ def along(traced: Trace, bends: list[Bend], directions: Tensor) -> list[Tensor]:
     if not pulled.requires_grad:
         return [part.detach().expand(len(directions), -1) for part in u]
     batched = len(directions) > 1
-    changes = torch.autograd.grad(
-        pulled,
-        u,
-        directions if batched else directions[0],
-        is_grads_batched=batched,
-        materialize_grads=True,
-    )
+    try:
+        changes = torch.autograd.grad(
+            pulled,
+            u,
+            directions if batched else directions[0],
+            is_grads_batched=batched,
+            materialize_grads=True,
+        )
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
+        return [_along_unit_by_unit(traced, bend, directions) for bend in bends]
     return [change if batched else change[None] for change in changes]
+
+
+def _along_unit_by_unit(traced: Trace, bend: Bend, directions: Tensor) -> Tensor:
+    """`along` by one reverse pass a unit, where torch lacks a second derivative, as of hardsigmoid."""
+    changes = torch.zeros(len(directions), bend.units.heights.numel()).to(directions)
+    for unit in range(changes.shape[1]):
+        alone = torch.zeros_like(bend.units.heights)
+        alone[unit] = 1.0
+        changes[:, unit] = (directions * gradient(traced, [(bend, alone)])).flatten(1).sum(dim=1)
+    return changes
 
 
 def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_graph: bool = False) -> Tensor:
