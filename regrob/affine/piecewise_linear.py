@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine.graph import Refusal, Trace, checked_logits, trace
+from regrob.affine.heights import along
 from regrob.checks import Images, check_images
 from regrob.errors import InputError, NotPiecewiseLinearError
 
@@ -157,6 +158,8 @@ def require_piecewise_linear(network: nn.Module, images: Images) -> None:
     opaque = next((traced.refusal for traced in traces if traced.refusal), None)
     _require_constants(*traces)
     _require_own_logits(network, pair, noise)
+    if opaque is None:
+        _require_own_heights(traces[0], noise)
     _require_gradient(network, near, noise)
     if opaque is not None:
         warnings.warn(f"{_sentence(opaque)}; only trials were made", stacklevel=3)
@@ -172,6 +175,16 @@ def _require_constants(first: Trace, second: Trace) -> None:
             "the network computes with tensors that were not made by torch's operations, and that change "
             "from call to call: is there numpy or another library's random number inside? write it with torch"
         )
+
+
+def _require_own_heights(traced: Trace, noise: Noise) -> None:
+    """No unit's height depends on both images, as that of a condition on the sum of the batch does."""
+    directions = torch.zeros(2, *traced.images.shape).to(traced.images)
+    for i in (0, 1):
+        directions[i, i] = noise(traced.images.shape[1:])
+    for changes in along(traced, traced.bends, directions):
+        if bool((changes.abs() > 0).all(dim=0).any()):
+            raise NotPiecewiseLinearError(MIXED)
 
 
 def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
