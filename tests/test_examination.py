@@ -483,3 +483,9 @@ def test_normalisation_is_in_units_of_the_pixels() -> None:
     torch.testing.assert_close(normalised(x), inner((x - 0.5) / 0.25))
     plain, scaled = examine(inner, x, sample=0).table, examine(normalised, x, sample=0).table
     np.testing.assert_allclose(scaled["lipschitz"], 4 * plain["lipschitz"], rtol=1e-5)
+
+
+def test_a_network_without_a_gradient_is_a_clear_error() -> None:
+    network = nn.Linear(4, 3).requires_grad_(False)
+    with pytest.raises(InputError, match="carry no gradient"):
+        examine(torch.no_grad()(network.forward), torch.rand(5, 4))

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,25 @@ def seeded(build: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build().eval()
+
+
+class Scaled(torch.autograd.Function):
+    """The identity, with a gradient ten times too small."""
+
+    @staticmethod
+    def forward(_: object, h: Tensor) -> Tensor:
+        return h
+
+    @staticmethod
+    def backward(_: object, *grads: Tensor) -> Tensor:
+        return 0.1 * grads[0]
+
+
+def hooked_gate(h: Tensor) -> Tensor:
+    gate = 1 * h
+    if gate.requires_grad:
+        gate.register_hook(lambda gradient: 0.1 * gradient)
+    return h * (gate > 0)
 
 
 # --- certificates: every spelling of a bend is measured ------------------------------------
@@ -172,6 +192,68 @@ POOLS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "adaptive, one axis": (lambda x: F.adaptive_max_pool1d(x, 3), (2, 7)),
     "ceil_mode and padding": (lambda x: F.max_pool2d(x, 3, 3, 1, ceil_mode=True), (1, 8, 8)),
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [
+        ("tolist", lambda h: h if h.tolist()[0][0] > 0 else 0 * h),
+        ("numpy", lambda h: h if h.detach().numpy()[0, 0] > 0 else 0 * h),
+        ("__array__", lambda h: h if np.asarray(h.detach())[0, 0] > 0 else 0 * h),
+        ("tensor", lambda h: h if torch.tensor([h.detach()[0, 0], 1.0])[0] > 0 else 0 * h),
+        ("new_tensor", lambda h: h if h.new_tensor([h.detach()[0, 0]]) > 0 else 0 * h),
+        ("__repr__", lambda h: 0 * h if "-" in repr(h.detach()) else h),
+        ("Scaled", lambda h: h * (Scaled.apply(h) > 0)),
+        ("register_hook", hooked_gate),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:whether the network is piecewise linear:UserWarning")
+def test_nothing_is_certified_past_a_value_or_a_gradient_that_left_the_trace(
+    name: str, rest: Callable[[Tensor], Tensor]
+) -> None:
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    for read in (edge_distance, kinks):
+        with pytest.raises(NotPiecewiseLinearError, match=name):
+            read(late(rest), x)
+    with pytest.raises(NotPiecewiseLinearError, match=rf"{name}|tensors that were not made by torch"):
+        certified_radius(late(rest), x, torch.tensor([0]))
+
+
+def test_a_gradient_on_the_weights_alone_may_be_anything() -> None:
+    weight = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    gated = late(lambda h: F.relu(h * Scaled.apply(weight)))
+    assert float(edge_distance(gated, torch.zeros(1, 1, dtype=torch.float64))) == pytest.approx(H)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e200])
+def test_the_square_of_a_slope_may_be_too_small_or_too_large(scale: float) -> None:
+    scaled = late(lambda h: (h * scale).relu() / scale)
+    for pixels in (1, 40):  # all directions, and estimated lengths
+        x = torch.zeros(1, pixels, dtype=torch.float64)
+        assert float(edge_distance(scaled, x)) == pytest.approx(H)
+
+
+def test_a_unit_behind_an_operation_without_a_second_derivative() -> None:
+    net = late(lambda h: 6 * (F.hardsigmoid(h) - 0.5).relu())
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    assert float(edge_distance(net, x)) == pytest.approx(H, rel=1e-6)
+    assert kinks(net, x + H).tolist() == [True]
+
+
+def test_the_branch_that_another_image_chose_is_not_certified() -> None:
+    def branched(x: Tensor) -> Tensor:
+        return two(1 + 0 * x[:, 0]) if bool(x.sum() > 0) else two(1.1 + x[:, 0])
+
+    x, y = torch.tensor([[10.0], [10.0], [-1.0]]), torch.zeros(3, dtype=torch.int64)
+    for read in (local_map, lambda net, images: certified_radius(net, images, y)):
+        with pytest.raises(NotPiecewiseLinearError, match="other images of its batch"):
+            read(Written(branched), x)
+
+
+def test_what_autograd_cannot_differentiate_is_a_clear_error() -> None:
+    overwritten = Written(lambda x: (1 * x).relu_().mul_(2))
+    with pytest.raises(InputError, match="overwrite in place"):
+        local_map(overwritten, torch.ones(1, 2))
 
 
 @pytest.mark.parametrize("name", POOLS)

@@ -1,19 +1,21 @@
 """The affine map that a piecewise-linear network is around an image, and where it holds.
 
 The only room that looks inside a network. `local_map`: network, x → (V, z). `graph`: which operations a
-network runs, and whether they are affine; `bends`: where the others switch; `piecewise_linear`: the verdict,
-with trials. `kinks`: where several maps meet. `polytopes`: the set Q(x) on which the map is exact. All above
-it is a function of V, z and y.
+network runs, and whether they are affine; `bends`: where the others switch, and `heights`: how far that is;
+`piecewise_linear`: the verdict, with trials. `kinks`: where several maps meet. `polytopes`: the set Q(x) on
+which the map is exact. All above it is a function of V, z and y.
 """
 
 from regrob.affine.bends import Bend, units
 from regrob.affine.graph import Refusal, Trace, checked_logits, trace
-from regrob.affine.kinks import along, gradient, kinks
+from regrob.affine.heights import along, gradient
+from regrob.affine.kinks import kinks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.affine.piecewise_linear import (
     NetworkReport,
     report,
     require_affine_operations,
+    require_equal_alone,
     require_frozen_statistics,
     require_piecewise_linear,
 )
@@ -29,7 +31,7 @@ from regrob.affine.polytopes import (
 
 __all__ = [
     "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "along", "gradient", "kinks", "LocalMap",
-    "local_map", "NetworkReport", "report", "require_affine_operations", "require_frozen_statistics",
-    "require_piecewise_linear", "HalfSpaces", "Region", "cut", "distance_to_edge", "half_spaces",
-    "masked_product", "regions",
+    "local_map", "NetworkReport", "report", "require_affine_operations", "require_equal_alone",
+    "require_frozen_statistics", "require_piecewise_linear", "HalfSpaces", "Region", "cut",
+    "distance_to_edge", "half_spaces", "masked_product", "regions",
 ]  # fmt: skip

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.function import BackwardCFunction
+from torch.autograd.graph import Node, get_gradient_edge
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regrob.affine.bends import CONSTANT_BETWEEN, Arguments, Bend, Units, units
@@ -97,7 +99,7 @@ def trace(network: nn.Module, images: Images) -> Trace:
     tracer = _Tracer(x, inside, [*network.parameters(), *network.buffers()])
     # Nothing is compiled before this part of torch is there, and to load it takes seconds.
     uncompiled = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-    with torch.enable_grad(), uncompiled, _naming(network, tracer.running), tracer:
+    with torch.enable_grad(), uncompiled, _naming(network, tracer.running), tracer, _Exits(tracer):
         z = checked_logits(network, inside)
     return tracer.summary(z)
 
@@ -215,6 +217,28 @@ def tensors_in(value: object) -> Iterator[Tensor]:
             yield from tensors_in(part)
 
 
+EXITS = frozenset([
+    Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__repr__,
+    torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor,
+    Tensor.register_hook,
+])  # fmt: skip
+"""What takes values out of torch without an operation, or changes gradients on their way back."""
+
+
+class _Exits(TorchFunctionMode):
+    """Sees the functions by which the network's values, or its gradients, leave what is traced."""
+
+    def __init__(self, tracer: _Tracer) -> None:
+        super().__init__()
+        self.tracer = tracer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Note an exit of something that depends on the input, and run the function."""
+        if func in EXITS:
+            self.tracer.leave(func.__name__, [*args, *(kwargs or {}).values()])
+        return func(*args, **(kwargs or {}))
+
+
 class _Tracer(TorchDispatchMode):
     """Sees every operation that runs while it is open.
 
@@ -229,6 +253,7 @@ class _Tracer(TorchDispatchMode):
         self.dependences: dict[int, Dependence] = {}
         self.refusals: dict[int, Refusal] = {}  # of the storages that are REFUSED
         self.fatal: Refusal | None = None  # the program itself went on by a value that is REFUSED
+        self.exit: Refusal | None = None  # what the program did with a value that left is not known
         self.operations: Counter[str] = Counter()
         self.bends: list[Bend] = []
         self.dtypes = {x.dtype}
@@ -257,10 +282,15 @@ class _Tracer(TorchDispatchMode):
             self.fatal = self.fatal or refusal
         return returned
 
+    def leave(self, name: str, values: list[Any]) -> None:
+        """Values were given to a function of this name, which the dispatcher does not see."""
+        if any(map(self._varies, tensors_in(values))):
+            self.exit = self.exit or Refusal(name, self._module(), "hides its operations", opaque=True)
+
     def summary(self, z: Tensor) -> Trace:
         """After the run: what the logits are."""
         self._dependence(z)
-        refusal = self.fatal or self.refusals.get(_storage(z))
+        refusal = self.fatal or self.refusals.get(_storage(z)) or self.exit or self._own_backward(z)
         for tensor in self.outside:
             if refusal is None and tensor.grad_fn is not None:  # made where the dispatcher does not see it
                 (slope,) = torch.autograd.grad(tensor.sum(), self.x, retain_graph=True, allow_unused=True)
@@ -270,6 +300,34 @@ class _Tracer(TorchDispatchMode):
                     )
         constants = [t.detach() for t in self.outside if t.grad_fn is None]
         return Trace(self.x, z, self.operations, self.bends, self.dtypes, constants, refusal)
+
+    def _own_backward(self, z: Tensor) -> Refusal | None:
+        """A function with its own backward between the images and the logits, or the edge of a bend."""
+        todo = [edge.node for bend in self.bends for edge in bend.edges]
+        if z.grad_fn is not None:
+            todo.append(z.grad_fn)
+        users: dict[Node, list[Node]] = {node: [] for node in todo}
+        while todo:
+            node = todo.pop()
+            for child, _ in node.next_functions:
+                if child is not None and child not in users:
+                    users[child] = []
+                    todo.append(child)
+                if child is not None:
+                    users[child].append(node)
+        todo = [get_gradient_edge(self.x).node]  # upwards, past what depends on the weights alone
+        reached = set(todo)
+        while todo:
+            node = todo.pop()
+            if isinstance(node, BackwardCFunction):
+                return Refusal(node.name(), "the network", "has a backward function of its own", opaque=True)
+            above = set(users.get(node, ())) - reached
+            reached |= above
+            todo += above
+        return None
+
+    def _module(self) -> str:
+        return self.running[-1] if self.running else "the network"
 
     def _dependence(self, tensor: Tensor) -> Dependence:
         if tensor.numel() == 0:
@@ -294,7 +352,7 @@ class _Tracer(TorchDispatchMode):
         """How what the operation returns depends on the input."""
         operands = list(tensors_in(list(arguments.values())))
         worst = max(map(self._dependence, operands), default=Dependence.NONE)
-        module = self.running[-1] if self.running else "the network"
+        module = self._module()
 
         def refuse(reason: str, *, opaque: bool = False) -> tuple[Dependence, Refusal]:
             return Dependence.REFUSED, Refusal(operation, module, reason, opaque)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge
 
-from regrob.affine.bends import Bend
 from regrob.affine.graph import Trace
+from regrob.affine.heights import along, gradient
 from regrob.affine.piecewise_linear import require_affine_operations
 from regrob.checks import ImageMask, Images, check_images
 
@@ -54,58 +53,3 @@ def _kinks(traced: Trace) -> Tensor:
     ]
     combination = [(bend, at * random(bend.units.heights)) for bend, at in zip(bends, crossing, strict=True)]
     return gradient(traced, combination).flatten(1).any(dim=1)
-
-
-def along(traced: Trace, bends: list[Bend], directions: Tensor) -> list[Tensor]:
-    """∇h · t of every unit, for each direction t of (D, *images.shape): one tensor (D, M) a bend.
-
-    >>> from regrob.affine.graph import trace
-    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
-    >>> along(traced, traced.bends, torch.tensor([[[1.0, 10.0]]]))
-    [tensor([[ 1., 10.]])]
-    """
-    # Two reverse passes make a forward one: u ↦ Jᵀu is linear, and its derivative along t is Jt.
-    u = [torch.zeros_like(bend.units.heights, requires_grad=True) for bend in bends]
-    pulled = gradient(traced, list(zip(bends, u, strict=True)), create_graph=True)
-    if not pulled.requires_grad:
-        return [part.detach().expand(len(directions), -1) for part in u]
-    batched = len(directions) > 1
-    changes = torch.autograd.grad(
-        pulled,
-        u,
-        directions if batched else directions[0],
-        is_grads_batched=batched,
-        materialize_grads=True,
-    )
-    return [change if batched else change[None] for change in changes]
-
-
-def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_graph: bool = False) -> Tensor:
-    """Σ c_j ∇h_j over units j, with the coefficients c (M,) of each bend: shaped like the images.
-
-    >>> from regrob.affine.graph import trace
-    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
-    >>> gradient(traced, [(traced.bends[0], torch.tensor([1.0, 10.0]))])
-    tensor([[ 1., 10.]])
-    """
-    if not combination:
-        return torch.zeros_like(traced.images)
-    edges: list[GradientEdge] = []
-    pulled: list[Tensor] = []
-    with torch.enable_grad():
-        for bend, coefficients in combination:
-            operands = tuple(torch.zeros_like(t, requires_grad=True) for t in bend.units.operands)
-            rise = bend.units.rise(*operands)
-            edges += bend.edges
-            pulled += torch.autograd.grad(
-                rise, operands, coefficients.to(rise), create_graph=create_graph, materialize_grads=True
-            )
-        (found,) = torch.autograd.grad(
-            edges,
-            traced.images,
-            pulled,
-            retain_graph=True,
-            create_graph=create_graph,
-            materialize_grads=True,
-        )
-    return found.detach() if not create_graph else found

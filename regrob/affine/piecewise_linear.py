@@ -16,12 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine.graph import Refusal, Trace, checked_logits, trace
+from regrob.affine.heights import along
 from regrob.checks import Images, check_images
 from regrob.errors import InputError, NotPiecewiseLinearError
 
 Noise = Callable[[torch.Size], Tensor]
 
 EXAMPLES = "ReLU, max-pooling, convolutions, skip connections and BatchNorm in eval mode are piecewise linear"
+
+
+MIXED = (
+    "the logits of an image depend on the other images of its batch, so the examples have no linear "
+    "map of their own: is there a mean, a norm, a maximum or a condition over the first axis?"
+)
 
 
 class NetworkReport(NamedTuple):
@@ -149,14 +156,15 @@ def require_piecewise_linear(network: nn.Module, images: Images) -> None:
         if traced.refusal is not None and not traced.refusal.opaque:
             raise NotPiecewiseLinearError(_sentence(traced.refusal))
     opaque = next((traced.refusal for traced in traces if traced.refusal), None)
-    if opaque is None:
-        _require_constants(*traces)
+    _require_constants(*traces)
     _require_own_logits(network, pair, noise)
+    if opaque is None:
+        _require_own_heights(traces[0], noise)
+    _require_gradient(network, near, noise)
     if opaque is not None:
         warnings.warn(f"{_sentence(opaque)}; only trials were made", stacklevel=3)
         for x in (images, images + 0.1 * size * noise(images.shape)):
             _require_no_second_derivative(network, x.detach(), noise)
-    _require_gradient(network, near, noise)
 
 
 def _require_constants(first: Trace, second: Trace) -> None:
@@ -167,6 +175,16 @@ def _require_constants(first: Trace, second: Trace) -> None:
             "the network computes with tensors that were not made by torch's operations, and that change "
             "from call to call: is there numpy or another library's random number inside? write it with torch"
         )
+
+
+def _require_own_heights(traced: Trace, noise: Noise) -> None:
+    """No unit's height depends on both images, as that of a condition on the sum of the batch does."""
+    directions = torch.zeros(2, *traced.images.shape).to(traced.images)
+    for i in (0, 1):
+        directions[i, i] = noise(traced.images.shape[1:])
+    for changes in along(traced, traced.bends, directions):
+        if bool((changes.abs() > 0).all(dim=0).any()):
+            raise NotPiecewiseLinearError(MIXED)
 
 
 def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
@@ -187,13 +205,29 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
         mixed = False
         if logits.requires_grad:
             combination = (logits[0] * noise(logits[0].shape)).sum()
-            (slope,) = torch.autograd.grad(combination, x, materialize_grads=True)
+            try:
+                (slope,) = torch.autograd.grad(combination, x, materialize_grads=True)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise InputError(
+                    f"autograd cannot differentiate the network's logits: {error}; "
+                    "does it overwrite in place what the backward pass needs?"
+                ) from error
             mixed = bool((slope[1] != 0).any())
-    if mixed or float((z[:1] - alone).abs().max()) > eps ** (1 / 3) * size:
-        raise NotPiecewiseLinearError(
-            "the logits of an image depend on the other images of its batch, so the examples have no linear "
-            "map of their own: is there a mean, a norm or a maximum over the first axis?"
-        )
+    if mixed:
+        raise NotPiecewiseLinearError(MIXED)
+    require_equal_alone(z[:1], alone)
+
+
+def require_equal_alone(z: Tensor, alone: Tensor) -> None:
+    """Raise NotPiecewiseLinearError where an image has other logits alone than in its batch.
+
+    >>> require_equal_alone(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
+    """
+    tolerance = torch.finfo(z.dtype).eps ** (1 / 3) * float(z.detach().abs().max())
+    if float((z - alone).detach().abs().max()) > tolerance:
+        raise NotPiecewiseLinearError(MIXED)
 
 
 def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:

@@ -13,7 +13,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import Bend, Trace, along, gradient, local_map, require_affine_operations
+from regrob.affine import (
+    Bend,
+    Trace,
+    along,
+    gradient,
+    local_map,
+    require_affine_operations,
+    require_equal_alone,
+)
 from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
 from regrob.errors import InputError
 from regrob.theory import probability
@@ -21,6 +29,9 @@ from regrob.theory.margin import margin_l2
 
 DIRECTIONS = 32
 """Along so many random directions the lengths of all gradients are estimated, if there are more pixels."""
+
+CHUNK = 16
+"""Directions a pass."""
 
 SHORT = 10.0
 """An estimated length is shorter than 1/SHORT of the true one with a probability below 1e-25 a unit.
@@ -49,11 +60,17 @@ def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> P
     certified = torch.zeros_like(z[:, 0])
     if bool(correct.any()):
         margin = margin_l2(V[correct], z[correct], labels[correct])
-        certified[correct] = torch.minimum(margin, edge_distance(exact, x[correct]))
+        edges = []
+        for image, own in zip(x[correct].split(1), z[correct].split(1), strict=True):
+            traced = require_affine_operations(exact, image)
+            if traced.logits is not None:
+                require_equal_alone(own, traced.logits)
+            edges.append(_edge(traced, CHUNK))
+        certified[correct] = torch.minimum(margin, torch.stack(edges))
     return _rounded_down(certified, images)
 
 
-def edge_distance(model: nn.Module, images: Images, *, chunk: int = 16) -> PerImage:
+def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK) -> PerImage:
     """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the heights h of the network's units (`affine.bends`).
 
     A unit whose height has no gradient never switches within the polytope. Zero on a kink. With more than 32
@@ -121,7 +138,7 @@ def _edge(traced: Trace, chunk: int) -> Tensor:
         directions = torch.randn(DIRECTIONS, pixels, generator=generator, dtype=torch.float64)
         directions /= math.sqrt(DIRECTIONS)
     directions = directions.to(traced.images).view(-1, *traced.images.shape)
-    distance = _distance(heights, _squared_slopes(traced, bends, directions, chunk).sqrt())
+    distance = _distance(heights, _slopes(traced, bends, directions, chunk))
     if exact:
         return torch.minimum(distance.min(), nearest)
     starts = [0]
@@ -133,7 +150,7 @@ def _edge(traced: Trace, chunk: int) -> Tensor:
         place = next(i for i, start in enumerate(starts[1:]) if unit < start)
         alone = torch.zeros_like(bends[place].units.heights)
         alone[unit - starts[place]] = 1.0
-        slope = torch.linalg.vector_norm(gradient(traced, [(bends[place], alone)]))
+        slope = _lengths(gradient(traced, [(bends[place], alone)]).flatten()[:, None])[0]
         nearest = torch.minimum(nearest, _distance(heights[unit], slope))
     return nearest
 
@@ -142,9 +159,15 @@ def _distance(height: Tensor, slope: Tensor) -> Tensor:
     return torch.where(slope > 0, height / slope, torch.inf)
 
 
-def _squared_slopes(traced: Trace, bends: list[Bend], directions: Tensor, chunk: int) -> Tensor:
-    """Σ_t (∇h · t)² over the directions t, of each unit: (M,)."""
-    square = torch.zeros(sum(bend.units.heights.numel() for bend in bends)).to(traced.images)
-    for part in directions.split(chunk):
-        square += torch.cat(along(traced, bends, part), dim=1).square().sum(dim=0)
-    return square
+def _slopes(traced: Trace, bends: list[Bend], directions: Tensor, chunk: int) -> Tensor:
+    """(Σ_t (∇h · t)²)^½ over the directions t, of each unit: (M,)."""
+    parts = [_lengths(torch.cat(along(traced, bends, part), dim=1)) for part in directions.split(chunk)]
+    return _lengths(torch.stack(parts))
+
+
+def _lengths(changes: Tensor) -> Tensor:
+    """‖·‖₂ of each column, without over- or underflow of a square: a length of zero says "never switches"."""
+    _, exponent = torch.frexp(changes.abs().amax(dim=0))
+    half = exponent.div(2, rounding_mode="trunc")  # a power of two at once may itself overflow
+    scaled = torch.ldexp(torch.ldexp(changes, -half), half - exponent)
+    return torch.ldexp(torch.ldexp(torch.linalg.vector_norm(scaled, dim=0), half), exponent - half)

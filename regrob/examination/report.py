@@ -425,7 +425,12 @@ def _estimate(model: nn.Module, x: Tensor, classes: int) -> str:
     for _ in range(2):
         started = time.perf_counter()
         with torch.enable_grad():
-            torch.autograd.grad(model(one)[:, 0].sum(), one, allow_unused=True)
+            z = model(one)
+            if not z.requires_grad:
+                raise InputError(
+                    "the logits carry no gradient; is there a no_grad(), detach() or argmax inside?"
+                )
+            torch.autograd.grad(z[:, 0].sum(), one, allow_unused=True)
         seconds.append(time.perf_counter() - started)
     total = min(seconds) * classes * len(x)
     memory = 2 * images_at_once(x[0], classes) * x[0].numel() * classes * x.element_size()
