@@ -14,7 +14,7 @@ def along(traced: Trace, bends: list[Bend], directions: Tensor) -> list[Tensor]:
     """∇h · t of every unit, for each direction t of (D, *images.shape): one tensor (D, M) a bend.
 
     >>> from regrob.affine.graph import trace
-    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    >>> traced = trace(torch.nn.ReLU(), torch.tensor([[3.0, -4.0]]))
     >>> along(traced, traced.bends, torch.tensor([[[1.0, 10.0]]]))
     [tensor([[ 1., 10.]])]
     """
@@ -53,7 +53,7 @@ def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_gr
     """Σ c_j ∇h_j over units j, with the coefficients c (M,) of each bend: shaped like the images.
 
     >>> from regrob.affine.graph import trace
-    >>> traced = trace(nn.ReLU(), torch.tensor([[3.0, -4.0]]))
+    >>> traced = trace(torch.nn.ReLU(), torch.tensor([[3.0, -4.0]]))
     >>> gradient(traced, [(traced.bends[0], torch.tensor([1.0, 10.0]))])
     tensor([[ 1., 10.]])
     """
