@@ -32,12 +32,14 @@ _STYLE = """
 .regrob-report .faint, .regrob-report figcaption { color: var(--faint); font-size: .9rem; }
 .regrob-report .notices { border-left: 4px solid var(--warn); padding: .1rem 1rem; margin: 1rem 0; }
 .regrob-report .scroll { overflow-x: auto; }
-.regrob-report table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
-.regrob-report :is(th, td) { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--line);
+.regrob-report table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .88rem; }
+.regrob-report :is(th, td) { padding: .3rem .45rem; text-align: right; white-space: nowrap;
+  border-bottom: 1px solid var(--line);
   background: none; color: inherit; }
 .regrob-report :is(th, td):first-child { text-align: left; }
 .regrob-report tbody th { font-weight: 500; min-width: 9rem; }
-.regrob-report tbody th small { display: block; color: var(--faint); font-weight: 400; max-width: 38ch; }
+.regrob-report tbody th small { display: block; white-space: normal; color: var(--faint);
+  font-weight: 400; max-width: 38ch; }
 .regrob-report figure { margin: 1rem 0; }
 .regrob-report svg { max-width: 100%; height: auto; }
 .regrob-report ol.worst { list-style: none; padding: 0; display: grid; gap: .8rem;
