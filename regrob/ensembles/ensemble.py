@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine.local_map import LocalMap
-from regrob.ensembles.layers import MOMENTUM, WEIGHT_DECAY, Layer, Trace, WeightedLayer, stack
+from regrob.ensembles.layers import MOMENTUM, WEIGHT_DECAY, Layer, LayerTrace, WeightedLayer, stack
 from regrob.ensembles.step import Block, Step
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTY_NAMES, check_name, zero_sum_basis
@@ -32,7 +32,7 @@ class Point(NamedTuple):
     """
 
     logits: Tensor
-    traces: list[Trace]
+    traces: list[LayerTrace]
 
 
 def penalty_weights(penalties: Sequence[str], weights: Sequence[float]) -> Tensor:

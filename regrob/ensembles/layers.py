@@ -46,7 +46,7 @@ HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_h
 """Where a module, and torch for all modules, keep what runs beside a module's own code."""
 
 
-class Trace(NamedTuple):
+class LayerTrace(NamedTuple):
     """What the linear map of a layer depends on at its input.
 
     Attributes:
@@ -68,15 +68,15 @@ class Layer(ABC):
     """What the ensemble asks of a layer."""
 
     @abstractmethod
-    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+    def forward(self, h: Tensor) -> tuple[Tensor, LayerTrace]:
         """(M, N, …) → (M, N, …), and the trace of the input."""
 
     @abstractmethod
-    def pull(self, u: Tensor, at: Trace) -> Tensor:
+    def pull(self, u: Tensor, at: LayerTrace) -> Tensor:
         """(M, N, r, outputs…) → (M, N, r, inputs…), the transposed linear map."""
 
     @abstractmethod
-    def push(self, t: Tensor, at: Trace) -> Tensor:
+    def push(self, t: Tensor, at: LayerTrace) -> Tensor:
         """(M, N, r, inputs…) → (M, N, r, outputs…), the linear map."""
 
     def tensors(self) -> dict[str, Tensor]:
@@ -152,16 +152,16 @@ class StackedLinear(WeightedLayer):
         super().__init__([layer.weight.T for layer in layers], biases)
 
     @override
-    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+    def forward(self, h: Tensor) -> tuple[Tensor, LayerTrace]:
         z = torch.bmm(h, self.weight) if self.bias is None else torch.baddbmm(self.bias, h, self.weight)
-        return z, Trace(h.shape[2:])
+        return z, LayerTrace(h.shape[2:])
 
     @override
-    def pull(self, u: Tensor, at: Trace) -> Tensor:
+    def pull(self, u: Tensor, at: LayerTrace) -> Tensor:
         return split(torch.bmm(u.flatten(1, 2), self.weight.mT), 1, u.shape[1:3])
 
     @override
-    def push(self, t: Tensor, at: Trace) -> Tensor:
+    def push(self, t: Tensor, at: LayerTrace) -> Tensor:
         return split(torch.bmm(t.flatten(1, 2), self.weight), 1, t.shape[1:3])
 
     @override
@@ -206,19 +206,19 @@ class StackedConvolution(WeightedLayer):
         return split(out, 1, (len(x), -1)).transpose(0, 1)
 
     @override
-    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+    def forward(self, h: Tensor) -> tuple[Tensor, LayerTrace]:
         z = self._by_member(h, convolve)
-        return z if self.bias is None else z + self.bias, Trace(h.shape[2:])
+        return z if self.bias is None else z + self.bias, LayerTrace(h.shape[2:])
 
     @override
-    def pull(self, u: Tensor, at: Trace) -> Tensor:
+    def pull(self, u: Tensor, at: LayerTrace) -> Tensor:
         def transposed(rows: Tensor, weight: Tensor, groups: int) -> Tensor:
             return convolve_transposed(rows, weight, at.shape, groups)
 
         return split(self._by_member(u.flatten(1, 2), transposed), 1, u.shape[1:3])
 
     @override
-    def push(self, t: Tensor, at: Trace) -> Tensor:
+    def push(self, t: Tensor, at: LayerTrace) -> Tensor:
         return split(self._by_member(t.flatten(1, 2), convolve), 1, t.shape[1:3])
 
     @override
@@ -256,12 +256,12 @@ class StackedRectifier(Layer):
         self.slope = slope
 
     @override
-    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+    def forward(self, h: Tensor) -> tuple[Tensor, LayerTrace]:
         rectified = functional.relu(h) if self.slope == 0 else functional.leaky_relu(h, self.slope)
-        return rectified, Trace(h.shape[2:], h)
+        return rectified, LayerTrace(h.shape[2:], h)
 
     @override
-    def pull(self, u: Tensor, at: Trace) -> Tensor:
+    def pull(self, u: Tensor, at: LayerTrace) -> Tensor:
         before = at.crossed.unsqueeze(2)
         masked: Tensor
         if self.slope == 0:
@@ -271,7 +271,7 @@ class StackedRectifier(Layer):
         return masked
 
     @override
-    def push(self, t: Tensor, at: Trace) -> Tensor:
+    def push(self, t: Tensor, at: LayerTrace) -> Tensor:
         return self.pull(t, at)  # a diagonal matrix is its own transpose
 
 
@@ -282,20 +282,20 @@ class StackedMaxPool(Layer):
         self.kernel, self.stride = kernel, stride
 
     @override
-    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
+    def forward(self, h: Tensor) -> tuple[Tensor, LayerTrace]:
         pooled, index = max_pool(h.flatten(0, 1), self.kernel, self.stride)
         pooled, index = (split(value, 0, h.shape[:2]) for value in (pooled, index))
-        return pooled, Trace(h.shape[2:], index)  # index (M, N, C, H', W')
+        return pooled, LayerTrace(h.shape[2:], index)  # index (M, N, C, H', W')
 
     @override
-    def pull(self, u: Tensor, at: Trace) -> Tensor:
+    def pull(self, u: Tensor, at: LayerTrace) -> Tensor:
         inside = at.shape[-2:]
         spread = u.new_zeros(*u.shape[:-2], inside.numel())
         spread.scatter_add_(-1, _each_row(at.crossed, u.shape[2]), u.flatten(-2))
         return split(spread, -1, inside)
 
     @override
-    def push(self, t: Tensor, at: Trace) -> Tensor:
+    def push(self, t: Tensor, at: LayerTrace) -> Tensor:
         picked = t.flatten(-2).gather(-1, _each_row(at.crossed, t.shape[2]))
         return split(picked, -1, at.crossed.shape[-2:])
 
@@ -309,15 +309,15 @@ class StackedFlatten(Layer):
     """(M, N, C, H, W) ↔ (M, N, C·H·W)."""
 
     @override
-    def forward(self, h: Tensor) -> tuple[Tensor, Trace]:
-        return h.flatten(2), Trace(h.shape[2:])
+    def forward(self, h: Tensor) -> tuple[Tensor, LayerTrace]:
+        return h.flatten(2), LayerTrace(h.shape[2:])
 
     @override
-    def pull(self, u: Tensor, at: Trace) -> Tensor:
+    def pull(self, u: Tensor, at: LayerTrace) -> Tensor:
         return split(u, -1, at.shape)
 
     @override
-    def push(self, t: Tensor, at: Trace) -> Tensor:
+    def push(self, t: Tensor, at: LayerTrace) -> Tensor:
         return t.flatten(3)
 
 

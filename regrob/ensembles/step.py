@@ -24,7 +24,7 @@ from torch import Tensor
 
 from regrob.ensembles import multiplications
 from regrob.ensembles.kernels import split, symmetric_product
-from regrob.ensembles.layers import Layer, StackedLinear, Trace, WeightedLayer
+from regrob.ensembles.layers import Layer, LayerTrace, StackedLinear, WeightedLayer
 from regrob.theory.penalties import gram_penalty
 
 
@@ -45,7 +45,7 @@ class _Pass(NamedTuple):
     """A forward pass: each layer's input and its trace, and the logits."""
 
     inputs: list[Tensor]
-    traces: list[Trace]
+    traces: list[LayerTrace]
     logits: Tensor
 
 
@@ -174,14 +174,14 @@ class Block:
             layer.weight_velocity.baddbmm_(layer.weight, 2 * scale * symmetric_product(columns))
 
     def _carried(
-        self, coefficients: Tensor, signals: list[Tensor], index: int, traces: list[Trace]
+        self, coefficients: Tensor, signals: list[Tensor], index: int, traces: list[LayerTrace]
     ) -> Tensor:
         """The loss's signal at a weighted layer's output, per example or summed over them already."""
         if isinstance(self.layers[index], StackedLinear):
             return torch.bmm(coefficients.flatten(1).unsqueeze(1), signals[index].flatten(1, 2))
         return self._mixed(coefficients.unsqueeze(2), signals, index, traces)[:, :, 0]
 
-    def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int, traces: list[Trace]) -> Tensor:
+    def _mixed(self, mixing: Tensor, signals: list[Tensor], index: int, traces: list[LayerTrace]) -> Tensor:
         """Combinations (M, N, c, r) of the rows at a weighted layer's output: (M, N, c, …).
 
         They are formed above the activations and poolings that follow the layer, where the
