@@ -66,6 +66,12 @@ def check_logits(z: Tensor, images: Tensor) -> None:
         raise InputError(f"{wanted}got {tuple(z.shape)}; for one logit use two: stack (v·x, 0)")
 
 
+def check_gradient(z: Tensor) -> None:
+    """Raise InputError unless autograd can differentiate the logits z."""
+    if not z.requires_grad:
+        raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
+
+
 def check_labels(y: Tensor, z: Tensor) -> None:
     """Raise InputError unless y (…) int64 holds one class 0 … K-1 for each row of z (…, K), K ≥ 2."""
     if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 1 or z.shape[-1] < 2:

@@ -69,7 +69,7 @@ def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_gr
             pulled += torch.autograd.grad(
                 rise, operands, coefficients.to(rise), create_graph=create_graph, materialize_grads=True
             )
-        (found,) = torch.autograd.grad(
+        (total,) = torch.autograd.grad(
             edges,
             traced.images,
             pulled,
@@ -77,4 +77,4 @@ def gradient(traced: Trace, combination: list[tuple[Bend, Tensor]], *, create_gr
             create_graph=create_graph,
             materialize_grads=True,
         )
-    return found.detach() if not create_graph else found
+    return total.detach() if not create_graph else total

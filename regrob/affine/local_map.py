@@ -20,8 +20,7 @@ from torch import nn
 
 from regrob.affine.graph import checked_logits
 from regrob.affine.piecewise_linear import require_frozen_statistics, require_piecewise_linear
-from regrob.checks import Images, Jacobian, Logits, check_images
-from regrob.errors import InputError
+from regrob.checks import Images, Jacobian, Logits, check_gradient, check_images
 
 
 class LocalMap(NamedTuple):
@@ -64,8 +63,7 @@ def local_map(
     with torch.enable_grad():
         x = images.detach().requires_grad_(True)
         z = checked_logits(network, x)
-        if not z.requires_grad:
-            raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
+        check_gradient(z)
         rows = [
             # A sum, never a mean: example i's row must not shrink with the batch.
             torch.autograd.grad(

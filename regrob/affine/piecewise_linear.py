@@ -61,10 +61,10 @@ def report(network: nn.Module, images: Images) -> NetworkReport:
         InputError: images that are no finite batch, or that the network cannot read.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2), nn.Tanh())
-    >>> found = report(network, torch.ones(1, 2))
-    >>> found.layers, found.parameters, found.bends
+    >>> made_of = report(network, torch.ones(1, 2))
+    >>> made_of.layers, made_of.parameters, made_of.bends
     ({'Linear': 2, 'ReLU': 1, 'Tanh': 1}, 17, (('relu', "ReLU '1'"),))
-    >>> found.piecewise_linear, found.refusal.module
+    >>> made_of.piecewise_linear, made_of.refusal.module
     (False, "Tanh '3'")
     """
     check_images(images)

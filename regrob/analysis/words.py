@@ -460,22 +460,22 @@ def same_or_apart(gaps: pd.DataFrame) -> str:
 def at_best(compared: Sequence[AtBest]) -> str:
     """`comparisons.at_best` as lines for printing: each penalty's score, its λ, and the first one's lead."""
     lines = []
-    for i, one in enumerate(compared):
-        m = MEASURES[one.measure]
-        if i == 0 or (one.price, one.measure) != (compared[i - 1].price, compared[i - 1].measure):
-            first = one.penalty
-            cost = "any price" if np.isinf(one.price) else f"{100 * one.price:g} points of accuracy"
+    for i, best in enumerate(compared):
+        m = MEASURES[best.measure]
+        if i == 0 or (best.price, best.measure) != (compared[i - 1].price, compared[i - 1].measure):
+            first = best.penalty
+            cost = "any price" if np.isinf(best.price) else f"{100 * best.price:g} points of accuracy"
             lines.append(f"{m.title}, {m.unit if m.factor == 100 else 'distance'}, for {cost}")
-        tried = ", ".join(f"{weight:g}" for weight in sorted(set(one.weights)))
-        lines.append(f"  {LABELS[one.penalty]:16} {one.score.times(m.factor):.2f}")
+        tried = ", ".join(f"{weight:g}" for weight in sorted(set(best.weights)))
+        lines.append(f"  {LABELS[best.penalty]:16} {best.score.times(m.factor):.2f}")
         lines.append(f"    at λ = {tried}")
-        if one.penalty != first:
-            lines.append(f"    lead {_difference_at_best(one, '.2f')}")
+        if best.penalty != first:
+            lines.append(f"    lead {_difference_at_best(best, '.2f')}")
     return "\n".join(lines)
 
 
-def _difference_at_best(one: AtBest, digits: str) -> str:
-    difference = one.difference.times(MEASURES[one.measure].factor)
+def _difference_at_best(best: AtBest, digits: str) -> str:
+    difference = best.difference.times(MEASURES[best.measure].factor)
     return f"{difference:{digits}}, {IN_WORDS[difference.verdict]}"
 
 
@@ -490,9 +490,9 @@ def differences_at_best(
     """ "PRICE-ATTACK-RIVAL" → first − rival with its verdict, of `comparisons.at_best`."""
     names = {price: name for name, price in prices.items()}
     return {
-        f"{names[one.price]}-{one.measure[0]}-{one.penalty}": _difference_at_best(one, digits)
-        for one in compared
-        if one.penalty != compared[0].penalty
+        f"{names[best.price]}-{best.measure[0]}-{best.penalty}": _difference_at_best(best, digits)
+        for best in compared
+        if best.penalty != compared[0].penalty
     }
 
 
@@ -500,10 +500,10 @@ def scores(compared: Sequence[AtBest], prices: Mapping[str, float], digits: str 
     """ "PRICE-ATTACK-PENALTY" → each penalty's own score, of `comparisons.at_best`."""
     names = {price: name for name, price in prices.items()}
     return {
-        f"{names[one.price]}-{one.measure[0]}-{one.penalty}": (
-            f"{one.score.times(MEASURES[one.measure].factor):{digits}}"
+        f"{names[best.price]}-{best.measure[0]}-{best.penalty}": (
+            f"{best.score.times(MEASURES[best.measure].factor):{digits}}"
         )
-        for one in compared
+        for best in compared
     }
 
 
@@ -511,9 +511,9 @@ def verdicts_at_best(compared: Sequence[AtBest], price: float, measure: Measure)
     """What the first penalty is to its rivals, as half a sentence: "ahead of Jacobian"."""
     words = {"higher": "ahead of", "lower": "behind", "undecided": "not decided against"}
     groups: dict[str, list[str]] = {}
-    for one in compared:
-        if one.penalty != compared[0].penalty and (one.price, one.measure) == (price, measure.key):
-            groups.setdefault(words[one.difference.verdict], []).append(LABELS[one.penalty])
+    for best in compared:
+        if best.penalty != compared[0].penalty and (best.price, best.measure) == (price, measure.key):
+            groups.setdefault(words[best.difference.verdict], []).append(LABELS[best.penalty])
     return " and ".join(f"{word} {', '.join(names)}" for word, names in groups.items())
 
 

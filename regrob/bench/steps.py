@@ -42,6 +42,11 @@ def autograd_step(name: str, classes: int, objective: Objective, *, device: str 
     """A step as PyTorch's users write it: zero_grad, backward, torch.optim.SGD with its defaults."""
     model = fresh(name, classes, [0])[0].to(device)
     x, y = (value[0] for value in batch(classes, device=device))
+    return descent(model, objective, x, y)
+
+
+def descent(model: nn.Module, objective: Objective, x: Tensor, y: Tensor) -> Step:
+    """A step on these images, again and again, by torch.optim.SGD as it is."""
     optimiser = torch.optim.SGD(
         model.parameters(), lr=POLICY.base, momentum=POLICY.momentum, weight_decay=POLICY.weight_decay
     )
@@ -103,16 +108,7 @@ def loop_step(objective: Objective, *, width: int = 64) -> Step:
     x = torch.rand(32, 3, 32, 32, generator=generator)
     y = torch.randint(10, (32,), generator=generator)
     model = resnet_18(width)
-    optimiser = torch.optim.SGD(
-        model.parameters(), lr=POLICY.base, momentum=POLICY.momentum, weight_decay=POLICY.weight_decay
-    )
-
-    def step() -> None:
-        optimiser.zero_grad()
-        objective(model, x, y).backward()
-        optimiser.step()
-
-    return step
+    return descent(model, objective, x, y)
 
 
 def resnet_18(width: int = 64, classes: int = 10) -> nn.Sequential:

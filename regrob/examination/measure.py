@@ -145,14 +145,14 @@ def _rows(network: nn.Module, x: Tensor, y: Tensor, piecewise_linear: bool) -> p
     if piecewise_linear:
         columns["curvature"] = derivatives.curvature(R, z)
         columns["off_kinks"] = ~kinks(network, x)
+        columns["margin"][correct] = margin_l2(R[correct], z[correct], y[correct])
         linear = torch.zeros_like(correct)
         for i in correct.nonzero().flatten().tolist():
-            one = slice(i, i + 1)
-            columns["margin"][one] = margin_l2(R[one], z[one], y[one])
-            perturbation = _taylor_perturbation(R[one], z[one], y[one])
+            alone = slice(i, i + 1)  # one image for which r* is undefined must not stop the others
+            perturbation = _taylor_perturbation(R[alone], z[alone], y[alone])
             if perturbation is not None:
                 columns["taylor_radius"][i] = torch.linalg.vector_norm(perturbation)
-                linear[i] = _linear_at(network, x[one], V[i], z[i], R[i], perturbation)
+                linear[i] = _linear_at(network, x[alone], V[i], z[i], R[i], perturbation)
         columns["linear_at_radius"] = linear
     return pd.DataFrame({name: values.detach().cpu().numpy() for name, values in columns.items()})
 

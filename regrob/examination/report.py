@@ -7,7 +7,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from regrob import affine
 from regrob.attacks import AttackResult, boundary_projection, deepfool
 from regrob.attacks._common import FunctionNetwork, require_logits
 from regrob.certificates import edge_distance
-from regrob.checks import check_labels, check_logits
+from regrob.checks import check_gradient, check_labels, check_logits
 from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
 from regrob.examination import applicable, image_files
 from regrob.examination.image_files import LabelledImages
@@ -167,11 +167,9 @@ class Examination:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain numbers and words, for JSON; NaN and infinity become None and "inf"."""
-        import dataclasses
-
         rows = self.table.to_dict(orient="records")
         plain = {
-            "network": dataclasses.asdict(self.network) | {"piecewise_linear": self.network.piecewise_linear},
+            "network": asdict(self.network) | {"piecewise_linear": self.network.piecewise_linear},
             "data": {
                 "source": self.data.source,
                 "images": len(self.table),
@@ -263,7 +261,7 @@ def examine(
         raise InputError(f"sample must be at least 0, got {sample}")
     data = images if isinstance(images, LabelledImages) else image_files.from_arrays(images, labels)
     if classes:
-        data = LabelledImages(data.images, data.labels, data.names, tuple(classes), data.source, data.notices)
+        data = replace(data, classes=tuple(classes))
     notify: Progress = progress or (lambda words, share: None)
     with torch.inference_mode(mode=False):
         notices = list(data.notices)
@@ -420,17 +418,14 @@ def _box(x: Tensor, box: tuple[float, float] | str | None, notices: list[str]) -
 
 def _estimate(model: nn.Module, x: Tensor, classes: int) -> str:
     """What is about to run, with time and memory from one image's backward pass."""
-    one = x[:1].clone().requires_grad_(True)
+    image = x[:1].clone().requires_grad_(True)
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
         with torch.enable_grad():
-            z = model(one)
-            if not z.requires_grad:
-                raise InputError(
-                    "the logits carry no gradient; is there a no_grad(), detach() or argmax inside?"
-                )
-            torch.autograd.grad(z[:, 0].sum(), one, allow_unused=True)
+            z = model(image)
+            check_gradient(z)
+            torch.autograd.grad(z[:, 0].sum(), image, allow_unused=True)
         seconds.append(time.perf_counter() - started)
     total = min(seconds) * classes * len(x)
     memory = 2 * images_at_once(x[0], classes) * x[0].numel() * classes * x.element_size()

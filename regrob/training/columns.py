@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from regrob.checks import ImageLabels, ImageLogits, Images, PerImage, check_logits
+from regrob.checks import ImageLabels, ImageLogits, Images, PerImage, check_gradient, check_logits
 from regrob.errors import InputError
 from regrob.theory import derivatives
 from regrob.theory.penalties import check_name, zero_sum_basis
@@ -72,8 +72,7 @@ def penalty_by_columns(
     with _ReluWithoutZeros() if kind in PROJECTED else nullcontext():
         z = network(x)
     check_logits(z, x)
-    if not z.requires_grad:
-        raise InputError("the logits carry no gradient; is there a no_grad(), detach() or argmax inside?")
+    check_gradient(z)
     C = penalty_columns(kind, x, z, y)
     if probes is not None:
         check_probes(kind, probes)
