@@ -15,7 +15,7 @@ from regrob.cli import main
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
 from regrob.theory.penalties import PENALTIES, PENALTY_NAMES
-from regrob.training import REGULARIZERS, Regularizer
+from regrob.training import REGULARIZERS, InputGradientPenalty, Regularizer
 
 STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
 
@@ -89,6 +89,20 @@ def test_a_loop_s_steps_do_the_same_work(R: type[Regularizer], monkeypatch: pyte
     for step in (ours, theirs, plain):
         step()
     parameters = [_captured(step, "model").parameters() for step in (ours, theirs, plain)]  # type: ignore[attr-defined]
+    weights = [torch.cat([p.detach().flatten() for p in some]) for some in parameters]
+    near, far = ((w - weights[0]).abs().max() for w in weights[1:])
+    assert float(near) < 1e-5
+    assert float(far) > 10 * float(near)
+
+
+def test_a_loop_s_own_pass_does_the_work_that_is_written_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "WEIGHT", 0.1)
+    ours = steps.loop_step(steps.with_own_pass(InputGradientPenalty(0.1)), width=4)
+    theirs = steps.loop_step(steps.with_input_gradient, width=4)
+    local = steps.loop_step(steps.with_regularizer(InputGradientPenalty(0.1)), width=4)
+    for step in (ours, theirs, local):
+        step()
+    parameters = [_captured(step, "model").parameters() for step in (ours, theirs, local)]  # type: ignore[attr-defined]
     weights = [torch.cat([p.detach().flatten() for p in some]) for some in parameters]
     near, far = ((w - weights[0]).abs().max() for w in weights[1:])
     assert float(near) < 1e-5

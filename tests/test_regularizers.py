@@ -343,6 +343,66 @@ def test_one_pass_serves_both_where_no_module_acts_otherwise_in_training() -> No
     assert torch.equal(network[1].running_mean, twin[1].running_mean)
 
 
+# --- from the loop's own pass --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("R", [R for R in REGULARIZERS if R.kind != "curvature"])
+def test_the_loop_s_own_pass_gives_the_penalty_of_the_batch_as_it_was_normalised(
+    R: type[Regularizer],
+) -> None:
+    """Against the Jacobian of all logits by all images, of the network in training mode."""
+    network, x, y = deep()
+    network[5].eval()  # dropout would draw another mask for the reference
+    x.requires_grad_()
+    term = R(0.3).of_logits(x, network(x), y)
+    J = torch.autograd.functional.jacobian(network, x.detach(), create_graph=True)  # (N, K, N, …)
+    p = torch.softmax(network(x.detach()), dim=1)
+    residual = p - functional.one_hot(y, 4)
+    by_image = J.flatten(3).permute(2, 0, 1, 3)  # rows by the image that is moved
+    if R.kind == "input-gradient":
+        value = torch.einsum("nk,mnki->mi", residual, by_image).square().sum(dim=1)
+    else:  # the sums of a class over the batch: an example is tied to the others
+        V = by_image.sum(dim=1)
+        if R.kind == "cross-lipschitz":
+            V = V - V.mean(dim=1, keepdim=True)
+        value = V.square().sum(dim=(1, 2)) * (0.5 if R.kind == "cross-lipschitz" else 1.0)
+    expected = 0.3 * value.mean()
+    close(term, expected, rtol=1e-9, atol=1e-15)
+    close(gradient(term, network), gradient(expected, network), rtol=1e-7, atol=1e-12)
+    alone = R(0.3)(network, x.detach(), y)
+    assert abs(float((alone / term).detach()) - 1) > 1e-3  # in eval mode it is something else
+
+
+@pytest.mark.parametrize("R", [R for R in REGULARIZERS if R.kind != "curvature"])
+def test_where_nothing_couples_the_batch_the_loop_s_own_pass_gives_the_same(R: type[Regularizer]) -> None:
+    network, x, y = wide(4, 1.0)[0], torch.rand(6, 30, dtype=torch.float64), torch.arange(6) % 4
+    x.requires_grad_()
+    term, expected = R(0.3).of_logits(x, network(x), y), R(0.3)(network, x.detach(), y)
+    close(term, expected, rtol=1e-12, atol=0)
+    close(gradient(term, network), gradient(expected, network), rtol=1e-9, atol=1e-13)
+
+
+def test_a_pass_that_cannot_be_differentiated_is_refused() -> None:
+    network, x, _ = deep()
+    moved = x.clone().requires_grad_()
+    z = network(moved)
+    jacobian = regrob.JacobianPenalty(1.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = nn.Linear(108, 3)(moved.float().flatten(1))
+    for refused, message in (
+        (lambda: regrob.CurvaturePenalty(1.0).of_logits(moved, z), "own local map"),
+        (lambda: regrob.InputGradientPenalty(1.0).of_logits(moved, z), "needs the labels"),
+        (lambda: jacobian.of_logits(x, z), r"call images.requires_grad_\(\) before"),
+        (lambda: jacobian.of_logits(x.clone().requires_grad_(), z), "do not depend on these images"),
+        (lambda: jacobian.of_logits(moved, z.detach()), "carry no gradient"),
+        (lambda: jacobian.of_logits(moved, z[:3]), "logits of shape"),
+        (lambda: jacobian.of_logits(moved, half), "logits are torch.bfloat16"),
+        (lambda: jacobian.of_logits(x.byte(), z), r"call .float\(\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            refused()
+
+
 # --- what is refused -----------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.ensembles.graphs import captured
 from regrob.ensembles.network_view import StackedPullback
 from regrob.networks import Residual, fresh, initialise_caffe
-from regrob.theory.penalties import PENALTIES, Penalty
+from regrob.theory.penalties import PENALTIES, Penalty, zero_sum_basis
 from regrob.training.adversarial import Adversary, starts
 from regrob.training.policy import CaffePolicy
 from regrob.training.regularizers import Regularizer, evaluation_mode
@@ -184,6 +184,37 @@ def with_regularizer(penalty: Regularizer) -> Objective:
     return objective
 
 
+def with_own_pass(penalty: Regularizer) -> Objective:
+    """The same penalty through the loop's own pass, batch statistics and all."""
+
+    def objective(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        images = x.clone().requires_grad_(True)
+        z = model(images)
+        return functional.cross_entropy(z, y) + penalty.of_logits(images, z, y)
+
+    return objective
+
+
+def with_input_gradient(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy plus the squared input gradient, through the batch's pass, as written by hand."""
+    x = x.detach().requires_grad_(True)
+    loss = functional.cross_entropy(model(x), y, reduction="sum")
+    (g,) = torch.autograd.grad(loss, x, create_graph=True)
+    return loss / len(x) + WEIGHT * g.flatten(1).square().sum(dim=1).mean()
+
+
+def with_projected_pass(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy plus the Jacobian penalty's estimate from one projection, through the batch's pass.
+
+    As jacobian_regularizer takes it (Hoffman et al. 2019).
+    """
+    x = x.detach().requires_grad_(True)
+    z = model(x)
+    direction = functional.normalize(torch.randn_like(z), dim=1)
+    (g,) = torch.autograd.grad(z, x, direction, create_graph=True)
+    return functional.cross_entropy(z, y) + WEIGHT * z.shape[1] * g.flatten(1).square().sum(dim=1).mean()
+
+
 def with_definition(penalty: Penalty) -> Objective:
     """The same by the definition: V in eval mode by one gradient a class, differentiated once more."""
 
@@ -203,6 +234,21 @@ def with_another_pass(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         x = x.detach().requires_grad_(True)
         total: Tensor = loss + WEIGHT * plain(model, x, y)
     return total
+
+
+def with_needed_products(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+    """What every exact way to ‖H‖₂ needs, and no more: its value is not computed.
+
+    K − 1 gradients of logits in eval mode, without which ‖H‖₂ is not determined, and one pass
+    back to the weights, without which nothing is learned from it.
+    """
+    loss = plain(model, x, y)
+    with evaluation_mode(model):
+        x = x.detach().requires_grad_(True)
+        z = model(x)
+    for direction in zero_sum_basis(z.shape[1], z).T:
+        torch.autograd.grad(z, x, direction.expand_as(z), retain_graph=True)
+    return loss + WEIGHT * functional.cross_entropy(z, y)
 
 
 def with_cure(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

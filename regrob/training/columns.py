@@ -73,15 +73,40 @@ def penalty_by_columns(
         z = network(x)
     check_logits(z, x)
     check_gradient(z)
+    return penalty_of_pass(x, z, y, kind, probes=probes, generator=generator), z
+
+
+def penalty_of_pass(
+    x: Images,
+    z: ImageLogits,
+    y: ImageLabels,
+    kind: str,
+    *,
+    probes: int | None = None,
+    generator: torch.Generator | None = None,
+) -> PerImage:
+    """‖V C‖_F² at each image, from the graph between the images x and their logits z.
+
+    Raises:
+        InputError: z does not depend on x; see `penalty_by_columns`.
+
+    >>> x = torch.tensor([[3.0, -4.0]], requires_grad=True)
+    >>> penalty_of_pass(x, x.relu(), torch.tensor([0]), "jacobian").tolist()
+    [1.0]
+    """
     C = penalty_columns(kind, x, z, y)
     if probes is not None:
         check_probes(kind, probes)
         C = C @ random_frame(C, probes, generator)
     squares = []
     for c in range(C.shape[-1]):
-        (along,) = torch.autograd.grad(z, x, C[..., c], create_graph=True, materialize_grads=True)
+        (along,) = torch.autograd.grad(z, x, C[..., c], create_graph=True, allow_unused=True)
+        if along is None:
+            raise InputError(
+                "these logits do not depend on these images: pass the very tensor that they came from"
+            )
         squares.append(along.square().sum(dim=tuple(range(1, x.ndim))))
-    return torch.stack(squares).sum(dim=0), z
+    return torch.stack(squares).sum(dim=0)
 
 
 def penalty_columns(kind: str, x: Images, z: ImageLogits, y: ImageLabels) -> Tensor:

@@ -11,6 +11,10 @@ its running statistics as they stand, dropout is off, and no example depends on 
 network which is tested and attacked. Afterwards every module is in the mode in which it was found,
 and no running statistic has moved: only the loop's own `network(images)` moves them. Autocast is off
 inside, because small gradients vanish in half precision.
+
+**The cheaper way, as other packages go it.** `penalty.of_logits(images, logits, labels)` differentiates
+the loop's own pass and saves one. In training mode BatchNorm ties a batch's examples together: the
+derivatives are then those of the whole batch, not of any example's local map.
 """
 
 from __future__ import annotations
@@ -33,11 +37,13 @@ from regrob.checks import (
     Images,
     PerImage,
     Scalar,
+    check_gradient,
+    check_logits,
     check_size,
 )
 from regrob.errors import InputError
 from regrob.theory.penalties import check_name
-from regrob.training.columns import check_probes, penalty_by_columns
+from regrob.training.columns import check_probes, penalty_by_columns, penalty_of_pass
 
 _piecewise_linear: WeakSet[nn.Module] = WeakSet()
 """The networks that were tested: once is enough."""
@@ -126,10 +132,7 @@ def _penalty_and_logits(
     """The penalty at each image, and the logits of the pass that it took, in eval mode."""
     check_name(kind)
     check_probes(kind, probes)
-    if labels is None and kind == "input-gradient":
-        raise InputError("the input-gradient penalty needs the labels: penalty(network, images, labels)")
-    if not images.is_floating_point():
-        raise InputError(f"images must be a floating-point tensor, got {images.dtype}: call .float() first")
+    labels = _checked_labels(kind, images, labels)
     graph = torch.is_grad_enabled()
     full_precision = torch.autocast(images.device.type, enabled=False)
     # Validation loops run in inference mode, whose tensors autograd refuses.
@@ -139,9 +142,19 @@ def _penalty_and_logits(
         if kind == "curvature" and network not in _piecewise_linear:
             require_piecewise_linear(network, x[:2])
             _piecewise_linear.add(network)
-        y = x.new_zeros(len(x), dtype=torch.int64) if labels is None else labels
-        value, z = penalty_by_columns(network, x, y, kind, probes=probes, generator=generator)
+        value, z = penalty_by_columns(network, x, labels, kind, probes=probes, generator=generator)
     return (value, z) if graph else (value.detach(), z.detach())
+
+
+def _checked_labels(kind: str, images: Images, labels: ImageLabels | None) -> ImageLabels:
+    """The labels; zeros for the penalties that read none."""
+    if not images.is_floating_point():
+        raise InputError(f"images must be a floating-point tensor, got {images.dtype}: call .float() first")
+    if labels is not None:
+        return labels
+    if kind == "input-gradient":
+        raise InputError("the input-gradient penalty needs the labels: penalty(network, images, labels)")
+    return torch.zeros(len(images), dtype=torch.int64, device=images.device)
 
 
 class Regularizer(nn.Module):
@@ -182,6 +195,45 @@ class Regularizer(nn.Module):
             return self(network, images, labels), z
         value, z = _penalty_and_logits(network, images, labels, self.kind, self.probes)
         return self.weight * value.mean(), z
+
+    def of_logits(self, images: Images, logits: ImageLogits, labels: ImageLabels | None = None) -> Scalar:
+        """The term from the loop's own pass, `logits = network(images)`, whatever mode it ran in.
+
+            images.requires_grad_()
+            logits = network(images)
+            loss = cross_entropy(logits, labels) + penalty.of_logits(images, logits, labels)
+
+        With BatchNorm or dropout in training this is the penalty of the batch as it was normalised
+        and masked: row i holds the slopes by image i of all the logits together.
+
+        Raises:
+            InputError: images that require no gradient or did not lead to these logits; no labels for
+                the input gradient; half precision; the curvature, which is that of one example's
+                own local map.
+
+        >>> x = torch.tensor([[3.0, -4.0]], requires_grad=True)
+        >>> JacobianPenalty(0.1).of_logits(x, x.relu())
+        tensor(0.1000, grad_fn=<MulBackward0>)
+        """
+        y = _checked_labels(self.kind, images, labels)
+        if self.kind == "curvature":
+            raise InputError(
+                "the curvature is that of each example's own local map, which a batch's pass may not have: "
+                "call penalty(network, images)"
+            )
+        if not images.requires_grad:
+            raise InputError(
+                "images require no gradient: call images.requires_grad_() before network(images)"
+            )
+        for name, tensor in (("images", images), ("logits", logits)):
+            if tensor.dtype not in (torch.float32, torch.float64):
+                raise InputError(
+                    f"{name} are {tensor.dtype}, in which small gradients vanish: run the pass without "
+                    "autocast, or call penalty(network, images, labels), which does"
+                )
+        check_logits(logits, images)
+        check_gradient(logits)
+        return self.weight * penalty_of_pass(images, logits, y, self.kind, probes=self.probes).mean()
 
     @override
     def extra_repr(self) -> str:
