@@ -212,7 +212,8 @@ def with_projected_pass(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     z = model(x)
     direction = functional.normalize(torch.randn_like(z), dim=1)
     (g,) = torch.autograd.grad(z, x, direction, create_graph=True)
-    return functional.cross_entropy(z, y) + WEIGHT * z.shape[1] * g.flatten(1).square().sum(dim=1).mean()
+    estimate: Tensor = z.shape[1] * g.flatten(1).square().sum(dim=1).mean()
+    return functional.cross_entropy(z, y) + WEIGHT * estimate
 
 
 def with_definition(penalty: Penalty) -> Objective:
