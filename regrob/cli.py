@@ -158,14 +158,15 @@ def _examine(options: argparse.Namespace) -> int:
             box=options.box or "auto",
             progress=notify,
         )
+    unwritten = _write_page(examination, options.html) if options.html else None
     if options.json:
         print(json.dumps(examination.to_dict(), indent=1, ensure_ascii=False))
     else:
         terminal.show(examination, Console(highlight=False), worst=worst)
-    if options.html:
-        _write_page(examination, options.html)
-        if not options.json:
-            print(f"The report is in {options.html}.")
+    if unwritten is not None:
+        raise InputError(f"all but the page is done, which could not be written: {unwritten}")
+    if options.html and not options.json:
+        print(f"The report is in {options.html}.")
     return AS_EXPECTED
 
 
@@ -188,14 +189,13 @@ def _images_to_examine(options: argparse.Namespace, images: object, labels: obje
     return image_files.from_arrays(images, labels, source=source, layout=options.layout).first(options.limit)
 
 
-def _write_page(examination: Examination, path: Path) -> None:
-    """Raises InputError where the page cannot be drawn or written."""
+def _write_page(examination: Examination, path: Path) -> OSError | None:
+    """Write the report as a page; what went wrong, which must not cost the reader the rest."""
     try:
         path.write_text(examination.to_html(), encoding="utf-8")
     except OSError as error:
-        raise InputError(
-            f"the report above is complete, but the page {path} could not be written: {error}"
-        ) from error
+        return error
+    return None
 
 
 # --- verify -----------------------------------------------------------------------------
@@ -466,7 +466,9 @@ def _add_data(commands: Commands) -> None:
     verbs = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listing = verbs.add_parser("list", help="what is present, where, and whether its checksum is right")
     listing.set_defaults(run=_data_list)
-    download = verbs.add_parser("download", help="fetch a data set into your cache")
+    download = verbs.add_parser(
+        "download", help="fetch a data set into REGROB_DATA if it is set, else into your cache"
+    )
     download.add_argument("name", help="mnist or cifar10")
     download.set_defaults(run=_data_download)
 
@@ -478,12 +480,15 @@ def _data_list(options: argparse.Namespace) -> int:
     for status in inventory:
         print(f"{status.state:<8} {status.path}")
     altered = [s for s in inventory if s.state == "altered"]
+    unreadable = [s for s in inventory if s.state == "unreadable"]
     for status in altered:
         print(
             f"\n{status.path} is truncated or altered and will not be used; "
             f"expected sha256 {status.file.sha256}, found {download.sha256(status.path)}"
         )
-    return UNEXPECTED if altered else AS_EXPECTED
+    if unreadable:
+        print(f"\nSet {download.VARIABLE} to a folder that you may read.")
+    return UNEXPECTED if altered or unreadable else AS_EXPECTED
 
 
 def _data_download(options: argparse.Namespace) -> int:

@@ -31,8 +31,8 @@ def kink_notice(network: nn.Module, images: Tensor, on_kinks: Tensor, classes: i
     where = "; ".join(f"{count} at {_words(place)}" for place, count in places.most_common())
     sentences = [
         f"{len(affected)} of {len(images)} images sit on a kink: {where}",
-        "There the polytope's edge e and the certificate c are 0, and V, with d, ν, the gradient and all else "
-        "that comes from it, is one of the maps that meet",
+        "There the polytope's edge e and the certificate c are 0, and V, with d, ν, the gradient and all "
+        "else that comes from it, is one of the maps that meet",
     ]
     share = background(affected)
     if share >= BACKGROUND:

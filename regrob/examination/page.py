@@ -154,9 +154,10 @@ def _distributions(examination: Examination) -> str:
         quantity = QUANTITIES[name]
         heading = f"{_text(quantity.symbol)} · {_text(quantity.name)}<small>{_text(quantity.words)}</small>"
         rows.append([heading, *map(number, values[:-1]), str(values.images)])
+    lengths = "<p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
     return (
         _heading("Quantities")
-        + "<p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
+        + (lengths if "taylor_radius" in examination.distributions else "")
         + _table(["Quantity", "least", "25 %", "median", "75 %", "largest", "images"], rows)
     )
 
@@ -293,8 +294,9 @@ def _scatter(examination: Examination) -> str:
         axes.set(
             xlabel="margin d of the local map", ylabel="distance of the attack", xscale="log", yscale="log"
         )
-        for axis in (axes.xaxis, axes.yaxis):  # 0.2, 0.5, 1, 2, …: few enough to stand side by side
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+        subs = (1.0, 2.0, 5.0) if high < 30 * low else (1.0,)  # few enough numbers to stand side by side
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=subs, numticks=8))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter("")
     sentence = prediction(examination)

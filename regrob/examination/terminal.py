@@ -120,7 +120,9 @@ def introduction(examination: Examination) -> list[str]:
         f"{facts.name}: {facts.parameters:,} parameters; {layers}.",
         f"{facts.inputs:,} inputs, {facts.classes} classes. Examined in {facts.dtype} "
         f"on {len(examination.table)} images ({examination.data.source}).",
-        "Piecewise linear." if facts.piecewise_linear else f"Not piecewise linear: {facts.obstacle}.",
+        "Piecewise linear."
+        if facts.obstacle is None
+        else f"{facts.obstacle[0].upper()}{facts.obstacle[1:]}.",
     ]
     if examination.labelled:
         lines.append(f"Accuracy on these images: {percent(examination.accuracy)}.")
@@ -139,17 +141,18 @@ def prediction(examination: Examination) -> str:
 def worst_heading(examination: Examination, quantity: str) -> str:
     """What the worst images are, in a line."""
     named = f"{QUANTITIES[quantity].name} {QUANTITIES[quantity].symbol}"
-    count = len(examination.worst(quantity))
-    if not count:
+    rows = examination.worst(quantity)
+    if not len(rows):
         return f"No image has a known {named}"
     extreme = "largest" if QUANTITIES[quantity].large_is_worse else "smallest"
-    return f"The {count} images with the {extreme} {named}"
+    arrow = "" if rows["correct"].all() else "; behind → what the network says"
+    return f"The {len(rows)} images with the {extreme} {named}{arrow}"
 
 
 def classified_as(examination: Examination, row: dict[Hashable, Any]) -> str:
-    """The class of an image, and in brackets what the network takes it for, if that is another."""
+    """The class of an image, and behind an arrow what the network takes it for, if that is another."""
     own, predicted = label(examination, row["label"]), label(examination, row["prediction"])
-    return own if row["correct"] else f"{own} ({predicted})"
+    return own if row["correct"] else f"{own} → {predicted}"
 
 
 def label(examination: Examination, number_of_class: int) -> str:
