@@ -323,6 +323,11 @@ def test_choosing_a_quantity_shows_its_list(examination: Examination, tmp_path: 
         page.select_option(".choice select", label="curvature ‖H‖₂")
         (words,) = shown.all_inner_texts()
         assert words.startswith("The 10 images with the largest curvature")
+        page.set_viewport_size({"width": 390, "height": 844})  # row headings stand still: the rest needs room
+        page.evaluate("document.querySelector('details').open = true")
+        widths = page.locator("tbody th").evaluate_all("headings => headings.map(h => h.offsetWidth)")
+        assert max(widths) < 390 / 2
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
         browser.close()
 
 
