@@ -47,7 +47,8 @@ _STYLE = """
   background: none; color: inherit; }
 .regrob-report :is(th, td):first-child { text-align: left; position: sticky; left: 0;
   background: var(--ground); }
-.regrob-report tbody th { font-weight: 500; min-width: 9rem; white-space: normal; max-width: max(9rem, 45vw); }
+.regrob-report tbody th { font-weight: 500; white-space: normal;
+  min-width: 9rem; max-width: max(9rem, 45vw); }
 .regrob-report tbody th small { display: block; white-space: normal; color: var(--faint);
   font-weight: 400; max-width: 38ch; }
 .regrob-report figure { margin: 1rem 0; }
