@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from regrob.claims.claim import Claim
     from regrob.claims.your_network import PreparedNetwork
+    from regrob.examination import Examination, LabelledImages
 
 AS_EXPECTED, UNEXPECTED, NONSENSE = 0, 1, 2
 
@@ -83,7 +84,8 @@ def _add_examine(commands: Commands) -> None:
     examine.add_argument(
         "network",
         metavar="NETWORK",
-        help="MODULE:FACTORY or FILE.py:FACTORY, a function that returns an nn.Module",
+        help="MODULE:FACTORY or FILE.py:FACTORY, a function that returns an nn.Module, or "
+        "(module, images, labels)",
     )
     examine.add_argument(
         "--arg", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="passed to the factory"
@@ -96,16 +98,18 @@ def _add_examine(commands: Commands) -> None:
     )
     examine.add_argument(
         "--data",
-        default="mnist",
         metavar="D",
         help="mnist, cifar10, a file .npz, .npy or .pt, or a folder of pictures with labels.csv or one "
-        "sub-folder a class (mnist)",
+        "sub-folder a class (what the factory returns beside its network; mnist if it returns nothing)",
     )
     examine.add_argument("--layout", default="nchw", metavar="L", help="of arrays: nchw or nhwc (nchw)")
     examine.add_argument("--limit", type=positive, default=100, metavar="N", help="images used (100)")
     examine.add_argument("--sample", type=int, default=20, metavar="N", help="images attacked (20)")
     examine.add_argument(
         "--box", type=interval, metavar="LOW,HIGH", help="range of a pixel (0,1 if all are in it)"
+    )
+    examine.add_argument(
+        "--worst", metavar="Q", help="the report's ten worst images are those by this quantity (margin)"
     )
     examine.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
     examine.add_argument("--json", action="store_true", help="print one object instead of the report")
@@ -117,17 +121,23 @@ def _examine(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from regrob.examination import image_files, network_file, report, terminal
+    from regrob.examination import network_file, report, terminal
+    from regrob.examination.measure import QUANTITIES
 
     check_device(options.device)
-    data = image_files.read(options.data, limit=options.limit, layout=options.layout)
+    worst = options.worst.replace("-", "_") if options.worst else None
+    if worst and worst not in QUANTITIES:
+        raise InputError(f"--worst must be one of {', '.join(QUANTITIES)}; got {options.worst!r}")
+    if options.html:
+        check_writable(options.html)
     product = network_file.load_network(
         options.network,
         arguments=network_file.parse_arguments(options.arg),
         weights=options.weights,
         normalise=network_file.parse_normalisation(options.normalise) if options.normalise else None,
     )
-    network = network_file.as_module(product[0] if isinstance(product, tuple) else product)
+    network, images, labels = network_file.with_images(product, options.network)
+    data = _images_to_examine(options, images, labels)
     errors = Console(stderr=True, highlight=False)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
@@ -148,15 +158,44 @@ def _examine(options: argparse.Namespace) -> int:
             box=options.box or "auto",
             progress=notify,
         )
-    if options.html:
-        options.html.write_text(examination.to_html(), encoding="utf-8")
+    unwritten = _write_page(examination, options.html) if options.html else None
     if options.json:
         print(json.dumps(examination.to_dict(), indent=1, ensure_ascii=False))
     else:
-        terminal.show(examination, Console(highlight=False))
-        if options.html:
-            print(f"The report is in {options.html}.")
+        terminal.show(examination, Console(highlight=False), worst=worst)
+    if unwritten is not None:
+        raise InputError(f"all but the page is done, which could not be written: {unwritten}")
+    if options.html and not options.json:
+        print(f"The report is in {options.html}.")
     return AS_EXPECTED
+
+
+def _images_to_examine(options: argparse.Namespace, images: object, labels: object) -> LabelledImages:
+    """Those of --data; else those that the factory returned; else MNIST's.
+
+    Raises:
+        InputError: both are there.
+    """
+    from regrob.examination import image_files
+
+    if images is None:
+        return image_files.read(options.data or "mnist", limit=options.limit, layout=options.layout)
+    if options.data:
+        raise InputError(
+            f"{options.network} returned images beside its network, and --data names {options.data}: leave "
+            "--data out, or let the factory return the network alone"
+        )
+    source = f"returned by {options.network}"
+    return image_files.from_arrays(images, labels, source=source, layout=options.layout).first(options.limit)
+
+
+def _write_page(examination: Examination, path: Path) -> OSError | None:
+    """Write the report as a page; what went wrong, which must not cost the reader the rest."""
+    try:
+        path.write_text(examination.to_html(), encoding="utf-8")
+    except OSError as error:
+        return error
+    return None
 
 
 # --- verify -----------------------------------------------------------------------------
@@ -282,12 +321,9 @@ def _own_network(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor
     import torch
 
     from regrob.examination import image_files
-    from regrob.examination.network_file import as_module, load_network
+    from regrob.examination.network_file import load_network, with_images
 
-    product = load_network(options.network)
-    network, images, labels = (
-        product if isinstance(product, tuple) and len(product) == 3 else (product, None, None)
-    )
+    network, images, labels = with_images(load_network(options.network), options.network)
     if options.images:
         data = image_files.read(options.images)
         images, labels = data.images, data.labels
@@ -296,7 +332,7 @@ def _own_network(options: argparse.Namespace) -> tuple[nn.Module, Tensor, Tensor
         images, labels = torch.rand(8, *options.input_shape, generator=generator), None
     elif images is None:
         raise InputError("say what to feed the network: --input-shape 1,28,28, or --images FILE")
-    return as_module(network), images, labels
+    return network, images, labels
 
 
 def _introduction(own: PreparedNetwork) -> str:
@@ -430,7 +466,9 @@ def _add_data(commands: Commands) -> None:
     verbs = data.add_subparsers(title="commands", required=True, metavar="COMMAND")
     listing = verbs.add_parser("list", help="what is present, where, and whether its checksum is right")
     listing.set_defaults(run=_data_list)
-    download = verbs.add_parser("download", help="fetch a data set into your cache")
+    download = verbs.add_parser(
+        "download", help="fetch a data set into REGROB_DATA if it is set, else into your cache"
+    )
     download.add_argument("name", help="mnist or cifar10")
     download.set_defaults(run=_data_download)
 
@@ -442,12 +480,15 @@ def _data_list(options: argparse.Namespace) -> int:
     for status in inventory:
         print(f"{status.state:<8} {status.path}")
     altered = [s for s in inventory if s.state == "altered"]
+    unreadable = [s for s in inventory if s.state == "unreadable"]
     for status in altered:
         print(
             f"\n{status.path} is truncated or altered and will not be used; "
             f"expected sha256 {status.file.sha256}, found {download.sha256(status.path)}"
         )
-    return UNEXPECTED if altered else AS_EXPECTED
+    if unreadable:
+        print(f"\nSet {download.VARIABLE} to a folder that you may read.")
+    return UNEXPECTED if altered or unreadable else AS_EXPECTED
 
 
 def _data_download(options: argparse.Namespace) -> int:
@@ -515,3 +556,20 @@ def check_device(name: str) -> None:
     except (RuntimeError, AssertionError, TypeError) as error:
         first = str(error).splitlines()[0]
         raise InputError(f"device {name!r} cannot be used in float64 here: {first}") from error
+
+
+def check_writable(path: Path) -> None:
+    """Make sure, before minutes of work, that a file can be written.
+
+    Raises:
+        InputError: its folder does not exist or may not be written to, or it is a folder itself.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file in it")
+    if not folder.is_dir():
+        raise InputError(
+            f"there is no folder {folder} to write {path.name} into; make it, or name another file"
+        )
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise InputError(f"{path} may not be written to; name a file in a folder of yours")

@@ -175,6 +175,26 @@ def test_the_networks_certificate_never_exceeds_the_exact_distance(classes: int)
     assert reached > 0 or classes == 3  # sharp somewhere
 
 
+def test_edge_and_radius_come_from_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, images = network(6, 4, 3, seed=3), points(40, 6)
+    nn.init.ones_(made[1].bias)  # most units on, so that margins decide too
+    y = made(images).argmax(dim=1)
+    y[2] = (y[2] + 1) % 3
+    right = torch.arange(40) != 2
+    edges = polytope.edge_distance(made, images)
+    V, z = local_map(made, images)
+    margins = margin_l2(V[right], z[right], y[right])
+    searched = []
+    monkeypatch.setattr(polytope, "_edge", lambda *a, search=polytope._edge: searched.append(a) or search(*a))
+    edge, radius = certificates.certificate(made, images, y)
+    assert len(searched) == 39  # one search for each image that has a certificate
+    torch.testing.assert_close(edge[right], edges[right], rtol=1e-12, atol=0)
+    torch.testing.assert_close(radius[right], torch.minimum(margins, edge[right]), rtol=1e-12, atol=0)
+    assert math.isnan(float(edge[2])) and float(radius[2]) == 0
+    by_margin = margins < edge[right]
+    assert bool(by_margin.any()) and not bool(by_margin.all())
+
+
 def test_no_attack_beats_the_certificate_and_mistakes_have_none() -> None:
     made, images = network(6, 12, 8, 3), points(40, 6)
     y = made(images).argmax(dim=1)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import http.server
 import io
+import re
 import sys
 import tarfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import numpy as np
 import pytest
 import torch
 
+from regrob.cli import main
 from regrob.data import datasets, download
 from regrob.data.download import File
 from regrob.errors import DataError, InputError
@@ -400,3 +403,46 @@ def test_cifar_is_unpacked_from_its_archive(
 def test_an_unknown_data_set() -> None:
     with pytest.raises(InputError, match="no data set is called 'imagenet'; there are mnist, cifar10"):
         datasets.fetch("imagenet")
+
+
+def test_downloads_go_to_the_first_folder_that_can_be_written_to(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert download.writable_folder() == cache
+    monkeypatch.setenv("REGROB_DATA", str(tmp_path / "mine"))
+    assert download.writable_folder() == tmp_path / "mine"
+    (tmp_path / "file").touch()
+    nowhere = tmp_path / "file" / "folder"  # not even root can make it
+    monkeypatch.setenv("REGROB_DATA", str(nowhere))
+    assert download.writable_folder() == cache
+    monkeypatch.setattr(download, "cache_folder", lambda: tmp_path / "file")
+    with pytest.raises(DataError, match="set REGROB_DATA to a folder that you may read and write") as caught:
+        datasets.fetch("mnist")
+    assert f"{nowhere}: " in str(caught.value)
+    assert f"{tmp_path / 'file'}: " in str(caught.value)
+    with pytest.raises(DataError, match=f"{nowhere / 'mnist'} cannot be written to .*: set REGROB_DATA"):
+        datasets.fetch("mnist", folder=nowhere)
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbidden(path: Path, *_: object, **__: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    file = datasets.CIFAR10_TEST
+    (cache / file.name).parent.mkdir(parents=True)
+    (cache / file.name).touch()
+    for name in ("open", "exists"):  # the file, then its folder
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, name, forbidden)
+            expected = (
+                rf"{re.escape(str(cache / file.name))} cannot be read \(Permission denied\): set REGROB_DATA"
+            )
+            with pytest.raises(DataError, match=expected):
+                download.locate(file)
+            assert download.status(file).state == "unreadable"
+            assert main(["data", "list"]) == 1
+            output = capsys.readouterr().out
+            assert f"unreadable {cache / file.name}" in output
+            assert "Set REGROB_DATA to a folder that you may read." in output

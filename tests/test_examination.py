@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import html
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -15,13 +20,16 @@ import torch
 from optional_packages import require
 from PIL import Image
 from public_networks import CURVED, PIECEWISE_LINEAR
+from test_browser import FLAGS, chromium
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regrob.affine import local_map
+from regrob.affine import first_kinks, kinks, local_map
+from regrob.certificates import certified_radius
 from regrob.cli import main
 from regrob.errors import DataError, InputError
-from regrob.examination import Examination, examine, image_files, measure, network_file
+from regrob.examination import Examination, examine, image_files, measure, network_file, terminal
+from regrob.examination.measure import QUANTITIES
 from regrob.networks import mlp
 from regrob.theory import derivatives, exact_radius_l2, margin_l2, probability
 
@@ -173,8 +181,154 @@ def test_certificate_margin_and_attack_are_in_order(examination: Examination) ->
     assert (sampled["certificate"] <= sampled["margin"] + 1e-12).all()
     assert (sampled["certificate"] <= sampled["attacked"] * (1 + 1e-9)).all()
     inside = sampled["edge"] > sampled["margin"]
-    assert (sampled["certificate"] == sampled[["margin", "edge"]].min(axis=1)).all()
+    assert (sampled["certificate"] <= sampled["edge"]).all()
+    # The margin d of the table comes from a factor of V, the certificate from V itself.
+    np.testing.assert_allclose(sampled["certificate"], sampled[["margin", "edge"]].min(axis=1), rtol=1e-12)
     assert (sampled["attacked"][inside] >= sampled["margin"][inside] * (1 - 1e-9)).all()
+
+
+def test_certificates_are_those_of_float64_whatever_the_network_computes_in() -> None:
+    network = mlp((6, 4, 3), generator=torch.Generator().manual_seed(3))
+    nn.init.ones_(network[1].bias)  # most units on, so that margins decide too
+    x = images(60).float()
+    report = examine(network, x, network(x).argmax(1), sample=60)
+    table = report.table
+    for i, c in enumerate(table["certificate"]):
+        alone = slice(i, i + 1)
+        assert c == float(certified_radius(network, x[alone], network(x[alone]).argmax(1)))
+    exact = examine(copy.deepcopy(network).double(), x.double(), network(x).argmax(1), sample=60).table
+    assert (table["certificate"] <= exact["certificate"]).all()
+    coarse = table[["margin", "edge"]].min(axis=1)  # d as float32 has it
+    np.testing.assert_allclose(table["certificate"], coarse, rtol=1e-4)  # z_y - z_j cancels
+    assert (coarse > exact["certificate"]).any()  # the tooth: that minimum is no lower bound
+
+
+# --- kinks -------------------------------------------------------------------------------
+
+
+def over_black(*layers: nn.Module, bias: bool = True) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3, bias=bias), *layers, nn.Flatten(), nn.Linear(4 * 3 * 3, 3)).eval()
+
+
+def digits_on_black(count: int = 5) -> Tensor:
+    """Bright in a corner, black elsewhere."""
+    x = torch.zeros(count, 1, 8, 8)
+    x[:, :, :3, :3] = torch.rand(count, 1, 3, 3, generator=torch.Generator().manual_seed(0))
+    return x
+
+
+@pytest.mark.parametrize(
+    ("network", "place"),
+    [
+        (over_black(nn.MaxPool2d(2), nn.ReLU()), "MaxPool2d '1' (max_pool2d_with_indices: the largest of"),
+        (over_black(nn.ReLU(), nn.MaxPool2d(2), bias=False), "ReLU '1' (relu: a value stands exactly at"),
+    ],
+    ids=["pool before ReLU", "no bias"],
+)
+def test_the_layer_of_the_kinks_is_named_and_nothing_useless_advised(network: nn.Module, place: str) -> None:
+    report = examine(network, digits_on_black(), network(digits_on_black()).argmax(1), sample=2)
+    (notice,) = (notice for notice in report.notices if "kink" in notice)
+    assert f"5 of 5 images sit on a kink: 5 at {place}" in notice
+    assert "certificate c are 0" in notice
+    assert "86 % of its numbers are equal" in notice
+    assert "Noise on the pixels does not help" in notice
+    sampled = report.table.dropna(subset=["edge"])
+    assert (sampled[["edge", "certificate"]] == 0).all(axis=None)
+    # It does not: off the kink by noise, the edge is about as far as the noise moved the image.
+    noise = 1e-4 * torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    moved = examine(network, digits_on_black() + noise, sample=2)
+    assert moved.hypotheses["off_kinks"] == 1
+    assert moved.distributions["edge"].largest < 1e-4
+
+
+def test_off_the_kinks_nothing_is_said_and_some_images_are_counted() -> None:
+    network, x = over_black(nn.MaxPool2d(2), nn.ReLU()), torch.rand(5, 1, 8, 8)
+    assert not any("kink" in notice for notice in examine(network, x, sample=0).notices)
+    x[3] = digits_on_black(1)[0]
+    (notice,) = (notice for notice in examine(network, x, sample=0).notices if "kink" in notice)
+    assert "1 of 5 images sit on a kink: 1 at MaxPool2d '1'" in notice
+    assert first_kinks(network, x) == [
+        None,
+        None,
+        None,
+        ("max_pool2d_with_indices", "MaxPool2d '1'", True),
+        None,
+    ]
+
+
+def test_the_first_kink_is_there_exactly_where_there_is_one() -> None:
+    network = nn.Sequential(small_network()[:-1], nn.ReLU(), nn.Linear(8, 3)).double()
+    x = torch.cat([images(6), torch.zeros(3, 6, dtype=torch.float64)])
+    nn.init.zeros_(network[0][1].bias)
+    on_kinks = kinks(network, x).tolist()
+    assert [place is not None for place in first_kinks(network, x)] == on_kinks
+    assert on_kinks == [False] * 6 + [True] * 3
+
+
+# --- the worst images --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_the_worst_images_begin_at_the_end_of_the_quartiles(examination: Examination, quantity: str) -> None:
+    worst, ends = examination.worst(quantity)[quantity], examination.distributions[quantity]
+    large = quantity in {"cross_lipschitz", "lipschitz", "gradient", "curvature"}
+    assert worst.iloc[0] == (ends.largest if large else ends.least)
+    assert len(worst) == min(10, ends.images)
+    assert worst.is_monotonic_decreasing if large else worst.is_monotonic_increasing
+    rest = examination.table[quantity].drop(worst.index).dropna()
+    assert ((rest <= worst.iloc[-1]) if large else (rest >= worst.iloc[-1])).all()
+    assert examination.to_dict()["worst"][quantity] == worst.index.tolist()
+
+
+def test_the_worst_by_default_and_by_a_quantity_that_is_none(examination: Examination) -> None:
+    pd.testing.assert_frame_equal(examination.worst(), examination.worst("margin"))
+    with pytest.raises(InputError, match="no quantity is called 'size'; there are probability, "):
+        examination.worst("size")
+    curved = examine(nn.Sequential(nn.Linear(6, 3), nn.Tanh()), torch.rand(4, 6), sample=0)
+    assert curved.main_quantity == "probability"
+    assert len(curved.worst("margin")) == 0
+    assert "The 4 images with the smallest probability p_y" in str(curved)
+    assert "No image has a known margin d" in terminal.text(curved, worst="margin")
+
+
+def test_the_page_shows_one_list_of_the_worst_for_each_option(examination: Examination) -> None:
+    for page in (examination.to_html(), examination._repr_html_()):
+        page = html.unescape(page)
+        options = re.findall(r"<option( selected)?>([^<]*)</option>", page)
+        lists = re.findall(r"<section><p>The \d+ images with the (\w+) ([^.;<]*)", page)
+        assert [words for _, words in options] == [words for _, words in lists]
+        assert len(options) == len(QUANTITIES)
+        assert [words for chosen, words in options if chosen] == ["margin d"]
+        assert lists[2] == ("largest", "cross-Lipschitz ν")
+        for k in range(1, len(options) + 1):
+            assert f"option:nth-child({k}):checked) > section:nth-of-type({k})" in page
+    surest_mistake = examination.worst("probability").iloc[0]
+    assert not surest_mistake["correct"]
+    assert f"{surest_mistake['label']} → {surest_mistake['prediction']}" in page
+
+
+@pytest.mark.browser
+def test_choosing_a_quantity_shows_its_list(examination: Examination, tmp_path: Path) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if chromium() is None:
+        pytest.skip("no Chromium: install one, or name it in REGROB_CHROMIUM")
+    (tmp_path / "page.html").write_text(examination.to_html(), encoding="utf-8")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page()
+        page.goto((tmp_path / "page.html").as_uri())
+        shown = page.locator(".choice > section:visible > p")
+        assert shown.all_inner_texts() == ["The 10 images with the smallest margin d."]
+        page.select_option(".choice select", label="curvature ‖H‖₂")
+        (words,) = shown.all_inner_texts()
+        assert words.startswith("The 10 images with the largest curvature")
+        page.set_viewport_size({"width": 390, "height": 844})  # row headings stand still: the rest needs room
+        page.evaluate("document.querySelector('details').open = true")
+        widths = page.locator("tbody th").evaluate_all("headings => headings.map(h => h.offsetWidth)")
+        assert max(widths) < 390 / 2
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        browser.close()
 
 
 def test_lambda_makes_each_penalty_a_tenth_of_the_loss(examination: Examination) -> None:
@@ -458,6 +612,9 @@ def test_examine_on_the_command_line(here: Path, name: str, capsys: pytest.Captu
         (("their_models.py:make", "--weights", "wide.safetensors", "--data", "data.npz"), "does not fit"),
         (("their_models.py:make", "--weights", "empty.safetensors", "--data", "data.npz"), "truncated"),
         (("their_models.py:make", "--normalise", "0.5", "--data", "data.npz"), "must be mean,std"),
+        (("with_images.py:three", "--data", "data.npz"), "and --data names data.npz: leave --data out"),
+        (("with_images.py:four",), "returned a tuple of 4; expected (network, images)"),
+        (("their_models.py:make", "--worst", "size"), "--worst must be one of probability, logit_margin"),
     ],
 )
 def test_each_misuse_is_one_clear_line(
@@ -468,12 +625,89 @@ def test_each_misuse_is_one_clear_line(
     wide = network_file.load_network("their_models.py:make", arguments={"width": 9})
     save_file(wide.state_dict(), here / "wide.safetensors")
     (here / "empty.safetensors").write_bytes(b"")
+    (here / "with_images.py").write_text(WITH_IMAGES)
     capsys.readouterr()
     assert main(["examine", *arguments]) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if "chatty" not in line]
     assert len(error) == 1
     assert error[0].startswith("regrob: ")
     assert message in error[0]
+
+
+WITH_IMAGES = """
+import torch
+from their_models import make
+def three():
+    return make(), torch.rand(7, 6, generator=torch.Generator().manual_seed(5)), torch.arange(7) % 3
+def two():
+    return three()[:2]
+def bytes_last():
+    return make(), torch.zeros(4, 1, 2, 3, dtype=torch.uint8)
+def four():
+    return (*three(), 0)
+"""
+
+
+def test_images_that_the_factory_returns_are_examined(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "with_images.py").write_text(WITH_IMAGES)
+    assert main(["examine", "with_images.py:three", "--json", "--limit", "6"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["data"] == {"source": "returned by with_images.py:three", "images": 6, "shape": [6]}
+    assert [row["label"] for row in record["images"]] == [0, 1, 2, 0, 1, 2]
+    assert main(["examine", "with_images.py:two"]) == 0
+    output = capsys.readouterr().out
+    assert "7 images (returned by" in output
+    assert "no labels were given" in output
+    assert main(["examine", "with_images.py:bytes_last", "--layout", "nhwc", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["shape"] == [3, 1, 2]
+
+
+def test_the_worst_by_a_quantity_on_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["examine", "their_models.py:make", "--data", "data.npz", "--sample", "0"]
+    assert main(arguments) == 0
+    assert "with the smallest margin d" in capsys.readouterr().out
+    assert main([*arguments, "--worst", "cross-lipschitz"]) == 0
+    output = capsys.readouterr().out
+    assert "The 8 images with the largest cross-Lipschitz ν" in output
+    assert max(map(len, output.splitlines())) <= 80
+
+
+def test_a_page_that_cannot_be_written_is_said_before_or_beside_the_rest(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["examine", "their_models.py:make", "--data", "data.npz", "--sample", "0", "--html"]
+    assert main([*arguments, "none/report.html"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "regrob: there is no folder none to write report.html into; make it, or name another file\n"
+    )
+    assert main([*arguments, "."]) == 2
+    assert "is a folder; name a file in it" in capsys.readouterr().err
+    if Path("/dev/full").exists():
+        assert main([*arguments, "/dev/full"]) == 2
+        captured = capsys.readouterr()
+        assert "The four penalties" in captured.out
+        assert "all but the page is done, which could not be written: " in captured.err
+
+
+def test_nothing_but_the_report_needs_a_folder_to_write_into(here: Path) -> None:
+    """A home, a cache and a temporary folder that cannot be made: they would stand below a file."""
+    (here / "file").touch()
+    nowhere = str(here / "file" / "folder")
+    variables = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR", "TMPDIR")
+    environment = {**os.environ, **dict.fromkeys(variables, nowhere)}
+    command = [sys.executable, "-m", "regrob", "examine", "their_models.py:make", "--data", "data.npz"]
+    finished = subprocess.run(
+        [*command, "--html", "report.html"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert (here / "report.html").read_text().endswith("</html>\n")
 
 
 def test_normalisation_is_in_units_of_the_pixels() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
+from regrob.affine.bends import LARGER, POOLS, Bend
 from regrob.affine.graph import Trace
 from regrob.affine.heights import along, gradient
 from regrob.affine.piecewise_linear import require_affine_operations
@@ -12,6 +15,9 @@ from regrob.checks import ImageMask, Images, check_images
 
 CHUNK = 64
 """Images traced at a time."""
+
+TIES = frozenset([*POOLS, *LARGER, "sort"])
+"""Operations that bend where two of their entries are equal."""
 
 
 def kinks(network: nn.Module, images: Images) -> ImageMask:
@@ -38,7 +44,49 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
     return torch.cat([_kinks(require_affine_operations(network, part)) for part in images.split(CHUNK)])
 
 
+class Kink(NamedTuple):
+    """Where an image sits on a kink.
+
+    Attributes:
+        operation, module: the first that several affine maps meet at, as in `Refusal`.
+        tie: whether two entries, of a pool or a maximum, are equal; else a value is at its threshold.
+    """
+
+    operation: str
+    module: str
+    tie: bool
+
+
+def first_kinks(network: nn.Module, images: Images) -> list[Kink | None]:
+    """The first kink that each image sits on, in the order of the operations; None off the kinks.
+
+    Raises:
+        InputError, NotPiecewiseLinearError: as `kinks`.
+
+    >>> first_kinks(nn.Sequential(nn.Linear(2, 2), nn.ReLU()), torch.ones(1, 2))
+    [None]
+    >>> first_kinks(nn.Sequential(nn.Identity(), nn.ReLU()), torch.tensor([[1.0, 0.0]]))
+    [Kink(operation='relu', module="ReLU '1'", tie=False)]
+    """
+    check_images(images)
+    places: list[Kink | None] = []
+    for part in images.split(CHUNK):
+        traced = require_affine_operations(network, part)
+        first: list[Kink | None] = [None] * len(part)
+        for bend, coefficients in _crossings(traced):
+            kink = Kink(bend.operation, bend.module, bend.operation in TIES)
+            shows = gradient(traced, [(bend, coefficients)]).flatten(1).any(dim=1).tolist()
+            first = [kink if own is None and on else own for own, on in zip(first, shows, strict=True)]
+        places += first
+    return places
+
+
 def _kinks(traced: Trace) -> Tensor:
+    return gradient(traced, _crossings(traced)).flatten(1).any(dim=1)
+
+
+def _crossings(traced: Trace) -> list[tuple[Bend, Tensor]]:
+    """Random coefficients (M,) of the units whose height is zero and its gradient is not; else zero."""
     generator = torch.Generator().manual_seed(0)
 
     def random(like: Tensor) -> Tensor:
@@ -51,5 +99,4 @@ def _kinks(traced: Trace) -> Tensor:
     crossing = [
         (bend.units.heights == 0) & (change[0] != 0) for bend, change in zip(bends, changes, strict=True)
     ]
-    combination = [(bend, at * random(bend.units.heights)) for bend, at in zip(bends, crossing, strict=True)]
-    return gradient(traced, combination).flatten(1).any(dim=1)
+    return [(bend, at * random(bend.units.heights)) for bend, at in zip(bends, crossing, strict=True)]

@@ -9,11 +9,15 @@ from regrob.bench.harness import Measurement, Row, by_turns, ratios
 from regrob.examination import examine
 
 IMAGES, CLASSES = 32, 10
+"""Of a batch whose gradients are the rival; two batches are examined."""
 
 
 def rows() -> list[Row]:
     """The rows of the table."""
-    title = "examine, ResNet-18 on 3×32×32, per image, no attacks / K backward passes of one image in a batch"
+    title = (
+        f"examine, ResNet-18 on {2 * IMAGES} images 3×32×32, no attacks or certificates / "
+        f"K backward passes of each image, in batches of {IMAGES}"
+    )
     return [Row("examine", title, _examine, 3.0)]
 
 

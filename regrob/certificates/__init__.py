@@ -6,9 +6,9 @@ itself, as far as the edge of its polytope. `complete`: the exact distance, for 
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates
 from regrob.certificates.complete import distance_to_mistake
-from regrob.certificates.polytope import certified_radius, edge_distance
+from regrob.certificates.polytope import Certificate, certificate, certified_radius, edge_distance
 
 __all__ = [
-    "AffineCertificates", "affine_certificates", "distance_to_mistake", "certified_radius",
-    "edge_distance",
+    "AffineCertificates", "affine_certificates", "distance_to_mistake", "Certificate", "certificate",
+    "certified_radius", "edge_distance",
 ]  # fmt: skip

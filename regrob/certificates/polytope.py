@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,47 @@ The estimate's square is ‖∇h‖₂² χ²/32 with 32 degrees of freedom, and
 """
 
 
+class Certificate(NamedTuple):
+    """What is certified of each image, in the images' precision and rounded down.
+
+    Attributes:
+        edge: dist(x, ∂Q(x)); NaN where the example is misclassified, since nothing is certified there.
+        radius: min(d, edge), zero where the example is misclassified.
+    """
+
+    edge: PerImage
+    radius: PerImage
+
+
+def certificate(model: nn.Module, images: Images, labels: ImageLabels) -> Certificate:
+    """The distance to the polytope's edge, and the certified radius that rests on it, from one pass.
+
+    Raises:
+        InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
+
+    >>> certificate(nn.ReLU(), torch.tensor([[1.0, 5.0], [9.0, 8.0]]), torch.tensor([1, 0]))
+    Certificate(edge=tensor([1., 8.]), radius=tensor([1.0000, 0.7071]))
+    """
+    check_images(images)
+    exact, x = _in_float64(model, images)
+    V, z = local_map(exact, x)
+    check_labels(labels, z)
+    correct = probability.correctly_classified(z, labels)
+    radius = torch.zeros_like(z[:, 0])
+    edge = torch.full_like(radius, math.nan)
+    if bool(correct.any()):
+        margin = margin_l2(V[correct], z[correct], labels[correct])
+        edges = []
+        for image, own in zip(x[correct].split(1), z[correct].split(1), strict=True):
+            traced = require_affine_operations(exact, image)
+            if traced.logits is not None:
+                require_equal_alone(own, traced.logits)
+            edges.append(_edge(traced, CHUNK))
+        edge[correct] = torch.stack(edges)
+        radius[correct] = torch.minimum(margin, edge[correct])
+    return Certificate(_rounded_down(edge, images), _rounded_down(radius, images))
+
+
 def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> PerImage:
     """min(d, dist(x, ∂Q(x))): no perturbation shorter than this fools the network.
 
@@ -52,22 +94,7 @@ def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> P
     >>> certified_radius(nn.ReLU(), torch.tensor([[1.0, 5.0]]), torch.tensor([1]))  # margin √8, edge 1
     tensor([1.])
     """
-    check_images(images)
-    exact, x = _in_float64(model, images)
-    V, z = local_map(exact, x)
-    check_labels(labels, z)
-    correct = probability.correctly_classified(z, labels)
-    certified = torch.zeros_like(z[:, 0])
-    if bool(correct.any()):
-        margin = margin_l2(V[correct], z[correct], labels[correct])
-        edges = []
-        for image, own in zip(x[correct].split(1), z[correct].split(1), strict=True):
-            traced = require_affine_operations(exact, image)
-            if traced.logits is not None:
-                require_equal_alone(own, traced.logits)
-            edges.append(_edge(traced, CHUNK))
-        certified[correct] = torch.minimum(margin, torch.stack(edges))
-    return _rounded_down(certified, images)
+    return certificate(model, images, labels).radius
 
 
 def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK) -> PerImage:

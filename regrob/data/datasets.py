@@ -295,15 +295,18 @@ def inventory() -> list[Status]:
 
 
 def fetch(name: str, *, folder: Path | None = None, progress: bool = False) -> Path:
-    """Download a data set into the user's cache (or `folder`); return that folder.
+    """Download a data set; return the folder that it is in then.
+
+    Args:
+        folder: where to; REGROB_DATA or the user's cache (`download.writable_folder`) if None.
 
     Raises:
         InputError: an unknown name.
-        DataError: no mirror gave the right bytes.
+        DataError: no mirror gave the right bytes, or no folder can be written to.
     """
     if name not in DATASETS:
         raise InputError(f"no data set is called {name!r}; there are {', '.join(DATASETS)}")
-    folder = download.cache_folder() if folder is None else folder
+    folder = download.writable_folder() if folder is None else folder
     if name == "cifar10":
         _fetch_cifar10(folder, progress=progress)
     else:
@@ -326,6 +329,9 @@ def _fetch_cifar10(folder: Path, *, progress: bool) -> None:
             if member is None:
                 raise DataError(f"{archive} holds no {file.name}")
             part = target.with_name(target.name + ".part")
-            part.write_bytes(member.read())
+            try:
+                part.write_bytes(member.read())
+            except OSError as error:
+                raise DataError(f"{part} cannot be written ({error.strerror})") from error
             download.require(part, file).replace(target)
     archive.unlink()

@@ -1,7 +1,8 @@
 """Files with a known checksum: find them, check them, fetch them from mirrors.
 
-A file is looked for in the folder that REGROB_DATA names, then in this user's cache. It is
-used only if its sha256 is the expected one; anything else is reported by name.
+A file is looked for in the folder that REGROB_DATA names, then in this user's cache, and is fetched
+into the first of the two that can be written to. It is used only if its sha256 is the expected one;
+anything else is reported by name.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class Status:
 
     file: File
     path: Path
-    state: Literal["present", "absent", "altered"]
+    state: Literal["present", "absent", "altered", "unreadable"]
 
 
 def cache_folder() -> Path:
-    """Where downloads go: this user's cache, by the habits of the operating system."""
+    """This user's cache, by the habits of the operating system."""
     try:
         import pooch
     except ImportError as error:
@@ -63,12 +64,50 @@ def folders() -> list[Path]:
         return [Path(named).expanduser()]
 
 
+def writable_folder() -> Path:
+    """Where downloads go: the first of `folders` that can be written to, made if it is not there.
+
+    Raises:
+        DataError: none can; the message says why, and how to name another.
+    """
+    troubles = []
+    for folder in folders():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            troubles.append(f"{folder}: {error.strerror}")
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+        troubles.append(f"{folder}: it may not be written to")
+    raise DataError(f"there is no folder to download into ({'; '.join(troubles)}): {_name_another()}")
+
+
+def _name_another() -> str:
+    return f"set {VARIABLE} to a folder that you may read and write"
+
+
+def _exists(path: Path) -> bool:
+    """DataError where this user may not even look."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {_name_another()}") from error
+
+
 def sha256(path: Path) -> str:
-    """The file's checksum, in hexadecimal."""
+    """The file's checksum, in hexadecimal.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(CHUNK):
-            digest.update(block)
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(CHUNK):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): {_name_another()}") from error
     return digest.hexdigest()
 
 
@@ -76,7 +115,7 @@ def require(path: Path, file: File) -> Path:
     """Return the path if the file there has the expected checksum.
 
     Raises:
-        DataError: it is missing, or truncated or altered; the message has both checksums.
+        DataError: it is missing, unreadable, or truncated or altered; the message has both checksums.
     """
     if not path.is_file():
         raise DataError(f"{path} is missing")
@@ -93,12 +132,12 @@ def locate(file: File) -> Path:
     """Where the file lies, its checksum verified.
 
     Raises:
-        DataError: nowhere to be found, or the one found is truncated or altered. A bad file
-            in the first folder is never passed over for a good one in the second.
+        DataError: nowhere to be found, or the one found is unreadable, truncated or altered. A bad
+            file in the first folder is never passed over for a good one in the second.
     """
     candidates = [folder / file.name for folder in folders()]
     for path in candidates:
-        if path.exists():
+        if _exists(path):
             return require(path, file)
     dataset = file.name.split("/")[0]
     raise DataError(
@@ -108,12 +147,16 @@ def locate(file: File) -> Path:
 
 
 def status(file: File) -> Status:
-    """Whether the file is present, absent or altered, without raising."""
+    """Whether the file is present, absent, altered or unreadable, without raising."""
     paths = [folder / file.name for folder in folders()]
-    path = next((p for p in paths if p.exists()), paths[-1])
-    if not path.is_file():
-        return Status(file, path, "absent")
-    return Status(file, path, "present" if sha256(path) == file.sha256 else "altered")
+    path = paths[-1]
+    try:
+        path = next((p for p in paths if _exists(p)), path)
+        if not path.is_file():
+            return Status(file, path, "absent")
+        return Status(file, path, "present" if sha256(path) == file.sha256 else "altered")
+    except DataError:
+        return Status(file, path, "unreadable")
 
 
 def fetch(file: File, folder: Path, *, progress: bool = False) -> Path:
@@ -124,7 +167,8 @@ def fetch(file: File, folder: Path, *, progress: bool = False) -> Path:
     A good copy that is already there is kept; a bad one is replaced.
 
     Raises:
-        DataError: no mirror gave the right bytes; the message says what each one did.
+        DataError: no mirror gave the right bytes; the message says what each one did. Or the folder
+            cannot be written to.
     """
     import requests
 
@@ -132,7 +176,12 @@ def fetch(file: File, folder: Path, *, progress: bool = False) -> Path:
     part = target.with_name(target.name + ".part")
     if target.is_file() and sha256(target) == file.sha256:
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{target.parent} cannot be written to ({error.strerror}): {_name_another()}"
+        ) from error
     troubles = []
     for url in file.urls:
         for _ in range(2 if part.exists() else 1):  # an old part may be the bad one: once more without it

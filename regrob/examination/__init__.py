@@ -1,8 +1,8 @@
 """What is known about a network of the reader's own: `examine`, and its report in three forms.
 
 `network_file` and `image_files` load what the reader names; `measure` makes the table, one row an
-image; `applicable` says which statements of the ledger speak of the network; `report` puts it all
-into one object, which `terminal` and `page` show.
+image; `on_kinks` says where kinks come from; `applicable`, which statements of the ledger speak of the
+network; `report` puts it all into one object, which `terminal` and `page` show.
 """
 
 from regrob.examination.image_files import LabelledImages

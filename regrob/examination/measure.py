@@ -32,11 +32,17 @@ LINEAR = 1e-3
 
 
 class Quantity(NamedTuple):
-    """A column of the table: its symbol, a name of two or three words, and what it is."""
+    """A column of the table.
+
+    Attributes:
+        symbol, name, words: its symbol, a name of two or three words, and what it is.
+        large_is_worse: whether a large value is the sign of a fragile image; else a small one is.
+    """
 
     symbol: str
     name: str
     words: str
+    large_is_worse: bool = False
 
 
 QUANTITIES = {
@@ -46,10 +52,15 @@ QUANTITIES = {
         "ν",
         "cross-Lipschitz",
         "how fast differences of logits change: ‖v₊ − v₋‖₂, or for K ≥ 3 (Σ‖v_i − v_j‖²)^½/K",
+        large_is_worse=True,
     ),
-    "lipschitz": Quantity("μ", "Lipschitz", "‖V‖_F, how fast the logits change"),
-    "gradient": Quantity("‖∇‖₂", "input gradient", "the size of the loss's gradient at the image"),
-    "curvature": Quantity("‖H‖₂", "curvature", "the largest eigenvalue of the loss's Hessian, exact"),
+    "lipschitz": Quantity("μ", "Lipschitz", "‖V‖_F, how fast the logits change", large_is_worse=True),
+    "gradient": Quantity(
+        "‖∇‖₂", "input gradient", "the size of the loss's gradient at the image", large_is_worse=True
+    ),
+    "curvature": Quantity(
+        "‖H‖₂", "curvature", "the largest eigenvalue of the loss's Hessian, exact", large_is_worse=True
+    ),
     "taylor_radius": Quantity(
         "‖r*‖₂", "Taylor radius", "the distance to the boundary of the loss's quadratic model"
     ),

@@ -75,6 +75,27 @@ def as_module(network: object) -> nn.Module:
     )
 
 
+def with_images(product: object, factory: str) -> tuple[nn.Module, Any, Any]:
+    """The network that a factory returned, with the images and labels beside it; None where there are none.
+
+    Args:
+        product: a network, or a tuple (network, images) or (network, images, labels).
+        factory: its name, for messages.
+
+    Raises:
+        InputError: a tuple of another length, or no network.
+    """
+    if not isinstance(product, tuple):
+        return as_module(product), None, None
+    if len(product) not in (2, 3):
+        raise InputError(
+            f"{factory} returned a tuple of {len(product)}; expected (network, images) or "
+            "(network, images, labels), or the network alone"
+        )
+    network, images, *labels = product
+    return as_module(network), images, labels[0] if labels else None
+
+
 def load_network(
     factory: str,
     *,

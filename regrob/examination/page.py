@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from regrob.examination.measure import HYPOTHESES, QUANTITIES
-from regrob.examination.terminal import introduction, label, number, percent, prediction
+from regrob.examination.terminal import (
+    BESIDE_THE_WORST,
+    classified_as,
+    introduction,
+    number,
+    percent,
+    prediction,
+    worst_heading,
+)
 from regrob.figures.theme import LENGTHS, style
 
 if TYPE_CHECKING:
@@ -36,8 +45,10 @@ _STYLE = """
 .regrob-report :is(th, td) { padding: .3rem .45rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--line);
   background: none; color: inherit; }
-.regrob-report :is(th, td):first-child { text-align: left; }
-.regrob-report tbody th { font-weight: 500; min-width: 9rem; }
+.regrob-report :is(th, td):first-child { text-align: left; position: sticky; left: 0;
+  background: var(--ground); }
+.regrob-report tbody th { font-weight: 500; white-space: normal;
+  min-width: 9rem; max-width: max(9rem, 45vw); }
 .regrob-report tbody th small { display: block; white-space: normal; color: var(--faint);
   font-weight: 400; max-width: 38ch; }
 .regrob-report figure { margin: 1rem 0; }
@@ -47,8 +58,21 @@ _STYLE = """
 .regrob-report ol.worst img { display: block; width: 100%; max-width: 8rem; image-rendering: pixelated;
   border: 1px solid var(--line); }
 .regrob-report ol.worst li { font-size: .85rem; line-height: 1.35; overflow-wrap: anywhere; }
+.regrob-report ol.worst span { white-space: nowrap; }
+.regrob-report select { font: inherit; color: inherit; background: var(--ground);
+  border: 1px solid var(--line); border-radius: 4px; padding: .25rem .4rem; max-width: 100%; }
 .regrob-report summary { cursor: pointer; padding: .4rem 0; }
 """
+
+# Without scripts, which a notebook may not run; a browser that knows no :has() shows all lists.
+_STYLE += (
+    "@supports selector(:has(a)) { .regrob-report .choice > section { display: none; } }\n"
+    + ",\n".join(
+        f".regrob-report .choice:has(option:nth-child({k}):checked) > section:nth-of-type({k})"
+        for k in range(1, len(QUANTITIES) + 1)
+    )
+    + " { display: block; }\n"
+)
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -131,9 +155,10 @@ def _distributions(examination: Examination) -> str:
         quantity = QUANTITIES[name]
         heading = f"{_text(quantity.symbol)} · {_text(quantity.name)}<small>{_text(quantity.words)}</small>"
         rows.append([heading, *map(number, values[:-1]), str(values.images)])
+    lengths = "<p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
     return (
         _heading("Quantities")
-        + "<p>From the Taylor radius on they are lengths, in the units of a pixel.</p>"
+        + (lengths if "taylor_radius" in examination.distributions else "")
         + _table(["Quantity", "least", "25 %", "median", "75 %", "largest", "images"], rows)
     )
 
@@ -171,23 +196,37 @@ def _claims(examination: Examination) -> str:
 
 
 def _worst(examination: Examination) -> str:
-    if "margin" not in examination.table or not examination.table["margin"].notna().any():
-        return ""
-    rows = examination.worst()
+    """The worst images by each quantity, of which a choice shows one."""
+    quantities = list(examination.distributions)
+    options = "".join(
+        f"<option{' selected' if name == examination.main_quantity else ''}>"
+        f"{_text(QUANTITIES[name].name)} {_text(QUANTITIES[name].symbol)}</option>"
+        for name in quantities
+    )
+    lists = "".join(_worst_by(examination, name) for name in quantities)
+    return (
+        _heading("Worst images")
+        + f'<div class="choice"><label>Sorted by <select>{options}</select></label>{lists}</div>'
+    )
+
+
+def _worst_by(examination: Examination, quantity: str) -> str:
+    rows = examination.worst(quantity)
     items = []
     for position, row in zip(rows.index, rows.to_dict(orient="records"), strict=True):
-        caption = (
-            f"{_text(row['image'])}: {_text(label(examination, row['label']))}<br>"
-            f"p_y {number(row['probability'])}, d {number(row['margin'])}"
+        beside = [
+            name for name in BESIDE_THE_WORST if name != quantity and not math.isnan(row.get(name, math.nan))
+        ]
+        own, *others = (
+            f"<span>{_text(QUANTITIES[n].symbol)} {number(row[n])}</span>" for n in (quantity, *beside)
         )
-        if "attacked" in row and row["attacked"] == row["attacked"]:
-            caption += f", a {number(row['attacked'])}"
-        items.append(f"<li>{_thumbnail(examination.data.images[position], str(row['image']))}{caption}</li>")
-    return (
-        _heading("Nearest to a mistake")
-        + "<p>The correctly classified images with the smallest margin d.</p>"
-        f'<ol class="worst">{"".join(items)}</ol>'
-    )
+        items.append(
+            f"<li>{_thumbnail(examination.data.images[position], str(row['image']))}"
+            f"{_text(row['image'])}: {_text(classified_as(examination, row))}<br>"
+            f"<strong>{own}</strong><br>{', '.join(others)}</li>"
+        )
+    heading = worst_heading(examination, quantity)
+    return f'<section><p>{_text(heading)}.</p><ol class="worst">{"".join(items)}</ol></section>'
 
 
 def _thumbnail(image: Tensor, name: str) -> str:
@@ -225,7 +264,7 @@ def _lengths(examination: Examination) -> str:
             axes.plot(
                 lengths, np.full(len(lengths), height), "|", color=look.colour, markersize=14, alpha=0.5
             )
-            axes.plot(np.median(lengths), height, look.marker, color=look.colour, markersize=9)
+            axes.plot(np.median(lengths), height, "|", color=look.colour, markersize=26, markeredgewidth=3.5)
         axes.set(
             xscale="log", xlabel="distance from the image, in pixels' units", ylim=(len(values) - 0.4, -0.6)
         )
@@ -235,13 +274,14 @@ def _lengths(examination: Examination) -> str:
     return _heading("How far is far?") + _figure(
         figure,
         f"Distances on a logarithmic axis; medians: {medians}.",
-        "A stroke an image; the sign is their median.",
+        "A thin stroke for each image; the thick one is their median.",
     )
 
 
 def _scatter(examination: Examination) -> str:
     """The attack's distance against the margin, for each attacked image."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     if not examination.prediction:
         return ""
@@ -255,11 +295,16 @@ def _scatter(examination: Examination) -> str:
         axes.set(
             xlabel="margin d of the local map", ylabel="distance of the attack", xscale="log", yscale="log"
         )
+        subs = (1.0, 2.0, 5.0) if high < 30 * low else (1.0,)  # few enough numbers to stand side by side
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=subs, numticks=8))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter("")
     sentence = prediction(examination)
     return (
         _heading("Predicted against attacked")
         + f"<p>{_text(sentence)}</p>"
-        + _figure(figure, sentence, "An image a point; on the dashed line both agree.")
+        + _figure(figure, sentence, "A point for each image; on the dashed line both agree.")
     )
 
 

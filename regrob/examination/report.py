@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from regrob import affine
 from regrob.attacks import AttackResult, boundary_projection, deepfool
 from regrob.attacks._common import FunctionNetwork, require_logits
-from regrob.certificates import edge_distance
+from regrob.certificates import certificate
 from regrob.checks import check_gradient, check_labels, check_logits
 from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
 from regrob.examination import applicable, image_files
 from regrob.examination.image_files import LabelledImages
 from regrob.examination.measure import HYPOTHESES, QUANTITIES, images_at_once, measure
 from regrob.examination.network_file import LogitsOf, as_module
+from regrob.examination.on_kinks import kink_notice
 from regrob.theory import PENALTY_NAMES
 
 if TYPE_CHECKING:
@@ -159,11 +160,30 @@ class Examination:
             "images": len(both),
         }
 
-    def worst(self, quantity: str = "margin") -> pd.DataFrame:
-        """The ten images with the smallest value of a quantity among the correct ones."""
-        rows = self.table.loc[self.table["correct"] & self.table[quantity].notna()]
-        smallest: pd.DataFrame = rows.sort_values(quantity).head(WORST)
-        return smallest
+    @property
+    def main_quantity(self) -> str:
+        """What the worst images are sorted by if nothing is said: the margin, or p_y where there is none."""
+        return "margin" if "margin" in self.distributions else "probability"
+
+    def worst(self, quantity: str | None = None) -> pd.DataFrame:
+        """The ten images with the worst value of a quantity, among those for which it is defined.
+
+        Worst is smallest, or largest where `QUANTITIES` says so: of ν, μ, the gradient, the curvature.
+
+        Args:
+            quantity: a key of `QUANTITIES`; `main_quantity` if None.
+
+        Raises:
+            InputError: there is no such quantity.
+        """
+        quantity = quantity or self.main_quantity
+        if quantity not in QUANTITIES:
+            raise InputError(f"no quantity is called {quantity!r}; there are {', '.join(QUANTITIES)}")
+        if quantity not in self.table:
+            return self.table.head(0)
+        rows = self.table.loc[self.table[quantity].notna()]
+        ordered = rows.sort_values(quantity, ascending=not QUANTITIES[quantity].large_is_worse, kind="stable")
+        return ordered.head(WORST)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain numbers and words, for JSON; NaN and infinity become None and "inf"."""
@@ -181,6 +201,7 @@ class Examination:
             "distributions": {name: d._asdict() for name, d in self.distributions.items()},
             "prediction": self.prediction,
             "penalties": {name: weight._asdict() for name, weight in self.penalties.items()},
+            "worst": {name: self.worst(name).index.tolist() for name in self.distributions},
             "claims": [statement._asdict() for statement in self.claims],
             "settings": self.settings,
             "seconds": self.seconds,
@@ -276,6 +297,9 @@ def examine(
         notify(_estimate(model, x, facts.classes), 0.0)
         table = _table(model, x, y, facts, notify)
         table.insert(0, "image", list(data.names))
+        if facts.piecewise_linear and not table["off_kinks"].all():
+            on_kinks = torch.tensor(~table["off_kinks"].to_numpy(bool))
+            notices.append(kink_notice(model, x, on_kinks.to(x.device), facts.classes))
         _sampled(table, model, x, y, facts, pixels, sample, notices, notify)
     return Examination(
         facts,
@@ -469,12 +493,12 @@ def _sampled(
         return
     if facts.piecewise_linear:
         try:
-            edges = []
+            certified = []
             for count, i in enumerate(chosen.tolist(), start=1):
-                edges.append(float(edge_distance(model, x[i : i + 1])))
-                notify("distances to the polytope's edge", count / len(chosen))
-            table.loc[chosen, "edge"] = edges
-            table.loc[chosen, "certificate"] = np.minimum(table.loc[chosen, "margin"], edges)
+                certified.append(certificate(model, x[i : i + 1], y[i : i + 1]))
+                notify("certificates", count / len(chosen))
+            table.loc[chosen, "edge"] = [float(of_image.edge) for of_image in certified]
+            table.loc[chosen, "certificate"] = [float(of_image.radius) for of_image in certified]
         except RegrobError as error:
             notices.append(f"no certificate: {error}")
     attacked, name = _attack(model, x[chosen], y[chosen], box, facts.piecewise_linear)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 from regrob.examination.measure import HYPOTHESES, QUANTITIES
 
@@ -13,19 +14,22 @@ if TYPE_CHECKING:
 
     from regrob.examination.report import Examination
 
+BESIDE_THE_WORST = ("probability", "margin", "taylor_radius", "attacked")
+"""Quantities that a list of the worst images shows beside its own."""
 
-def text(examination: Examination, *, width: int = 80) -> str:
-    """The report without colours."""
+
+def text(examination: Examination, *, width: int = 80, worst: str | None = None) -> str:
+    """The report without colours; the worst images are those by this quantity, as `Examination.worst`."""
     from rich.console import Console
 
     stream = io.StringIO()
-    show(examination, Console(file=stream, width=width, no_color=True, highlight=False))
+    show(examination, Console(file=stream, width=width, no_color=True, highlight=False), worst=worst)
     return stream.getvalue()
 
 
-def show(examination: Examination, console: Console) -> None:
-    """Print the report."""
-    for part in _parts(examination):
+def show(examination: Examination, console: Console, *, worst: str | None = None) -> None:
+    """Print the report; the worst images are those by this quantity, as `Examination.worst`."""
+    for part in _parts(examination, worst or examination.main_quantity):
         console.print(part)
 
 
@@ -52,7 +56,7 @@ def percent(share: float) -> str:
     return f"{rounded:.3g} %"
 
 
-def _parts(examination: Examination) -> list[RenderableType]:
+def _parts(examination: Examination, quantity: str) -> list[RenderableType]:
     from rich import box
     from rich.padding import Padding
     from rich.table import Table
@@ -76,11 +80,9 @@ def _parts(examination: Examination) -> list[RenderableType]:
     parts += [heading("Where the theory applies"), hypotheses]
 
     quartiles = table("", "least", "25 %", "median", "75 %", "largest", "images")
-    for name, values in examination.distributions.items():
-        quantity = QUANTITIES[name]
-        quartiles.add_row(
-            f"{quantity.symbol:<5} {quantity.name}", *map(number, values[:-1]), str(values.images)
-        )
+    for name, distribution in examination.distributions.items():
+        named = f"{QUANTITIES[name].symbol:<5} {QUANTITIES[name].name}"
+        quartiles.add_row(named, *map(number, distribution[:-1]), str(distribution.images))
     parts += [heading("Quantities, lengths in pixels' units"), quartiles]
 
     if examination.prediction:
@@ -91,13 +93,15 @@ def _parts(examination: Examination) -> list[RenderableType]:
         penalties.add_row(name, number(weight.mean), number(weight.tenth))
     parts += [heading("The four penalties on these images"), penalties]
 
-    if "margin" in examination.table and examination.table["margin"].notna().any():
-        worst = table("image", "label", "p_y", "d", "‖r*‖₂", "attacked")
-        rows = examination.worst()
-        for row in rows.to_dict(orient="records"):
-            lengths = (row["probability"], row["margin"], row["taylor_radius"], row.get("attacked", math.nan))
-            worst.add_row(str(row["image"]), label(examination, row["label"]), *map(number, lengths))
-        parts += [heading(f"The {len(rows)} correct images with the smallest margin"), worst]
+    shown = [quantity, *(name for name in BESIDE_THE_WORST if name != quantity)]
+    worst = table("image", "label", *(QUANTITIES[name].symbol for name in shown))
+    rows = examination.worst(quantity)
+    for row in rows.to_dict(orient="records"):
+        values = (number(row.get(name, math.nan)) for name in shown)
+        worst.add_row(str(row["image"]), classified_as(examination, row), *values)
+    parts.append(heading(worst_heading(examination, quantity)))
+    if len(rows):
+        parts.append(worst)
     if examination.claims:
         parts.append(
             Text(
@@ -116,7 +120,9 @@ def introduction(examination: Examination) -> list[str]:
         f"{facts.name}: {facts.parameters:,} parameters; {layers}.",
         f"{facts.inputs:,} inputs, {facts.classes} classes. Examined in {facts.dtype} "
         f"on {len(examination.table)} images ({examination.data.source}).",
-        "Piecewise linear." if facts.piecewise_linear else f"Not piecewise linear: {facts.obstacle}.",
+        "Piecewise linear."
+        if facts.obstacle is None
+        else f"{facts.obstacle[0].upper()}{facts.obstacle[1:]}.",
     ]
     if examination.labelled:
         lines.append(f"Accuracy on these images: {percent(examination.accuracy)}.")
@@ -130,6 +136,23 @@ def prediction(examination: Examination) -> str:
         f"On {values['images']} attacked images the attack's distance is {values['median_ratio']:.3g} times "
         f"the margin d in the median; their rank correlation is {values['rank_correlation']:.2f}."
     )
+
+
+def worst_heading(examination: Examination, quantity: str) -> str:
+    """What the worst images are, in a line."""
+    named = f"{QUANTITIES[quantity].name} {QUANTITIES[quantity].symbol}"
+    rows = examination.worst(quantity)
+    if not len(rows):
+        return f"No image has a known {named}"
+    extreme = "largest" if QUANTITIES[quantity].large_is_worse else "smallest"
+    arrow = "" if rows["correct"].all() else "; behind → what the network says"
+    return f"The {len(rows)} images with the {extreme} {named}{arrow}"
+
+
+def classified_as(examination: Examination, row: dict[Hashable, Any]) -> str:
+    """The class of an image, and behind an arrow what the network takes it for, if that is another."""
+    own, predicted = label(examination, row["label"]), label(examination, row["prediction"])
+    return own if row["correct"] else f"{own} → {predicted}"
 
 
 def label(examination: Examination, number_of_class: int) -> str:
