@@ -13,11 +13,15 @@ from regrob.affine.kinks import kinks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.affine.piecewise_linear import (
     NetworkReport,
+    Verdict,
     report,
     require_affine_operations,
     require_equal_alone,
+    require_equal_constants,
     require_frozen_statistics,
+    require_known_bends,
     require_piecewise_linear,
+    verdict,
 )
 from regrob.affine.polytopes import (
     HalfSpaces,
@@ -31,7 +35,8 @@ from regrob.affine.polytopes import (
 
 __all__ = [
     "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "along", "gradient", "kinks", "LocalMap",
-    "local_map", "NetworkReport", "report", "require_affine_operations", "require_equal_alone",
-    "require_frozen_statistics", "require_piecewise_linear", "HalfSpaces", "Region", "cut",
+    "local_map", "NetworkReport", "Verdict", "report", "require_affine_operations", "require_equal_alone",
+    "require_equal_constants", "require_frozen_statistics", "require_known_bends",
+    "require_piecewise_linear", "verdict", "HalfSpaces", "Region", "cut",
     "distance_to_edge", "half_spaces", "masked_product", "regions",
 ]  # fmt: skip

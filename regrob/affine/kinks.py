@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 from regrob.affine.graph import Trace
 from regrob.affine.heights import along, gradient
-from regrob.affine.piecewise_linear import require_affine_operations
+from regrob.affine.piecewise_linear import require_affine_operations, require_known_bends
 from regrob.checks import ImageMask, Images, check_images
 
 CHUNK = 64
 """Images traced at a time."""
 
 
-def kinks(network: nn.Module, images: Images) -> ImageMask:
+def kinks(network: nn.Module, images: Images, *, check: bool = True) -> ImageMask:
     """Which images sit on a kink, where several affine maps meet.
 
     An image does if a unit's height (a pre-activation less its threshold, a maximum's lead over another
@@ -24,9 +24,12 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
     height is zero and its gradient is not. All before it are affine around the image, so autograd's
     gradient is that of its height, which changes sign there; if there is none, nothing bends.
 
+    Args:
+        check: `require_known_bends`, some ten passes of two images. The operations are judged anyway.
+
     Raises:
         InputError: images that are no finite batch, or that the network cannot read.
-        NotPiecewiseLinearError: an operation is neither affine nor a known bend.
+        NotPiecewiseLinearError: an operation is neither affine nor a known bend; as `require_known_bends`.
 
     >>> kinks(nn.ReLU(), torch.tensor([[1.0, -1.0], [1.0, 0.0]]))
     tensor([False,  True])
@@ -35,6 +38,8 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
     tensor([False])
     """
     check_images(images)
+    if check:
+        require_known_bends(network, images)
     return torch.cat([_kinks(require_affine_operations(network, part)) for part in images.split(CHUNK)])
 
 
