@@ -228,6 +228,7 @@ def require_known_bends(network: nn.Module, images: Images) -> None:
 
     >>> require_known_bends(nn.ReLU(), torch.ones(1, 2))
     """
+    require_frozen_statistics(network)
     _hidden(_prepared(network, images), allowed=False)
 
 
