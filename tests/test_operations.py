@@ -139,6 +139,11 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda h: torch.stack([h, torch.zeros_like(h)]).max(dim=0).values,
     "amax": lambda h: torch.stack([h, torch.zeros_like(h)]).amax(0),
     "sort": lambda h: torch.cat([h, torch.zeros_like(h)], 1).sort(dim=1).values[:, 1:],
+    "topk": lambda h: torch.cat([h, 0 * h], 1).topk(1, dim=1).values,
+    "kthvalue": lambda h: torch.cat([h, 0 * h], 1).kthvalue(2, dim=1, keepdim=True).values,
+    "median": lambda h: torch.cat([h, 0 * h, 0 * h + 9], 1).median(dim=1, keepdim=True).values,
+    "cummax": lambda h: torch.cat([0 * h, h], 1).cummax(dim=1).values[:, 1:],
+    "a norm": lambda h: (h + torch.linalg.vector_norm(h, 1, dim=1, keepdim=True)) / 2,
     "abs": lambda h: (h + h.abs()) / 2,
     "sign": lambda h: h * (1 + h.sign()) / 2,
     "max-pool": lambda h: F.max_pool1d(torch.cat([h, torch.zeros_like(h)], 1)[:, None], 2)[:, 0],
@@ -162,10 +167,6 @@ def test_a_bend_is_measured_however_it_is_written(name: str, dtype: torch.dtype)
 @pytest.mark.parametrize(
     ("name", "rest"),
     [
-        ("topk", lambda h: torch.cat([h, 0 * h], 1).topk(1, dim=1).values),
-        ("kthvalue", lambda h: torch.cat([h, 0 * h], 1).kthvalue(2, dim=1, keepdim=True).values),
-        ("median", lambda h: torch.cat([h, 0 * h, 0 * h + 9], 1).median(dim=1, keepdim=True).values),
-        ("cummax", lambda h: torch.cat([0 * h, h], 1).cummax(dim=1).values[:, 1:]),
         ("logcumsumexp", lambda h: h.logcumsumexp(1)),
         ("max", lambda h: torch.cat([h, 0 * h]).max()[None, None]),  # over the batch
         ("linalg_vector_norm", lambda h: torch.linalg.vector_norm(torch.cat([h, 0 * h], 1), dim=1)[:, None]),

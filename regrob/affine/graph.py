@@ -217,11 +217,13 @@ ADDITIVE = frozenset([
     "view",
     # entries picked and put, by places that do not depend on the input's values
     "cat", "channel_shuffle", "constant_pad_nd", "diag_embed", "diagonal_scatter", "fill", "flip",
-    "gather", "im2col", "col2im", "index", "index_add", "index_copy", "index_put", "index_select",
-    "masked_fill", "masked_scatter", "masked_select", "pixel_shuffle", "pixel_unshuffle",
-    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d",
-    "replication_pad2d", "replication_pad3d", "roll", "scatter", "scatter_add", "select_scatter",
-    "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
+    "block_diag", "gather", "im2col", "col2im", "index", "index_add", "index_copy", "index_fill", "index_put",
+    "index_select", "masked_fill", "masked_scatter", "masked_select", "max_unpool2d", "max_unpool3d",
+    "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat",
+    "replication_pad1d", "replication_pad2d", "replication_pad3d", "roll", "rot90", "scatter", "scatter_add",
+    "select_scatter", "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
+    # the identity, of finite numbers
+    "nan_to_num",
     # sums and means
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "add", "avg_pool1d",
     "avg_pool2d", "avg_pool3d", "cumsum", "mean", "neg", "rsub", "sub", "sum", "trace",
@@ -236,6 +238,7 @@ FACTORS = {
     "mul": ("self", "other"), "mm": ("self", "mat2"), "bmm": ("self", "mat2"), "mv": ("self", "vec"),
     "dot": ("self", "tensor"), "addmm": ("mat1", "mat2"), "addmv": ("mat", "vec"),
     "addbmm": ("batch1", "batch2"), "baddbmm": ("batch1", "batch2"), "addcmul": ("tensor1", "tensor2"),
+    "addr": ("vec1", "vec2"), "linalg_cross": ("self", "other"),
     "convolution": ("input", "weight"), "linear": ("input", "weight"), "matmul": ("tensor1", "tensor2"),
 }
 """Affine if at most one of these arguments depends on the input."""
@@ -253,7 +256,7 @@ COEFFICIENTS = {
 
 SHAPE_ONLY = frozenset([
     "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like",
-    "isinf", "isnan",
+    "isinf", "isnan", "isneginf", "isposinf",
 ])
 """Their result says nothing about a finite input but its shape."""
 
@@ -502,6 +505,9 @@ class _Tracer(TorchDispatchMode):
 
     def _not_affine(self, operation: str, arguments: Arguments) -> str | None:
         """Why an operation is not affine in what depends on the input; None if it is."""
+        exponent = arguments.get("exponent")
+        if operation == "pow" and not isinstance(exponent, Tensor) and exponent == 1:
+            return None
         known = operation in ADDITIVE or operation in FACTORS or operation in COEFFICIENTS
         if not known or arguments.get("reduce") is not None:
             return "is neither affine nor a known bend"

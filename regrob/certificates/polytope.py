@@ -156,7 +156,9 @@ def _require_affine_up_to(edge: Tensor, network: nn.Module, image: Tensor, z: Te
     random = torch.randn(slope.shape, generator=generator, dtype=torch.float64).to(slope)
     directions = torch.cat([slope, -slope, random]).flatten(1)
     directions = directions / _lengths(directions.T).clamp_min(torch.finfo(z.dtype).tiny)[:, None]
-    length = float(edge) if math.isfinite(float(edge)) else 1.0 + float(torch.linalg.vector_norm(image.detach()))
+    length = float(edge)
+    if not math.isfinite(length):
+        length = 1.0 + float(torch.linalg.vector_norm(image.detach()))
     steps = torch.cat([share * length * directions for share in STEPS]).unflatten(1, image.shape[1:])
     with torch.no_grad():
         there = checked_logits(network, image + steps)
