@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from enum import IntEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -265,16 +266,39 @@ BLANK = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_emp
 # fmt: on
 
 
+class Signature(NamedTuple):
+    """What an operation's schema says.
+
+    Attributes:
+        defaults: of all its arguments by name, in their order.
+        written: the arguments that it overwrites.
+        view: whether what it returns shares an argument's memory.
+    """
+
+    defaults: Arguments
+    written: tuple[str, ...]
+    view: bool
+
+
+@cache
+def signature(func: Any) -> Signature:
+    """Of one of torch.ops' operations; to read a schema takes longer than a small operation.
+
+    >>> signature(torch.ops.aten.relu_.default)
+    Signature(defaults={'self': None}, written=('self',), view=True)
+    """
+    arguments = func._schema.arguments
+    return Signature(
+        {a.name: a.default_value for a in arguments},
+        tuple(a.name for a in arguments if a.alias_info and a.alias_info.is_write),
+        any(part.alias_info for part in func._schema.returns),
+    )
+
+
 def arguments_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """An operation's arguments by name, defaults included."""
-    given = {a.name: a.default_value for a in func._schema.arguments}
-    given.update(zip(given, args, strict=False))
-    return given | kwargs
-
-
-def _written(func: Any) -> list[str]:
-    """The arguments that an operation overwrites."""
-    return [a.name for a in func._schema.arguments if a.alias_info and a.alias_info.is_write]
+    defaults = signature(func).defaults
+    return {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
@@ -374,7 +398,7 @@ class _Tracer(TorchDispatchMode):
             operation = operation[:-1]  # in place or not
         dependence, refusal = self._judge(func, operation, arguments)
         returned = func(*args, **(kwargs or {}))
-        written = [arguments[name] for name in _written(func)]
+        written = [arguments[name] for name in signature(func).written]
         new = [t for t in tensors_in(returned) if _storage(t) not in self.dependences]  # no mere view
         self.blank -= set(map(_storage, tensors_in(written)))
         if operation in BLANK:
@@ -477,8 +501,8 @@ class _Tracer(TorchDispatchMode):
         random = torch.Tag.nondeterministic_seeded in func.tags and operation != "rrelu_with_noise"
         if random or arguments.get("training"):
             return refuse("is random or normalises over the batch")
-        view = any(part.alias_info for part in func._schema.returns)
-        read = tensors_in([value for name, value in arguments.items() if name not in _written(func)])
+        _, written, view = signature(func)
+        read = tensors_in([value for name, value in arguments.items() if name not in written])
         if not view and any(_storage(t) in self.blank for t in read if t.numel()):
             return refuse("reads memory that no operation wrote", opaque=True)
         if worst < Dependence.AFFINE:
