@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
+import io
+import itertools
 import math
+import pickle
+import re
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +21,10 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from regrob import networks
-from regrob.affine import kinks, local_map, report, trace
+from regrob.affine import Trace, kinks, local_map, piecewise_linear, report, trace, verdict
 from regrob.certificates import certified_radius, edge_distance, polytope
 from regrob.errors import InputError, NotPiecewiseLinearError
+from regrob.examination import examine
 
 
 class Written(nn.Module):
@@ -62,6 +70,39 @@ def hooked_gate(h: Tensor) -> Tensor:
     return h * (gate > 0)
 
 
+def saved_and_loaded(h: Tensor) -> Tensor:
+    file = io.BytesIO()
+    torch.save(h, file)
+    file.seek(0)
+    loaded: Tensor = torch.load(file)
+    return loaded
+
+
+def copied_by_address(h: Tensor) -> Tensor:
+    copied = torch.zeros_like(h)
+    ctypes.memmove(copied.data_ptr(), h.contiguous().data_ptr(), h.numel() * h.element_size())
+    return copied
+
+
+def hooked_node(h: Tensor) -> Tensor:
+    if h.grad_fn is not None:
+        h.grad_fn.register_prehook(lambda gradients: tuple(0.1 * gradient for gradient in gradients))
+    return h
+
+
+def through_an_alias(h: Tensor) -> Tensor:
+    """An array that shares a tensor's memory, taken while the tensor held nothing of the input."""
+    shared = torch.zeros_like(h)
+    array = shared.numpy()
+    shared.copy_(h)
+    return torch.from_numpy(array.copy())
+
+
+def in_another_thread(function: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function).result()
+
+
 # --- certificates: every spelling of a bend is measured ------------------------------------
 
 H = 0.1  # the bend at x = 0.1; the label flips at 0.2
@@ -98,6 +139,11 @@ SPELLINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "max": lambda h: torch.stack([h, torch.zeros_like(h)]).max(dim=0).values,
     "amax": lambda h: torch.stack([h, torch.zeros_like(h)]).amax(0),
     "sort": lambda h: torch.cat([h, torch.zeros_like(h)], 1).sort(dim=1).values[:, 1:],
+    "topk": lambda h: torch.cat([h, 0 * h], 1).topk(1, dim=1).values,
+    "kthvalue": lambda h: torch.cat([h, 0 * h], 1).kthvalue(2, dim=1, keepdim=True).values,
+    "median": lambda h: torch.cat([h, 0 * h, 0 * h + 9], 1).median(dim=1, keepdim=True).values,
+    "cummax": lambda h: torch.cat([0 * h, h], 1).cummax(dim=1).values[:, 1:],
+    "a norm": lambda h: (h + torch.linalg.vector_norm(h, 1, dim=1, keepdim=True)) / 2,
     "abs": lambda h: (h + h.abs()) / 2,
     "sign": lambda h: h * (1 + h.sign()) / 2,
     "max-pool": lambda h: F.max_pool1d(torch.cat([h, torch.zeros_like(h)], 1)[:, None], 2)[:, 0],
@@ -121,10 +167,6 @@ def test_a_bend_is_measured_however_it_is_written(name: str, dtype: torch.dtype)
 @pytest.mark.parametrize(
     ("name", "rest"),
     [
-        ("topk", lambda h: torch.cat([h, 0 * h], 1).topk(1, dim=1).values),
-        ("kthvalue", lambda h: torch.cat([h, 0 * h], 1).kthvalue(2, dim=1, keepdim=True).values),
-        ("median", lambda h: torch.cat([h, 0 * h, 0 * h + 9], 1).median(dim=1, keepdim=True).values),
-        ("cummax", lambda h: torch.cat([0 * h, h], 1).cummax(dim=1).values[:, 1:]),
         ("logcumsumexp", lambda h: h.logcumsumexp(1)),
         ("max", lambda h: torch.cat([h, 0 * h]).max()[None, None]),  # over the batch
         ("linalg_vector_norm", lambda h: torch.linalg.vector_norm(torch.cat([h, 0 * h], 1), dim=1)[:, None]),
@@ -205,6 +247,14 @@ POOLS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
         ("__repr__", lambda h: 0 * h if "-" in repr(h.detach()) else h),
         ("Scaled", lambda h: h * (Scaled.apply(h) > 0)),
         ("register_hook", hooked_gate),
+        ("untyped_storage", lambda h: h * (saved_and_loaded(h.detach()) > 0)),
+        ("untyped_storage", lambda h: h * (pickle.loads(pickle.dumps(h.detach())) > 0)),
+        ("data_ptr", lambda h: h * (copied_by_address(h.detach()) > 0)),
+        ("__format__", lambda h: 0 * h if "-" in f"{h.detach()}" else h),
+        ("__dlpack__", lambda h: h * torch.from_numpy(np.from_dlpack(h.detach()) > 0)),
+        ("_local_scalar_dense", lambda h: h * (1.0 if bytes(h.detach().untyped_storage())[-1] < 128 else 0)),
+        ("grad_fn", lambda h: h * (hooked_node(1 * h) > 0)),
+        ("copy", lambda h: h * (through_an_alias(h.detach()) > 0)),
     ],
 )
 @pytest.mark.filterwarnings("ignore:whether the network is piecewise linear:UserWarning")
@@ -217,6 +267,186 @@ def test_nothing_is_certified_past_a_value_or_a_gradient_that_left_the_trace(
             read(late(rest), x)
     with pytest.raises(NotPiecewiseLinearError, match=rf"{name}|tensors that were not made by torch"):
         certified_radius(late(rest), x, torch.tensor([0]))
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        lambda h: h * in_another_thread(lambda: h.detach() > 0),
+        lambda h: h * torch.from_numpy(in_another_thread(lambda: h.detach().numpy() > 0)),
+    ],
+)
+@pytest.mark.parametrize("check", [True, False])
+def test_what_no_trace_can_see_is_tried_as_far_as_the_edge(
+    rest: Callable[[Tensor], Tensor], check: bool
+) -> None:
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    assert trace(late(rest), x).refusal is None
+    for read in (
+        edge_distance,
+        lambda *given, **by_name: certified_radius(*given, torch.tensor([0]), **by_name),
+    ):
+        with pytest.raises(NotPiecewiseLinearError, match="not affine as far as its nearest known bend"):
+            read(late(rest), x, check=check)
+
+
+class Remembering(nn.Module):
+    """Writes what it computes into a buffer that others may read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("last", torch.zeros(1, 1, dtype=torch.float64))
+        self.array = self.last.numpy()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.last.resize_(x.shape) if len(x) > 1 else self.last.copy_((x - H).detach())
+        return two(1 - x[:, 0] - 9 * (x - H)[:, 0] * float(self.array[0, 0] > 0))
+
+
+def test_nothing_is_certified_past_memory_that_others_may_read() -> None:
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    traced = trace(Remembering(), x)
+    assert "writes to memory of others" in str(traced.refusal)
+    with pytest.raises(NotPiecewiseLinearError, match="hides its operations"):
+        edge_distance(Remembering(), x, check=False)
+
+
+def test_nothing_is_certified_past_memory_that_no_operation_wrote() -> None:
+    """As a kernel in C++ would, which is given addresses that no function of Python sees."""
+    blank = torch.empty
+
+    def kernel(h: Tensor) -> Tensor:
+        written = blank(h.shape, dtype=h.dtype)
+        written.numpy()[...] = 1.0
+        return h * (written > 0)
+
+    x = torch.zeros(1, 1, dtype=torch.float64)
+    refusal = trace(late(kernel), x).refusal
+    assert refusal is not None
+    assert refusal.opaque
+    assert "reads memory that no operation wrote" in str(refusal)
+    filled = late(lambda h: torch.empty_like(h).copy_(h).relu())
+    assert float(edge_distance(filled, x)) == pytest.approx(H)
+    halves = late(lambda h: assigned_by_halves(h).relu()[:, :1])
+    assert float(edge_distance(halves, x)) == pytest.approx(H)
+
+
+def assigned_by_halves(h: Tensor) -> Tensor:
+    both = torch.empty(len(h), 2, dtype=h.dtype)
+    both[:, 0] = h[:, 0]
+    both[:, 1] = -h[:, 0]
+    return both
+
+
+def test_what_says_nothing_of_the_values_may_be_asked() -> None:
+    def curious(h: Tensor) -> Tensor:
+        asked = (h.shape, h.dtype, len(h), h.is_contiguous(), h.stride(), h.device, h.dim(), hash(h), h.ndim)
+        assert all(part is not None for part in asked)
+        return torch.cat([row[None] for row in h]).relu()
+
+    assert float(edge_distance(late(curious), torch.zeros(1, 1, dtype=torch.float64))) == pytest.approx(H)
+
+
+@pytest.mark.parametrize("read", [edge_distance, kinks])
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x.relu() * (1 + calls()), "random, or remembers"),
+        (lambda x: x.relu() / len(x), "depend on the other images"),
+        (lambda x: x - (x > x.mean(dim=0)).to(x), "depend on the other images"),
+        (lambda x: (x.relu() * torch.tensor([2.0]).exp_()).to(x) + 0 * x.new_zeros(()).fill_(1), None),
+    ],
+)
+def test_kinks_and_edges_ask_for_the_same_trials_as_the_local_map(
+    function: Callable[[Tensor], Tensor], message: str | None, read: Callable[..., Tensor]
+) -> None:
+    x = torch.rand(2, 3, generator=torch.Generator().manual_seed(0))
+    if message is None:
+        assert torch.isfinite(read(Written(function), x)).all()
+        return
+    for ask in (local_map, read):
+        with pytest.raises(NotPiecewiseLinearError, match=message):
+            ask(Written(function), x)
+    if read is kinks:
+        read(Written(function), x, check=False)  # the tooth: the operations alone do not show it
+    else:
+        with pytest.raises(NotPiecewiseLinearError, match="not affine as far as its nearest known bend"):
+            read(Written(function), x, check=False)
+
+
+def calls(counter: Any = itertools.count()) -> int:  # noqa: B008
+    return next(counter)
+
+
+def test_the_verdict_is_the_report_and_what_the_trials_raise_from_one_trace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
+    for network in (Written(F.relu), Written(F.gelu), Written(lambda x: x - x.mean(dim=0))):
+        made_of, obstacle = verdict(network, x)
+        assert made_of == report(network, x)
+        if obstacle is None:
+            local_map(network, x)
+        else:
+            with pytest.raises(NotPiecewiseLinearError, match=re.escape(str(obstacle))):
+                local_map(network, x)
+    traced: list[Tensor] = []
+
+    def counted(network: nn.Module, images: Tensor) -> Trace:
+        traced.append(images)
+        return trace(network, images)
+
+    monkeypatch.setattr(piecewise_linear, "trace", counted)
+    verdict(Written(F.relu), x)
+    assert len(traced) == 2
+    assert not torch.equal(*traced)
+
+
+# --- backward hooks --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("register", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_a_backward_hook_that_looks_changes_nothing(register: str) -> None:
+    network = networks.mlp((4, 6, 3), generator=torch.Generator().manual_seed(0)).double()
+    x = torch.rand(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    y = network(x).argmax(dim=1)
+    plain = [edge_distance(network, x), certified_radius(network, x, y), local_map(network, x).V]
+    seen: list[object] = []
+    getattr(network[1], register)(lambda module, *gradients: seen.append(gradients))
+    hooks = [dict(module._backward_hooks) for module in network]
+    for value, expected in zip(
+        [edge_distance(network, x), certified_radius(network, x, y), local_map(network, x).V],
+        plain,
+        strict=True,
+    ):
+        torch.testing.assert_close(value, expected)
+    assert not kinks(network, x).any()
+    assert verdict(network, x).obstacle is None
+    assert examine(network, x, y).network.piecewise_linear
+    assert seen
+    assert [dict(module._backward_hooks) for module in network] == hooks
+
+
+def test_a_backward_hook_that_changes_gradients_is_named() -> None:
+    network = networks.mlp((4, 6, 3), generator=torch.Generator().manual_seed(0))
+    x = torch.rand(3, 4, generator=torch.Generator().manual_seed(1))
+    network[1].register_full_backward_hook(lambda module, inputs, outputs: None)
+    handle = network[2].register_full_backward_hook(
+        lambda module, inputs, outputs: tuple(1.001 * gradient for gradient in inputs)
+    )
+    for read in (local_map, kinks, edge_distance):
+        with pytest.raises(NotPiecewiseLinearError, match=r"a backward hook of ReLU '2' changes it"):
+            read(network, x)
+    handle.remove()
+    local_map(network, x)
+    everywhere = nn.modules.module.register_module_full_backward_hook(
+        lambda module, inputs, outputs: tuple(1.001 * g for g in inputs) if inputs[0] is not None else None
+    )
+    try:
+        with pytest.raises(NotPiecewiseLinearError, match="a hook of all modules"):
+            local_map(network, x)
+    finally:
+        everywhere.remove()
 
 
 def test_a_gradient_on_the_weights_alone_may_be_anything() -> None:

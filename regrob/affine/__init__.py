@@ -7,17 +7,21 @@ which the map is exact. All above it is a function of V, z and y.
 """
 
 from regrob.affine.bends import Bend, units
-from regrob.affine.graph import Refusal, Trace, checked_logits, trace
+from regrob.affine.graph import Refusal, Trace, checked_logits, trace, without_backward_hooks
 from regrob.affine.heights import along, gradient
 from regrob.affine.kinks import Kink, first_kinks, kinks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.affine.piecewise_linear import (
     NetworkReport,
+    Verdict,
     report,
     require_affine_operations,
     require_equal_alone,
+    require_equal_constants,
     require_frozen_statistics,
+    require_known_bends,
     require_piecewise_linear,
+    verdict,
 )
 from regrob.affine.polytopes import (
     HalfSpaces,
@@ -30,9 +34,9 @@ from regrob.affine.polytopes import (
 )
 
 __all__ = [
-    "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "along", "gradient", "Kink",
-    "first_kinks", "kinks", "LocalMap", "local_map", "NetworkReport", "report",
-    "require_affine_operations", "require_equal_alone", "require_frozen_statistics",
-    "require_piecewise_linear", "HalfSpaces", "Region", "cut", "distance_to_edge", "half_spaces",
-    "masked_product", "regions",
+    "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "without_backward_hooks", "along",
+    "gradient", "Kink", "first_kinks", "kinks", "LocalMap", "local_map", "NetworkReport", "Verdict",
+    "report", "require_affine_operations", "require_equal_alone", "require_equal_constants",
+    "require_frozen_statistics", "require_known_bends", "require_piecewise_linear", "verdict", "HalfSpaces",
+    "Region", "cut", "distance_to_edge", "half_spaces", "masked_product", "regions",
 ]  # fmt: skip

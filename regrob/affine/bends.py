@@ -61,25 +61,36 @@ def units(operation: str, arguments: Arguments, varies: Callable[[Tensor], bool]
     >>> units("gelu", {"self": torch.tensor([2.0])}, lambda operand: True) is None
     True
     """
+    operand: Any = arguments.get("self")
     if operation in THRESHOLDS:
         if arguments.get("training"):  # a random slope
             return None
-        levels = [t for t in THRESHOLDS[operation](arguments) if isinstance(t, Tensor) or _finite(t)]
-        if any(isinstance(t, Tensor) and varies(t) for t in (*levels, arguments.get("weight"))):
+        if isinstance(arguments.get("weight"), Tensor) and varies(arguments["weight"]):  # a varying slope
             return None
-        return _above(arguments["self"], levels)
-    if operation in COMPARISONS or operation in LARGER:
-        if "other" in arguments:
-            return _difference(arguments["self"], arguments["other"], varies)
-        if "dim" not in arguments or arguments["self"].ndim == 0:  # over the whole batch
-            return None
-        return _lead(arguments["self"], arguments["dim"], LARGER[operation])
-    if operation == "sort":
-        dim = arguments["dim"]
-        order = arguments["self"].argsort(dim=dim)
-        return _linear(arguments["self"], lambda t: t.gather(dim, order).diff(dim=dim).flatten())
+        return _thresholds(operand, THRESHOLDS[operation](arguments), varies)
+    if "other" in arguments and (operation in COMPARISONS or operation in TAKEN):
+        return _difference(operand, arguments["other"], varies)
+    if operation in NORMS:
+        order = arguments[NORMS[operation]]
+        return _norm(operand, 2.0 if order is None else float(order), arguments.get("dim"))
     if operation in POOLS:
-        return _pool(arguments["self"], *POOLS[operation], arguments)
+        return _pool(operand, *POOLS[operation], arguments)
+    if arguments.get("dim") is None or operand is None or operand.ndim == 0:  # over the whole batch
+        return None
+    dim = arguments["dim"]
+    if operation in TAKEN:
+        take = TAKEN[operation]
+        return _lead(operand, dim, lambda entries: take(entries, arguments))
+    if operation == "aminmax":
+        return _joined(
+            [_lead(operand, dim, lambda t: t.argmin(-1)), _lead(operand, dim, lambda t: t.argmax(-1))]
+        )
+    if operation == "topk" and arguments["sorted"]:
+        return _leaders(operand, dim, max(arguments["k"], 1), largest=arguments["largest"])
+    if operation in ("sort", "topk"):  # the places of an unsorted topk may depend on every entry's rank
+        return _leaders(operand, dim, operand.shape[dim], largest=True)
+    if operation in ("cummax", "cummin"):
+        return _records(operand, dim, getattr(operand, operation)(dim).indices)
     return None
 
 
@@ -89,7 +100,17 @@ def _finite(threshold: float | None) -> bool:
 
 THRESHOLDS: dict[str, Callable[[Arguments], Sequence[Any]]] = {
     **dict.fromkeys(
-        ["relu", "leaky_relu", "_prelu_kernel", "rrelu_with_noise", "abs", "sign", "sgn"], lambda a: [0.0]
+        [
+            "relu",
+            "leaky_relu",
+            "_prelu_kernel",
+            "rrelu_with_noise",
+            "abs",
+            "sign",
+            "sgn",
+            "signbit",
+        ],
+        lambda a: [0.0],
     ),
     "hardtanh": lambda a: [a["min_val"], a["max_val"]],
     "clamp": lambda a: [a["min"], a["max"]],
@@ -100,32 +121,56 @@ THRESHOLDS: dict[str, Callable[[Arguments], Sequence[Any]]] = {
     "hardshrink": lambda a: [-a["lambd"], a["lambd"]],
     "softshrink": lambda a: [-a["lambd"], a["lambd"]],
 }
-"""Where these functions of one number bend or jump."""
+"""Where these functions of one number bend or jump; a lower level comes before an upper one."""
 
 COMPARISONS = frozenset(["gt", "ge", "lt", "le", "eq", "ne"])
 """What these return stays the same until the two sides meet."""
 
-CONSTANT_BETWEEN = COMPARISONS | {"sign", "sgn"}
+CONSTANT_BETWEEN = COMPARISONS | {"sign", "sgn", "signbit", "argmax", "argmin"}
 """Bends whose result does not change at all inside the polytope."""
 
-LARGER = {
-    **dict.fromkeys(["max", "amax", "maximum", "fmax"], True),
-    **dict.fromkeys(["min", "amin", "minimum", "fmin"], False),
+TAKEN: dict[str, Callable[[Tensor, Arguments], Tensor]] = {
+    **dict.fromkeys(["max", "amax", "maximum", "fmax", "argmax"], lambda t, a: t.argmax(-1)),
+    **dict.fromkeys(["min", "amin", "minimum", "fmin", "argmin"], lambda t, a: t.argmin(-1)),
+    **dict.fromkeys(["median", "nanmedian"], lambda t, a: t.median(-1).indices),
+    "kthvalue": lambda t, a: t.kthvalue(a["k"]).indices,
 }
-"""Of two tensors, or along some axes: whether the largest entry is taken."""
+"""Which entry along the last axis these take. It stays the same until another one has its value."""
 
 
 def _linear(operand: Tensor, rise: Callable[[Tensor], Tensor]) -> Units:
     return Units((operand,), rise(operand), rise)
 
 
-def _above(operand: Tensor, thresholds: Sequence[Tensor | float]) -> Units:
-    """The operand less each threshold."""
-    if not thresholds:
-        return Units((operand,), operand.new_zeros(0), lambda t: t.flatten()[:0])
-    heights = torch.cat([(operand - level).flatten() for level in thresholds])
-    shape = torch.broadcast_shapes(operand.shape, *(getattr(level, "shape", ()) for level in thresholds))
-    return Units((operand,), heights, lambda t: t.expand(shape).flatten().repeat(len(thresholds)))
+def _joined(parts: Sequence[Units]) -> Units:
+    """The units of several together."""
+    if len(parts) == 1:
+        return parts[0]
+
+    def rise(*operands: Tensor) -> Tensor:
+        rest = list(operands)
+        return torch.cat([part.rise(*[rest.pop(0) for _ in part.operands]) for part in parts])
+
+    return Units(
+        tuple(operand for part in parts for operand in part.operands),
+        torch.cat([part.heights for part in parts]),
+        rise,
+    )
+
+
+def _thresholds(operand: Tensor, levels: Sequence[Any], varies: Callable[[Tensor], bool]) -> Units:
+    """The operand less each level; and the lower level less the upper one, if they may meet."""
+    levels = [level for level in levels if isinstance(level, Tensor) or _finite(level)]
+    pairs = [(operand, level) for level in levels]
+    if len(levels) == 2:
+        low, high = levels
+        pairs.append((low, high) if isinstance(low, Tensor) else (high, low))
+
+    def may_meet(*sides: Any) -> bool:
+        return any(isinstance(side, Tensor) and varies(side) for side in sides)
+
+    parts = [_difference(*pair, varies) for pair in pairs if may_meet(*pair)]
+    return _joined(parts) if parts else _linear(operand, lambda t: t.flatten()[:0])
 
 
 def _difference(left: Tensor, right: Any, varies: Callable[[Tensor], bool]) -> Units:
@@ -141,16 +186,66 @@ def _difference(left: Tensor, right: Any, varies: Callable[[Tensor], bool]) -> U
     return Units((left, right), heights, lambda t, u: (t - u).flatten())
 
 
-def _lead(operand: Tensor, dims: int | Sequence[int], largest: bool) -> Units:
-    """The largest (or smallest) entry along some axes less every entry."""
+def _entries(operand: Tensor, dims: int | Sequence[int]) -> Callable[[Tensor], Tensor]:
+    """What lays the entries along some axes of a tensor like the operand along a last one."""
     dims = [dims] if isinstance(dims, int) else list(dims) or list(range(operand.ndim))
+    return lambda t: t.movedim(dims, list(range(-len(dims), 0))).flatten(-len(dims))
 
-    def along(t: Tensor) -> Tensor:
-        return t.movedim(dims, list(range(-len(dims), 0))).flatten(-len(dims))
 
-    entries = along(operand)
-    chosen = (entries.argmax(dim=-1) if largest else entries.argmin(dim=-1))[..., None]
-    return _linear(operand, lambda t: (along(t).gather(-1, chosen) - along(t)).flatten())
+def _lead(operand: Tensor, dims: int | Sequence[int], take: Callable[[Tensor], Tensor]) -> Units:
+    """The entry that is taken along some axes, less every entry."""
+    entries = _entries(operand, dims)
+    chosen = take(entries(operand))[..., None]
+    return _linear(operand, lambda t: (entries(t).gather(-1, chosen) - entries(t)).flatten())
+
+
+def _leaders(operand: Tensor, dim: int, count: int, *, largest: bool) -> Units:
+    """Of the first `count` entries by rank, each less the next; and the last of them less every other one."""
+    order = operand.argsort(dim=dim, descending=largest)
+
+    def rise(t: Tensor) -> Tensor:
+        ranked = t.gather(dim, order).movedim(dim, -1)
+        leaders, others = ranked[..., :count], ranked[..., count:]
+        return torch.cat([leaders.diff(dim=-1).flatten(), (leaders[..., -1:] - others).flatten()])
+
+    return _linear(operand, rise)
+
+
+def _records(operand: Tensor, dim: int, chosen: Tensor) -> Units:
+    """The record so far less the next entry, which may break it."""
+
+    def rise(t: Tensor) -> Tensor:
+        records, entries = t.gather(dim, chosen).movedim(dim, -1), t.movedim(dim, -1)
+        return (records[..., :-1] - entries[..., 1:]).flatten()
+
+    return _linear(operand, rise)
+
+
+NORMS = {"linalg_vector_norm": "ord", "norm": "p"}
+"""What these call their order."""
+
+
+def _norm(operand: Tensor, order: float, dims: Sequence[int] | None) -> Units | None:
+    """Of the norms that are piecewise linear: Σ|x_i| (order 1), max|x_i| (∞) and min|x_i| (−∞).
+
+    The sign of an entry s, |a| > |b| as long as s_a a − b and s_a a + b are positive, for b = a too.
+    """
+    if order == 1:
+        return _linear(operand, Tensor.flatten)
+    if not math.isinf(order) or dims is None:
+        return None
+    entries = _entries(operand, dims)
+    sizes, sign = entries(operand).abs(), torch.where(entries(operand) < 0, -1.0, 1.0).to(operand)
+    chosen = (sizes.argmax(-1) if order > 0 else sizes.argmin(-1))[..., None]
+
+    def rise(t: Tensor) -> Tensor:
+        absolute, plain = entries(t) * sign, entries(t)  # of the larger, and of the smaller
+        larger, smaller = (
+            (absolute.gather(-1, chosen), plain) if order > 0 else (absolute, plain.gather(-1, chosen))
+        )
+        return torch.cat([(larger - smaller).flatten(), (larger + smaller).flatten()])
+
+    return _linear(operand, rise)
 
 
 # --- max-pools -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from enum import IntEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -66,7 +67,7 @@ class Trace(NamedTuple):
         operations: how often each operation ran on something that depends on the input.
         bends: in their order.
         dtypes: of all that depends on the input.
-        constants: tensors from outside: neither parameters, nor buffers, nor made by an operation.
+        constants: what tensors from outside held: neither parameters, nor buffers, nor made by an operation.
         refusal: the first reason not to call the logits piecewise linear; None if they are.
     """
 
@@ -80,7 +81,7 @@ class Trace(NamedTuple):
 
 
 def trace(network: nn.Module, images: Images) -> Trace:
-    """Run the network once, uncompiled, and follow what depends on the images.
+    """Run the network once, uncompiled and without backward hooks, and follow what depends on the images.
 
     Raises:
         InputError: as `checked_logits`.
@@ -99,7 +100,14 @@ def trace(network: nn.Module, images: Images) -> Trace:
     tracer = _Tracer(x, inside, [*network.parameters(), *network.buffers()])
     # Nothing is compiled before this part of torch is there, and to load it takes seconds.
     uncompiled = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-    with torch.enable_grad(), uncompiled, _naming(network, tracer.running), tracer, _Exits(tracer):
+    with (
+        torch.enable_grad(),
+        uncompiled,
+        without_backward_hooks(network.modules()),
+        _naming(network, tracer.running),
+        tracer,
+        _Exits(tracer),
+    ):
         z = checked_logits(network, inside)
     return tracer.summary(z)
 
@@ -148,6 +156,57 @@ def _naming(network: nn.Module, running: list[str]) -> Iterator[None]:
             hook.remove()
 
 
+@contextmanager
+def without_backward_hooks(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """While open, no backward hook of these modules, nor of all modules, can change a gradient.
+
+    >>> layer = nn.ReLU()
+    >>> handle = layer.register_full_backward_hook(lambda module, inputs, outputs: (2 * inputs[0],))
+    >>> x = torch.ones(1, requires_grad=True)
+    >>> with without_backward_hooks([layer]):
+    ...     torch.autograd.grad(layer(x), x)
+    (tensor([1.]),)
+    >>> torch.autograd.grad(layer(x), x)
+    (tensor([2.]),)
+    """
+    kinds = ("_backward_hooks", "_backward_pre_hooks")
+    own = [(module, kind, getattr(module, kind)) for module in hooked(modules) for kind in kinds]
+    everywhere = hooked_everywhere()
+    copies = [hooks.copy() for hooks in everywhere]
+    for module, kind, hooks in own:
+        setattr(module, kind, type(hooks)())
+    for hooks in everywhere:
+        hooks.clear()
+    try:
+        yield
+    finally:
+        for module, kind, hooks in own:
+            setattr(module, kind, hooks)
+        for hooks, copied in zip(everywhere, copies, strict=True):
+            hooks.update(copied)
+
+
+def hooked(modules: Iterable[nn.Module]) -> list[nn.Module]:
+    """The modules with a backward hook.
+
+    >>> layer = nn.ReLU()
+    >>> handle = layer.register_full_backward_hook(lambda module, inputs, outputs: None)
+    >>> hooked([nn.Flatten(), layer])
+    [ReLU()]
+    """
+    return [module for module in modules if module._backward_hooks or module._backward_pre_hooks]
+
+
+def hooked_everywhere() -> list[dict[int, Any]]:
+    """The backward hooks of all modules at once, by kind; none if there are none.
+
+    >>> hooked_everywhere()
+    []
+    """
+    kinds = (nn.modules.module._global_backward_hooks, nn.modules.module._global_backward_pre_hooks)
+    return [hooks for hooks in kinds if hooks]
+
+
 # --- which operations are affine -------------------------------------------------------
 
 # fmt: off
@@ -159,11 +218,13 @@ ADDITIVE = frozenset([
     "view",
     # entries picked and put, by places that do not depend on the input's values
     "cat", "channel_shuffle", "constant_pad_nd", "diag_embed", "diagonal_scatter", "fill", "flip",
-    "gather", "im2col", "col2im", "index", "index_add", "index_copy", "index_put", "index_select",
-    "masked_fill", "masked_scatter", "masked_select", "pixel_shuffle", "pixel_unshuffle",
-    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d",
-    "replication_pad2d", "replication_pad3d", "roll", "scatter", "scatter_add", "select_scatter",
-    "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
+    "block_diag", "gather", "im2col", "col2im", "index", "index_add", "index_copy", "index_fill", "index_put",
+    "index_select", "masked_fill", "masked_scatter", "masked_select", "max_unpool2d", "max_unpool3d",
+    "pixel_shuffle", "pixel_unshuffle", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat",
+    "replication_pad1d", "replication_pad2d", "replication_pad3d", "roll", "rot90", "scatter", "scatter_add",
+    "select_scatter", "slice_scatter", "stack", "take", "tril", "triu", "where", "zero",
+    # the identity, of finite numbers
+    "nan_to_num",
     # sums and means
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d", "add", "avg_pool1d",
     "avg_pool2d", "avg_pool3d", "cumsum", "mean", "neg", "rsub", "sub", "sum", "trace",
@@ -178,6 +239,7 @@ FACTORS = {
     "mul": ("self", "other"), "mm": ("self", "mat2"), "bmm": ("self", "mat2"), "mv": ("self", "vec"),
     "dot": ("self", "tensor"), "addmm": ("mat1", "mat2"), "addmv": ("mat", "vec"),
     "addbmm": ("batch1", "batch2"), "baddbmm": ("batch1", "batch2"), "addcmul": ("tensor1", "tensor2"),
+    "addr": ("vec1", "vec2"), "linalg_cross": ("self", "other"),
     "convolution": ("input", "weight"), "linear": ("input", "weight"), "matmul": ("tensor1", "tensor2"),
 }
 """Affine if at most one of these arguments depends on the input."""
@@ -195,17 +257,48 @@ COEFFICIENTS = {
 
 SHAPE_ONLY = frozenset([
     "empty_like", "full_like", "new_empty", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like",
-    "isinf", "isnan",
+    "isinf", "isnan", "isneginf", "isposinf",
 ])
 """Their result says nothing about a finite input but its shape."""
+
+BLANK = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
+"""Their result has no values yet."""
 # fmt: on
+
+
+class Signature(NamedTuple):
+    """What an operation's schema says.
+
+    Attributes:
+        defaults: of all its arguments by name, in their order.
+        written: the arguments that it overwrites.
+        view: whether what it returns shares an argument's memory.
+    """
+
+    defaults: Arguments
+    written: tuple[str, ...]
+    view: bool
+
+
+@cache
+def signature(func: Any) -> Signature:
+    """Of one of torch.ops' operations; to read a schema takes longer than a small operation.
+
+    >>> signature(torch.ops.aten.relu_.default)
+    Signature(defaults={'self': None}, written=('self',), view=True)
+    """
+    arguments = func._schema.arguments
+    return Signature(
+        {a.name: a.default_value for a in arguments},
+        tuple(a.name for a in arguments if a.alias_info and a.alias_info.is_write),
+        any(part.alias_info for part in func._schema.returns),
+    )
 
 
 def arguments_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """An operation's arguments by name, defaults included."""
-    given = {a.name: a.default_value for a in func._schema.arguments}
-    given.update(zip(given, args, strict=False))
-    return given | kwargs
+    defaults = signature(func).defaults
+    return {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
 
 
 def tensors_in(value: object) -> Iterator[Tensor]:
@@ -217,26 +310,57 @@ def tensors_in(value: object) -> Iterator[Tensor]:
             yield from tensors_in(part)
 
 
-EXITS = frozenset([
-    Tensor.tolist, Tensor.numpy, Tensor.__array__, Tensor.__repr__,
-    torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor,
-    Tensor.register_hook,
-])  # fmt: skip
-"""What takes values out of torch without an operation, or changes gradients on their way back."""
+# fmt: off
+IMPORTS = frozenset(["tensor", "as_tensor", "asarray", "new_tensor"])
+"""Functions that may read a tensor's memory, and return a tensor made anew."""
+
+PROPERTIES = frozenset([
+    "shape", "size", "dtype", "device", "layout", "ndim", "dim", "ndimension", "numel", "nelement", "__len__",
+    "stride", "storage_offset", "element_size", "itemsize", "nbytes", "type", "get_device", "_version",
+    "requires_grad", "dim_order", "result_type", "can_cast", "broadcast_shapes", "__hash__", "name", "names",
+    "output_nr",
+])
+"""Functions that say something of a tensor, but nothing of its values; so do those called is_...."""
+
+READ_BELOW = frozenset([
+    "item", "__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "equal",
+    "allclose", "is_nonzero", "__iter__",
+])
+"""Functions that return no tensor, but whose reading of the values is an operation, or none."""
+# fmt: on
 
 
 class _Exits(TorchFunctionMode):
-    """Sees the functions by which the network's values, or its gradients, leave what is traced."""
+    """Sees the functions by which the network's values, or its gradients, leave what is traced.
+
+    Whatever is given a tensor and returns something else might hold its values: a list, an array, bytes, an
+    address in memory. So might the graph of gradients, which can be changed. Only what is known to hold none
+    is let pass.
+    """
 
     def __init__(self, tracer: _Tracer) -> None:
         super().__init__()
         self.tracer = tracer
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note an exit of something that depends on the input, and run the function."""
-        if func in EXITS:
-            self.tracer.leave(func.__name__, [*args, *(kwargs or {}).values()])
-        return func(*args, **(kwargs or {}))
+        """Run the function, and note an exit of something that depends on the input."""
+        name = str(func.__name__)
+        if name in ("__get__", "__set__", "__delete__"):  # of a property
+            name = str(getattr(func.__self__, "__name__", name))
+        returned = func(*args, **(kwargs or {}))
+        stays = name in PROPERTIES or name in READ_BELOW or name.startswith("is_") or _only_tensors(returned)
+        if name in IMPORTS or not stays:
+            self.tracer.leave(name, [*args, *(kwargs or {}).values()])
+        return returned
+
+
+def _only_tensors(value: object) -> bool:
+    """Whether a value is made of tensors alone, which the trace can follow."""
+    if isinstance(value, list | tuple):
+        return not isinstance(value, torch.Size) and all(map(_only_tensors, value))
+    if isinstance(value, dict):
+        return all(map(_only_tensors, value.values()))
+    return value is None or isinstance(value, Tensor)
 
 
 class _Tracer(TorchDispatchMode):
@@ -258,8 +382,12 @@ class _Tracer(TorchDispatchMode):
         self.bends: list[Bend] = []
         self.dtypes = {x.dtype}
         self.outside: list[Tensor] = []
+        self.constants: list[Tensor] = []  # the values of those without a gradient, as they came
+        self.blank: set[int] = set()  # storages that no operation wrote yet
+        self.shared: set[int] = set()  # storages that others may read: a write there is an exit
         for weight in weights:
             self._mark(weight, Dependence.NONE)
+            self.shared.add(_storage(weight))
         self._mark(inside, Dependence.AFFINE)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -270,10 +398,13 @@ class _Tracer(TorchDispatchMode):
             operation = operation[:-1]  # in place or not
         dependence, refusal = self._judge(func, operation, arguments)
         returned = func(*args, **(kwargs or {}))
-        written = [
-            arguments[a.name] for a in func._schema.arguments if a.alias_info and a.alias_info.is_write
-        ]
+        written = [arguments[name] for name in signature(func).written]
         new = [t for t in tensors_in(returned) if _storage(t) not in self.dependences]  # no mere view
+        self.blank -= set(map(_storage, tensors_in(written)))
+        if operation in BLANK:
+            self.blank |= set(map(_storage, new))
+        if dependence > Dependence.SIDES and any(_storage(t) in self.shared for t in tensors_in(written)):
+            self.exit = self.exit or Refusal(operation, self._module(), "writes to memory of others", True)
         for tensor in tensors_in([new, written]):
             sides = dependence is Dependence.AFFINE and not tensor.is_floating_point()  # a winner's place
             self._mark(tensor, Dependence.SIDES if sides else dependence, refusal)
@@ -283,9 +414,10 @@ class _Tracer(TorchDispatchMode):
         return returned
 
     def leave(self, name: str, values: list[Any]) -> None:
-        """Values were given to a function of this name, which the dispatcher does not see."""
+        """Tensors were given to a function of this name, whose doings are no operations."""
         if any(map(self._varies, tensors_in(values))):
             self.exit = self.exit or Refusal(name, self._module(), "hides its operations", opaque=True)
+        self.shared |= {_storage(t) for t in tensors_in(values) if t.numel()}
 
     def summary(self, z: Tensor) -> Trace:
         """After the run: what the logits are."""
@@ -298,8 +430,7 @@ class _Tracer(TorchDispatchMode):
                     refusal = Refusal(
                         tensor.grad_fn.name(), "the network", "hides its operations", opaque=True
                     )
-        constants = [t.detach() for t in self.outside if t.grad_fn is None]
-        return Trace(self.x, z, self.operations, self.bends, self.dtypes, constants, refusal)
+        return Trace(self.x, z, self.operations, self.bends, self.dtypes, self.constants, refusal)
 
     def _own_backward(self, z: Tensor) -> Refusal | None:
         """A function with its own backward between the images and the logits, or the edge of a bend."""
@@ -334,6 +465,9 @@ class _Tracer(TorchDispatchMode):
             return Dependence.NONE
         if _storage(tensor) not in self.dependences:
             self.outside.append(tensor)
+            self.shared.add(_storage(tensor))
+            if tensor.grad_fn is None:
+                self.constants.append(tensor.detach().clone())
             self._mark(tensor, Dependence.NONE)
         return self.dependences[_storage(tensor)]
 
@@ -367,6 +501,10 @@ class _Tracer(TorchDispatchMode):
         random = torch.Tag.nondeterministic_seeded in func.tags and operation != "rrelu_with_noise"
         if random or arguments.get("training"):
             return refuse("is random or normalises over the batch")
+        _, written, view = signature(func)
+        read = tensors_in([value for name, value in arguments.items() if name not in written])
+        if not view and any(_storage(t) in self.blank for t in read if t.numel()):
+            return refuse("reads memory that no operation wrote", opaque=True)
         if worst < Dependence.AFFINE:
             return worst, None
         if func.namespace != "aten":
@@ -391,6 +529,9 @@ class _Tracer(TorchDispatchMode):
 
     def _not_affine(self, operation: str, arguments: Arguments) -> str | None:
         """Why an operation is not affine in what depends on the input; None if it is."""
+        exponent = arguments.get("exponent")
+        if operation == "pow" and not isinstance(exponent, Tensor) and exponent == 1:
+            return None
         known = operation in ADDITIVE or operation in FACTORS or operation in COEFFICIENTS
         if not known or arguments.get("reduce") is not None:
             return "is neither affine nor a known bend"

@@ -7,20 +7,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.bends import LARGER, POOLS, Bend
+from regrob.affine.bends import POOLS, TAKEN, Bend
 from regrob.affine.graph import Trace
 from regrob.affine.heights import along, gradient
-from regrob.affine.piecewise_linear import require_affine_operations
+from regrob.affine.piecewise_linear import require_affine_operations, require_known_bends
 from regrob.checks import ImageMask, Images, check_images
 
 CHUNK = 64
 """Images traced at a time."""
 
-TIES = frozenset([*POOLS, *LARGER, "sort"])
+TIES = frozenset([*POOLS, *TAKEN, "sort", "topk", "aminmax", "cummax", "cummin"])
 """Operations that bend where two of their entries are equal."""
 
 
-def kinks(network: nn.Module, images: Images) -> ImageMask:
+def kinks(network: nn.Module, images: Images, *, check: bool = True) -> ImageMask:
     """Which images sit on a kink, where several affine maps meet.
 
     An image does if a unit's height (a pre-activation less its threshold, a maximum's lead over another
@@ -30,9 +30,12 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
     height is zero and its gradient is not. All before it are affine around the image, so autograd's
     gradient is that of its height, which changes sign there; if there is none, nothing bends.
 
+    Args:
+        check: `require_known_bends`, some ten passes of two images. The operations are judged anyway.
+
     Raises:
         InputError: images that are no finite batch, or that the network cannot read.
-        NotPiecewiseLinearError: an operation is neither affine nor a known bend.
+        NotPiecewiseLinearError: an operation is neither affine nor a known bend; as `require_known_bends`.
 
     >>> kinks(nn.ReLU(), torch.tensor([[1.0, -1.0], [1.0, 0.0]]))
     tensor([False,  True])
@@ -41,6 +44,8 @@ def kinks(network: nn.Module, images: Images) -> ImageMask:
     tensor([False])
     """
     check_images(images)
+    if check:
+        require_known_bends(network, images)
     return torch.cat([_kinks(require_affine_operations(network, part)) for part in images.split(CHUNK)])
 
 

@@ -15,7 +15,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.graph import Refusal, Trace, checked_logits, trace
+from regrob.affine.graph import (
+    Refusal,
+    Trace,
+    checked_logits,
+    hooked,
+    hooked_everywhere,
+    name_of,
+    trace,
+    without_backward_hooks,
+)
 from regrob.affine.heights import along
 from regrob.checks import Images, check_images
 from regrob.errors import InputError, NotPiecewiseLinearError
@@ -68,7 +77,10 @@ def report(network: nn.Module, images: Images) -> NetworkReport:
     (False, "Tanh '3'")
     """
     check_images(images)
-    traced = trace(network, images[:2])
+    return _made_of(network, trace(network, images[:2]))
+
+
+def _made_of(network: nn.Module, traced: Trace) -> NetworkReport:
     layers: dict[str, int] = {}
     for module in network.modules():
         if not any(module.children()):
@@ -127,12 +139,40 @@ def _sentence(refusal: Refusal) -> str:
     )
 
 
+class _Trials(NamedTuple):
+    """What the trials of a network are made with: two images, and their trace."""
+
+    network: nn.Module
+    images: Tensor
+    pair: Tensor
+    traced: Trace
+    noise: Noise
+
+
+def _prepared(network: nn.Module, images: Tensor) -> _Trials:
+    """The first two images traced; with one, a second is made by noise."""
+    generator = torch.Generator().manual_seed(0)
+
+    def noise(shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
+
+    pair = images[:2].detach()
+    if len(pair) == 1:
+        pair = torch.cat([pair, pair + _size(images) * noise(pair.shape)])
+    return _Trials(network, images.detach(), pair, trace(network, pair), noise)
+
+
+def _size(images: Tensor) -> float:
+    return float(images.detach().abs().amax()) or 1.0
+
+
 def require_piecewise_linear(network: nn.Module, images: Images) -> None:
     """Raise NotPiecewiseLinearError unless each image has an affine map of its own, which autograd finds.
 
     The operations are judged with the first two images (with one, a second is made by noise), and again
     next to them. Then a few trials: an answer that changes from call to call; logits that depend on the other
-    images of the batch; a step near the images that does not move the logits as autograd's gradient says.
+    images of the batch; a backward hook that changes gradients; a step near the images that does not move the
+    logits as autograd's gradient says.
 
     Warns:
         UserWarning: the network hides its operations, so that trials alone were made.
@@ -141,34 +181,91 @@ def require_piecewise_linear(network: nn.Module, images: Images) -> None:
     Traceback (most recent call last):
     regrob.errors.NotPiecewiseLinearError: the network is not piecewise linear: ... tanh, run by Tanh, ...
     """
-    generator = torch.Generator().manual_seed(0)
+    _require(_prepared(network, images))
 
-    def noise(shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=generator, dtype=torch.float64).to(images)
 
-    size = float(images.detach().abs().amax()) or 1.0
-    pair = images[:2].detach()
-    if len(pair) == 1:
-        pair = torch.cat([pair, pair + size * noise(pair.shape)])
-    near = pair + 0.1 * size * noise(pair.shape)
-    traces = [trace(network, pair), trace(network, near)]
-    for traced in traces:
-        if traced.refusal is not None and not traced.refusal.opaque:
-            raise NotPiecewiseLinearError(_sentence(traced.refusal))
-    opaque = next((traced.refusal for traced in traces if traced.refusal), None)
-    _require_constants(*traces)
+class Verdict(NamedTuple):
+    """What a network is made of, and whether its images have affine maps of their own.
+
+    Attributes:
+        report: as of `report`.
+        obstacle: what `require_piecewise_linear` raises; None where it raises nothing.
+    """
+
+    report: NetworkReport
+    obstacle: NotPiecewiseLinearError | None
+
+
+def verdict(network: nn.Module, images: Images) -> Verdict:
+    """`report` and `require_piecewise_linear` from the same trace.
+
+    Raises:
+        InputError: images that are no finite batch, or that the network cannot read.
+
+    Warns:
+        UserWarning: as `require_piecewise_linear`.
+
+    >>> made_of, obstacle = verdict(nn.Sequential(nn.ReLU(), nn.Tanh()), torch.ones(1, 2))
+    >>> made_of.bends, type(obstacle).__name__
+    ((('relu', "ReLU '0'"),), 'NotPiecewiseLinearError')
+    """
+    check_images(images)
+    trials = _prepared(network, images)
+    made_of = _made_of(network, trials.traced)
+    try:
+        _require(trials)
+    except NotPiecewiseLinearError as error:
+        return Verdict(made_of, error)
+    return Verdict(made_of, None)
+
+
+def require_known_bends(network: nn.Module, images: Images) -> None:
+    """`require_piecewise_linear`, and nothing may be hidden: what kinks and certificates ask.
+
+    Raises:
+        InputError: as `checked_logits`.
+        NotPiecewiseLinearError: also where `require_piecewise_linear` warns.
+
+    >>> require_known_bends(nn.ReLU(), torch.ones(1, 2))
+    """
+    require_frozen_statistics(network)
+    _hidden(_prepared(network, images), allowed=False)
+
+
+def _require(trials: _Trials) -> None:
+    hidden = _hidden(trials)
+    if hidden is None:
+        return
+    warnings.warn(f"{_sentence(hidden)}; only trials were made", stacklevel=4)
+    network, images, _, _, noise = trials
+    for x in (images, images + 0.1 * _size(images) * noise(images.shape)):
+        _require_no_second_derivative(network, x, noise)
+
+
+def _hidden(trials: _Trials, *, allowed: bool = True) -> Refusal | None:
+    """Make the trials; what hides its operations, so that they alone were made, or None."""
+    network, images, pair, traced, noise = trials
+    near = pair + 0.1 * _size(images) * noise(pair.shape)
+    traces = [traced, trace(network, near)]
+    for refusal in (part.refusal for part in traces):
+        if refusal is not None and not (refusal.opaque and allowed):
+            raise NotPiecewiseLinearError(_sentence(refusal))
+    opaque = next((part.refusal for part in traces if part.refusal), None)
+    require_equal_constants(*traces)
     _require_own_logits(network, pair, noise)
     if opaque is None:
-        _require_own_heights(traces[0], noise)
+        _require_own_heights(traced, noise)
+    _require_passive_hooks(network, pair, noise)
     _require_gradient(network, near, noise)
-    if opaque is not None:
-        warnings.warn(f"{_sentence(opaque)}; only trials were made", stacklevel=3)
-        for x in (images, images + 0.1 * size * noise(images.shape)):
-            _require_no_second_derivative(network, x.detach(), noise)
+    return opaque
 
 
-def _require_constants(first: Trace, second: Trace) -> None:
-    """Tensors from outside the network are equal at both inputs."""
+def require_equal_constants(first: Trace, second: Trace) -> None:
+    """Raise NotPiecewiseLinearError where tensors from outside the network are not equal at both inputs.
+
+    >>> scaled = nn.Linear(2, 2)
+    >>> require_equal_constants(trace(scaled, torch.ones(1, 2)), trace(scaled, torch.zeros(1, 2)))
+    """
     same = len(first.constants) == len(second.constants)
     if not same or not all(map(torch.equal, first.constants, second.constants)):
         raise NotPiecewiseLinearError(
@@ -190,31 +287,30 @@ def _require_own_heights(traced: Trace, noise: Noise) -> None:
 def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
     """The same logits twice, and alone; and no gradient of an image's logits by another image."""
     with torch.no_grad():
-        z, again, alone = (checked_logits(network, x).detach() for x in (pair, pair, pair[:1]))
+        z, alone = (checked_logits(network, x).detach() for x in (pair, pair[:1]))
     _require_finite(z)
-    eps = torch.finfo(z.dtype).eps
-    size = float(z.abs().max())
-    if float((z - again).abs().max()) > 1e3 * eps * size:
-        raise NotPiecewiseLinearError(
-            "the network is random, or remembers: two calls with the same images gave logits that differ by "
-            f"{float((z - again).abs().max()):.1e}; call network.eval(), and take out noise and counters"
-        )
     x = pair.clone().requires_grad_(True)
     with torch.enable_grad():
-        logits = checked_logits(network, x)
-        mixed = False
-        if logits.requires_grad:
-            combination = (logits[0] * noise(logits[0].shape)).sum()
-            try:
-                (slope,) = torch.autograd.grad(combination, x, materialize_grads=True)
-            except torch.OutOfMemoryError:
-                raise
-            except RuntimeError as error:
-                raise InputError(
-                    f"autograd cannot differentiate the network's logits: {error}; "
-                    "does it overwrite in place what the backward pass needs?"
-                ) from error
-            mixed = bool((slope[1] != 0).any())
+        again = checked_logits(network, x)
+    eps = torch.finfo(z.dtype).eps
+    change = float((z - again.detach()).abs().max())
+    if change > 1e3 * eps * float(z.abs().max()):
+        raise NotPiecewiseLinearError(
+            "the network is random, or remembers: two calls with the same images gave logits that differ by "
+            f"{change:.1e}; call network.eval(), and take out noise and counters"
+        )
+    mixed = False
+    if again.requires_grad:
+        try:
+            (slope,) = torch.autograd.grad(again[0], x, noise(again[0].shape), materialize_grads=True)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            raise InputError(
+                f"autograd cannot differentiate the network's logits: {error}; "
+                "does it overwrite in place what the backward pass needs?"
+            ) from error
+        mixed = bool((slope[1] != 0).any())
     if mixed:
         raise NotPiecewiseLinearError(MIXED)
     require_equal_alone(z[:1], alone)
@@ -228,6 +324,43 @@ def require_equal_alone(z: Tensor, alone: Tensor) -> None:
     tolerance = torch.finfo(z.dtype).eps ** (1 / 3) * float(z.detach().abs().max())
     if float((z - alone).detach().abs().max()) > tolerance:
         raise NotPiecewiseLinearError(MIXED)
+
+
+def _require_passive_hooks(network: nn.Module, pair: Tensor, noise: Noise) -> None:
+    """Backward hooks, which a trace leaves out, may look at the gradients but not change them."""
+    hooks = hooked(network.modules())
+    if not hooks and not hooked_everywhere():
+        return
+    x = pair.clone().requires_grad_(True)
+    coefficients: list[Tensor] = []
+
+    def slope() -> Tensor:
+        with torch.enable_grad():
+            z = checked_logits(network, x)
+            if not coefficients:
+                coefficients.append(noise(z.shape))
+            combination = (z * coefficients[0]).sum()
+            return torch.autograd.grad(combination, x, materialize_grads=True)[0]
+
+    with without_backward_hooks(hooks):
+        true = slope()
+    tolerance = 1e3 * torch.finfo(true.dtype).eps * float(true.abs().max())
+
+    def differs(slope: Tensor) -> bool:
+        return not float((slope - true).abs().max()) <= tolerance
+
+    if not differs(slope()):
+        return
+    culprit = "a hook of all modules"
+    for name, module in network.named_modules():
+        if module in hooks:
+            with without_backward_hooks([other for other in hooks if other is not module]):
+                if differs(slope()):
+                    culprit = name_of(module, name)
+    raise NotPiecewiseLinearError(
+        f"autograd's gradient is not the network's: a backward hook of {culprit} changes it; take it away "
+        "with handle.remove(), or return None from the hook"
+    )
 
 
 def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:
@@ -244,7 +377,8 @@ def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:
     eps = torch.finfo(z.dtype).eps
     size = float(images.detach().abs().amax()) or 1.0
     rounding = 100 * eps * float(z.abs().amax()) * float(weights.abs().sum())
-    off = []
+    tolerance = 4 * eps ** (1 / 6)  # 28 % in float32, 1 % in float64
+    least = torch.full((len(images),), torch.inf).to(z)
     for exponent in range(2, 7):  # sizes of steps, down to where rounding would hide them
         step = size * eps ** (exponent / 8) * noise(torch.Size([3, *images.shape]))
         with torch.no_grad():
@@ -252,16 +386,17 @@ def _require_gradient(network: nn.Module, images: Tensor, noise: Noise) -> None:
         moved = ((there - z) * weights).double().sum(dim=2).detach()
         predicted = (slope * step).double().flatten(2).sum(dim=2)
         error, length = (torch.linalg.vector_norm(t, dim=0) for t in (moved - predicted, predicted))
-        off.append((error / length).nan_to_num(0.0))
+        off = (error / length).nan_to_num(0.0)
         if exponent == 2:  # logits that hardly move at all are as good as constant
-            off.append(torch.where(error <= rounding, 0.0, torch.inf))
-    least = torch.stack(off).amin(dim=0)
-    if bool((least > 4 * eps ** (1 / 6)).any()):  # 28 % in float32, 1 % in float64
-        raise NotPiecewiseLinearError(
-            "autograd's gradient is not the network's: a small step moves the logits otherwise than it says, "
-            f"by {100 * float(least.max()):.0f} %; is there a hook or a backward function that changes "
-            "gradients, or a value computed outside torch?"
-        )
+            off = torch.where(error <= rounding, 0.0, off)
+        least = torch.minimum(least, off.to(least))
+        if bool((least <= tolerance).all()):
+            return
+    raise NotPiecewiseLinearError(
+        "autograd's gradient is not the network's: a small step moves the logits otherwise than it says, "
+        f"by {100 * float(least.max()):.0f} %; is there a hook or a backward function that changes "
+        "gradients, or a value computed outside torch?"
+    )
 
 
 def _require_no_second_derivative(network: nn.Module, images: Tensor, noise: Noise) -> None:

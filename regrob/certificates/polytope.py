@@ -18,13 +18,17 @@ from regrob.affine import (
     Bend,
     Trace,
     along,
+    checked_logits,
     gradient,
     local_map,
     require_affine_operations,
     require_equal_alone,
+    require_equal_constants,
+    require_known_bends,
+    without_backward_hooks,
 )
 from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
-from regrob.errors import InputError
+from regrob.errors import InputError, NotPiecewiseLinearError
 from regrob.theory import probability
 from regrob.theory.margin import margin_l2
 
@@ -33,6 +37,9 @@ DIRECTIONS = 32
 
 CHUNK = 16
 """Directions a pass."""
+
+STEPS = (0.9, 0.3, 0.1)
+"""Trial steps, as shares of the edge's distance."""
 
 SHORT = 10.0
 """An estimated length is shorter than 1/SHORT of the true one with a probability below 1e-25 a unit.
@@ -53,8 +60,11 @@ class Certificate(NamedTuple):
     radius: PerImage
 
 
-def certificate(model: nn.Module, images: Images, labels: ImageLabels) -> Certificate:
+def certificate(model: nn.Module, images: Images, labels: ImageLabels, *, check: bool = True) -> Certificate:
     """The distance to the polytope's edge, and the certified radius that rests on it, from one pass.
+
+    Args:
+        check: make the trials of `require_known_bends` first, once for these images.
 
     Raises:
         InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
@@ -63,41 +73,41 @@ def certificate(model: nn.Module, images: Images, labels: ImageLabels) -> Certif
     Certificate(edge=tensor([1., 8.]), radius=tensor([1.0000, 0.7071]))
     """
     check_images(images)
-    exact, x = _in_float64(model, images)
-    V, z = local_map(exact, x)
+    exact, x = _in_float64(model, images, check)
+    with without_backward_hooks(exact.modules()):
+        V, z = local_map(exact, x, check=False)
     check_labels(labels, z)
     correct = probability.correctly_classified(z, labels)
     radius = torch.zeros_like(z[:, 0])
     edge = torch.full_like(radius, math.nan)
     if bool(correct.any()):
         margin = margin_l2(V[correct], z[correct], labels[correct])
-        edges = []
-        for image, own in zip(x[correct].split(1), z[correct].split(1), strict=True):
-            traced = require_affine_operations(exact, image)
-            if traced.logits is not None:
-                require_equal_alone(own, traced.logits)
-            edges.append(_edge(traced, CHUNK))
-        edge[correct] = torch.stack(edges)
+        edge[correct] = _edges(exact, x[correct], CHUNK, z[correct])
         radius[correct] = torch.minimum(margin, edge[correct])
     return Certificate(_rounded_down(edge, images), _rounded_down(radius, images))
 
 
-def certified_radius(model: nn.Module, images: Images, labels: ImageLabels) -> PerImage:
+def certified_radius(
+    model: nn.Module, images: Images, labels: ImageLabels, *, check: bool = True
+) -> PerImage:
     """min(d, dist(x, ∂Q(x))): no perturbation shorter than this fools the network.
 
     Zero where the example is misclassified or sits on a kink. Both distances are Euclidean
     and ignore the box of pixels, which can only move the nearest mistake further away.
 
+    Args:
+        model, check: as of `edge_distance`.
+
     Raises:
-        InputError, NotPiecewiseLinearError: as `local_map` and `edge_distance`.
+        InputError, NotPiecewiseLinearError: as `edge_distance`; logits without a gradient.
 
     >>> certified_radius(nn.ReLU(), torch.tensor([[1.0, 5.0]]), torch.tensor([1]))  # margin √8, edge 1
     tensor([1.])
     """
-    return certificate(model, images, labels).radius
+    return certificate(model, images, labels, check=check).radius
 
 
-def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK) -> PerImage:
+def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK, check: bool = True) -> PerImage:
     """dist(x, ∂Q(x)) = min |h|/‖∇h‖₂ over the heights h of the network's units (`affine.bends`).
 
     A unit whose height has no gradient never switches within the polytope. Zero on a kink. With more than 32
@@ -109,26 +119,30 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK) -> Pe
         model: piecewise linear, in eval mode. Its operations are traced at each image: every one
             must be affine or bend in a known way.
         chunk: directions a pass.
+        check: `affine.require_known_bends`, some ten passes of two images. What is known of the network may
+            skip it; the operations are judged at each image anyway, and steps of nearly the edge's distance
+            must move the logits as their gradient says.
 
     Raises:
         InputError: a network that cannot be copied to float64, or computes in another precision inside.
-        NotPiecewiseLinearError: an operation is neither affine nor a known bend, or is hidden.
+        NotPiecewiseLinearError: an operation is neither affine nor a known bend, or hidden; a trial failed.
 
     >>> edge_distance(nn.ReLU(), torch.tensor([[1.0, 5.0]]))
     tensor([1.])
     """
     check_images(images)
-    exact, x = _in_float64(model, images)
-    edges = [_edge(require_affine_operations(exact, image), chunk) for image in x.split(1)]
-    return _rounded_down(torch.stack(edges), images)
+    exact, x = _in_float64(model, images, check)
+    return _rounded_down(_edges(exact, x, chunk), images)
 
 
-def _in_float64(model: nn.Module, images: Tensor) -> tuple[nn.Module, Tensor]:
-    """The network and the images in float64; the network itself if it is."""
+def _in_float64(model: nn.Module, images: Tensor, check: bool) -> tuple[nn.Module, Tensor]:
+    """The network, checked, and the images in float64; the network itself if it is."""
     state = [*model.parameters(), *model.buffers()]
-    if all(t.dtype == torch.float64 for t in state if t.is_floating_point()):
+    double = all(t.dtype == torch.float64 for t in state if t.is_floating_point())
+    if check:
+        require_known_bends(model, images.double() if double else images)
+    if double:
         return model, images.double()
-    require_affine_operations(model, images[:1])  # refused before it is copied
     try:
         return copy.deepcopy(model).double(), images.double()
     except (RuntimeError, TypeError) as error:
@@ -142,6 +156,52 @@ def _rounded_down(distance: Tensor, images: Tensor) -> Tensor:
     rounded = distance.to(images.dtype)
     below = torch.nextafter(rounded, torch.zeros_like(rounded))
     return torch.where(rounded.double() > distance, below, rounded)
+
+
+def _edges(network: nn.Module, images: Tensor, chunk: int, logits: Tensor | None = None) -> Tensor:
+    """The edge's distance of each image, traced alone; its logits alone must be those of the batch."""
+    edges: list[Tensor] = []
+    first: Trace | None = None
+    for i, image in enumerate(images.split(1)):
+        traced = require_affine_operations(network, image)
+        first = first or traced
+        require_equal_constants(first, traced)
+        z = traced.logits
+        assert z is not None  # what hides its operations is refused
+        if logits is not None:
+            require_equal_alone(logits[i : i + 1], z)
+        edges.append(_edge(traced, chunk))
+        _require_affine_up_to(edges[-1], network, traced.images, z)
+    return torch.stack(edges)
+
+
+def _require_affine_up_to(edge: Tensor, network: nn.Module, image: Tensor, z: Tensor) -> None:
+    """Steps of nearly the edge's distance, along the gradient and at random, move the logits as it says."""
+    if not z.requires_grad or not float(edge) > 0:
+        return
+    generator = torch.Generator().manual_seed(0)
+    coefficients = torch.randn(z.shape, generator=generator, dtype=torch.float64).to(z)
+    (slope,) = torch.autograd.grad(z, image, coefficients, retain_graph=True, materialize_grads=True)
+    random = torch.randn(slope.shape, generator=generator, dtype=torch.float64).to(slope)
+    directions = torch.cat([slope, -slope, random]).flatten(1)
+    directions = directions / _lengths(directions.T).clamp_min(torch.finfo(z.dtype).tiny)[:, None]
+    length = float(edge)
+    if not math.isfinite(length):
+        length = 1.0 + float(torch.linalg.vector_norm(image.detach()))
+    steps = torch.cat([share * length * directions for share in STEPS]).unflatten(1, image.shape[1:])
+    with torch.no_grad():
+        there = checked_logits(network, image + steps)
+        moved = ((there - z) * coefficients).sum(dim=1)
+        predicted = (steps * slope).flatten(1).sum(dim=1)
+        size = float(torch.cat([there, z]).abs().max() * coefficients.abs().sum())
+        tolerance = 1e5 * torch.finfo(z.dtype).eps * size + 1e-6 * float(predicted.abs().max())
+    off = float((moved - predicted).abs().max())
+    if not off <= tolerance:
+        raise NotPiecewiseLinearError(
+            f"the network is not affine as far as its nearest known bend, {float(edge):.3g} away: the logits "
+            f"move otherwise than their gradient says, by {off:.1e}; is a value computed where the trace "
+            "cannot see it, as in another thread or in C++?"
+        )
 
 
 def _edge(traced: Trace, chunk: int) -> Tensor:
