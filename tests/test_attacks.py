@@ -215,6 +215,20 @@ def test_saturated_examples_are_counted_and_still_attacked() -> None:
     assert fgsm(linear(), *points(linear()), epsilon=0.1).saturated == 0
 
 
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_tiny_logits_saturate_nowhere_and_huge_ones_everywhere(attack: Attack) -> None:
+    """Of two classes the loss climbs along one and the same direction, however large the logits are."""
+    x, y = points(linear())
+    x = x.float()
+    reference = attack(linear().float(), x, y, epsilon=0.02)
+    assert reference.success_rate < 1.0
+    for scale, saturated in ((1e-20, 0), (1e-12, 0), (1e12, len(x)), (1e20, len(x))):
+        result = attack(linear(scale=scale).float(), x, y, epsilon=0.02)
+        assert result.saturated == saturated, scale
+        assert torch.equal(result.success, reference.success), scale
+        torch.testing.assert_close(result.images, reference.images)
+
+
 # --- bad input --------------------------------------------------------------------------
 
 

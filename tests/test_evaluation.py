@@ -81,6 +81,27 @@ def test_every_attack_says_which_examples_saturated(name: str, targeted: bool) -
     assert result.saturated == int(result.saturated_mask.sum()) > 0
 
 
+@pytest.mark.parametrize("attack", ["deepfool", "carlini-wagner"])
+def test_images_that_were_wrong_from_the_start_have_no_distance(attack: str) -> None:
+    """They would pass for very near mistakes; both distances and rates are those of the others alone."""
+    images, labels = pictures()
+    images, labels = images[[2, 3, 6, 7]], labels[[2, 3, 6, 7]]  # away from the boundary
+    harder = AttackSettings(
+        carlini_wagner={"binary_search_steps": 3, "max_iterations": 100, "learning_rate": 0.05}
+    )
+    skip = frozenset({"none", *ATTACKS} - {attack})
+
+    def rows(x: torch.Tensor, y: torch.Tensor) -> dict[str, float]:
+        ((_, found),) = evaluate(SingleNetwork(scaled(1.0)), x, y, harder, skip=skip)
+        return {metric: values[0] for _, metric, values in found}
+
+    mixed = rows(images.repeat(2, 1), torch.cat([labels, 1 - labels]))
+    alone = rows(images, labels)
+    assert mixed["success"] == alone["success"] == 1.0
+    assert mixed["distance"] == pytest.approx(alone["distance"], rel=1e-6)
+    assert mixed["distance"] > 0.1
+
+
 # --- results of before ------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -234,6 +235,71 @@ def test_small_gradients_do_not_pose_as_robustness(digits: tuple[nn.Module, Tens
         assert attack(flat, x, y).success_rate == 1.0
 
 
+SCALES = (1e-20, 1e-12, 2.0**-40, 1e12, 1e20)
+"""Of logits that decide as before; float32 squares neither the first nor the last."""
+
+
+class Scaled(nn.Module):
+    """Another network's logits times a scale, in a form that no stacked layer has."""
+
+    def __init__(self, network: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.network, self.scale = network, scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.scale * self.network(images)
+        return logits
+
+
+def last_layer_times(network: nn.Sequential, scale: float) -> nn.Sequential:
+    scaled = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in scaled[-1].parameters():
+            parameter.mul_(scale)
+    return scaled
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("widths", [(12, 2), (12, 4), (12, 16, 12, 2), (12, 16, 12, 4)])
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_scale_of_the_logits_moves_no_boundary(
+    name: str, widths: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = networks.mlp(widths, generator=generator)
+    network = networks.scatter_biases(network, 0.3, generator).to(dtype)
+    x = torch.rand(6, 12, generator=generator, dtype=torch.float64).to(dtype)
+    y = predicted(network, x)
+    quick: dict[str, object] = {
+        "deepfool": {},
+        "cw": {"binary_search_steps": 2, "max_iterations": 60, "learning_rate": 0.03},
+        "projection": {"steps": 8},
+    }[name]
+    for targets in (None, (y + 1) % widths[-1]):
+        settings = quick | {"targets": targets, "box": None}
+        as_it_is = ATTACKS[name](network, x, y, **settings)
+        assert as_it_is.success_rate > 0.8
+        for scale in SCALES:
+            by_autograd = targets is not None  # one of the two ways into a network, by turns
+            scaled = Scaled(network, scale) if by_autograd else last_layer_times(network, scale)
+            result = ATTACKS[name](scaled, x, y, **settings)
+            assert torch.equal(result.success, as_it_is.success), scale
+            torch.testing.assert_close(result.distance, as_it_is.distance, rtol=5e-4, atol=1e-5)
+            if scale == 2.0**-40 and not by_autograd:
+                assert torch.equal(result.images, as_it_is.images)
+
+
+def test_a_confidence_is_in_units_of_the_logits() -> None:
+    """Twice the logits reach κ sooner; twice the logits and twice κ are the same attack."""
+    network = networks.mlp((12, 16, 3), generator=torch.Generator().manual_seed(0)).double()
+    x, y = points(network, 8)
+    double = last_layer_times(network, 2.0)
+    reference = cw(network, x, y, confidence=0.2)
+    same = cw(double, x, y, confidence=0.4)
+    assert torch.equal(same.images, reference.images)
+    assert cw(double, x, y, confidence=0.2).mean_distance < 0.99 * reference.mean_distance
+
+
 # --- what every attack promises ---------------------------------------------------------
 
 
@@ -340,6 +406,23 @@ def test_projection_goes_less_far_than_the_others(digits: tuple[nn.Module, Tenso
     assert ours.mean_distance < 0.99 * deepfool(network, x, y).mean_distance
 
 
+def test_noise_leads_the_search_past_local_minima(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With pools a network has many of them: without noise the search stops up to 2 % farther away."""
+    task = datasets.one_versus_seven("embedded")
+    network = networks.lenet_5(2, generator=torch.Generator().manual_seed(0))
+    train(network, task, iterations=100)
+    x, y = task.test_images[20:60:10], task.test_labels[20:60:10]
+    assert torch.equal(predicted(network, x), y)
+    ours = boundary_projection(network, x, y).distance
+    longer = boundary_projection(network, x, y, steps=80, seed=1).distance
+    nearest = torch.minimum(ours, longer)
+    assert float((ours / nearest).max()) <= 1.01
+    monkeypatch.setattr(sys.modules[_Search.__module__], "NOISE", 0.0)
+    settled = boundary_projection(network, x, y).distance
+    assert float((settled / nearest).max()) > 1.01
+    assert float((settled / nearest).mean()) > float((ours / nearest).mean())
+
+
 @pytest.mark.slow
 def test_projection_finds_the_nearest_of_all_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Held against the exact distance in the plane; three rivals and no sphere stop 18 % too far."""
@@ -370,7 +453,7 @@ def test_projection_finds_the_nearest_of_all_mistakes(monkeypatch: pytest.Monkey
             first_runs(self, steps, towards)
 
     monkeypatch.setattr(_Search, "run", without_resuming)
-    monkeypatch.setattr(_Search, "turn", lambda self, steps: None)
+    monkeypatch.setattr(_Search, "turn", lambda self, steps, generator: None)
     before = boundary_projection(network, x, y, box=None, rivals=3).distance / exact
     assert float(before.max()) > 1.1
 

@@ -83,13 +83,21 @@ class AttackResult:
         return float(self.success[self.correct].double().mean())
 
     @property
-    def mean_distance(self) -> float:
-        """The mean size over the correctly classified examples that fool the network; NaN if there are none.
+    def counted(self) -> ImageMask:
+        """Whose distances count: the correctly classified examples that fool the network.
 
         An example that was wrong from the start needs no perturbation, and would pass for a very
-        near one. Read it beside `success_rate_of_correct`.
+        near one.
         """
-        return float(self.distance[self.success & self.correct].double().mean())
+        return self.success & self.correct
+
+    @property
+    def mean_distance(self) -> float:
+        """The mean size over the `counted` examples; NaN if there are none.
+
+        Read it beside `success_rate_of_correct`.
+        """
+        return float(self.distance[self.counted].double().mean())
 
 
 class Judged(NamedTuple):
@@ -317,7 +325,9 @@ def ascent(view: Pullback, images: Images, goal: Goal) -> tuple[Images, Judged]:
     return gradient, judged[0]
 
 
-def gap_and_coefficients(z: ImageLogits, goal: Goal, confidence: float) -> tuple[PerImage, ImageLogits]:
+def gap_and_coefficients(
+    z: ImageLogits, goal: Goal, confidence: float | PerImage
+) -> tuple[PerImage, ImageLogits]:
     """The gap that the attack closes, and ∂gap/∂z.
 
     z_y − max_{j≠y} z_j + κ; for a target t, max_{j≠t} z_j − z_t + κ.

@@ -7,7 +7,10 @@ between the hyperplanes that meet at a kink. So the projections are averaged: wh
 is a direction from the image, and each step walks it to where the current affine map puts
 the boundary. The average settles on one side of the kinks, and the boundary may be nearer on
 another. So the sphere through the best point is searched too, by gradient steps that shrink
-with time, which is the attack of Rony et al. (2019), "decoupling direction and norm".
+with time, which is the attack of Rony et al. (2019), "decoupling direction and norm". Alone it
+settles too, in one of many local minima. Here its gradients are taken at points that noise has
+moved, as in graduated optimisation: those at first see the network smoothed over more than the
+distance to the mistake, and the noise fades as the steps shrink.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from regrob.attacks._common import (
     saturates,
 )
 from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
-from regrob.ensembles.network_view import Pullback
+from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
 from regrob.theory.margin import rival_distances
 from regrob.theory.margin import rivals as other_classes
@@ -53,11 +56,14 @@ HOPELESS = ((0.25, 1.5), (0.5, 1.25))
 INSIDE = 0.98
 """The first sphere that is searched, in units of the best distance."""
 
-RESIZING = 0.05
+FIRST_RESIZING, LAST_RESIZING = 0.05, 0.005
 """By how much the sphere shrinks after a success, and grows after a failure."""
 
-FIRST_TURN, LAST_TURN = 1.0, 0.01
+FIRST_TURN, LAST_TURN = 1.0, 0.003
 """The step on the sphere, in units of the best distance."""
+
+NOISE = 2.0
+"""How far the first noise moves the point whose gradient is taken, in units of the best distance."""
 
 BISECTIONS = 8
 
@@ -72,6 +78,7 @@ def boundary_projection(
     *,
     steps: int = 40,
     rivals: int = 9,
+    seed: int = 0,
     box: Box = (0.0, 1.0),
     targets: ImageLabels | None = None,
 ) -> AttackResult:
@@ -83,11 +90,17 @@ def boundary_projection(
     more run starts from the best image, and that image is shortened by bisection.
     On a network that is affine everywhere the first step is exact, overshoot aside.
 
+    What it finds is an upper bound on the least distance. Of 200 MNIST test digits, in the box, it
+    was within 1 % of the best known (four attacks of adv-lib, other seeds and 2½ times the steps) on
+    all with LeNet-300-100, on 97 % with LeNet-5 of two classes, on 99.5 % with LeNet-5 of ten; the
+    worst was 1.6 % too far. Another `seed` may do better.
+
     Args:
-        steps: of the first run; each rival's run has two thirds of them, the search on the sphere
-            three times as many, and the last run half of them. One gradient a step.
+        steps: half as many has the first run, two thirds each rival's, five times as many the
+            search on the sphere, and a quarter the last run. One gradient a step.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none). Of two
             classes the first run follows the only one.
+        seed: of the noise in the search on the sphere.
         targets: aim at these classes; then no rival has a run of its own.
 
     Raises:
@@ -102,15 +115,16 @@ def boundary_projection(
         raise InputError(f"rivals must be at least 0, got {rivals}")
     given = prepare(network, images, labels, targets=targets, box=box)
     x, goal, z = given.images, given.goal, given.z
-    search = _Search(given.view, x, goal, given.box)
-    search.run(steps)
+    view = ScaledPullback(given.view, z)
+    search = _Search(view, x, goal, given.box)
+    search.run(math.ceil(steps / 2))
     classes = z.shape[-1]
     if not goal.targeted and rivals and classes > 2:
-        order = _nearest_rivals(given.view, x, labels)
+        order = _nearest_rivals(view, x, labels)
         for rank in range(min(rivals, classes - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
-    search.turn(3 * steps)
-    search.run(math.ceil(steps / 2), resumed=True)
+    search.turn(5 * steps, torch.Generator().manual_seed(seed))
+    search.run(math.ceil(steps / 4), resumed=True)
     search.shorten()
     search.settle(given.network)
     return conclude(given, search.best, norm="l2", saturated=saturates(z, labels))
@@ -216,11 +230,17 @@ class _Search:
         never = active[self.distance[active].isinf()]
         self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
 
-    def turn(self, steps: int) -> None:
+    def turn(self, steps: int, generator: torch.Generator) -> None:
         """Search the sphere through the best points: climb the gradient, return to the sphere, resize it.
 
         Where the goal is reached the sphere shrinks, elsewhere it grows. The first steps are as long
         as the sphere's radius, and leave the side of the kinks on which the runs before have settled.
+        So is the first noise; it fades with the steps. All examples share it, so that the nearest
+        point of one does not depend on the others in its batch.
+
+        Args:
+            steps: how many.
+            generator: of the noise, on the CPU, so that every device meets the same.
         """
         origin = self.x.flatten(1)
         every = torch.arange(len(origin), device=origin.device)
@@ -228,11 +248,16 @@ class _Search:
         scale = torch.where(self.distance.isfinite(), self.distance, tried)
         radius, point = INSIDE * scale, origin
         for step in range(steps):
-            w, _, fooled = self._boundary(self.view, point, every, None)
-            self._keep(point, fooled, every)
+            left = 0.5 * (1 + math.cos(math.pi * step / steps))  # falls from one to zero
+            noise = torch.randn(origin.shape[1], generator=generator, dtype=torch.float64, device="cpu")
+            noise = (NOISE * left * noise / noise.norm()).to(origin)
+            shaken = inside(point + scale[:, None] * noise, self.flat_box)
+            w, _, fooled = self._boundary(self.view, shaken, every, None)
+            self._keep(shaken, fooled, every)
             if step > 0:
-                radius = radius * torch.where(fooled, 1 - RESIZING, 1 + RESIZING).to(radius)
-            turn = LAST_TURN + (FIRST_TURN - LAST_TURN) * 0.5 * (1 + math.cos(math.pi * step / steps))
+                resizing = LAST_RESIZING + (FIRST_RESIZING - LAST_RESIZING) * left
+                radius = radius * torch.where(fooled, 1 - resizing, 1 + resizing).to(radius)
+            turn = LAST_TURN + (FIRST_TURN - LAST_TURN) * left
             moved = point - origin + (turn * scale)[:, None] * functional.normalize(w, dim=1)
             point = inside(origin + radius[:, None] * functional.normalize(moved, dim=1), self.flat_box)
 

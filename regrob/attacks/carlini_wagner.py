@@ -21,8 +21,11 @@ from regrob.attacks._common import (
     saturates,
 )
 from regrob.checks import ImageLabels, Images, check_count, check_size
-from regrob.ensembles.network_view import Pullback
+from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
+
+NEAREST, LARGEST = 1e-2, 1e10
+"""The first c is that of a boundary at least so far, and at most so large for logits near one."""
 
 CHECKS = 10
 """How often, within one search step, an example is asked whether it still makes progress."""
@@ -50,7 +53,9 @@ def carlini_wagner(
 
     On an affine classifier the minimum lies on the boundary only if c ≥ 2·gap/‖∇gap‖².
     Strong penalties shrink that gradient, and a fixed small c then reports robustness that
-    is not there. The search therefore starts from that bound, unless told otherwise.
+    is not there. The search therefore starts from that bound, unless told otherwise: logits
+    s·z have the same smallest perturbation as z, and the search for c/s goes as that for c does.
+    Only κ, and `initial_const` where it is given, are in units of the logits, by definition.
 
     Args:
         confidence: κ ≥ 0.
@@ -58,7 +63,7 @@ def carlini_wagner(
         binary_search_steps: values of c tried, 5 there.
         max_iterations: Adam's steps for each c, 1000 there.
         initial_const: the first c for every example, 1e-2 there; None for the bound above,
-            but no less than 1e-2.
+            with a gap that lies at least 0.01 away.
         abort_early: stop an example whose loss has not fallen by 0.01 % in a tenth of the steps.
 
     Raises:
@@ -77,11 +82,13 @@ def carlini_wagner(
     given = prepare(network, images, labels, targets=targets, box=box)
     x, goal = given.images, given.goal
     saturated = saturates(given.z, labels)
-    settings = _Settings(given.box, confidence, learning_rate, max_iterations, abort_early)
+    settings = _Settings(given.box, learning_rate, max_iterations, abort_early)
     best = x.clone()
-    for index, view in given.view.blocks(x):
-        block, block_goal = x[index], goal.among(index)
-        search = _Search.start(view, block, block_goal, confidence, initial_const)
+    scaled = ScaledPullback(given.view, given.z)
+    for index, view in scaled.blocks(x):
+        block, block_goal, unit = x[index], goal.among(index), scaled.unit[index]
+        initial = None if initial_const is None else initial_const * unit
+        search = _Search.start(view, block, block_goal, confidence / unit, initial)
         for _ in range(binary_search_steps):
             search.bisect(_descend(view, block, block_goal, search, settings))
         best[index] = search.best
@@ -92,6 +99,7 @@ def carlini_wagner(
 class _Search:
     """The search for c, and the best image so far, of every example."""
 
+    confidence: Tensor  # (N,)
     const: Tensor  # (N,)
     lower: Tensor  # (N,)
     upper: Tensor  # (N,), infinite until something succeeds
@@ -100,18 +108,18 @@ class _Search:
 
     @classmethod
     def start(
-        cls, view: Pullback, x: Tensor, goal: Goal, confidence: float, initial: float | None
+        cls, view: Pullback, x: Tensor, goal: Goal, confidence: Tensor, initial: Tensor | None
     ) -> _Search:
         """The first constants: given, or from the affine bound 2·gap/‖∇gap‖²."""
-        const = x.new_full((len(x),), initial or 0.0)
-        if initial is None:
+        const = initial
+        if const is None:
             z = view.logits(x)
             gap, push = gap_and_coefficients(z, goal, confidence)
             gradient, _ = view.gradient(x, lambda _: push)
             size = gradient.flatten(1).square().sum(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
-            const = (2 * gap / size).clamp(1e-2, 1e10)
+            const = (2 * gap / size).maximum(2 * NEAREST / size.sqrt()).clamp_max(LARGEST)
         infinite = torch.full_like(const, math.inf)
-        return cls(const, torch.zeros_like(const), infinite, x.clone(), infinite.clone())
+        return cls(confidence, const, torch.zeros_like(const), infinite, x.clone(), infinite.clone())
 
     def bisect(self, success: Tensor) -> None:
         """Narrow the interval of c after one descent; `success` (N,) bool."""
@@ -126,7 +134,6 @@ class _Settings:
     """What all descents have in common, by the names of the attack's arguments."""
 
     box: Box
-    confidence: float
     learning_rate: float
     max_iterations: int
     abort_early: bool
@@ -139,7 +146,7 @@ def _descend(view: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _
     run = _Run(
         goal=goal,
         const=search.const,
-        confidence=settings.confidence,
+        confidence=search.confidence,
         going=~success,
         loss=torch.full_like(search.const, math.inf),
         success=success,
@@ -174,7 +181,7 @@ class _Run(Examples):
 
     goal: Goal
     const: Tensor  # (A,)
-    confidence: float
+    confidence: Tensor  # (A,)
     going: Tensor  # (A,) bool
     loss: Tensor  # (A,), at the last check
     success: Tensor  # (A,) bool
@@ -188,7 +195,7 @@ class _Run(Examples):
 
     def record(self, image: Tensor, squared: Tensor) -> None:
         """Note the successes, and keep the closest."""
-        fooled = (self.gap < 0 if self.confidence == 0 else self.gap <= 0) & self.going
+        fooled = torch.where(self.confidence > 0, self.gap <= 0, self.gap < 0) & self.going
         closer = fooled & (squared < self.best_distance)
         self.success = self.success | fooled
         self.best_distance = torch.where(closer, squared, self.best_distance)

@@ -20,9 +20,9 @@ from regrob.attacks._common import (
     saturates,
 )
 from regrob.checks import ImageLabels, ImageLogits, Images, check_count, check_size
-from regrob.ensembles.network_view import Pullback
+from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
-from regrob.theory.margin import SHORTEST
+from regrob.theory.margin import shortest_length
 
 SMALLEST_STEP = 1e-4
 """Added to every distance, so that a point on a boundary still moves across it."""
@@ -66,7 +66,8 @@ def deepfool(
     if candidates is not None and candidates < 2:
         raise InputError(f"candidates must be at least 2, the label and a rival, got {candidates}")
     given = prepare(network, images, labels, targets=targets, box=box)
-    x, goal, view = given.images, given.goal, given.view
+    x, goal = given.images, given.goal
+    view: Pullback = ScaledPullback(given.view, given.z)
     rivals = _leading_rivals(given.z, labels, candidates)
     saturated = saturates(given.z, labels)
     perturbed = x.clone()
@@ -106,5 +107,5 @@ def _towards(view: Pullback, point: Images, wanted: Goal) -> tuple[Tensor, Tenso
     """Distance to the boundary between the target and the leading class, its normal, and the logits."""
     normal, z = view.gradient(point, lambda z: -gap_and_coefficients(z, wanted, 0.0)[1])
     gap, _ = gap_and_coefficients(z, wanted, 0.0)
-    length = torch.linalg.vector_norm(normal.flatten(1), dim=1).clamp_min(SHORTEST)
+    length = torch.linalg.vector_norm(normal.flatten(1), dim=1).maximum(shortest_length(z))
     return gap.abs() / length, normal / over_pixels(length, point), z

@@ -139,23 +139,23 @@ def _attacked(
 ) -> list[Row]:
     """The rows of one attack."""
     M = ensemble.members
-    success, distance, correct, saturated = [], [], [], []
+    success, distance, correct, counted, saturated = [], [], [], [], []
     for x, y in zip(images.split(at_once), labels.split(at_once), strict=True):
         repeated_x, repeated_y = x.repeat(M, *(1,) * (x.ndim - 1)), y.repeat(M)  # member by member
         with warnings.catch_warnings():  # the rows say how many examples saturated
             warnings.simplefilter("ignore", VanishingGradientWarning)
             attacked = attack(repeated_x, repeated_y)
         correct.append(attacked.correct.view(M, -1))
+        counted.append(attacked.counted.view(M, -1))
         success.append(attacked.success.view(M, -1))
         distance.append(attacked.distance.view(M, -1))
         saturated.append(attacked.saturated_mask.view(M, -1))
-    fooled, size, right = torch.cat(success, 1), torch.cat(distance, 1), torch.cat(correct, 1)
     saturated_row: Row = (name, "saturated", torch.cat(saturated, 1).double().mean(dim=1).tolist())
     if name in ("fgsm", "pgd"):
-        return [(name, "accuracy", (~fooled).double().mean(dim=1).tolist()), saturated_row]
-    counted = (fooled & right).double()
-    mean = (size.double() * counted).nan_to_num().sum(dim=1) / counted.sum(dim=1)
-    rate = counted.sum(dim=1) / right.double().sum(dim=1)
+        return [(name, "accuracy", (~torch.cat(success, 1)).double().mean(dim=1).tolist()), saturated_row]
+    weight, size = torch.cat(counted, 1).double(), torch.cat(distance, 1).double()
+    mean = (size * weight).nan_to_num().sum(dim=1) / weight.sum(dim=1)
+    rate = weight.sum(dim=1) / torch.cat(correct, 1).double().sum(dim=1)
     return [(name, "distance", mean.tolist()), (name, "success", rate.tolist()), saturated_row]
 
 

@@ -178,14 +178,14 @@ class _Comparison:
 
     @property
     def paired(self) -> Tensor:
-        """Our distances over the mean of theirs, where both succeeded; its mean is the ratio of means."""
+        """Our distances over the mean of theirs, where both count; its mean is the ratio of means."""
         our_distance, peer_distance, both = self.both()
         return our_distance[both].double() / peer_distance[both].double().mean()
 
     def both(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Our distances, theirs, and where both succeeded."""
-        success = torch.cat([r.success for r in self.ours]) & torch.cat(self.success)
-        return torch.cat([r.distance for r in self.ours]), torch.cat(self.distance), success
+        """Our distances, theirs, and where both fooled a network that was right."""
+        both = torch.cat([r.counted for r in self.ours]) & torch.cat(self.success)
+        return torch.cat([r.distance for r in self.ours]), torch.cat(self.distance), both
 
 
 def _peer(networks: Sequence[nn.Module], attack: Any, epsilon: float | None = None) -> Peer:

@@ -73,13 +73,16 @@ class Pullback(ABC):
         """V (N, n, K) and z (N, K)."""
 
     @abstractmethod
-    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
+    def nearest(
+        self, images: Tensor, labels: Tensor, candidates: Tensor | None = None, unit: Tensor | None = None
+    ) -> Boundary:
         """The boundary of the labels' class that is nearest in each image's own affine map.
 
         Args:
             images: (N, …).
             labels: (N,).
             candidates: (N, R), the other classes that count; None for all of them.
+            unit: (N,), what each example's logits are measured in; None for one.
         """
 
     def pack(self, going: Tensor) -> Packed | None:
@@ -122,19 +125,22 @@ class AutogradPullback(Pullback):
             return local_map(self.network, x, check=False)
 
     @override
-    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
+    def nearest(
+        self, images: Tensor, labels: Tensor, candidates: Tensor | None = None, unit: Tensor | None = None
+    ) -> Boundary:
         if candidates is None:
             V, z = self.local_map(images)
-            rows = (rival_differences(labels, z) @ V.mT).view(len(z), -1, *images.shape[1:])
-            return _nearest(rows, labels, candidates, z)
+            differences = in_units(rival_differences(labels, z), unit)
+            rows = (differences @ V.mT).view(len(z), -1, *images.shape[1:])
+            return _nearest(rows, labels, candidates, in_units(z, unit))
         with recorded(images) as x:
             z = self.network(x).to(x.dtype)
-            differences = candidate_differences(labels, candidates, z).unbind(dim=1)
+            differences = in_units(candidate_differences(labels, candidates, z), unit)
             pulled = [
                 torch.autograd.grad(z, x, difference, retain_graph=True, materialize_grads=True)[0]
-                for difference in differences
+                for difference in differences.unbind(dim=1)
             ]
-        return _nearest(torch.stack(pulled, dim=1), labels, candidates, z.detach())
+        return _nearest(torch.stack(pulled, dim=1), labels, candidates, in_units(z.detach(), unit))
 
 
 class StackedPullback(nn.Module, Pullback):
@@ -147,7 +153,8 @@ class StackedPullback(nn.Module, Pullback):
     def __init__(self, ensemble: Ensemble) -> None:
         super().__init__()
         self.ensemble = ensemble
-        self.gram: Tensor | None = None  # (M, h, h) of the first layer, once `nearest` wants it
+        self.gram: Tensor | None = None  # (M, h, h) of the first layer / `size`, once `nearest` wants it
+        self.size: Tensor | None = None  # (M, 1, 1), of the first layer's weights
 
     def forward(self, images: Tensor) -> Tensor:
         """As `logits`."""
@@ -179,7 +186,9 @@ class StackedPullback(nn.Module, Pullback):
 
     @override
     @torch.no_grad()
-    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
+    def nearest(
+        self, images: Tensor, labels: Tensor, candidates: Tensor | None = None, unit: Tensor | None = None
+    ) -> Boundary:
         point = self.at(images)
         z = point.logits.flatten(0, 1)
         differences = (
@@ -187,7 +196,8 @@ class StackedPullback(nn.Module, Pullback):
             if candidates is None
             else candidate_differences(labels, candidates, z)
         )
-        rows = self._by_member(differences)  # (M, N, R, K)
+        z = in_units(z, unit)
+        rows = self._by_member(in_units(differences, unit))  # (M, N, R, K)
         layers = self.ensemble.layers
         start = next(i for i, layer in enumerate(layers) if not isinstance(layer, StackedFlatten))
         first = layers[start]
@@ -196,10 +206,12 @@ class StackedPullback(nn.Module, Pullback):
             return _nearest(rows, labels, candidates, z)
         # The first layer is the widest. Its Gram matrix gives the lengths of all rows, and
         # only the row that is chosen goes through it.
-        if self.gram is None:
-            self.gram = symmetric_product(first.weight)
+        if self.gram is None or self.size is None:
+            self.size = power_of_two(first.weight.abs().amax(dim=(1, 2), keepdim=True))
+            self.gram = symmetric_product(first.weight / self.size)
         rows = self.ensemble.pull(rows, point, after=start + 1).flatten(1, 2)  # (M, N·R, h)
-        squared = torch.linalg.vecdot(torch.bmm(rows, self.gram), rows)
+        sized = rows * self.size
+        squared = torch.linalg.vecdot(torch.bmm(sized, self.gram), sized)
         by_example = (len(z), rows.shape[1] * len(rows) // len(z))
         length = squared.clamp_min(0).sqrt().view(by_example)
         chosen = _nearest(rows.view(*by_example, -1), labels, candidates, z, length)
@@ -250,6 +262,7 @@ class StackedPullback(nn.Module, Pullback):
                 chosen.bias = None if layer.bias is None else layer.bias[group]
         view = StackedPullback(part)
         view.gram = None if self.gram is None else self.gram[group]
+        view.size = None if self.size is None else self.size[group]
         return view
 
     def _by_member(self, examples: Tensor) -> Tensor:
@@ -296,10 +309,15 @@ class Parts(Pullback):
         return LocalMap(torch.cat([m.V for m in maps]), torch.cat([m.z for m in maps]))
 
     @override
-    def nearest(self, images: Tensor, labels: Tensor, candidates: Tensor | None = None) -> Boundary:
-        of_parts = [None] * len(self.parts) if candidates is None else candidates.split(self.sizes)
-        examples = zip(self._split(images), labels.split(self.sizes), of_parts, strict=True)
-        boundaries = [part.nearest(x, y, rivals) for (part, x), y, rivals in examples]
+    def nearest(
+        self, images: Tensor, labels: Tensor, candidates: Tensor | None = None, unit: Tensor | None = None
+    ) -> Boundary:
+        settings = [
+            [None] * len(self.parts) if setting is None else setting.split(self.sizes)
+            for setting in (candidates, unit)
+        ]
+        examples = zip(self._split(images), labels.split(self.sizes), *settings, strict=True)
+        boundaries = [part.nearest(x, y, rivals, units) for (part, x), y, rivals, units in examples]
         return Boundary(*(torch.cat(values) for values in zip(*boundaries, strict=True)))
 
     @override
@@ -308,6 +326,77 @@ class Parts(Pullback):
 
     def _split(self, examples: Tensor) -> Iterator[tuple[StackedPullback, Tensor]]:
         return zip(self.parts, examples.split(self.sizes), strict=True)
+
+
+class ScaledPullback(Pullback):
+    """A view whose logits are measured in units of their own size, a power of two for each example.
+
+    A network s·z decides as z does, for every s > 0, so the smallest perturbation of the one is that of
+    the other. But float32 squares nothing below 1e-19 or above 1e19, and a constant that suits
+    logits near one suits no others. Dividing by a power of two rounds nothing.
+
+    Args:
+        view: of the network.
+        z: (N, K), the logits at the images.
+    """
+
+    def __init__(self, view: Pullback, z: Tensor) -> None:
+        self.view, self.unit = view, power_of_two(z.abs().amax(dim=1))
+
+    @override
+    def logits(self, images: Tensor) -> Tensor:
+        return in_units(self.view.logits(images), self.unit)
+
+    @override
+    def gradient(self, images: Tensor, coefficients: Coefficients) -> tuple[Tensor, Tensor]:
+        def scaled(z: Tensor) -> Tensor:
+            return in_units(coefficients(in_units(z, self.unit)), self.unit)
+
+        gradient, z = self.view.gradient(images, scaled)
+        return gradient, in_units(z, self.unit)
+
+    @override
+    def local_map(self, images: Tensor) -> LocalMap:
+        V, z = self.view.local_map(images)
+        return LocalMap(in_units(V, self.unit), in_units(z, self.unit))
+
+    @override
+    def nearest(
+        self, images: Tensor, labels: Tensor, candidates: Tensor | None = None, unit: Tensor | None = None
+    ) -> Boundary:
+        return self.view.nearest(images, labels, candidates, self.unit if unit is None else unit * self.unit)
+
+    @override
+    def pack(self, going: Tensor) -> Packed | None:
+        packed = self.view.pack(going)
+        return None if packed is None else self._of(packed)
+
+    @override
+    def blocks(self, images: Tensor) -> list[Packed]:
+        return [self._of(block) for block in self.view.blocks(images)]
+
+    def _of(self, packed: Packed) -> Packed:
+        """The same of some examples."""
+        part = copy.copy(self)
+        part.view, part.unit = packed.view, self.unit[packed.kept]
+        return Packed(packed.kept, part)
+
+
+def power_of_two(size: Tensor) -> Tensor:
+    """The largest power of two that is no larger than each size; 1 where that is 0, infinite or NaN.
+
+    Those below 2⁻¹⁰⁰ count as 2⁻¹⁰⁰, so that one over it is a float32.
+
+    >>> power_of_two(torch.tensor([0.3, 1.0, 7.0, 0.0]))
+    tensor([0.2500, 1.0000, 4.0000, 1.0000])
+    """
+    power = (size / (2 * torch.frexp(size).mantissa)).clamp_min(2.0**-100)
+    return torch.where((size > 0) & size.isfinite(), power, 1.0)
+
+
+def in_units(values: Tensor, unit: Tensor | None) -> Tensor:
+    """Each example's values (N, …) over its unit (N,); as they are for None."""
+    return values if unit is None else values / unit.view(-1, *(1,) * (values.ndim - 1))
 
 
 def pullback(network: nn.Module, images: Tensor) -> Pullback:
@@ -346,13 +435,13 @@ def alike(z: Tensor, others: Tensor) -> bool:
     """Whether two tensors of logits agree up to rounding.
 
     >>> z = torch.tensor([[1.0, 2.0]])
-    >>> alike(z, z + 1e-6), alike(z, z + 0.1)
-    (True, False)
+    >>> alike(z, z + 1e-6), alike(z, z + 0.1), alike(1e-12 * z, 1.1e-12 * z)
+    (True, False, False)
     """
     if z.shape != others.shape:
         return False
     tolerance = math.sqrt(torch.finfo(z.dtype).eps)
-    scale = 1.0 + float(z.nan_to_num().abs().max())
+    scale = float(z.nan_to_num().abs().max())
     return torch.allclose(z, others.to(z), rtol=0.0, atol=tolerance * scale, equal_nan=True)
 
 

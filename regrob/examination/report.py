@@ -499,7 +499,7 @@ def _sampled(
         except RegrobError as error:
             notices.append(f"no certificate: {error}")
     attacked, name = _attack(model, x[chosen], y[chosen], box, facts.piecewise_linear)
-    success = attacked.success.cpu().numpy()
+    success = attacked.counted.cpu().numpy()
     distance = np.where(success, attacked.distance.double().cpu().numpy(), np.nan)
     table.loc[chosen, "attacked"] = distance
     notify("attacks", 1.0)

@@ -133,7 +133,7 @@ def measure(
         "free": boundary_projection(network, x, y, box=None),
     }
     for name, run in runs.items():
-        columns[name] = torch.where(run.success, run.distance.double(), torch.nan)
+        columns[name] = torch.where(run.counted, run.distance.double(), torch.nan)
     tried = torch.stack([columns[name] for name in ATTACKS[:-1]])
     columns["found"] = tried.nan_to_num(torch.inf).amin(dim=0)
     return pd.DataFrame({name: value.detach().cpu().numpy() for name, value in columns.items()})
@@ -152,7 +152,7 @@ def steepening(network: nn.Sequential, images: Tensor, labels: Tensor) -> float:
     V, z = local_map(exact, images.double())
     attack = boundary_projection(network, images, labels, box=None)
     there, _ = local_map(exact, attack.images.double())
-    kept = probability.correctly_classified(z, labels) & attack.success
+    kept = probability.correctly_classified(z, labels) & attack.counted
     square = derivatives.cross_lipschitz_squared
     return float((square(there[kept]) / square(V[kept])).sqrt().median())
 

@@ -25,7 +25,10 @@ from regrob.errors import HypothesisError, InputError
 from regrob.theory import derivatives, probability
 
 SHORTEST = 1e-8
-"""Lower limit for ‖v_j − v_y‖₂ in an attack's division: a boundary that nothing leads to is very far."""
+"""Lower limit for ‖v_j − v_y‖₂ over max_k |z_k| in an attack's division.
+
+A boundary that nothing leads to is very far. As a share of the logits the limit is the same for s·z.
+"""
 
 
 def rival_lengths(V: Jacobian, y: Labels) -> Logits:
@@ -111,6 +114,15 @@ def rival_differences(labels: ImageLabels, z: ImageLogits) -> Tensor:
     return identity[rivals(labels, z)] - identity[labels][:, None]
 
 
+def shortest_length(z: ImageLogits) -> PerImage:
+    """The lower limit for ‖v_j − v_y‖₂ at these logits, positive even at zero.
+
+    >>> shortest_length(torch.tensor([[5.0, -10.0]]))
+    tensor([1.0000e-07])
+    """
+    return (SHORTEST * z.abs().amax(dim=1)).clamp_min(torch.finfo(z.dtype).tiny)
+
+
 def nearest_boundary(rows: Tensor, length: Tensor, labels: ImageLabels, z: ImageLogits) -> Boundary:
     """The boundary between y and a rival that is nearest to x, on whichever side of it x lies.
 
@@ -122,7 +134,7 @@ def nearest_boundary(rows: Tensor, length: Tensor, labels: ImageLabels, z: Image
     >>> nearest_boundary(rows, torch.tensor([[5.0]]), torch.tensor([0]), z)[:2]
     (tensor([1.]), tensor([[-0.6000,  0.8000]]))
     """
-    length = length.clamp_min(SHORTEST)
+    length = length.maximum(shortest_length(z)[:, None])
     gap = z.gather(1, labels[:, None]) - z.gather(1, rivals(labels, z))
     distance, index = (gap.abs() / length).min(dim=1)
     example = torch.arange(len(z), device=z.device)
