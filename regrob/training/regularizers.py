@@ -133,6 +133,8 @@ def _penalty_and_logits(
     check_name(kind)
     check_probes(kind, probes)
     labels = _checked_labels(kind, images, labels)
+    if isinstance(network, nn.parallel.DistributedDataParallel | nn.DataParallel):
+        network = network.module  # a pass of the wrapper's own hands buffers round, and overwrites them
     graph = torch.is_grad_enabled()
     full_precision = torch.autocast(images.device.type, enabled=False)
     # Validation loops run in inference mode, whose tensors autograd refuses.
