@@ -36,9 +36,8 @@ export const set = (element, attributes) => {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
 };
 
-let made = 0;
-/* An id that no other element of the page has. */
-export const uniqueId = (stem) => `living-${stem}-${(made += 1)}`;
+/* An id that no other element of the page has; each figure's script has helpers of its own, so the page counts. */
+export const uniqueId = (stem) => `living-${stem}-${(window.livingIds = (window.livingIds ?? 0) + 1)}`;
 
 /* Fills a stage with a figure: on a page, called by the loader. */
 export function mount(figure, model, el) {
@@ -99,10 +98,10 @@ export const expose = (el, values) => { el.dataset.values = JSON.stringify(value
 /* --- Panels -------------------------------------------------------------------------- */
 
 /* A panel with axes. x and y are [low, high]; `log` names axes with logarithmic steps ("x", "y", "xy").
-   Returns its layers and its maps: X, Y from numbers to places, atX, atY back. Sizes are CSS pixels of a
+   `bare` leaves the frame out. Returns its layers and its maps: X, Y from numbers to places, atX, atY back. Sizes are CSS pixels of a
    panel as wide as a phone, so that its words stay readable there. */
 export function plot(parent, options) {
-  const { x, y, title, label, xlabel, ylabel, log = "", width = 340, height = 300, xticks, yticks, grid = true,
+  const { x, y, title, label, xlabel, ylabel, log = "", width = 340, height = 300, xticks, yticks, grid = true, bare = false,
     xformat = (v) => format(v, 3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""), yformat = xformat } = options;
   const left = options.left ?? (ylabel || yticks !== false ? 50 : 10), right = 18, top = title ? 26 : 10;
   const bottom = options.bottom ?? (xlabel ? 40 : 24);
@@ -125,7 +124,7 @@ export function plot(parent, options) {
   const id = uniqueId("clip");
   const inner = { x: left, y: top, width: width - left - right, height: height - top - bottom };
   svg(svg(root, "clipPath", { id }), "rect", inner);
-  svg(axes, "rect", { ...inner, class: "ground" });
+  if (!bare) svg(axes, "rect", { ...inner, class: "ground" });
   for (const v of marks(xticks, x, log.includes("x"))) {
     if (grid) svg(axes, "line", { class: "grid", x1: X(v), x2: X(v), y1: top, y2: height - bottom });
     svg(axes, "text", { x: X(v), y: height - bottom + 15, class: "tick", "text-anchor": "middle" }, xformat(v));
@@ -162,6 +161,17 @@ export function sample(f, low, high, count = 160) {
   });
 }
 
+/* An arrow from a to b, in a panel's numbers; `move` turns it. */
+export function arrow(panel, attributes) {
+  const element = svg(panel.marks, "path", { fill: "none", ...attributes });
+  return { element, move: (a, b) => {
+    const [x1, y1, x2, y2] = [panel.X(a[0]), panel.Y(a[1]), panel.X(b[0]), panel.Y(b[1])];
+    const length = Math.hypot(x2 - x1, y2 - y1), turn = Math.atan2(y2 - y1, x2 - x1), head = Math.min(9, length);
+    const barb = (angle) => `M${x2} ${y2}L${x2 - head * Math.cos(turn + angle)} ${y2 - head * Math.sin(turn + angle)}`;
+    element.setAttribute("d", `M${x1} ${y1}L${x2} ${y2}${barb(0.45)}${barb(-0.45)}`);
+  } };
+}
+
 /* A word beside a place of a panel, with a halo so that lines do not cross it out. */
 export function word(panel, text, attributes = {}) {
   const element = svg(panel.words, "text", { class: "word", ...attributes }, text);
@@ -175,7 +185,7 @@ export function word(panel, text, attributes = {}) {
 
 /* A point to drag: by mouse from anywhere in the panel, by finger from the point or with a tap, by arrow keys
    (Shift: ten times as far). `moved(x, y)` gets the wish and calls the returned `place(x, y, words)`. `along` "x"
-   or "y" binds it to one direction; `start` names a panel whose empty ground starts no drag ("point"). */
+   or "y" binds it to one direction; `anywhere: false` leaves the panel's ground alone. */
 export function handle(panel, { label, moved, along = "xy", step, colour = "", anywhere = true, range }) {
   const [stepX, stepY] = step ?? [(panel.x[1] - panel.x[0]) / 100, (panel.y[1] - panel.y[0]) / 100];
   const [low, high] = range ?? (along === "y" ? panel.y : panel.x);
@@ -183,7 +193,7 @@ export function handle(panel, { label, moved, along = "xy", step, colour = "", a
     "aria-valuemin": low, "aria-valuemax": high, "aria-orientation": along === "y" ? "vertical" : "horizontal" });
   svg(group, "circle", { r: 22, class: "reach" });
   svg(group, "circle", { r: 12, class: "ring" });
-  svg(group, "circle", { r: 7, class: "dot", style: colour ? `fill: ${colour}` : undefined });
+  svg(group, "circle", { r: 5.5, class: "dot", style: colour ? `fill: ${colour}` : undefined });
   let now = [0, 0];
   const wish = (x, y) => moved(
     along === "y" ? now[0] : clamp(x, ...panel.x),
