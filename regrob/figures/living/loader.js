@@ -12,7 +12,9 @@
   }));
   const start = async (figure) => {
     await script(figure.dataset.figure);
-    const data = JSON.parse(figure.querySelector("script").textContent);
+    const { textContent, dataset: { file } } = figure.querySelector("script");
+    if (file) await script(`data/${file}`); /* a script, since file:// lets a page read nothing else */
+    const data = file ? window.regrobLiving.data[file] : JSON.parse(textContent);
     const state = { data, alt: figure.dataset.alt };
     const stage = document.createElement("div");
     figure.querySelector(".still").before(stage);
