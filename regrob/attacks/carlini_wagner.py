@@ -23,6 +23,7 @@ from regrob.attacks._common import (
 from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
+from regrob.progress import bar
 
 CHECKS = 10
 """How often, within one search step, an example is asked whether it still makes progress."""
@@ -148,7 +149,7 @@ def _descend(view: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _
     )
     adam = _Adam(x, settings.box)
     every = math.ceil(settings.max_iterations / CHECKS)
-    for step in range(settings.max_iterations):
+    for step in bar(range(settings.max_iterations), title="Carlini and Wagner's attack"):
         image = adam.image()
         pulled, _ = view.gradient(image, run.coefficients)
         moved = image - adam.origin

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regrob.analysis import results, tables
 from regrob.attacks import boundary_projection, pgd
 from regrob.data import ten_classes
 from regrob.data.datasets import Task
@@ -138,10 +138,14 @@ def measure() -> dict[str, Any]:
     }
 
 
+def load() -> dict[str, Any]:
+    """What is stored, wherever the package is used."""
+    return tables.read_json(results.folder() / NAME)
+
+
 def main(folder: str) -> None:
     """Measure, and write the file."""
-    text = json.dumps(measure(), indent=1, ensure_ascii=False)
-    (Path(folder) / NAME).write_text(text + "\n", encoding="utf-8")
+    tables.write_json(Path(folder) / NAME, measure())
 
 
 if __name__ == "__main__":
