@@ -50,7 +50,9 @@ def tests() -> str:
     functions = 0
     for path in (ROOT / "tests").glob("test_*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        functions += sum(isinstance(n, ast.FunctionDef) and n.name.startswith("test_") for n in ast.walk(tree))
+        functions += sum(
+            isinstance(n, ast.FunctionDef) and n.name.startswith("test_") for n in ast.walk(tree)
+        )
     return str(functions)
 
 

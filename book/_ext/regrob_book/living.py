@@ -35,7 +35,9 @@ def _light(app: Sphinx, match: re.Match[str]) -> str:
     name = hashlib.sha256(data.encode()).hexdigest()[:16]
     target = Path(app.outdir) / "_static" / FOLDER / "data" / f"{name}.js"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(f'((window.regrobLiving ??= {{}}).data ??= {{}})["{name}"] = {data};\n', encoding="utf-8")
+    target.write_text(
+        f'((window.regrobLiving ??= {{}}).data ??= {{}})["{name}"] = {data};\n', encoding="utf-8"
+    )
     return f'{head} data-file="{name}"></script>'
 
 

@@ -38,8 +38,7 @@ def digit(
         raise InputError(f"start must be an index from 0 to {len(images) - 1}, got {start}")
     data = {
         "networks": [
-            {"name": NAMES[network["penalty"]], "layers": network["layers"]}
-            for network in stored["networks"]
+            {"name": NAMES[network["penalty"]], "layers": network["layers"]} for network in stored["networks"]
         ],
         "digits": [_bytes(image) for image in images],
         "start": start,
@@ -54,8 +53,8 @@ def digit(
         predict=(
             "Turn ε up until the network reads another digit. Can you still read it? Then take the network "
             "that was trained with a penalty: does it take a larger change, or none at all?",
-            "You can. The network with the penalty takes a larger change, as its slopes are smaller: compare ν "
-            "and d. No penalty makes it immune.",
+            "You can. The network with the penalty takes a larger change, as its slopes are smaller: compare "
+            "ν and d. No penalty makes it immune.",
         ),
     )
 

@@ -38,7 +38,9 @@ def plane_network(network: nn.Sequential, points: Tensor, labels: Tensor, start:
         "limit": SEEN,
         "cut": CUT,
         "start": start,
-        "points": [[*map(lambda v: round(float(v), 3), x), int(y)] for x, y in zip(points, labels, strict=True)],
+        "points": [
+            [*map(lambda v: round(float(v), 3), x), int(y)] for x, y in zip(points, labels, strict=True)
+        ],
         # On a piece z₀ − z₁ = s·x + c.
         "pieces": [
             {"corners": corners, "s": V[:, 0] - V[:, 1], "c": c[0] - c[1]} for corners, V, c in pieces
