@@ -48,6 +48,8 @@ $(READY): pyproject.toml requirements.lock
 book: $(READY) ## execute every notebook afresh and build the pages
 	$(say) "Executing every notebook, $(JOBS) at a time"
 	@$(BIN)/python book/_tools/notebooks.py fill --jobs $(JOBS)
+	$(say) "Building the package's wheel, for the readers' notebooks"
+	@rm -rf _build/wheel && $(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w _build/wheel .
 	$(say) "Building the pages; warnings are errors"
 	@REGROB_EXECUTED='$(CURDIR)/_build/executed' $(BIN)/jupyter-book build . --all -W -n --keep-going
 	$(say) "The book is ready. Open this page, or run make serve:"
@@ -64,9 +66,9 @@ notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 	$(say) "Notebooks: every cell runs, every stored output is compared"
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
 
-browser: $(READY) ## open every built page in Chromium (after make book)
-	$(say) "Opening every built page in Chromium"
-	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py
+browser: $(READY) ## open every built page in Chromium, run readers' notebooks (after make book)
+	$(say) "Opening every built page in Chromium; running two readers' notebooks elsewhere"
+	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py tests/test_readers.py
 
 serve: ## show the built book at http://localhost:8000 (PORT=n for another)
 	@test -f $(PAGE) || { echo "There is no built book yet: run make book first."; exit 1; }

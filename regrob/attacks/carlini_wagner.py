@@ -23,6 +23,7 @@ from regrob.attacks._common import (
 from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
+from regrob.progress import bar
 
 NEAREST, LARGEST = 1e-2, 1e10
 """The first c is that of a boundary at least so far, and at most so large for logits near one."""
@@ -155,7 +156,7 @@ def _descend(view: Pullback, x: Tensor, goal: Goal, search: _Search, settings: _
     )
     adam = _Adam(x, settings.box)
     every = math.ceil(settings.max_iterations / CHECKS)
-    for step in range(settings.max_iterations):
+    for step in bar(range(settings.max_iterations), title="Carlini and Wagner's attack"):
         image = adam.image()
         pulled, _ = view.gradient(image, run.coefficients)
         moved = image - adam.origin

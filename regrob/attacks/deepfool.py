@@ -22,6 +22,7 @@ from regrob.attacks._common import (
 from regrob.checks import ImageLabels, ImageLogits, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
+from regrob.progress import bar
 from regrob.theory.margin import shortest_length
 
 SMALLEST_STEP = 1e-4
@@ -74,7 +75,7 @@ def deepfool(
     # Of the examples that are not fooled yet (and, in an ensemble, of some that are):
     active = torch.arange(len(x), device=x.device)
     point, origin, total = x, x, torch.zeros_like(x)
-    for _ in range(steps):
+    for _ in bar(range(steps), title="DeepFool"):
         wanted = goal.among(active)
         if targets is None:
             among = None if rivals is None else rivals[active]

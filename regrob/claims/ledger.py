@@ -26,6 +26,7 @@ from regrob.claims.statements import (
     proposition_4_1,
 )
 from regrob.errors import InputError, RegrobError
+from regrob.progress import bar
 
 _CHAPTERS = (
     lemma_3_1.SECTION_2,
@@ -182,7 +183,7 @@ def verdicts(*ids: str, trials: int = 200) -> Verdicts:
         InputError: an unknown id.
         RegrobError: a verdict that the ledger does not expect.
     """
-    results = list(verify(ids, trials=trials))
+    results = list(bar(verify(ids, trials=trials), title="judge", total=len(ids) or None, unit="claim"))
     for judgement in results:
         if not judgement.as_expected:
             raise RegrobError(

@@ -22,6 +22,7 @@ from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import InputError
 from regrob.experiments.grid import ADVERSARIAL, task_of
 from regrob.networks import SOLO, fresh
+from regrob.progress import bar
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 from regrob.training.many import train_many
@@ -238,9 +239,9 @@ def attacked(
     skip = frozenset(ATTACKS) - frozenset(attacks)
     rows = []
     for group in (*_as_groups(trained), *trained.tuned):
-        for attack, measured in evaluate(
-            group.ensemble, task.test_images, task.test_labels, settings, skip=skip
-        ):
+        rounds = evaluate(group.ensemble, task.test_images, task.test_labels, settings, skip=skip)
+        title = f"attack {group.ensemble.members} networks"
+        for attack, measured in bar(rounds, title=title, total=len(attacks) + 1, unit="attack"):
             for _, metric, values in measured:
                 members = zip(group.names, values, group.diverged_at, strict=True)
                 for (setting, seed), value, diverged_at in members:

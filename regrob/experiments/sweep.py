@@ -31,6 +31,7 @@ from regrob.experiments import checkpoint
 from regrob.experiments.grid import Shard, shards, task_of
 from regrob.experiments.provenance import provenance
 from regrob.networks import SOLO, fresh
+from regrob.progress import bar
 from regrob.training.many import Progress, train_ensemble
 from regrob.training.single import Descent, fine_tuning_order
 
@@ -95,13 +96,12 @@ def sweep(
     started = time.perf_counter()
     references = [shard for shard in todo if shard.is_reference]
     others = [shard for shard in todo if not shard.is_reference]
-    from tqdm import tqdm
-
-    with tqdm(total=len(todo), desc=f"{figure} {preset}", unit="shard", disable=not progress) as bar:
+    title = f"{figure} {preset}"
+    with bar(title=title, total=len(todo), unit="shard", show=progress) as shown:
         for stage in (references, others):
             for name in _run_all(stage, out, preset, workers):
-                bar.set_postfix_str(name)
-                bar.update()
+                shown.set_postfix_str(name)
+                shown.update()
                 if when_finished is not None:
                     when_finished(name)
     return collect(figure, out, todo, preset, time.perf_counter() - started)

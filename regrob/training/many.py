@@ -14,6 +14,7 @@ from regrob.ensembles.graphs import captured
 from regrob.ensembles.layers import BIAS_RATE
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
+from regrob.progress import bar
 from regrob.training.adversarial import Adversary, check_box, starts
 from regrob.training.policy import CAFFE, CaffePolicy
 from regrob.training.single import batches
@@ -131,16 +132,15 @@ def train_many(
     """Train every member to the end, as `train_ensemble`, and return where they then stand.
 
     Args:
-        title: of a progress bar; none is shown if empty. The other arguments are those of
-            `train_ensemble`.
+        title: of a progress bar that is always shown; "" leaves it to the environment. The other
+            arguments are those of `train_ensemble`.
     """
-    from tqdm import tqdm
-
     progress = _at_zero(ensemble)
     steps = train_ensemble(ensemble, task, seeds, iterations=iterations, policy=policy, adversary=adversary)
-    with tqdm(total=iterations, desc=title, unit="it", disable=not title) as bar:
+    words = title or f"train {ensemble.members} networks"
+    with bar(title=words, total=iterations, show=bool(title)) as shown:
         for progress in steps:
-            bar.update(progress.iteration - bar.n)
+            shown.update(progress.iteration - shown.n)
     return progress
 
 

@@ -19,6 +19,7 @@ from regrob.checks import check_images, check_labels, check_logits
 from regrob.data.datasets import Task
 from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
+from regrob.progress import bar
 from regrob.theory.penalties import PENALTIES, Penalty, check_name
 from regrob.training.adversarial import Adversary, check_box, starts
 from regrob.training.columns import penalty_by_columns
@@ -106,8 +107,6 @@ def train(
     >>> train(nn.PReLU(), task, iterations=1).loss  # log(1 + 1/e)
     tensor([0.3133])
     """
-    from tqdm import tqdm
-
     if not 0.0 <= weight < float("inf"):
         raise InputError(f"weight must be finite and at least 0, got {weight}")
     if penalty is None and weight:
@@ -122,9 +121,7 @@ def train(
         check_box(images)
     started = time.perf_counter()
     steps = run.steps(images, labels, range(iterations), seed=seed, adversary=regime.adversary)
-    for _ in tqdm(
-        steps, total=iterations, disable=not regime.progress, unit="it", desc=f"train, λ = {weight:g}"
-    ):
+    for _ in bar(steps, title=f"train, λ = {weight:g}", total=iterations, show=regime.progress):
         pass
     network.eval()
     rates = torch.tensor([regime.policy.learning_rate(t) for t in range(len(run.losses))])

@@ -23,7 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from . import claim_map, markup, pages, records, reference, versions
+from . import claim_map, facts, living, markup, pages, readers, records, reference, versions
 from .records import Record
 
 logger = logging.getLogger(__name__)
@@ -236,6 +236,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_css_file("regrob.css", priority=900)
     app.add_js_file("regrob.js", loading_method="defer")
     reference.setup(app)
+    living.setup(app)
+    facts.setup(app)
+    readers.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", pages.take_executed)
     app.connect("builder-inited", judge)

@@ -31,7 +31,7 @@ def add_static(app: Sphinx, config: Config) -> None:
             "use_issues_button": True,
             "use_edit_page_button": True,
         }
-        if "github.com" in address:
+        if "github.com" in address and os.environ.get("REGROB_NOTEBOOKS_BRANCH"):
             buttons = config.html_theme_options.setdefault("launch_buttons", {})
             buttons["colab_url"] = "https://colab.research.google.com"
             buttons["binderhub_url"] = "https://mybinder.org"
