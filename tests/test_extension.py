@@ -365,6 +365,46 @@ def test_a_built_page(tmp_path: Path) -> None:
     assert len(json.loads((html / "errata.json").read_text(encoding="utf8"))) == 5
 
 
+PROOFS = """# Page
+
+{prf:ref}`seen`
+
+```{prf:theorem} Seen
+:label: seen
+
+It is so.
+```
+
+```{prf:proof-start}
+First this.
+```
+
+Then that.
+
+```{prf:proof-end}
+```
+
+After the proof.
+
+```{prf:proof}
+By the same way. $\\square$ □
+```
+"""
+
+
+def test_a_proof_stands_in_one_frame_up_to_its_box(tmp_path: Path) -> None:
+    extensions = ["myst_nb", "sphinx_proof", "sphinx_gated_directives", "regrob_book"]
+    html, _ = build(tmp_path, PROOFS, extensions=extensions)
+    page = (html / "page.html").read_text(encoding="utf8")
+    first, second = page.split('<div class="whole-proof">')[1:]
+    inside, after = first.split('<p class="qed">')
+    assert "First this." in inside
+    assert "Then that." in inside
+    assert "After the proof." in after
+    assert 'class="qed"' not in second, "the text brought its own box"
+    assert 'id="proof"' not in page, "the same id in every proof is invalid HTML"
+
+
 def test_pages_follow_a_verdict_that_changes(tmp_path: Path, judged: dict[str, records.Record]) -> None:
     page = "# Page\n\n{verdict}`base`\n"  # nothing with a number, which would be written anew anyway
     html, _ = build(tmp_path, page)

@@ -23,7 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from . import claim_map, facts, living, markup, pages, readers, records, reference, versions
+from . import claim_map, facts, living, markup, pages, proofs, readers, records, reference, versions
 from .records import Record
 
 logger = logging.getLogger(__name__)
@@ -239,6 +239,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     living.setup(app)
     facts.setup(app)
     readers.setup(app)
+    proofs.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", pages.take_executed)
     app.connect("builder-inited", judge)

@@ -204,11 +204,11 @@ GROUPS = {
     "unsettled": ("Not settled here", "We have neither a proof nor a counterexample."),
     "corrected": (
         "True once corrected",
-        "A misprint or a missing hypothesis; the corrected statement is what the ledger checks.",
+        "Each has a misprint, or lacks a hypothesis. The ledger checks the corrected statement.",
     ),
     "restated": (
         "True, and restated",
-        "What is meant is true; the ledger checks a statement with its conditions written out.",
+        "What is meant is true. The ledger checks the statement with all its conditions written out.",
     ),
 }
 
@@ -246,7 +246,7 @@ def _counterexample(record: Record) -> str:
     return (
         '<div class="counterexample"><p><strong>Counterexample.</strong> Take</p>'
         f'<p class="formula">{sentence(found["instance"])}.</p>'
-        f"<p>The printed statement asks for left {math(relation)} right, but</p>"
+        f"<p>The printed statement claims that left {math(relation)} right, but in fact</p>"
         f'<p class="formula">{math(exact)},</p>'
         f'<p>in decimals <span class="formula">{math(decimals)}</span>.</p></div>'
     )

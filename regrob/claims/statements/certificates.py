@@ -177,7 +177,7 @@ POLYTOPE = statement(
     where="Section 3.1, below Proposition 3.1",
     title="a guarantee that holds beyond the polytope",
     printed=r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the approximation}",
-    corrected=r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): d \text{ is its distance if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))",
+    corrected=r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): d \text{ is its distance to a mistake if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))",
     hypotheses=("classified correctly", OFF_KINKS_SHORT),
     depends=("eq-1-deepfool", "eq-5"),
     checks=(
@@ -243,7 +243,7 @@ LOG_K = statement(
     where="Section 4 and Appendix E, β = log K",
     title="with K classes the loss crosses log K at the boundary",
     printed=r"\mathcal L(\mathbf x, y) < \beta=\log K \text{ separates correct from incorrect}",
-    corrected=r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K \implies \text{incorrect};\ \text{undecided between}",
+    corrected=r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K \implies \text{incorrect};\ \text{between the two the loss does not decide}",
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
     derivation=proof(prove_threshold, wrong=3, mistake="p_y > 1/3 instead of 1/2"),

@@ -342,7 +342,7 @@ EQ_24 = statement(
     where="Appendix C, Eq. (24)",
     title="Hölder's inequality for the model, and one equality too many",
     printed=r"\nabla^T\mathbf r+\tfrac12\mathbf r^TH\mathbf r \le \|\mathbf r\|_\infty\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\|\mathbf r\|_\infty\|\nabla\|_1)^2 = \epsilon\|\nabla\|_1+\tfrac{p_y}{2(1-p_y)}(\epsilon\|\nabla\|_1)^2",
-    corrected=r"\text{“}\le\text{” in place of the “}=\text{”: } \|\mathbf r\|_\infty \le \epsilon",
+    corrected=r"\text{“}\le\text{” in place of “}=\text{”, because } \|\mathbf r\|_\infty \le \epsilon",
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),

@@ -246,7 +246,7 @@ ARCHITECTURES = statement(
     where="Section 3, in parentheses above Eq. (3)",
     title="which architectures the theory covers",
     printed=r"\text{generalises to DNNs with convolutions, poolings, skip-connections, self-attentions, etc.}",
-    corrected=r"\text{convolution, pooling, skip connections, BatchNorm in evaluation mode: yes; softmax self-attention: no, there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k",
+    corrected=r"\text{convolution, pooling, skip connections and BatchNorm in evaluation mode are covered; softmax self-attention is not, for there } H = VMV^T + \sum_k (p-\mathbf y)_k\nabla^2z_k",
     hypotheses=(OFF_KINKS_SHORT, "frozen statistics"),
     depends=("eq-5",),
     derivation=proof(prove_second_derivative, wrong=0, mistake="the logits' own bend left out"),

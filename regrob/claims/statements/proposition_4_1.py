@@ -502,7 +502,7 @@ EQ_38 = statement(
     where="Appendix E, Eq. (38)",
     title="from the sum over pairs to Eq. (16)",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} \ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2",
-    corrected=r"\text{the } {-1} \text{ outside the root (there the recovery may be at fault), } \nu^2 \text{ for } \nu, \text{ and the second } \ge \text{ for } K \ge 3",
+    corrected=r"\text{the } {-1} \text{ stands outside the root (inside, it may be a slip of the recovery), } \nu^2 \text{ stands in place of } \nu, \text{ and the second } \ge \text{ holds for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
     derivation=proof(prove_16, wrong=2, mistake="K ≥ 2 in the second link"),
