@@ -199,6 +199,27 @@ def test_figures_move_from_the_disk(browser: Any) -> None:  # noqa: F811
         assert opened.wrong == []
 
 
+WIDGET = """async ([source, data]) => {
+  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const state = { data, alt: "A figure.", predict: ["Up?", "Down."] };
+  const el = document.createElement("div");
+  document.body.replaceChildren(el);
+  (await import(address)).default.render({ model: { get: (key) => state[key] }, el });
+  return [el.querySelector(".stage").dataset.values, el.querySelector("details p").textContent];
+}"""
+
+
+@every_figure
+def test_the_widget_s_module_draws_the_same(name: str, page: str, visit: Opener) -> None:  # noqa: F811
+    """As anywidget calls it in a live notebook."""
+    opened = visit(page)
+    figure = Figure(opened, name)
+    data = json.loads(figure.box.locator("script").first.text_content())
+    values, answer = opened.page.evaluate(WIDGET, [frame.bundle(name), data])
+    assert json.loads(values) and answer == "Down."
+    assert opened.wrong == []
+
+
 # --- Their numbers ----------------------------------------------------------------------
 
 
