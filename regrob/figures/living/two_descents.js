@@ -1,5 +1,5 @@
 /* Gradient descent on two penalised losses over (v₊, v₋), from one start that the reader drops. */
-import { calm, curve, expose, format, grid, handle, html, plot, sentence, set, sigmoid, slider, softplus, svg } from "./common.js";
+import { calm, clamp, curve, expose, format, grid, handle, html, plot, sentence, set, sigmoid, slider, softplus, svg } from "./common.js";
 
 const NAMES = [["crossLipschitz", "cross-Lipschitz, λν²/2", "purple"], ["jacobian", "Jacobian, λμ²", "vermilion"]];
 
@@ -110,7 +110,7 @@ export default {
       if (calm()) return;
       const begin = performance.now();
       const run = (now) => {
-        const share = Math.min(1, (now - begin) / 2500), k = Math.round(steps * share ** 3);
+        const share = clamp((now - begin) / 2500, 0, 1), k = Math.round(steps * share ** 3);
         planes.forEach(({ panel, ball }, i) => set(ball, { cx: panel.X(paths[i][k][0]), cy: panel.Y(paths[i][k][1]) }));
         if (share < 1) frame = requestAnimationFrame(run);
       };
