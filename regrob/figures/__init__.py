@@ -9,6 +9,7 @@ class vectors; `brackets` bounds digit by digit; `secular` the function behind t
 `eigenvalue_tie` two eigenvalues that cross; `taylor_radius` by how much that radius overshoots;
 `critical_nu` where two penalties peak in ν; `lost_digits` rounding errors of q; `digit_vectors` a digit
 beside its gradients; `paper` the paper's own Figures 1 and 3; `draw_all` a folder of results.
+`living` has the figures that a reader moves.
 Matplotlib is loaded when something is drawn.
 """
 

@@ -67,17 +67,21 @@ const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "
 export function format(value, digits = 3) {
   if (Number.isNaN(value)) return "–";
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  const size = Math.abs(value);
+  const size = Math.abs(value) < 1e-12 ? 0 : Math.abs(value); /* what rounding leaves of zero */
   let text;
   if (size !== 0 && (size < 1e-3 || size >= 1e5)) {
     const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
     text = `${mantissa} × 10${[...String(Number(exponent))].map((c) => RAISED[c]).join("")}`;
-  } else {
-    const before = size === 0 ? digits : Math.floor(Math.log10(size)) + 1;
+  } else if (size === 0) text = "0";
+  else {
+    const before = Math.floor(Math.log10(size)) + 1;
     text = value.toFixed(Math.max(0, digits - before));
   }
   return text.replace("-", "−");
 }
+
+/* The same without zeros at the end, for axes. */
+export const short = (value) => format(value).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
 
 /* log(1 + e^x), which never overflows. */
 export const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
@@ -102,8 +106,8 @@ export const expose = (el, values) => { el.dataset.values = JSON.stringify(value
    panel as wide as a phone, so that its words stay readable there. */
 export function plot(parent, options) {
   const { x, y, title, label, xlabel, ylabel, log = "", width = 340, height = 300, xticks, yticks, grid = true, bare = false,
-    xformat = (v) => format(v, 3).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""), yformat = xformat } = options;
-  const left = options.left ?? (ylabel || yticks !== false ? 50 : 10), right = 18, top = title ? 26 : 10;
+    xformat = short, yformat = short } = options;
+  const left = options.left ?? (ylabel || yticks !== false ? 50 : 10), right = options.right ?? 18, top = title ? 26 : 10;
   const bottom = options.bottom ?? (xlabel ? 40 : 24);
   const root = svg(parent, "svg", { class: "panel", viewBox: `0 0 ${width} ${height}`, "aria-label": label,
     role: label ? "img" : undefined });
@@ -185,8 +189,8 @@ export function word(panel, text, attributes = {}) {
 
 /* A point to drag: by mouse from anywhere in the panel, by finger from the point or with a tap, by arrow keys
    (Shift: ten times as far). `moved(x, y)` gets the wish and calls the returned `place(x, y, words)`. `along` "x"
-   or "y" binds it to one direction; `anywhere: false` leaves the panel's ground alone. */
-export function handle(panel, { label, moved, along = "xy", step, colour = "", anywhere = true, range }) {
+   or "y" binds it to one direction; `dropped()` is called when the hand rests; `anywhere: false` leaves the panel's ground alone. */
+export function handle(panel, { label, moved, along = "xy", step, colour = "", anywhere = true, range, dropped = () => {} }) {
   const [stepX, stepY] = step ?? [(panel.x[1] - panel.x[0]) / 100, (panel.y[1] - panel.y[0]) / 100];
   const [low, high] = range ?? (along === "y" ? panel.y : panel.x);
   const group = svg(panel.handles, "g", { class: "handle", role: "slider", tabindex: "0", "aria-label": label,
@@ -221,6 +225,7 @@ export function handle(panel, { label, moved, along = "xy", step, colour = "", a
     const end = (e) => {
       if (e.pointerId !== event.pointerId) return;
       panel.root.classList.remove("dragging");
+      dropped();
       for (const name of ["pointermove", "pointerup", "pointercancel"]) panel.root.removeEventListener(name, name === "pointermove" ? follow : end);
     };
     panel.root.addEventListener("pointermove", follow);
@@ -234,7 +239,7 @@ export function handle(panel, { label, moved, along = "xy", step, colour = "", a
   if (anywhere) {
     panel.root.classList.add("open");
     panel.root.addEventListener("pointerdown", (event) => { if (event.pointerType === "mouse") drag(event); });
-    panel.root.addEventListener("click", (event) => { if (event.pointerType !== "mouse" && event.detail) wish(...from(event)); });
+    panel.root.addEventListener("click", (event) => { if (event.pointerType !== "mouse" && event.detail) { wish(...from(event)); dropped(); } });
   }
   group.addEventListener("keydown", (event) => {
     const far = event.shiftKey ? 10 : 1;
@@ -250,6 +255,7 @@ export function handle(panel, { label, moved, along = "xy", step, colour = "", a
       else wish(now[0] + dx * far * stepX, now[1] + dy * far * stepY);
     } else return;
     event.preventDefault();
+    dropped();
   });
   return { element: group, place };
 }
@@ -310,6 +316,26 @@ export function readout(el, rows, caption) {
   return (values) => {
     for (const [key, value] of Object.entries(values)) {
       write(cells[key], typeof value === "number" ? format(value) : value);
+    }
+  };
+}
+
+/* The same with several columns: head is a list of words, rows [[key, name, swatch], …]. The returned function
+   takes {key: [one entry a column]}. */
+export function grid(el, head, rows) {
+  const table = html(el, "table", { class: "numbers" });
+  const top = html(html(table, "thead"), "tr");
+  head.forEach((words) => html(top, "th", { scope: "col" }, words));
+  const body = html(table, "tbody"), cells = {};
+  for (const [key, name, swatch] of rows) {
+    const row = html(body, "tr"), first = html(row, "th", { scope: "row" });
+    if (swatch) html(first, "span", { class: `swatch ${swatch}`, "aria-hidden": "true" });
+    write(html(first, "span"), name);
+    cells[key] = head.slice(1).map(() => html(row, "td"));
+  }
+  return (values) => {
+    for (const [key, list] of Object.entries(values)) {
+      list.forEach((value, i) => write(cells[key][i], typeof value === "number" ? format(value, 2) : value));
     }
   };
 }

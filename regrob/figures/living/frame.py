@@ -25,7 +25,7 @@ LARGEST = 600_000
 """Bytes of HTML that one figure may add to a page."""
 
 SHARED = ("common", "loader")
-_IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./common\.js";\n', re.MULTILINE)
+_IMPORT = re.compile(r'^import\s*\{\s*\w+(?:\s*,\s*\w+)*\s*,?\s*\}\s*from\s*"\./common\.js";\n', re.MULTILINE)
 
 
 def figures() -> list[str]:

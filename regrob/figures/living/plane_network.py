@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from regrob.affine import local_map, polytopes
 from regrob.figures import planes
 from regrob.figures.living.frame import Living, living
@@ -38,9 +36,7 @@ def plane_network(network: nn.Sequential, points: Tensor, labels: Tensor, start:
         "limit": SEEN,
         "cut": CUT,
         "start": start,
-        "points": [
-            [*map(lambda v: round(float(v), 3), x), int(y)] for x, y in zip(points, labels, strict=True)
-        ],
+        "points": [[*x, y] for x, y in zip(points.tolist(), labels.tolist(), strict=True)],
         # On a piece z₀ − z₁ = s·x + c.
         "pieces": [
             {"corners": corners, "s": V[:, 0] - V[:, 1], "c": c[0] - c[1]} for corners, V, c in pieces
@@ -56,16 +52,18 @@ def plane_network(network: nn.Sequential, points: Tensor, labels: Tensor, start:
     return living(
         "plane_network",
         data,
-        alt="A square cut into polygons by a ReLU network. A thick line, straight inside each polygon, separates "
-        "two classes of points. The polygon around one movable point is shaded. A dashed line shows the boundary "
-        "of the affine map on that polygon, and a dotted one, parallel and farther off, where the quadratic "
-        "model of the loss reaches log 2. Beside it four distances from the point on a logarithmic axis.",
+        alt="A square cut into polygons by a ReLU network. A thick line, straight inside each polygon, "
+        "separates two classes of points. The polygon around one movable point is shaded. A dashed "
+        "line shows the boundary of the affine map on that polygon, and a dotted one, parallel and "
+        "farther off, where the quadratic model of the loss reaches log 2. Beside it four distances "
+        "from the point on a logarithmic axis.",
         still=still,
         predict=(
             "Drag the point towards the thick line. When does the dashed line lie on it? Which of the four "
             "distances can you trust never to be too long?",
-            "The dashed line is the true boundary wherever it crosses the shaded polygon. Only the distance to "
-            "the polygon's edge, or to the dashed line where that is nearer, never promises too much: nothing "
-            "is known beyond the edge. The Taylor radius is longer than the dashed line's distance everywhere.",
+            "The dashed line is the true boundary wherever it crosses the shaded polygon. Only the "
+            "distance to the polygon's edge, or to the dashed line where that is nearer, never promises "
+            "too much: nothing is known beyond the edge. The Taylor radius is longer than the dashed "
+            "line's distance everywhere.",
         ),
     )

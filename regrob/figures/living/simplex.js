@@ -25,12 +25,16 @@ export default {
     });
     const area = (points, style) => curve(triangle, { style }, points.map(at), true);
     area([mixed(1, 0), mixed(0.5, 0), mixed(0.5, 1)], "fill: var(--lv-green); opacity: .3");
-    area([mixed(1 / 3, 0), mixed(0, 0), mixed(0, 1), mixed(1 / 3, 1)], "fill: var(--lv-vermilion); opacity: .25");
+    area([mixed(1 / 3, 0), mixed(0, 0), mixed(0, 1), mixed(1 / 3, 1)], "fill: var(--lv-grey); opacity: .3");
+    /* Wrong, although the loss is below log 3. */
+    for (const right of [0, 1]) {
+      area([mixed(0.5, right), mixed(1 / 3, right), mixed(1 / 3, 0.5)], "fill: var(--lv-vermilion); opacity: .5");
+    }
     curve(triangle, { class: "ink thin" }, corners, true);
     curve(triangle, { class: "ink dashed" }, [mixed(0.5, 0), mixed(1 / 3, 0.5), mixed(0.5, 1)].map(at));
     const note = (text, p, colour = "") => word(triangle, text, { "text-anchor": "middle", class: colour }).move(...at(p));
-    note("L < log 2", mixed(0.6, 0.5), "green");
-    note("L > log 3", mixed(0.13, 0.5), "vermilion");
+    note("L < log 2", mixed(0.6, 0.5));
+    note("L > log 3", mixed(0.13, 0.5));
     corners.forEach(([x, y], j) => word(triangle, j === label ? `class ${j}, the label` : `class ${j}`, {
       "text-anchor": "middle", dy: j === label ? -8 : 20 }).move(x, y));
 
@@ -52,7 +56,7 @@ export default {
 
     const numbers = readout(el, [
       ["p", "probabilities"], ["loss", "loss L"], ["gradient", "‖∇‖₂, arrow", "blue"],
-      ["curvature", "‖H‖₂, longest half axis squared", "purple"], ["trace", "tr H"],
+      ["curvature", "‖H‖₂, longest half axis squared", "purple"], ["trace", "tr H"], ["share", "‖H‖₂ / tr H"],
     ]);
     const say = sentence(el);
 
@@ -79,7 +83,7 @@ export default {
       set(mean, { cx: plane.X(centre[0]), cy: plane.Y(centre[1]) });
       weights.forEach((circle, j) => circle.setAttribute("r", 2 + 9 * Math.sqrt(p[j])));
       const shown = p.map((value) => format(value, 2)).join(", ");
-      numbers({ p: shown, loss, gradient: Math.hypot(...slope), curvature: top, trace });
+      numbers({ p: shown, loss, gradient: Math.hypot(...slope), curvature: top, trace, share: top / trace });
       const winner = p.indexOf(Math.max(...p)), right = winner === label;
       const where = loss < Math.log(2) ? "The loss is below log 2: the answer is surely right."
         : loss > Math.log(3) ? "The loss is above log 3: the answer is surely wrong."

@@ -12,7 +12,28 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def simplex(vectors: Tensor, start: Tensor, *, label: int = 0, still: Figure | None = None) -> Living:
+THRESHOLDS = (
+    "For three classes the uniform guess has loss log 3. Is an answer right as soon as its loss is below "
+    "log 3? And can it still be right above log 3?",
+    "Below log 3 it may be wrong: one rival can be more likely although the label has more than a third. "
+    "Below log 2 it is surely right, above log 3 surely wrong; the band between decides nothing.",
+)
+CURVATURE = (
+    "The label grows ever more certain. Does ‖H‖₂ become all of tr H, as it is for two classes?",
+    "Not by certainty. On the way to the label's corner with the rivals in fixed proportion, ‖H‖₂ / tr H "
+    "tends to a limit below one. It reaches one at the sides of the triangle, where a class has left.",
+)
+"""Two questions to predict: what a loss decides, and what share of the trace the curvature is."""
+
+
+def simplex(
+    vectors: Tensor,
+    start: Tensor,
+    *,
+    label: int = 0,
+    still: Figure | None = None,
+    predict: tuple[str, str] = THRESHOLDS,
+) -> Living:
     """The triangle of three probabilities beside the triangle of three class vectors.
 
     Args:
@@ -20,6 +41,7 @@ def simplex(vectors: Tensor, start: Tensor, *, label: int = 0, still: Figure | N
         start: the probabilities at first, (3,).
         label: y, 0 to 2.
         still: the picture for paper.
+        predict: question and answer, THRESHOLDS or CURVATURE.
 
     Raises:
         InputError: other shapes, or probabilities that do not sum to one.
@@ -34,16 +56,12 @@ def simplex(vectors: Tensor, start: Tensor, *, label: int = 0, still: Figure | N
     return living(
         "simplex",
         {"vectors": vectors.T, "start": start, "label": label},
-        alt="Left, the triangle of three probabilities with one movable point. A region at the label's corner, "
-        "where its probability is above one half, is shaded: the loss is below log 2. A second region, away from "
-        "that corner, where it is below one third: the loss is above log 3. Right, the triangle of three class "
-        "vectors: their weighted mean, an arrow from the label's vector to it, the gradient, and an ellipse "
-        "around it, the covariance, which is the Hessian.",
+        alt="Left, the triangle of three probabilities with one movable point. Next to the label's "
+        "corner, where its probability is above one half, the loss is below log 2 and the answer "
+        "right. Far from that corner, below one third, the loss is above log 3 and the answer wrong. "
+        "Two areas between are wrong although the loss is below log 3. Right, the triangle of three "
+        "class vectors: their weighted mean, an arrow from the label's vector to it, the gradient, "
+        "and around it an ellipse, the covariance, which is the Hessian.",
         still=still,
-        predict=(
-            "For three classes the uniform guess has loss log 3. Is an answer right as soon as its loss is "
-            "below log 3? And can it still be right above log 3?",
-            "Below log 3 it may be wrong: one rival can be more likely although the label has more than a third. "
-            "Below log 2 it is surely right, above log 3 surely wrong; the white band decides nothing.",
-        ),
+        predict=predict,
     )

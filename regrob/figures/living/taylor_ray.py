@@ -40,7 +40,7 @@ def taylor_ray(probability: float = 0.9) -> Living:
         predict=(
             "The classifier grows more certain. Its boundary moves away from the input. Does the "
             "parabola's boundary keep up, fall behind, or run ahead?",
-            "It runs ahead. The true distance grows like the logarithm of the odds. The parabola was fitted "
-            "where the loss is almost flat, and its distance grows like their square root.",
+            "It runs ahead. The true distance grows like the logarithm of the odds. The parabola was "
+            "fitted where the loss is almost flat, and its distance grows like their square root.",
         ),
     )
