@@ -248,8 +248,8 @@ def lead_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any],
             if button.get("label") == "download-source-button":
                 button["url"] = "../" * page.count("/") + f"{FOLDER}/{name}"
             elif button.get("text") in ("Colab", "Binder"):
-                address = button["url"].replace(f"/{branch}", f"/{published}", 1)
-                button["url"] = address.replace(f"{page}.ipynb", name)
+                place = rf"/{re.escape(branch)}(/|\?urlpath=[a-z/]*/){re.escape(page)}\.ipynb$"
+                button["url"] = re.sub(place, rf"/{published}\1{name}", button["url"])
 
 
 def pack(app: Sphinx, error: Exception | None) -> None:
