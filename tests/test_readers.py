@@ -157,6 +157,7 @@ def test_every_construct_is_plain_markdown(tmp_path: Path) -> None:
     made = made_from(TEXT, [code("half = 1", [glue], "hide-input")], tmp_path)
     setup, first, second, last = made.cells
     assert setup.cell_type == "code"
+    assert setup.metadata == {"jupyter": {"source_hidden": True}}
     assert first.source.split("\n\n") == [
         "# Title with ✓ holds",
         "*Judged when the book was built: 2 claims: 1 holds as printed, 1 fails as printed.*",
@@ -165,7 +166,7 @@ def test_every_construct_is_plain_markdown(tmp_path: Path) -> None:
         r"$$ \begin{split}a &= b \\ c &= d\end{split} \tag{B1} $$",
         "> **Lemma B1 (A name).**\n>\n> For all $x$:\n>\n> $$ x > y $$\n>\n> *✗ fails as printed: "
         "numeric, 7 trials*",
-        "> **Proof.** Easy.\n>\n> □",
+        "> **Proof.** Easy. □",
         "> **Predict**\n>\n> * one\n>\n>   1. two",
         "<details><summary>Solution</summary>",
         "Three.",
@@ -210,7 +211,7 @@ def test_a_proof_of_cells_is_one_quotation_around_them(tmp_path: Path) -> None:
     assert [cell.source for cell in made.cells[1:]] == [
         "# Page\n\n> **Proof.** The cell computes.",
         "1",
-        "> So it holds.\n>\n> □\n\nOutside.",
+        "> So it holds. □\n\nOutside.",
     ]
 
 
@@ -415,18 +416,18 @@ def test_a_bar_appears_where_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from regrob import progress
+    from regrob import notebook
 
-    monkeypatch.setenv(progress.VARIABLE, environment)
-    monkeypatch.setattr(progress, "PATIENCE", 0.0)
-    assert list(progress.bar(range(3), title="words", show=show)) == [0, 1, 2]
-    with progress.bar(title="words", total=2, show=show) as shown:
+    monkeypatch.setenv(notebook.PROGRESS, environment)
+    monkeypatch.setattr(notebook, "PATIENCE", 0.0)
+    assert list(notebook.bar(range(3), title="words", show=show)) == [0, 1, 2]
+    with notebook.bar(title="words", total=2, show=show) as shown:
         shown.update(2)
     assert capsys.readouterr().err.count("words") >= seen
     assert ("words" in capsys.readouterr().err or seen) == seen
 
 
 def test_set_up_asks_for_bars() -> None:
-    from regrob import progress
+    from regrob import notebook
 
-    assert f'os.environ["{progress.VARIABLE}"] = "1"' in readers.SET_UP
+    assert f'os.environ["{notebook.PROGRESS}"] = "1"' in readers.SET_UP

@@ -23,7 +23,7 @@ from regrob.attacks._common import (
 from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback
 from regrob.errors import InputError
-from regrob.progress import bar
+from regrob.notebook import bar
 
 CHECKS = 10
 """How often, within one search step, an example is asked whether it still makes progress."""
