@@ -1,4 +1,4 @@
-"""For notebooks: sliders that also move without a kernel, numbers for the prose, exercises.
+"""For notebooks: sliders that also move without a kernel, numbers for the prose, exercises, bars.
 
 A slider redraws live where a kernel is at hand. Where the environment says
 `REGROB_STATIC=1`, as it does while the book is built, all frames are drawn beforehand and
@@ -25,6 +25,12 @@ DPI = 110
 COLOURS = 64
 LARGEST = 500_000
 """Bytes of HTML that one slider may add to a page."""
+
+PROGRESS = "REGROB_PROGRESS"
+"""Set to 1 by the first cell of a reader's notebook. Tests and the build leave it, so they print no bar."""
+
+PATIENCE = 1.0
+"""Seconds that a bar waits before it appears; what ends sooner needs none."""
 
 # One script per slider, so that a page saved or printed on its own still moves.
 _SCRIPT = """\
@@ -238,6 +244,40 @@ def glue_all(values: Mapping[str, object], prefix: str = "", format: str = "") -
     """`glue` for each item of a mapping from names, which all get the prefix, to values."""
     for name, value in values.items():
         glue(f"{prefix}{name}", value, format)
+
+
+def bar(
+    steps: Iterable[Any] | None = None,
+    *,
+    title: str,
+    total: int | None = None,
+    unit: str = "it",
+    show: bool = False,
+) -> Any:
+    """A progress bar: loop over it in place of `steps`, or call its `update`.
+
+    Args:
+        steps: what to count; None if the caller counts by `update`.
+        title: a few words beside the bar.
+        total: how many steps there are, where `steps` has no length.
+        unit: what one step is called.
+        show: show it, and leave it standing at the end. Otherwise it is shown only where the
+            environment says REGROB_PROGRESS=1, and disappears when it is full.
+    """
+    asked = os.environ.get(PROGRESS) == "1"
+    if steps is not None and not (show or asked):
+        return steps
+    from tqdm.auto import tqdm
+
+    return tqdm(
+        steps,
+        total=total,
+        desc=title,
+        unit=unit,
+        disable=not (show or asked),
+        leave=show,
+        delay=0.0 if show else PATIENCE,
+    )
 
 
 def check_answer(answer: object, expected: object, *, tolerance: float = 1e-6) -> None:

@@ -450,13 +450,19 @@ def test_the_strip_tells_the_data_from_the_preset(
 
 
 @pytest.mark.parametrize(
-    ("address", "colab"),
-    [(None, False), ("https://github.com/a/b/", True), ("https://git.example.org/b", False)],
+    ("address", "branch", "colab"),
+    [
+        (None, "notebooks", False),
+        ("https://github.com/a/b/", "notebooks", True),
+        ("https://github.com/a/b/", "", False),  # the stored notebooks are none that Colab can show
+        ("https://git.example.org/b", "notebooks", False),
+    ],
 )
 def test_buttons_only_where_the_builder_names_a_repository(
-    address: str | None, colab: bool, monkeypatch: pytest.MonkeyPatch
+    address: str | None, branch: str, colab: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REGROB_REPOSITORY_URL", raising=False)
+    monkeypatch.setenv("REGROB_NOTEBOOKS_BRANCH", branch)
     if address:
         monkeypatch.setenv("REGROB_REPOSITORY_URL", address)
     config = SimpleNamespace(html_static_path=[], html_theme_options={})

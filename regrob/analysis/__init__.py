@@ -1,10 +1,10 @@
 """From tables of results to intervals, comparisons and sentences; never imports torch.
 
-`tables` reads and writes the files; `measures` says what is measured and picks rows; `intervals`
-has means over seeds; `comparisons` and `equal_robustness` say which penalty wins, and what it
-costs; `box` what an ℓ∞ attack can show of distances; `words` says so in sentences; `predictions`
-reads predicted lengths beside attacks'; `paper_numbers` holds what the paper states, beside ours, and
-`suspicions` what was tested where the two differ.
+`tables` reads and writes the files, and `results` finds the stored ones; `measures` says what is
+measured and picks rows; `intervals` has means over seeds; `comparisons` and `equal_robustness` say
+which penalty wins, and what it costs; `box` what an ℓ∞ attack can show of distances; `words` says so
+in sentences; `predictions` reads predicted lengths beside attacks'; `paper_numbers` holds what the
+paper states, beside ours, and `suspicions` what was tested where the two differ.
 """
 
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference

@@ -23,7 +23,7 @@ from regrob.attacks._common import (
 from regrob.checks import ImageLabels, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
-from regrob.progress import bar
+from regrob.notebook import bar
 
 NEAREST, LARGEST = 1e-2, 1e10
 """The first c is that of a boundary at least so far, and at most so large for logits near one."""

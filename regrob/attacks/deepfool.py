@@ -22,7 +22,7 @@ from regrob.attacks._common import (
 from regrob.checks import ImageLabels, ImageLogits, Images, check_count, check_size
 from regrob.ensembles.network_view import Pullback, ScaledPullback
 from regrob.errors import InputError
-from regrob.progress import bar
+from regrob.notebook import bar
 from regrob.theory.margin import shortest_length
 
 SMALLEST_STEP = 1e-4

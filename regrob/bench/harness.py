@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from regrob.errors import RegrobError
+from regrob.notebook import bar
 
 
 class SkippedError(RegrobError):
@@ -113,7 +114,7 @@ def by_turns(
     `time.process_time` as the clock leaves out what neighbours take of a processor's time.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(rounds + 1):
+    for turn in bar(range(rounds + 1), title="measure", unit="round"):
         for name, run in contenders.items():
             taken = seconds_of(run, clock)
             if turn:

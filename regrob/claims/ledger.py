@@ -26,7 +26,7 @@ from regrob.claims.statements import (
     proposition_4_1,
 )
 from regrob.errors import InputError, RegrobError
-from regrob.progress import bar
+from regrob.notebook import bar
 
 _CHAPTERS = (
     lemma_3_1.SECTION_2,

@@ -22,7 +22,7 @@ from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import InputError
 from regrob.experiments.grid import ADVERSARIAL, task_of
 from regrob.networks import SOLO, fresh
-from regrob.progress import bar
+from regrob.notebook import bar
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 from regrob.training.many import train_many

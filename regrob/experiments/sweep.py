@@ -31,7 +31,7 @@ from regrob.experiments import checkpoint
 from regrob.experiments.grid import Shard, shards, task_of
 from regrob.experiments.provenance import provenance
 from regrob.networks import SOLO, fresh
-from regrob.progress import bar
+from regrob.notebook import bar
 from regrob.training.many import Progress, train_ensemble
 from regrob.training.single import Descent, fine_tuning_order
 

@@ -14,7 +14,7 @@ from regrob.ensembles.graphs import captured
 from regrob.ensembles.layers import BIAS_RATE
 from regrob.ensembles.network_view import StackedPullback
 from regrob.errors import InputError
-from regrob.progress import bar
+from regrob.notebook import bar
 from regrob.training.adversarial import Adversary, check_box, starts
 from regrob.training.policy import CAFFE, CaffePolicy
 from regrob.training.single import batches

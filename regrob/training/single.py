@@ -19,7 +19,7 @@ from regrob.checks import check_images, check_labels, check_logits
 from regrob.data.datasets import Task
 from regrob.ensembles.network_view import AutogradPullback
 from regrob.errors import InputError
-from regrob.progress import bar
+from regrob.notebook import bar
 from regrob.theory.penalties import PENALTIES, Penalty, check_name
 from regrob.training.adversarial import Adversary, check_box, starts
 from regrob.training.columns import penalty_by_columns

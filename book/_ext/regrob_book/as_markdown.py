@@ -226,7 +226,10 @@ def proof(said: Iterable[Piece]) -> list[Piece]:
     shown = list(said)
     if isinstance(shown[0], str):
         shown[0] = re.sub(r"^Proof\.", "**Proof.**", shown[0])
-    return shown if str(shown[-1]).endswith("□") else [*shown, "□"]
+    last = shown[-1]
+    if isinstance(last, str) and not last.endswith(("$$", "|", "□")):
+        return [*shown[:-1], f"{last} □"]
+    return shown if str(last).endswith("□") else [*shown, "□"]
 
 
 def quoted(said: Iterable[Piece]) -> Iterator[Piece]:

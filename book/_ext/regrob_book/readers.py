@@ -125,6 +125,7 @@ def notebook(app: Sphinx, doctree: nodes.document, page: str) -> Any:
     stored = executed(app, page)
     seen = Seen(app, page, stored.cells)
     cells, text = [code_cell(SET_UP.format(source=source_of_package(app)))], list[str]()
+    cells[0]["metadata"] = folded()
     for piece in [*as_markdown.children(doctree, seen), {}]:
         if text and (not isinstance(piece, str) or piece.startswith("#")):
             cells.append(nbformat.v4.new_markdown_cell("\n\n".join(text)))
@@ -191,13 +192,18 @@ class Seen:
         tags = stored.metadata.get("tags", [])
         hidden = {tag.partition("-")[2] for tag in tags if tag.startswith(("hide-", "remove-"))}
         cell = code_cell(stored.source, stored.outputs)
-        if {"input", "cell"} & hidden:
-            cell["metadata"]["jupyter"] = {"source_hidden": True}
-        if {"output", "cell"} & hidden:
-            cell["metadata"].setdefault("jupyter", {})["outputs_hidden"] = True
+        source, outputs = ({part, "cell"} & hidden for part in ("input", "output"))
+        cell["metadata"] = folded(bool(source), bool(outputs))
         yield cell
         for caption in node.findall(nodes.caption):
             yield as_markdown.caption(caption, self)
+
+
+def folded(source: bool = True, outputs: bool = False) -> dict[str, dict[str, bool]]:
+    """What tells JupyterLab to fold a cell."""
+    parts = {"source_hidden": source, "outputs_hidden": outputs}
+    shown = {name: True for name, folded in parts.items() if folded}
+    return {"jupyter": shown} if shown else {}
 
 
 def badge(record: records.Record) -> str:
@@ -248,8 +254,8 @@ def lead_buttons(app: Sphinx, page: str, template: str, context: dict[str, Any],
             if button.get("label") == "download-source-button":
                 button["url"] = "../" * page.count("/") + f"{FOLDER}/{name}"
             elif button.get("text") in ("Colab", "Binder"):
-                address = button["url"].replace(f"/{branch}", f"/{published}", 1)
-                button["url"] = address.replace(f"{page}.ipynb", name)
+                place = rf"/{re.escape(branch)}(/|\?urlpath=[a-z/]*/){re.escape(page)}\.ipynb$"
+                button["url"] = re.sub(place, rf"/{published}\1{name}", button["url"])
 
 
 def pack(app: Sphinx, error: Exception | None) -> None:
