@@ -1,0 +1,154 @@
+"""A figure laid out anew for a phone: one panel a row, and no letter too small to read.
+
+A page shows a figure at the width of the screen. What was drawn 6.4 inches wide for a desk would
+have letters of 8 pixels there, so it is not shrunk but set again, `WIDTH` inches wide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.legend import Legend
+
+WIDTH = 4.6
+"""Inches; a telephone's column of text is some 350 pixels wide, so a point becomes about a pixel."""
+
+LEAST_FONT = 11.0
+"""Points; smaller letters grow to this size."""
+
+TALLEST = 3.4
+"""Inches that a panel may be high, unless its two axes have one scale."""
+
+LABELS = 0.4
+"""Inches that the numbers and the words below a panel take."""
+
+
+def stack(figure: Figure) -> None:
+    """Lay out a figure's panels below each other, `WIDTH` inches wide; the figure itself is changed.
+
+    A panel that shared numbers or words of an axis with a neighbour gets its own. Pictures without
+    numbers on their axes, digits for example, stay side by side as far as there is room.
+    """
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()
+    borrow_labels(figure)
+    for text in figure.findobj(Text):
+        text.set_fontsize(max(text.get_fontsize(), LEAST_FONT))
+    heights = [_stack_part(part) for part in parts(figure)]
+    figure.set_size_inches(WIDTH, max(heights) * len(heights))  # the parts of a figure are equally high
+    _narrow_legends(figure)
+
+
+def parts(figure: Figure) -> list[Figure | SubFigure]:
+    """The figure's parts, each with panels and a legend of its own; the figure itself if it has none."""
+    return [*figure.subfigs] or [figure]
+
+
+def borrow_labels(figure: Figure) -> None:
+    """Write at every panel the numbers and words that its row or column has written only once."""
+    for part in parts(figure):
+        panels = [axes for axes in part.axes if axes.axison and axes.get_subplotspec() is not None]
+        for axes in panels:
+            axes.tick_params(labelleft=True, labelbottom=True)
+            row, column = _place(axes)
+            if not axes.get_ylabel() and len(axes.get_yticks()):
+                left = [a for a in panels if _place(a)[0] == row and _place(a)[1] < column]
+                axes.set_ylabel(next((a.get_ylabel() for a in left if a.get_ylabel()), ""))
+            if not axes.get_xlabel() and len(axes.get_xticks()):
+                below = [a for a in panels if _place(a)[1] == column and _place(a)[0] > row]
+                axes.set_xlabel(next((a.get_xlabel() for a in below if a.get_xlabel()), ""))
+
+
+def _place(axes: Axes) -> tuple[int, int]:
+    """A panel's row and column."""
+    spec = axes.get_subplotspec()
+    assert spec is not None
+    return spec.rowspan.start, spec.colspan.start
+
+
+def _stack_part(part: Figure | SubFigure) -> float:
+    """Give the part a grid of one column, or of as many pictures as there is room for; its height."""
+    from matplotlib.gridspec import GridSpec
+
+    cells: dict[tuple[int, int], list[Axes]] = {}
+    for axes in part.axes:
+        if axes.get_subplotspec() is not None:
+            cells.setdefault(_place(axes), []).append(axes)
+    order = [cells[place] for place in sorted(cells)]
+    columns = min(_columns(part), len(order))
+    for axes in part.axes:
+        _move_legend(part, axes)
+    rows = [order[start : start + columns] for start in range(0, len(order), columns)]
+    heights = [max(_height(cell[0], WIDTH / columns) for cell in row) for row in rows]
+    around = [max(_around(cell[0]) for cell in row) for row in rows]
+    grid = GridSpec(len(rows), columns, figure=part, height_ratios=heights)
+    for number, cell in enumerate(order):
+        for axes in cell:
+            axes.set_subplotspec(grid[number // columns, number % columns])
+    return sum(heights) + sum(around) + sum(_legend_height(legend) for legend in part.legends)
+
+
+def _columns(part: Figure | SubFigure) -> int:
+    """How many panels fit side by side: pictures without numbers at the width at which they were drawn."""
+    if any(axes.axison and (len(axes.get_xticks()) or len(axes.get_yticks())) for axes in part.axes):
+        return 1
+    dpi = part.get_figure(root=True).dpi
+    widest = max((axes.get_window_extent().width / dpi for axes in part.axes), default=WIDTH)
+    return max(1, math.floor(WIDTH / max(widest, WIDTH / 3)))
+
+
+def _height(axes: Axes, width: float) -> float:
+    """Inches for a panel `width` inches wide that was drawn with another width."""
+    box, dpi = axes.get_window_extent(), axes.figure.get_figure(root=True).dpi
+    if axes.get_aspect() != "auto":
+        return float(width * box.height / box.width)
+    if not axes.axison:
+        legend = axes.get_legend()
+        return _legend_height(legend) if legend else 0.1
+    return float(min(max(0.85 * width * box.height / box.width, box.height / dpi), TALLEST))
+
+
+def _around(axes: Axes) -> float:
+    """Inches that title, numbers and words take above and below a panel."""
+    if not axes.axison:
+        return 0.1
+    lines = 1 + axes.get_title().count("\n") if axes.get_title() or axes.get_title("left") else 0
+    return 0.15 + 0.22 * lines + (LABELS if len(axes.get_xticks()) else 0.0)
+
+
+def _legend_height(legend: Legend) -> float:
+    """Inches that a legend takes in one column of lines at most `LEAST_FONT` and a half apart."""
+    return (len(legend.get_texts()) + 1) * 1.6 * LEAST_FONT / 72
+
+
+def _move_legend(part: Figure | SubFigure, axes: Axes) -> None:
+    """A legend beside a panel goes below it, where there is room."""
+    legend = axes.get_legend()
+    if legend is None or not axes.axison and len(part.axes) > 1:
+        return
+    if legend.get_window_extent().x0 < axes.get_window_extent().x1 - 1:
+        return
+    handles, labels = axes.get_legend_handles_labels()
+    legend.remove()
+    part.legend(handles, labels, loc="outside lower center", fontsize=LEAST_FONT)
+
+
+def _legends(figure: Figure) -> Iterator[Legend]:
+    for part in parts(figure):
+        yield from part.legends
+
+
+def _narrow_legends(figure: Figure) -> None:
+    """Fewer columns for a legend that is wider than the screen."""
+    for legend in _legends(figure):
+        for columns in range(legend._ncols, 0, -1):
+            legend.set_ncols(columns)
+            figure.draw_without_rendering()
+            if legend.get_window_extent().width <= 0.98 * WIDTH * figure.dpi:
+                break
