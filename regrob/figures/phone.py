@@ -7,7 +7,6 @@ have letters of 8 pixels there, so it is not shrunk but set again, `WIDTH` inche
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +22,9 @@ LEAST_FONT = 11.0
 
 TALLEST = 3.4
 """Inches that a panel may be high, unless its two axes have one scale."""
+
+GAP = 0.1
+"""Inches above and below each panel."""
 
 LABELS = 0.4
 """Inches that the numbers and the words below a panel take."""
@@ -42,6 +44,9 @@ def stack(figure: Figure) -> None:
         text.set_fontsize(max(text.get_fontsize(), LEAST_FONT))
     heights = [_stack_part(part) for part in parts(figure)]
     figure.set_size_inches(WIDTH, max(heights) * len(heights))  # the parts of a figure are equally high
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(h_pad=GAP)  # type: ignore[call-arg]
     _narrow_legends(figure)
 
 
@@ -139,16 +144,20 @@ def _move_legend(part: Figure | SubFigure, axes: Axes) -> None:
     part.legend(handles, labels, loc="outside lower center", fontsize=LEAST_FONT)
 
 
-def _legends(figure: Figure) -> Iterator[Legend]:
-    for part in parts(figure):
-        yield from part.legends
-
-
 def _narrow_legends(figure: Figure) -> None:
     """Fewer columns for a legend that is wider than the screen."""
-    for legend in _legends(figure):
-        for columns in range(legend._ncols, 0, -1):
-            legend.set_ncols(columns)
-            figure.draw_without_rendering()
-            if legend.get_window_extent().width <= 0.98 * WIDTH * figure.dpi:
-                break
+    for part in parts(figure):
+        for wide in [*part.legends]:
+            legend = wide
+            while legend._ncols > 1 and _width(figure, legend) > WIDTH:
+                handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
+                columns = legend._ncols - 1
+                legend.remove()
+                legend = part.legend(
+                    handles, labels, loc="outside lower center", ncols=columns, fontsize=LEAST_FONT
+                )
+
+
+def _width(figure: Figure, legend: Legend) -> float:
+    figure.draw_without_rendering()
+    return float(legend.get_window_extent().width / figure.dpi)
