@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -93,6 +94,15 @@ def test_a_panel_takes_no_words_from_a_neighbour_to_its_right() -> None:
     assert (left.get_ylabel(), left.get_xlabel()) == ("", "")
 
 
+def test_a_panel_below_another_takes_its_title() -> None:
+    with theme.style():
+        figure, cells = plt.subplots(2, 2)
+    for axes, title in zip(cells[0], ("DeepFool", "Carlini–Wagner"), strict=True):
+        axes.set_title(title)
+    phone.stack(figure)
+    assert [axes.get_title() for axes in cells[1]] == ["DeepFool", "Carlini–Wagner"]
+
+
 def test_small_pictures_stay_side_by_side() -> None:
     torch = pytest.importorskip("torch")
     with theme.style():
@@ -110,7 +120,7 @@ def test_parts_of_a_figure_are_stacked_each_by_itself() -> None:
             part.suptitle("a network")
     phone.stack(figure)
     places = boxes(figure)
-    assert all(above.y0 > below.y1 for above, below in zip(places, places[1:], strict=False))
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(places))
 
 
 def test_a_legend_beside_a_panel_goes_below_it() -> None:
@@ -241,7 +251,10 @@ def test_two_figures_on_a_page_share_letters_but_no_ids(page_drawings: Any) -> N
 
 
 def test_every_colour_of_the_book_follows_the_page(page_drawings: Any) -> None:
-    assert page_drawings.themed("fill: #0072b2; stroke: #000000") == "fill: var(--drawing-blue); stroke: currentColor"
+    assert (
+        page_drawings.themed("fill: #0072b2; stroke: #000000")
+        == "fill: var(--drawing-blue); stroke: currentColor"
+    )
     assert page_drawings.variable("#ffffff") == "var(--drawing-ground)"
     assert page_drawings.variable("#dddddd") == "var(--drawing-faint)"
     assert page_drawings.variable("#b0b0b0") == "var(--drawing-pale)"

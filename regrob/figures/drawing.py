@@ -14,6 +14,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from regrob.figures import phone
 
 if TYPE_CHECKING:
@@ -32,12 +34,15 @@ MANY = 1_500
 
 RASTER_DPI = 200
 
+LEAST_FONT = 9.0
+"""Points on a desk, where a point is 1.4 pixels or a little less; phones have `phone.LEAST_FONT`."""
+
 
 def show_as_drawings() -> None:
     """Let this notebook's kernel put out figures as `bundle` gives them; nothing without a kernel."""
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()  # type: ignore[no-untyped-call]
+    shell: Any = get_ipython()
     if shell is not None:
         formatter = shell.display_formatter.mimebundle_formatter
         formatter.for_type_by_name("matplotlib.figure", "Figure", bundle)
@@ -47,7 +52,8 @@ def bundle(figure: Figure, include: object = None, exclude: object = None) -> Ma
     """What IPython puts out for a figure: its SVG, unless that is too heavy, beside the PNG."""
     from IPython.core.pylabtools import print_figure
 
-    picture = print_figure(figure, "png", base64=True)  # before the figure is laid out for phones
+    # Before the figure is laid out for phones.
+    picture = print_figure(figure, "png", base64=True)  # type: ignore[no-untyped-call]
     text = drawing(figure)
     if len(gzip.compress(text.encode(), mtime=0)) > HEAVIEST:
         return {"image/png": picture}
@@ -56,6 +62,7 @@ def bundle(figure: Figure, include: object = None, exclude: object = None) -> Ma
 
 def drawing(figure: Figure) -> str:
     """The figure as SVG for desks, which carries the one for phones; the figure is laid out anew for it."""
+    phone.enlarge_letters(figure, LEAST_FONT)
     desk = _shrunk(_saved(figure))
     if len(gzip.compress(ET.tostring(desk), mtime=0)) > HEAVIEST / 3:
         make_pixels(figure)
@@ -74,12 +81,12 @@ def make_pixels(figure: Figure) -> None:
 
     for artist in figure.findobj(lambda a: isinstance(a, (Collection, Line2D))):
         if isinstance(artist, PathCollection):
-            count = len(artist.get_offsets())
+            count = np.ma.size(artist.get_offsets(), 0)
         elif isinstance(artist, QuadMesh):
             count = MANY
         elif isinstance(artist, Line2D):
             marked = artist.get_marker() not in (None, "None", "none", "", " ")
-            count = len(artist.get_xdata()) if marked else 0
+            count = np.size(artist.get_xdata()) if marked else 0
         else:
             count = 0
         if count >= MANY:

@@ -7,7 +7,7 @@ have letters of 8 pixels there, so it is not shrunk but set again, `WIDTH` inche
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +36,9 @@ def stack(figure: Figure) -> None:
     A panel that shared numbers or words of an axis with a neighbour gets its own. Pictures without
     numbers on their axes, digits for example, stay side by side as far as there is room.
     """
-    from matplotlib.text import Text
-
     figure.draw_without_rendering()
     borrow_labels(figure)
-    for text in figure.findobj(Text):
-        text.set_fontsize(max(text.get_fontsize(), LEAST_FONT))
+    enlarge_letters(figure, LEAST_FONT)
     heights = [_stack_part(part) for part in parts(figure)]
     figure.set_size_inches(WIDTH, max(heights) * len(heights))  # the parts of a figure are equally high
     engine = figure.get_layout_engine()
@@ -50,24 +47,39 @@ def stack(figure: Figure) -> None:
     _narrow_legends(figure)
 
 
+def enlarge_letters(figure: Figure, least: float) -> None:
+    """Let no letter be smaller than so many points."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_fontsize(max(text.get_fontsize(), least))
+
+
 def parts(figure: Figure) -> list[Figure | SubFigure]:
     """The figure's parts, each with panels and a legend of its own; the figure itself if it has none."""
     return [*figure.subfigs] or [figure]
 
 
 def borrow_labels(figure: Figure) -> None:
-    """Write at every panel the numbers and words that its row or column has written only once."""
+    """Write at every panel the numbers, words and title that its row or column has written only once."""
     for part in parts(figure):
         panels = [axes for axes in part.axes if axes.axison and axes.get_subplotspec() is not None]
         for axes in panels:
             axes.tick_params(labelleft=True, labelbottom=True)
             row, column = _place(axes)
+            above = [a for a in panels if _place(a)[1] == column and _place(a)[0] < row]
+            if not _titled(axes) and any(_place(a)[1] > 0 for a in panels):
+                axes.set_title(next((a.get_title() for a in reversed(above) if a.get_title()), ""))
             if not axes.get_ylabel() and len(axes.get_yticks()):
                 left = [a for a in panels if _place(a)[0] == row and _place(a)[1] < column]
                 axes.set_ylabel(next((a.get_ylabel() for a in left if a.get_ylabel()), ""))
             if not axes.get_xlabel() and len(axes.get_xticks()):
                 below = [a for a in panels if _place(a)[1] == column and _place(a)[0] > row]
                 axes.set_xlabel(next((a.get_xlabel() for a in below if a.get_xlabel()), ""))
+
+
+def _titled(axes: Axes) -> bool:
+    return bool(axes.get_title() or axes.get_title("left"))
 
 
 def _place(axes: Axes) -> tuple[int, int]:
@@ -92,7 +104,8 @@ def _stack_part(part: Figure | SubFigure) -> float:
     rows = [order[start : start + columns] for start in range(0, len(order), columns)]
     heights = [max(_height(cell[0], WIDTH / columns) for cell in row) for row in rows]
     around = [max(_around(cell[0]) for cell in row) for row in rows]
-    grid = GridSpec(len(rows), columns, figure=part, height_ratios=heights)
+    whole: Any = part  # Matplotlib's types know no grid for a part of a figure
+    grid = GridSpec(len(rows), columns, figure=whole, height_ratios=heights)
     for number, cell in enumerate(order):
         for axes in cell:
             axes.set_subplotspec(grid[number // columns, number % columns])
@@ -123,7 +136,7 @@ def _around(axes: Axes) -> float:
     """Inches that title, numbers and words take above and below a panel."""
     if not axes.axison:
         return 0.1
-    lines = 1 + axes.get_title().count("\n") if axes.get_title() or axes.get_title("left") else 0
+    lines = 1 + axes.get_title().count("\n") if _titled(axes) else 0
     return 0.15 + 0.22 * lines + (LABELS if len(axes.get_xticks()) else 0.0)
 
 
@@ -135,27 +148,26 @@ def _legend_height(legend: Legend) -> float:
 def _move_legend(part: Figure | SubFigure, axes: Axes) -> None:
     """A legend beside a panel goes below it, where there is room."""
     legend = axes.get_legend()
-    if legend is None or not axes.axison and len(part.axes) > 1:
+    if legend is None or (not axes.axison and len(part.axes) > 1):
         return
     if legend.get_window_extent().x0 < axes.get_window_extent().x1 - 1:
         return
     handles, labels = axes.get_legend_handles_labels()
+    size = {"fontsize": LEAST_FONT, "markerscale": legend.markerscale}
     legend.remove()
-    part.legend(handles, labels, loc="outside lower center", fontsize=LEAST_FONT)
+    part.legend(handles, labels, loc="outside lower center", **size)
 
 
 def _narrow_legends(figure: Figure) -> None:
     """Fewer columns for a legend that is wider than the screen."""
     for part in parts(figure):
         for wide in [*part.legends]:
-            legend = wide
+            legend: Any = wide  # Matplotlib's types leave out the number of columns
             while legend._ncols > 1 and _width(figure, legend) > WIDTH:
-                handles, labels = legend.legend_handles, [text.get_text() for text in legend.get_texts()]
-                columns = legend._ncols - 1
+                words = [text.get_text() for text in legend.get_texts()]
+                settings = {"ncols": legend._ncols - 1, "fontsize": LEAST_FONT}
                 legend.remove()
-                legend = part.legend(
-                    handles, labels, loc="outside lower center", ncols=columns, fontsize=LEAST_FONT
-                )
+                legend = part.legend(legend.legend_handles, words, loc="outside lower center", **settings)
 
 
 def _width(figure: Figure, legend: Legend) -> float:

@@ -1,4 +1,4 @@
-"""Figures stand in the page itself, as SVG in the page's colours, with a layout for phones beside the usual one.
+"""Figures stand in the page itself, as SVG in the page's colours, with a second layout for phones.
 
 A notebook's kernel draws them (`regrob.figures.drawing`). Here black becomes the page's text colour and
 each of the book's colours a variable, to which `drawings.css` gives a value for light pages and one for dark.
@@ -47,7 +47,9 @@ def put_into_page(app: Sphinx, doctree: nodes.document, page: str) -> None:
     glyphs: Glyphs = {}
     for number, image in enumerate(images, 1):
         text = (Path(app.srcdir) / image["uri"]).read_text(encoding="utf-8")
-        image.replace_self(nodes.raw("", inline(text, image.get("alt", ""), f"d{number}", glyphs), format="html"))
+        image.replace_self(
+            nodes.raw("", inline(text, image.get("alt", ""), f"d{number}", glyphs), format="html")
+        )
     if glyphs:
         first = next(node for node in doctree.findall(nodes.raw) if 'class="drawing"' in node.astext())
         first.insert(0, nodes.Text(alphabet(glyphs)))
