@@ -39,6 +39,9 @@ def stack(figure: Figure) -> None:
     figure.draw_without_rendering()
     borrow_labels(figure)
     enlarge_letters(figure, LEAST_FONT)
+    for axes in figure.axes:
+        for words in (axes.xaxis.label, axes.title):
+            words.set_wrap(True)
     heights = [_stack_part(part) for part in parts(figure)]
     figure.set_size_inches(WIDTH, max(heights) * len(heights))  # the parts of a figure are equally high
     engine = figure.get_layout_engine()
