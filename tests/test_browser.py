@@ -211,6 +211,60 @@ WIDE = """() => {
 }"""
 
 
+LEAST_LETTER = 11.0
+LETTERS = """() => {
+  const wrong = [];
+  document.querySelectorAll(".drawing").forEach((drawing, number) => {
+    const shown = [...drawing.querySelectorAll(":scope > svg[role=img]")]
+      .filter((svg) => svg.getBoundingClientRect().width);
+    if (shown.length !== 1) { wrong.push([number, "layouts", shown.length]); return; }
+    /* Matplotlib draws a letter 100 units high and scales the word that it stands in. */
+    const words = new Set([...shown[0].querySelectorAll("use")]
+      .filter((use) => document.querySelector(`.alphabet [id="${use.getAttribute("href").slice(1)}"]`))
+      .map((use) => use.parentElement));
+    if (!words.size) { wrong.push([number, "words", 0]); return; }
+    const height = (m) => 100 * Math.sqrt(Math.abs(m.a * m.d - m.b * m.c));
+    const sizes = [...words].map((word) => height(word.getScreenCTM()));
+    wrong.push([number, "letters", Math.min(...sizes)]);
+  });
+  return wrong;
+}"""
+
+COLOURS = """() => {
+  const probe = document.createElement("i"), found = {};
+  document.body.append(probe);
+  const seen = (colour) => {
+    probe.style.color = colour;
+    return getComputedStyle(probe).color.match(/[\\d.]+/g).map(Number).slice(0, 3);
+  };
+  const names = ["blue", "orange", "green", "vermilion", "purple", "sky", "grey", "ground", "pale", "faint"];
+  for (const name of names) {
+    found[name] = seen(`var(--drawing-${name})`);
+  }
+  found.text = seen(getComputedStyle(document.querySelector(".drawing svg[role=img]")).color);
+  probe.remove();
+  return found;
+}"""
+
+
+def small_letters(found: list[list[Any]]) -> list[list[Any]]:
+    """Drawings that are not shown in one layout, hold no words, or hold letters that are too small."""
+    return [[where, what, size] for where, what, size in found if what != "letters" or size < LEAST_LETTER]
+
+
+def contrast(first: list[float], second: list[float]) -> float:
+    """WCAG's ratio of two sRGB colours."""
+
+    def luminance(colour: list[float]) -> float:
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (x / 255 for x in colour)
+        ]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
 def is_a_path(text: str) -> bool:
     return bool(re.search(r"\.(png|jpe?g|svg|gif|webp)\b|_images/|^[\w./-]*/[\w./-]+$", text.strip()))
 
@@ -236,6 +290,53 @@ def test_page_on_a_telephone(name: str, visit: Opener) -> None:
     """Nothing sticks out of a screen 390 pixels wide, and nothing is wrong there either."""
     opened = visit(name, **PHONE)
     assert opened.wrong + opened.page.evaluate(WIDE) == []
+
+
+DRAWN = [name for name in PAGES if 'class="drawing' in (HTML / name).read_text("utf-8")]
+
+
+def test_chapters_have_drawings() -> None:
+    """Lest the tests of drawings pass because there is none."""
+    assert len(DRAWN) > 15
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_letters_in_figures_can_be_read(name: str, visit: Opener) -> None:
+    """At least 11 pixels high on a phone, on a tablet and on a desk; each figure in one layout."""
+    opened = visit(name, **PHONE)
+    for width in (PHONE["viewport"]["width"], 600, 768, 1024, 1440):
+        opened.page.set_viewport_size({"width": width, "height": 900})
+        assert small_letters(opened.page.evaluate(LETTERS)) == [], width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_of_figures_stand_out(scheme: str, visit: Opener) -> None:
+    """Every colour of a line or dot at least 3 to 1 against the page's ground, text 7 to 1."""
+    colours = visit(DRAWN[0], color_scheme=scheme).page.evaluate(COLOURS)
+    ground = colours.pop("ground")
+    assert (sum(ground) < 150) == (scheme == "dark")
+    faint = {name: contrast(colours.pop(name), ground) for name in ("faint", "pale")}
+    assert 1.1 < faint["faint"] < faint["pale"]
+    assert contrast(colours.pop("text"), ground) >= 7
+    assert {
+        name: contrast(colour, ground) for name, colour in colours.items() if contrast(colour, ground) < 3
+    } == {}
+
+
+def test_the_checks_of_figures_see_what_is_wrong(browser: Any, tmp_path: Path) -> None:
+    letters = '<g transform="scale({})"><use href="#A-1"/></g>'
+    drawing = '<div class="drawing"><svg role="img" width="50" height="50">{}</svg></div>'
+    alphabet = (
+        '<svg class="alphabet" width="0" height="0"><defs><path id="A-1" d="M0 0H70V70Z"/></defs></svg>'
+    )
+    bad = [drawing.format(letters.format(0.12)), drawing.format(letters.format(0.1)), drawing.format("")]
+    bad.append(drawing.replace("<svg", '<svg style="display: none"').format(letters.format(0.2)))
+    (tmp_path / "page.html").write_text("<!DOCTYPE html>" + alphabet + "".join(bad), encoding="utf-8")
+    with Visit(browser, tmp_path.as_uri()) as opened:
+        opened.open((tmp_path / "page.html").as_uri())
+        found = small_letters(opened.page.evaluate(LETTERS))
+    assert [(where, what) for where, what, _ in found] == [(1, "letters"), (2, "words"), (3, "layouts")]
+    assert contrast([255, 255, 255], [0x56, 0xB4, 0xE9]) < 3 < contrast([255, 255, 255], [0xD5, 0x5E, 0])
 
 
 @every_page

@@ -442,17 +442,21 @@ def test_lengths_stand_in_the_order_given():
 def test_the_simplex_is_parted_by_what_the_loss_knows():
     (axes,) = certificates.simplex([0.4, 0.5, 0.1]).axes
     corners = np.array([[0, 0, 1], [1, 0, 1], [0.5, math.sqrt(0.75), 1]])
-    groups = {dots.get_label(): np.ma.getdata(dots.get_offsets()) for dots in axes.collections}
-    p = {
-        name: np.column_stack([dots, np.ones(len(dots))]) @ np.linalg.inv(corners)
-        for name, dots in groups.items()
-    }
-    certified, correct, hidden, wrong = p.values()
-    assert certified[:, 0].min() > 0.5 - 1e-9
-    assert (hidden[:, 0] > 1 / 3).all() and (hidden[:, 1:].max(axis=1) > hidden[:, 0] - 1e-9).all()
-    assert (correct[:, 0] > correct[:, 1:].max(axis=1) - 1e-9).all()
-    assert wrong[:, 0].max() < 1 / 3 + 1e-9
-    assert np.concatenate(list(p.values())).shape[0] == 300 * 301 // 2  # every probability is in one group
+    p = np.random.default_rng(0).dirichlet([1, 1, 1], size=2000)
+    places = p @ corners[:, :2]
+    inside: dict[str, np.ndarray] = {}
+    for area in axes.patches:
+        within = area.get_path().contains_points(places, area.get_patch_transform())
+        name = area.get_label().removeprefix("_")
+        inside[name] = inside.get(name, 0) + within.astype(int)
+    certified, correct, hidden, wrong = inside.values()
+    right, low = p.argmax(axis=1) == 0, p[:, 0] > 1 / 3
+    assert (certified == (p[:, 0] > 0.5)).all()
+    assert (correct == (right & (p[:, 0] <= 0.5))).all()
+    assert (hidden == (low & ~right)).all()
+    assert (wrong == ~low).all()
+    assert (sum(inside.values()) == 1).all()  # every probability lies in one area
+    assert hidden.any() and correct.any()
     (star,) = axes.lines
     assert star.get_xydata()[0] == pytest.approx(np.array([0.4, 0.5, 0.1]) @ corners[:, :2])
 

@@ -96,20 +96,23 @@ def simplex(example: ArrayLike) -> Figure:
     import matplotlib.pyplot as plt
 
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, math.sqrt(0.75)]])
-    steps = np.linspace(0, 1, 300)
-    first, second = (grid.ravel() for grid in np.meshgrid(steps, steps))
-    p = np.stack([first, second, 1 - first - second], axis=1)[first + second <= 1]
-    wrong, low = p.argmax(axis=1) != 0, p[:, 0] > 1 / 3  # low: the loss is below log 3
-    groups = [
-        (r"certified: $L<\log2$", p[:, 0] > 0.5, BLUE),
-        ("correct", low & ~wrong & (p[:, 0] <= 0.5), SKY),
-        (r"wrong, yet $L<\log3$", low & wrong, VERMILION),
-        (r"wrong: $L>\log3$", ~low, ORANGE),
+    middle = (1 / 3, 1 / 3, 1 / 3)
+    # Corners of each area: p_0 = 1/2 and p_0 = 1/3 are straight lines, and so are ties of two classes.
+    areas = [
+        (r"certified: $L<\log2$", BLUE, [[(1, 0, 0), (0.5, 0.5, 0), (0.5, 0, 0.5)]]),
+        ("correct", SKY, [[(0.5, 0.5, 0), middle, (0.5, 0, 0.5)]]),
+        (
+            r"wrong, yet $L<\log3$",
+            VERMILION,
+            [[(0.5, 0.5, 0), middle, (1 / 3, 2 / 3, 0)], [(0.5, 0, 0.5), middle, (1 / 3, 0, 2 / 3)]],
+        ),
+        (r"wrong: $L>\log3$", ORANGE, [[(1 / 3, 2 / 3, 0), (0, 1, 0), (0, 0, 1), (1 / 3, 0, 2 / 3)]]),
     ]
     figure, axes = plt.subplots(figsize=(6.4, 3.6))
-    for name, group, colour in groups:
-        x, y = (p[group] @ corners).T
-        axes.scatter(x, y, s=3, color=colour, label=name)
+    for name, colour, polygons in areas:
+        for number, polygon in enumerate(polygons):
+            label = name if number == 0 else f"_{name}"  # one entry in the legend
+            axes.fill(*(np.array(polygon) @ corners).T, color=colour, linewidth=0.5, label=label)
     star = np.asarray(example) @ corners
     axes.plot(*star, "*", color=BLACK, markersize=12)
     axes.annotate("by hand", tuple(star), (6, 6), textcoords="offset points")
@@ -117,5 +120,5 @@ def simplex(example: ArrayLike) -> Figure:
         axes.text(*place, f"$p_{k}=1$")
     axes.set(aspect="equal", xlim=(-0.15, 1.2), ylim=(-0.1, 0.98))
     axes.axis("off")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), markerscale=3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -7,6 +7,7 @@ Matplotlib is loaded when something is drawn, not when this module is imported.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -73,11 +74,16 @@ LENGTHS = {
 def style() -> Iterator[None]:
     """Draw with the book's settings inside the `with` block; restore the old ones after it.
 
-    The ground is white and opaque, so that a figure reads the same on a dark page.
+    The ground is white and opaque, so that a figure reads the same on a dark page; while the book is
+    built, figures also come as drawings without a ground, in colours of the page (`drawing`).
     """
     import matplotlib as mpl
     from cycler import cycler
 
+    from regrob.figures.drawing import show_as_drawings
+
+    if os.environ.get("REGROB_STATIC") == "1":
+        show_as_drawings()
     lines = cycler(color=list(COLOURS)) + cycler(linestyle=list(LINE_STYLES))
     settings: Any = {
         "figure.figsize": (6.4, 3.8),

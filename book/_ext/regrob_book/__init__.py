@@ -23,7 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from . import claim_map, facts, living, markup, pages, proofs, readers, records, reference, versions
+from . import claim_map, drawings, facts, living, markup, pages, proofs, readers, records, reference, versions
 from .records import Record
 
 logger = logging.getLogger(__name__)
@@ -247,6 +247,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("env-get-updated", pages.number_apart, priority=900)  # after the numbers are given
     app.connect("doctree-read", mark_boxes)
     app.connect("doctree-resolved", fill)
+    app.connect("doctree-resolved", drawings.put_into_page)
     app.connect("html-page-context", pages.drop_thebe, priority=900)
     app.connect("build-finished", pages.copy_mathjax)
     app.connect("build-finished", write_json)
