@@ -23,7 +23,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from . import claim_map, markup, pages, records, reference, versions
+from . import claim_map, icons, markup, mathjax, pages, records, reference, versions
 from .records import Record
 
 logger = logging.getLogger(__name__)
@@ -233,10 +233,13 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("tally", TallyRole())
     app.add_role("download-claims", FileRole())
     app.set_html_assets_policy("always")  # MathJax too: any page lists chapters with formulas in their names
-    app.add_css_file("regrob.css", priority=900)
-    app.add_js_file("regrob.js", loading_method="defer")
+    for topic in ("regrob", "ledger", "scrolling", "print"):
+        app.add_css_file(f"{topic}.css", priority=900)
+    for topic in ("regrob", "ledger", "scrolling"):
+        app.add_js_file(f"{topic}.js", loading_method="defer")
     reference.setup(app)
     app.connect("config-inited", pages.add_static)
+    app.connect("config-inited", mathjax.configure)
     app.connect("config-inited", pages.take_executed)
     app.connect("builder-inited", judge)
     app.connect("env-updated", rewrite_if_judged_anew)
@@ -244,6 +247,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-read", mark_boxes)
     app.connect("doctree-resolved", fill)
     app.connect("html-page-context", pages.drop_thebe, priority=900)
-    app.connect("build-finished", pages.copy_mathjax)
+    app.connect("build-finished", mathjax.copy)
+    app.connect("build-finished", icons.cut)
     app.connect("build-finished", write_json)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
