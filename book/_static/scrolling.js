@@ -1,8 +1,12 @@
-/* Boxes that scroll sideways show it, and can be reached by keyboard; stacked tables keep their headings. */
+/* Boxes that scroll sideways show it and can be reached by keyboard; on a phone, tables of words become cards. */
 "use strict";
 
-const SCROLLERS = "div.math, .formula, .table-wrap, .cell_output .output, .cell_output pre, .cell_input pre, .pst-scrollable-table-container";
-const LONG_CELL = 40; /* characters: more than a phone has room for beside two other columns */
+const SCROLLERS = ["div.math", ".formula", ".table-wrap", ".cell_output .output", ".cell_output pre", ".cell_input pre",
+  ".pst-scrollable-table-container"].join();
+/* In characters: more than a phone has room for beside other columns, and what two of can share a line. */
+const LONG_CELL = 24, SHORT_CELL = 18;
+
+const words = (cell) => cell.textContent.trim();
 
 function showEdges(box) {
   const hidden = box.scrollWidth - box.clientWidth;
@@ -11,7 +15,7 @@ function showEdges(box) {
 }
 
 function markScrollers() {
-  document.querySelectorAll(`:is(${SCROLLERS})`).forEach((box) => {
+  document.querySelectorAll(SCROLLERS).forEach((box) => {
     const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
     if (scrolls && !box.classList.contains("scrolls")) {
       box.classList.add("scrolls");
@@ -25,31 +29,39 @@ function markScrollers() {
   });
 }
 
-/* A table of words becomes cards on a phone, one a row; a table of numbers stays one, and scrolls. */
+function headings(table) {
+  const rows = [...table.rows];
+  const head = rows.filter((row) => row.parentElement.matches("thead") || [...row.children].every((c) => c.matches("th")));
+  return head.length === 1 ? head[0] : null;
+}
+
+/* A table of words becomes cards, one a row; a table of numbers stays one, and scrolls. */
 function holdsWords(table) {
-  const heads = table.querySelectorAll("thead tr");
-  const cells = [...table.querySelectorAll("tbody :is(th, td)")];
-  return heads.length === 1 && heads[0].children.length > 2 && !table.querySelector("[colspan], [rowspan]")
-    && cells.some((cell) => cell.textContent.trim().length > LONG_CELL);
+  const cells = [...table.querySelectorAll("td, tbody th")];
+  return headings(table) !== null && headings(table).cells.length > 2 && !table.querySelector("[colspan], [rowspan]")
+    && cells.some((cell) => words(cell).length > LONG_CELL);
 }
 
 /* A card stands alone: each cell says which column it is of. */
 function stack(table) {
-  const names = [...table.querySelectorAll("thead :is(th, td)")].map((cell) => cell.textContent.trim());
+  const head = headings(table);
+  const names = [...head.cells].map(words);
   table.classList.add("stacked");
+  head.classList.add("headings");
   table.setAttribute("role", "table"); /* display: block takes a table's meaning away */
   table.querySelectorAll("thead, tbody").forEach((group) => group.setAttribute("role", "rowgroup"));
-  table.querySelectorAll("tr").forEach((row) => {
+  for (const row of table.rows) {
     row.setAttribute("role", "row");
-    [...row.children].forEach((cell, column) => {
-      const head = cell.closest("thead") !== null;
-      cell.setAttribute("role", head ? "columnheader" : cell.matches("th") ? "rowheader" : "cell");
-      if (!head && names[column] && cell.textContent.trim()) cell.dataset.label = names[column];
+    [...row.cells].forEach((cell, column) => {
+      cell.setAttribute("role", row === head ? "columnheader" : cell.matches("th") ? "rowheader" : "cell");
+      if (row === head || column === 0) return;
+      if (names[column] && (words(cell) || cell.children.length)) cell.dataset.label = names[column];
+      cell.classList.toggle("short", words(cell).length <= SHORT_CELL);
     });
-  });
+  }
 }
 
-[...document.querySelectorAll(".bd-article table")].filter(holdsWords).forEach(stack);
+document.querySelectorAll(".bd-article table").forEach((table) => { if (holdsWords(table)) stack(table); });
 window.addEventListener("load", () => {
   const typeset = window.MathJax && MathJax.startup && MathJax.startup.promise;
   Promise.resolve(typeset).then(markScrollers);

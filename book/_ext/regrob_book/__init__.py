@@ -126,9 +126,10 @@ def mark_boxes(app: Sphinx, doctree: nodes.document) -> None:
     for box in list(doctree.findall(nodes.Element)):
         if box.get("label") in app.regrob_records and "proof" in box["classes"]:  # type: ignore[attr-defined]
             box += Generated(kind="foot", claims=[box["label"]])
-    contents = [box for box in doctree.findall(nodes.section) if box["ids"] == ["proof-content"]]
-    for count, box in enumerate(contents, 1):  # the same id in every box is invalid HTML
-        box["ids"] = [f"proof-content-{count}"]
+    for name in ("proof", "proof-content"):  # every box without a label has these, which is invalid HTML
+        boxes = [box for box in doctree.findall(nodes.Element) if box.get("ids") == [name]]
+        for count, box in enumerate(boxes, 1):
+            box["ids"] = [f"{name}-{count}"]
 
 
 def linker(builder: Builder, page: str) -> Callable[[str], str | None]:

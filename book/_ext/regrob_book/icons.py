@@ -105,4 +105,4 @@ def cut(app: Sphinx, error: Exception | None) -> None:
         if font is not None:
             (static / FONTS / f"{file.stem}.woff").write_bytes(font)
     for needless in (*(static / "scripts").glob("fontawesome.js*"), *static.rglob("*.map")):
-        needless.unlink()
+        needless.unlink(missing_ok=True)

@@ -177,10 +177,11 @@ def _ledger_line(record: Record, link: Link) -> str:
     # A link to #claim-ID opens the fold by itself, since it leads to what is inside.
     return (
         f'<li{attributes}><details><summary><span class="title">{escape(_capital(record["title"]))}</span>'
-        f'<span class="where">{escape(_capital(record["where"]))}</span> <code>{identifier}</code> '
+        f'<span class="name"><code>{identifier}</code> '
+        f'<span class="where">{escape(_capital(record["where"]))}</span></span> '
         f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
         f'<div class="claim" id="claim-{identifier}">{statement(record)}'
-        f'<p><span class="name">Evidence</span> {escape(record["grounds"])}{_slip(record)}</p>'
+        f'<p><span class="heading">Evidence</span> {escape(record["grounds"])}{_slip(record)}</p>'
         f"<p>{proved} · <code>{identifier}</code></p></div></details></li>"
     )
 
