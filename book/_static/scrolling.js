@@ -1,7 +1,7 @@
 /* Boxes that scroll sideways show it and can be reached by keyboard; on a phone, tables of words become cards. */
 "use strict";
 
-const SCROLLERS = ["div.math", ".formula", ".table-wrap", ".cell_output .output", ".cell_output pre", ".cell_input pre",
+const SCROLLERS = ["div.math", 'mjx-container[display="true"]', ".formula", ".table-wrap", ".cell_output .output", ".cell_output pre", ".cell_input pre",
   ".pst-scrollable-table-container"].join();
 /* In characters: more than a phone has room for beside other columns, and what two of can share a line. */
 const LONG_CELL = 24, SHORT_CELL = 18;
@@ -53,7 +53,8 @@ function stack(table) {
   for (const row of table.rows) {
     row.setAttribute("role", "row");
     [...row.cells].forEach((cell, column) => {
-      cell.setAttribute("role", row === head ? "columnheader" : cell.matches("th") ? "rowheader" : "cell");
+      const namesRow = row !== head && (cell.matches("th") || (column === 0 && !names[0]));
+      cell.setAttribute("role", namesRow ? "rowheader" : row === head && names[column] ? "columnheader" : "cell");
       if (row === head || column === 0) return;
       if (names[column] && (words(cell) || cell.children.length)) cell.dataset.label = names[column];
       cell.classList.toggle("short", words(cell).length <= SHORT_CELL);
