@@ -216,7 +216,8 @@ WIDE = """() => {
 }"""
 
 
-STOPS = """() => [...document.querySelectorAll('mjx-container:not([display="true"])[tabindex], mjx-container [tabindex]')]
+STOPS = """() => [...document.querySelectorAll("mjx-container[tabindex], mjx-container [tabindex]")]
+  .filter((stop) => !stop.matches(".scrolls"))
   .slice(0, 3).map((stop) => "a formula is a stop of the tab key: " + stop.textContent.slice(0, 60))"""
 
 DOUBLE_IDS = """() => {
