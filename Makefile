@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 PORT ?= 8000
+PDF ?= _build/regrob.pdf
 PRESET ?= quick
 FIGURES ?= fig2 fig4 fig5 fig6 fig7 cost
 RESULTS ?= _build/results/$(PRESET)
@@ -29,7 +30,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test browser serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
+.PHONY: help book test unit notebooks-test browser pdf serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -69,6 +70,10 @@ notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 browser: $(READY) ## open every built page in Chromium, run readers' notebooks (after make book)
 	$(say) "Opening every built page in Chromium; running two readers' notebooks elsewhere"
 	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py tests/test_readers.py
+
+pdf: $(READY) ## print the built book into one PDF with Chromium (after make book)
+	$(say) "Printing every page with Chromium"
+	@$(BIN)/python book/_tools/pdf.py $(PDF)
 
 serve: ## show the built book at http://localhost:8000 (PORT=n for another)
 	@test -f $(PAGE) || { echo "There is no built book yet: run make book first."; exit 1; }

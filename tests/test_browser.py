@@ -7,10 +7,13 @@ says REGROB_REQUIRE_BROWSER=1, that is a failure.
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +41,9 @@ FLAGS = [
     "--no-sandbox",
 ]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-LARGEST_PAGE = 1_500_000
+# In bytes as a server sends them, compressed.
+LARGEST_PAGE = 250_000  # a page's own HTML and pictures
+LARGEST_VISIT = 1_000_000  # everything that a first visit asks for
 
 pytestmark = pytest.mark.browser
 every_page = pytest.mark.parametrize("name", PAGES)
@@ -246,6 +251,32 @@ COLOURS = """() => {
   return found;
 }"""
 
+STOPS = """() => [...document.querySelectorAll("mjx-container[tabindex], mjx-container [tabindex]")]
+  .filter((stop) => !stop.matches(".scrolls"))
+  .slice(0, 3).map((stop) => "a formula is a stop of the tab key: " + stop.textContent.slice(0, 60))"""
+
+DOUBLE_IDS = """() => {
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  return [...new Set(ids.filter((id, at) => ids.indexOf(id) !== at))].map((id) => "an id twice: " + id);
+}"""
+
+# A table of words shows all its columns; one of numbers may scroll if its box says so.
+HIDDEN_COLUMNS = """() => {
+  const room = document.documentElement.clientWidth, found = [];
+  for (const table of document.querySelectorAll(".bd-article table")) {
+    const cells = [...table.querySelectorAll("td, th")].filter((cell) => cell.checkVisibility());
+    const cut = cells.filter((cell) => cell.getBoundingClientRect().right > room + 1);
+    if (!cut.length) continue;
+    const box = table.closest(".scrolls");
+    if (!box || !box.matches(".more-right")) found.push("a table is cut: " + table.textContent.slice(0, 60));
+    const words = cells.some((cell) => cell.textContent.trim().length > 40);
+    if (words && table.rows[0].cells.length > 2 && !table.querySelector("[colspan], [rowspan]")) {
+      found.push("a column of words is hidden: " + cut[0].textContent.slice(0, 60));
+    }
+  }
+  return found;
+}"""
+
 
 def small_letters(found: list[list[Any]]) -> list[list[Any]]:
     """Drawings that are not shown in one layout, hold no words, or hold letters that are too small."""
@@ -278,6 +309,7 @@ def test_page(name: str, visit: Opener) -> None:
     """Nothing in the console, no request outside, every formula set, a text for every picture."""
     opened = visit(name)
     wrong = opened.wrong + opened.page.evaluate(FORMULAS)
+    wrong += opened.page.evaluate(STOPS) + opened.page.evaluate(DOUBLE_IDS)
     for alt, source in opened.page.evaluate(PICTURES):
         if not alt.strip() or is_a_path(alt):
             wrong.append(f"picture {source!r} has the text {alt!r}")
@@ -289,7 +321,12 @@ def test_page(name: str, visit: Opener) -> None:
 def test_page_on_a_telephone(name: str, visit: Opener) -> None:
     """Nothing sticks out of a screen 390 pixels wide, and nothing is wrong there either."""
     opened = visit(name, **PHONE)
-    assert opened.wrong + opened.page.evaluate(WIDE) == []
+    assert opened.wrong + opened.page.evaluate(WIDE) + opened.page.evaluate(HIDDEN_COLUMNS) == []
+
+
+def sent(content: bytes) -> int:
+    """How many bytes a server that compresses sends."""
+    return len(gzip.compress(content, 6))
 
 
 DRAWN = [name for name in PAGES if 'class="drawing' in (HTML / name).read_text("utf-8")]
@@ -345,8 +382,276 @@ def test_page_weight(name: str) -> None:
     text = page.read_text(encoding="utf-8")
     sources = set(re.findall(r'<img[^>]*\ssrc="([^":]+)"', text))
     pictures = [path for source in sources if (path := (page.parent / source).resolve()).is_file()]
-    size = page.stat().st_size + sum(path.stat().st_size for path in pictures)
+    size = sum(sent(path.read_bytes()) for path in (page, *pictures))
     assert size <= LARGEST_PAGE, f"{size} bytes of HTML and pictures"
+
+
+HEAVIEST = sorted(PAGES, key=lambda name: -(HTML / name).stat().st_size)[:6]
+
+
+@pytest.mark.parametrize("name", HEAVIEST)
+def test_first_visit_weight(name: str, browser: Any, site: str) -> None:
+    with Visit(browser, site, viewport={"width": 1280, "height": 900}) as opened:
+        answers: list[Any] = []
+        opened.page.on("response", lambda answer: answers.append(answer))  # noqa: PLW0108
+        opened.open(site + name)
+        weights = {answer.url.removeprefix(site): sent(answer.body()) for answer in answers}
+    assert len(weights) > 10
+    total = sum(weights.values())
+    heavy = sorted(weights.items(), key=lambda item: -item[1])[:8]
+    assert total <= LARGEST_VISIT, f"{total} bytes, most of them in {heavy}"
+
+
+class Compressing(Quiet):
+    """A server that compresses, as those on the web do."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            return super().do_GET()
+        content = gzip.compress(path.read_bytes(), 6)
+        self.send_response(200)
+        self.send_header("Content-Type", self.guess_type(str(path)))
+        self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        return None
+
+
+FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
+SLOW_LINE = {"offline": False, "latency": 40, "downloadThroughput": 200_000, "uploadThroughput": 200_000}
+
+
+def first_paint(browser: Any, address: str, line: dict[str, Any]) -> float:
+    """Seconds until something is seen on a first visit over this line."""
+    with Visit(browser, address.rpartition("/book/")[0], viewport={"width": 1280, "height": 900}) as opened:
+        opened.context.new_cdp_session(opened.page).send("Network.emulateNetworkConditions", line)
+        opened.open(address)
+        opened.page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        return float(opened.page.evaluate(FIRST_PAINT)) / 1000
+
+
+@pytest.mark.parametrize("name", ["book/start_here.html", "book/ledger.html"])
+def test_first_paint_on_a_slow_line(name: str, browser: Any) -> None:
+    """Something is seen within three seconds at 1.6 Mbit/s; the best of three, since machines are busy."""
+    handler = functools.partial(Compressing, directory=str(HTML))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}/{name}"
+        seconds = min(first_paint(browser, address, SLOW_LINE) for _ in range(3))
+        server.shutdown()
+        thread.join()
+    assert seconds < 3
+
+
+# --- Access -------------------------------------------------------------------------------
+
+# Every rule of axe-core is asked, those it calls experimental and those of the highest level too, but:
+NOT_ASKED = {
+    "color-contrast-enhanced": "level AAA asks for 7:1, which muted words and coloured code do not have",
+    "identical-links-same-purpose": "level AAA; 'in the ledger' stands under each box, for its entry",
+    "hidden-content": "experimental; it finds nothing wrong, only that something is folded",
+    "focus-order-semantics": "experimental; a box that scrolls must be a stop, whatever its role",
+    "p-as-heading": "experimental; the name of a theorem is no heading of a section",
+}
+# Contrast takes axe nearly all its time, so that it is asked once for each colour on a ground in a size.
+RUN_AXE = """async (left_out) => {
+  const ground = (box) => {
+    const colour = getComputedStyle(box).backgroundColor;
+    return colour !== "rgba(0, 0, 0, 0)" || !box.parentElement ? colour : ground(box.parentElement);
+  };
+  const looks = new Map();
+  for (const box of document.querySelectorAll("body *")) {
+    const speaks = [...box.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
+    if (!speaks || !box.checkVisibility() || box.closest("mjx-container")) continue;
+    const style = getComputedStyle(box);
+    const look = [style.color, ground(box), style.fontSize, style.fontWeight, style.opacity].join();
+    if (!looks.has(look)) looks.set(look, box);
+  }
+  const names = axe.getRules().map((rule) => rule.ruleId).filter((name) => name !== "color-contrast");
+  const rules = Object.fromEntries(names.map((name) => [name, {enabled: !left_out.includes(name)}]));
+  rules["color-contrast"] = {enabled: false};
+  const asked = await axe.run(document, {rules, resultTypes: ["violations"]});
+  const only = {runOnly: ["color-contrast"], resultTypes: ["violations"]};
+  const contrast = await axe.run({include: [...looks.values()]}, only);
+  return [...asked.violations, ...contrast.violations].map((wrong) =>
+    `${wrong.id}, ${wrong.nodes.length} times: ${wrong.nodes[0].html.slice(0, 120)}`);
+}"""
+DESK = {"viewport": {"width": 1280, "height": 900}}
+
+
+def axe_script() -> str:
+    """The text of axe-core, as a package from PyPI carries it."""
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+def ask_axe(page: Any) -> dict[str, list[str]]:
+    """What axe-core finds wrong in the light and in the dark."""
+    page.evaluate(axe_script())
+    found = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+        found[scheme] = page.evaluate(RUN_AXE, list(NOT_ASKED))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [DESK, PHONE], ids=["desk", "telephone"])
+@every_page
+def test_access(name: str, window: dict[str, Any], visit: Opener) -> None:
+    assert ask_axe(visit(name, **window).page) == {"light": [], "dark": []}
+
+
+HARD_TO_READ = """<!DOCTYPE html><html lang="en" data-theme="light"><title>Hard</title><main><h1>Hard</h1>
+<p>Black.</p><p style="color: #aaa">Pale.</p><button></button></main></html>"""
+
+
+def test_axe_sees_what_is_wrong(browser: Any) -> None:
+    page = browser.new_page()
+    page.set_content(HARD_TO_READ)
+    page.evaluate(axe_script())
+    found = page.evaluate(RUN_AXE, list(NOT_ASKED))
+    assert [wrong.partition(",")[0] for wrong in found] == ["button-name", "color-contrast"]
+    assert page.evaluate("axe.getRules().length") > 100
+    page.close()
+
+
+RINGLESS = """() => {
+  const now = document.activeElement, look = getComputedStyle(now);
+  const ringed = (e) => { const s = getComputedStyle(e);
+    return (s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0) || s.boxShadow !== "none"; };
+  if (now === document.body) return null;
+  return ringed(now) || (now.parentElement && ringed(now.parentElement)) ? "" : now.outerHTML.slice(0, 100);
+}"""
+
+
+@pytest.mark.parametrize("name", ["book/start_here.html", "book/ledger.html"])
+def test_each_stop_of_the_tab_key_shows_a_ring(name: str, visit: Opener) -> None:
+    opened = visit(name)
+    stops = []
+    for _ in range(90):
+        opened.page.keyboard.press("Tab")
+        stops.append(opened.page.evaluate(RINGLESS))
+    assert sum(stop is not None for stop in stops) > 60
+    assert [stop for stop in stops if stop] == []
+
+
+# --- The ledger ---------------------------------------------------------------------------
+
+
+def test_the_ledger_is_short_on_a_telephone(visit: Opener) -> None:
+    page = visit("book/ledger.html", **PHONE).page
+    assert page.evaluate("document.documentElement.scrollHeight") < 12_000
+    lines = page.locator("ul.claims > li")
+    assert lines.count() > 100
+    assert page.locator("ul.claims details[open]").count() == 0
+    shown = lines.nth(10).locator("summary")
+    for part in (".title", "code", ".where", ".verdict", ".evidence"):
+        assert shown.locator(part).is_visible(), part
+
+
+def test_the_ledger_is_filtered(visit: Opener) -> None:
+    page = visit("book/ledger.html").page
+    lines = page.locator("ul.claims > li")
+    page.locator("[data-filter=verdict]").select_option("fails as printed")
+    left = lines.locator("visible=true").count()
+    assert 0 < left < lines.count()
+    assert page.locator(".claim-filter output").text_content() == f"{left} of {lines.count()}"
+    page.goto(page.url.partition("#")[0] + "#claim-prop-3.1")
+    claim = page.locator("[id='claim-prop-3.1']")
+    claim.wait_for(state="visible")
+    assert page.locator(".claim-filter output").text_content() == f"{lines.count()} of {lines.count()}"
+
+
+def test_the_ledger_opens_without_a_script(visit: Opener) -> None:
+    opened = visit("book/ledger.html", java_script_enabled=False, **PHONE)
+    first = opened.page.locator("ul.claims > li").first
+    assert not first.locator(".claim").is_visible()
+    first.locator("summary").click()
+    assert first.locator(".claim").is_visible()
+    opened.page.goto(opened.page.url + "#claim-eq-43")
+    assert opened.page.locator("#claim-eq-43").is_visible(), "a link opens what it leads to"
+
+
+# --- Paper --------------------------------------------------------------------------------
+
+LONGEST_ON_PAPER = {"proposition_3_1": 17, "confidence": 20, "notation": 4}
+"""Pages of A4. When every fold was opened for paper, the first two had 24 and 38."""
+EMPTY_BOXES = """<!DOCTYPE html><title>boxes</title><style>@page {size: A4}
+div {border: 1px solid; height: 240mm; background: #f3f4f5; break-after: page}</style>
+<p>A line.</p><div></div><p>A line.</p><div></div><p>The end.</p>"""
+
+
+def written(printed: bytes) -> list[float]:
+    """For each page, the share of its rows in which something is written; borders do not count."""
+    import numpy as np
+    import pypdfium2
+
+    shares = []
+    for page in pypdfium2.PdfDocument(printed):
+        grey = np.asarray(page.render(scale=0.75, grayscale=True).to_pil(), dtype=float)[40:-50]
+        changes = np.abs(np.diff(grey, axis=1)) > 40
+        rows = changes.sum(axis=1) > 6  # a box has two borders in a row, each of two changes
+        # Rows between lines of text count as well: a gap is what is taller than a formula's.
+        gap = np.convolve(rows, np.ones(61), mode="same") == 0
+        shares.append(1 - float(gap.mean()))
+    return shares
+
+
+@pytest.mark.parametrize("name", LONGEST_ON_PAPER)
+def test_a_chapter_on_paper(name: str, visit: Opener) -> None:
+    opened = visit(f"book/{name}.html")
+    shares = written(opened.page.pdf(prefer_css_page_size=True, print_background=True))
+    assert len(shares) <= LONGEST_ON_PAPER[name]
+    assert [share for share in shares[:-1] if share < 0.4] == []
+    assert opened.wrong == []
+
+
+def test_solutions_are_open_on_paper_and_folded_code_is_not(visit: Opener) -> None:
+    page = visit("book/proposition_3_1.html").page
+    page.emulate_media(media="print")
+    page.evaluate("() => window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details.hide").count() > 0
+    assert page.locator("details.hide").locator("visible=true").count() == 0
+    solutions = page.locator(".bd-article details.sd-dropdown")
+    assert solutions.count() > 0
+    assert solutions.locator("visible=true").count() == solutions.count()
+    assert all(box.get_attribute("open") is not None for box in solutions.all())
+
+
+def test_an_empty_box_on_paper_is_seen(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "boxes.html").write_text(EMPTY_BOXES, encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "boxes.html").as_uri())
+    shares = written(page.pdf(prefer_css_page_size=True, print_background=True))
+    page.close()
+    assert min(shares) < 0.2
+
+
+def test_the_book_as_one_pdf(tmp_path: Path) -> None:
+    """Two chapters: numbered, bookmarked, and a link between them leads into the file."""
+    from pypdf import PdfReader
+
+    made, tool = tmp_path / "book.pdf", ROOT / "book" / "_tools" / "pdf.py"
+    subprocess.run([sys.executable, tool, made, "--only", "lemma_3_2", "notation"], check=True)
+    reader = PdfReader(made)
+    count = len(reader.pages)
+    assert count > 5
+    assert reader.pages[3].extract_text().strip().endswith("4"), "its number stands at its foot"
+    titles = [item.title for part in reader.outline if isinstance(part, list) for item in part]
+    assert titles == ["Lemma 3.2: one vector, three derivatives", "Notation"]
+    links = [a.get_object() for page in reader.pages for a in page.get("/Annots", [])]
+    within = [link for link in links if "/Dest" in link]
+    assert len(within) > 10
+    assert not [link for link in links if "file:" in str(link.get("/A", ""))], "no link to this machine"
+    goals = {reader.get_page_number(link["/Dest"][0].get_object()) for link in within}
+    assert goals <= set(range(count))
+    assert max(goals) > 3
 
 
 class Sliding:
@@ -448,8 +753,11 @@ SPOILT = """<!DOCTYPE html><title>spoilt</title>
 <img alt="../_images/figure.png" src="data:,"><img src="https://example.org/outside.png" alt="A line">
 <p>Raw $$x^2$$.</p><p>A lost {prf:ref}`lemma`.</p>
 <p><span class="math">x^2</span></p>
-<p class="math"><mjx-container><b style="color: red">x</b></mjx-container></p>
-<p><mjx-merror>x</mjx-merror></p><main><div style="width: 900px">wide</div></main>"""
+<p id="twice" class="math"><mjx-container tabindex="0"><b style="color: red">x</b></mjx-container></p>
+<p id="twice"><mjx-merror>x</mjx-merror></p>
+<div class="bd-article"><table style="width: 900px"><tr><td>1<td>2
+<td>A meaning told in more than forty characters.
+</table></div><main><div style="width: 900px">wide</div></main>"""
 
 
 def test_the_checks_see_what_is_wrong(browser: Any, tmp_path: Path) -> None:
@@ -466,4 +774,10 @@ def test_the_checks_see_what_is_wrong(browser: Any, tmp_path: Path) -> None:
             assert kind in formulas, kind
         assert [is_a_path(alt) for alt, _ in opened.page.evaluate(PICTURES)] == [True, False]
         assert opened.page.evaluate(BROKEN)
+        assert opened.page.evaluate(DOUBLE_IDS) == ["an id twice: twice"]
+        assert len(opened.page.evaluate(STOPS)) == 1
+        assert [wrong.partition(":")[0] for wrong in opened.page.evaluate(HIDDEN_COLUMNS)] == [
+            "a table is cut",
+            "a column of words is hidden",
+        ]
         assert opened.page.evaluate(WIDE)

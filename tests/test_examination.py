@@ -382,6 +382,17 @@ def test_terminal_fits_eighty_columns(examination: Examination) -> None:
     assert any("Taylor radius" in line for line in lines)
 
 
+def test_two_drawings_of_a_page_share_no_id(examination: Examination) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", examination.to_html(), re.S)
+    assert len(drawings) > 1
+    ids = [name for drawing in drawings for name in re.findall(r' id="([^"]+)"', drawing)]
+    assert ids
+    assert len(ids) == len(set(ids))
+    for drawing in drawings:  # and what a drawing refers to is still in it
+        referred = set(re.findall(r'(?:href="|url\()#([^")]+)', drawing))
+        assert referred <= set(re.findall(r' id="([^"]+)"', drawing))
+
+
 def test_page_loads_nothing_and_follows_the_theme(examination: Examination) -> None:
     page = examination.to_html()
     addresses = re.findall(r"""(?:src|href)=["']([^"']+)""", page)

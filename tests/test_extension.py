@@ -21,7 +21,8 @@ pytest.importorskip("sphinx_proof")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import regrob_book  # noqa: E402
-from regrob_book import claim_map, markup, pages, records, reference  # noqa: E402
+from fontTools.ttLib import TTFont  # noqa: E402
+from regrob_book import claim_map, icons, markup, mathjax, pages, records, reference  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
 
@@ -177,14 +178,19 @@ def test_a_badge_says_whose_text_holds() -> None:
 def test_ledger_rows_can_be_filtered_and_linked(ledger: dict[str, records.Record]) -> None:
     html = markup.ledger(list(ledger.values()), link, "../claims.json")
     page = well_formed(html)
-    rows = page.findall(".//tbody/tr")
-    assert [row.get("id") for row in rows] == [f"claim-{name}" for name in ledger]
+    rows = page.findall("ul/li")
+    claims = [row.find("details/div") for row in rows]
+    assert [claim.get("id") for claim in claims if claim is not None] == [f"claim-{name}" for name in ledger]
+    shown = " ".join(rows[1].find("details/summary").itertext())
+    for always in ("title of wrong".capitalize(), "Eq. (1)", "wrong", "fails as printed", "numeric"):
+        assert always in shown, "seen without opening the line"
+    assert page.findall(".//summary//a") == [], "a control inside another can be reached by nobody"
     assert rows[1].get("data-verdict") == "fails as printed"
     assert "title of wrong" in str(rows[1].get("data-words"))
     assert page.find(".//form").get("hidden") == "", "without a script no dead controls are shown"
     options = [o.text for o in page.findall(".//select[@data-filter='verdict']/option")]
     assert options == ["any", "holds", "fails as printed", "open", "partly"]
-    hrefs = [a.get("href") for a in page.findall(".//tbody//a")]
+    hrefs = [a.get("href") for a in page.findall("ul//a")]
     assert hrefs == [f"page.html#{name}" for name in ledger if name != "undecided"]
     assert r"\(\displaystyle a &lt; b\)" in html
 
@@ -273,6 +279,43 @@ def test_table_says_what_the_map_shows(ledger: dict[str, records.Record]) -> Non
     assert cells[0][3:] == ["wrong, top", "yes"]
 
 
+# --- What a page is served with -----------------------------------------------------------
+
+
+def test_icons_that_no_page_shows_are_cut() -> None:
+    rules = '.fa-list-squares:before,.fa-list:before{content:"\\f03a"}.fa-moon:before{content:"\\f186"}'
+    assert icons.cut_style(rules, {"fa-list"}) == '.fa-list:before{content:"\\f03a"}'
+    page = '<i class="fas fa-expand"></i><i class="fa-solid fa-moon"></i>'
+    assert icons.used_names([page]) >= {"fa-expand", "fa-moon"}
+
+
+def test_the_theme_brings_the_icons_as_they_are_cut() -> None:
+    """The theme's own style and font: two icons of 2 000 are left, and the font has just these."""
+    theme = icons.installed()
+    style = icons.cut_style((theme / icons.STYLE).read_text(encoding="utf8"), {"fa-moon", "fa-expand"})
+    shown = {selector for rule in icons.RULE.finditer(style) for selector in rule[1].split(",")}
+    assert shown == {".fa-moon:before", ".fa-expand:before"}
+    assert "fa-solid-900.woff)" in style
+    assert "woff2" not in style
+    file = theme / icons.FONTS / "fa-solid-900.ttf"
+    font = icons.cut_font(file, {0xF186, 0xF065})
+    assert font is not None
+    assert len(font) < 3000 < file.stat().st_size
+    assert set(TTFont(io.BytesIO(font)).getBestCmap()) == {0xF186, 0xF065}
+    assert icons.cut_font(file, {0x41FF}) is None
+
+
+def test_only_the_page_that_searches_keeps_what_searches() -> None:
+    head = (
+        '<script defer src="../_static/scripts/fontawesome.js?digest=5"></script>'
+        '<script src="../searchindex.js"></script><script src="_static/searchtools.js?v=1"></script>'
+        '<script src="_static/regrob.js"></script>'
+    )
+    assert icons.spare_scripts(head) == '<script src="_static/regrob.js"></script>'
+    assert "searchindex" in icons.spare_scripts(head, searches=True)
+    assert "fontawesome" not in icons.spare_scripts(head, searches=True)
+
+
 # --- A page -------------------------------------------------------------------------------
 
 PAGE = """# Page {verdict}`base`
@@ -316,7 +359,6 @@ def build(folder: Path, page: str, **settings: Any) -> tuple[Path, str]:
         "myst_enable_extensions": ["dollarmath"],
         "html_theme": "basic",
         "numfig": True,
-        "mathjax_path": "mathjax/tex-chtml.js",
         **settings,
     }
     warnings = io.StringIO()
@@ -356,10 +398,10 @@ def test_a_built_page(tmp_path: Path) -> None:
     assert "not/written" not in shown
     for name in ("index", "book/ledger", "search"):
         written = (html / f"{name}.html").read_text(encoding="utf8")
-        assert "mathjax/tex-chtml.js" in written, "a page without a formula may list one in its side bar"
+        assert f"_static/{mathjax.BUNDLE}" in written, "a page without a formula may list one in its side bar"
     assert "../errata.json" in shown
     assert "<td>" in shown[shown.index('scope="row">Python') :]
-    assert (html / "_static" / "mathjax" / "tex-chtml.js").stat().st_size > 1e5
+    assert (html / "_static" / mathjax.BUNDLE).stat().st_size > 1e5
     assert len(list((html / "_static/mathjax/output/chtml/fonts/woff-v2").glob("*.woff"))) > 10
     assert next(r["id"] for r in json.loads((html / "claims.json").read_text(encoding="utf8"))) == "base"
     assert len(json.loads((html / "errata.json").read_text(encoding="utf8"))) == 5

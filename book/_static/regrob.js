@@ -1,35 +1,5 @@
-/* The ledger's filter, names for what the theme leaves nameless, and paper. */
+/* Names for what the theme leaves nameless, the map's arrows, and paper. */
 "use strict";
-
-function filterClaims(form) {
-  const rows = [...document.querySelectorAll("table.claims tbody tr")];
-  const fields = [...form.querySelectorAll("[data-filter]")];
-  const matches = (row, field) => {
-    const wanted = field.value.trim(), has = row.dataset[field.dataset.filter];
-    if (!wanted) return true;
-    if (field.dataset.filter === "words") return wanted.toLowerCase().split(/\s+/).every((w) => has.includes(w));
-    return has.split("|").includes(wanted);
-  };
-  const update = () => {
-    let shown = 0;
-    for (const row of rows) {
-      row.hidden = !fields.every((field) => matches(row, field));
-      shown += !row.hidden;
-    }
-    form.querySelector("output").value = `${shown} of ${rows.length}`;
-  };
-  form.addEventListener("input", update);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.hidden = false;
-  update(); /* a browser may have kept the fields of an earlier visit */
-  /* A link to a row must not lead to a hidden one. */
-  const reveal = () => {
-    const row = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (row && row.hidden) { form.reset(); update(); row.scrollIntoView(); }
-  };
-  window.addEventListener("hashchange", reveal);
-  reveal();
-}
 
 function mendTheme() {
   const sidebar = document.querySelector(".bd-sidebar-primary");
@@ -63,22 +33,11 @@ function lightArrows(map) {
   });
 }
 
-/* What scrolls inside its own box must be reachable by keyboard. */
-function reachScrollers() {
-  document
-    .querySelectorAll("div.math, .formula, .table-wrap, .cell_output .output, .cell_output pre, .cell_input pre, .pst-scrollable-table-container")
-    .forEach((box) => {
-      if (box.scrollWidth > box.clientWidth + 1) {
-        if (!box.hasAttribute("tabindex")) box.tabIndex = 0;
-      } else if (box.tabIndex === 0 && !box.matches("a, button")) box.removeAttribute("tabindex");
-    });
-}
-
-/* Paper shows what is folded on the screen. */
+/* Paper shows what is folded on the screen, a solution say, but not folded code: print.css drops that. */
 function unfoldForPaper() {
   let opened = [];
   window.addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll(".bd-article details:not([open])")];
+    opened = [...document.querySelectorAll(".bd-article details:not([open], .hide)")];
     opened.forEach((fold) => { fold.open = true; });
   });
   window.addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
@@ -86,11 +45,5 @@ function unfoldForPaper() {
 
 mendTheme();
 unfoldForPaper();
-document.querySelectorAll("form.claim-filter").forEach(filterClaims);
 document.querySelectorAll("svg.claim-map.whole").forEach(lightArrows);
-window.addEventListener("load", () => {
-  mendTheme();
-  const typeset = window.MathJax && MathJax.startup && MathJax.startup.promise;
-  Promise.resolve(typeset).then(reachScrollers);
-});
-window.addEventListener("resize", reachScrollers);
+window.addEventListener("load", mendTheme);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import io
 import math
@@ -308,6 +309,18 @@ def _scatter(examination: Examination) -> str:
     )
 
 
+def _own_ids(drawing: str) -> str:
+    """The same SVG with ids that no other drawing of the page has, and none that nothing refers to."""
+    drawing_name = hashlib.sha256(drawing.encode()).hexdigest()[:8]
+    referred = set(re.findall(r'(?:href="|url\()#([^")]+)', drawing))
+
+    def renamed(found: re.Match[str]) -> str:
+        return f' id="{drawing_name}-{found[1]}"' if found[1] in referred else ""
+
+    drawing = re.sub(r' id="([^"]+)"', renamed, drawing)
+    return re.sub(r'(href="|url\()#', rf"\g<1>#{drawing_name}-", drawing)
+
+
 def _figure(figure: Figure, alt: str, caption: str) -> str:
     """A figure as SVG whose ink follows the page's."""
     import matplotlib.pyplot as plt
@@ -319,6 +332,7 @@ def _figure(figure: Figure, alt: str, caption: str) -> str:
     plt.close(figure)
     drawing = stream.getvalue()
     drawing = drawing[drawing.index("<svg") :]
+    drawing = _own_ids(drawing)
     drawing = drawing.replace("#000000", "currentColor").replace("#dddddd", "var(--line)")
     drawing = drawing.replace("<svg", f'<svg fill="currentColor" role="img" aria-label="{_text(alt)}"', 1)
     return f"<figure>{drawing}<figcaption>{_text(caption)}</figcaption></figure>"

@@ -23,7 +23,21 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from . import claim_map, drawings, facts, living, markup, pages, proofs, readers, records, reference, versions
+from . import (
+    claim_map,
+    drawings,
+    facts,
+    icons,
+    living,
+    markup,
+    mathjax,
+    pages,
+    proofs,
+    readers,
+    records,
+    reference,
+    versions,
+)
 from .records import Record
 
 logger = logging.getLogger(__name__)
@@ -126,9 +140,10 @@ def mark_boxes(app: Sphinx, doctree: nodes.document) -> None:
     for box in list(doctree.findall(nodes.Element)):
         if box.get("label") in app.regrob_records and "proof" in box["classes"]:  # type: ignore[attr-defined]
             box += Generated(kind="foot", claims=[box["label"]])
-    contents = [box for box in doctree.findall(nodes.section) if box["ids"] == ["proof-content"]]
-    for count, box in enumerate(contents, 1):  # the same id in every box is invalid HTML
-        box["ids"] = [f"proof-content-{count}"]
+    for name in ("proof", "proof-content"):  # every box without a label has these, which is invalid HTML
+        boxes = [box for box in doctree.findall(nodes.Element) if box.get("ids") == [name]]
+        for count, box in enumerate(boxes, 1):
+            box["ids"] = [f"{name}-{count}"]
 
 
 def linker(builder: Builder, page: str) -> Callable[[str], str | None]:
@@ -233,14 +248,17 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("tally", TallyRole())
     app.add_role("download-claims", FileRole())
     app.set_html_assets_policy("always")  # MathJax too: any page lists chapters with formulas in their names
-    app.add_css_file("regrob.css", priority=900)
-    app.add_js_file("regrob.js", loading_method="defer")
+    for topic in ("regrob", "ledger", "scrolling", "print"):
+        app.add_css_file(f"{topic}.css", priority=900)
+    for topic in ("regrob", "ledger", "scrolling"):
+        app.add_js_file(f"{topic}.js", loading_method="defer")
     reference.setup(app)
     living.setup(app)
     facts.setup(app)
     readers.setup(app)
     proofs.setup(app)
     app.connect("config-inited", pages.add_static)
+    app.connect("config-inited", mathjax.configure)
     app.connect("config-inited", pages.take_executed)
     app.connect("builder-inited", judge)
     app.connect("env-updated", rewrite_if_judged_anew)
@@ -249,6 +267,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-resolved", fill)
     app.connect("doctree-resolved", drawings.put_into_page)
     app.connect("html-page-context", pages.drop_thebe, priority=900)
-    app.connect("build-finished", pages.copy_mathjax)
+    app.connect("build-finished", mathjax.copy)
+    app.connect("build-finished", icons.cut)
     app.connect("build-finished", write_json)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

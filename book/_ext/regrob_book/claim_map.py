@@ -123,10 +123,10 @@ def table(records: dict[str, Record], link: Link) -> str:
     columns = ("Claim", "Verdict", "Rests on", "Used by", "All below it hold")
     head = "".join(f'<th role="columnheader" scope="col">{c}</th>' for c in columns)
     return (
-        '<div class="table-wrap">'
+        '<details><summary>The same in a table</summary><div class="table-wrap">'
         '<table class="relations" role="table" aria-label="Which claim rests on which">'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody>'
-        "</table></div>"
+        "</table></div></details>"
     )
 
 

@@ -154,19 +154,15 @@ def _controls(records: list[Record]) -> str:
 
 
 def ledger(records: list[Record], link: Link, download: str) -> str:
-    """The whole ledger: a plain table, filtered by a few lines of script where there are some."""
-    rows = "".join(_ledger_row(r, link) for r in records)
-    columns = ("Claim", "Verdict", "Statement", "Evidence")
-    head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in columns)
+    """The whole ledger: a line for each claim, opened for what it says and what judges it."""
+    lines = "".join(_ledger_line(record, link) for record in records)
     return (
         f"{_download(download, 'claims.json')}{_controls(records)}"
-        '<div class="table-wrap"><table class="claims" role="table" aria-label="All claims">'
-        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
-        f'<tbody role="rowgroup">{rows}</tbody></table></div>'
+        f'<ul class="claims" aria-label="All claims">{lines}</ul>'
     )
 
 
-def _ledger_row(record: Record, link: Link) -> str:
+def _ledger_line(record: Record, link: Link) -> str:
     words = " ".join([record["id"], record["where"], record["title"], *record["hypotheses"]]).lower()
     data = {
         "words": words,
@@ -175,14 +171,18 @@ def _ledger_row(record: Record, link: Link) -> str:
         "text": record["text"],
     }
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-    title = anchor(escape(_capital(record["title"])), link(record["id"]))
+    identifier = escape(record["id"])
+    strongest = record["evidence"][0] if record["evidence"] else "none yet"
+    proved = anchor("Read it in its chapter", link(record["id"]))
+    # A link to #claim-ID opens the fold by itself, since it leads to what is inside.
     return (
-        f'<tr role="row" id="claim-{escape(record["id"])}"{attributes}>'
-        f'<th role="rowheader" scope="row">{title}<code>{escape(record["id"])}</code>'
-        f"<span>{escape(record['where'])}</span></th>"
-        f'<td role="cell">{badge(record)}{_slip(record)}</td>'
-        f'<td role="cell">{statement(record)}</td>'
-        f'<td role="cell">{escape(record["grounds"])}</td></tr>'
+        f'<li{attributes}><details><summary><span class="title">{escape(_capital(record["title"]))}</span>'
+        f'<span class="name"><code>{identifier}</code> '
+        f'<span class="where">{escape(_capital(record["where"]))}</span></span> '
+        f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
+        f'<div class="claim" id="claim-{identifier}">{statement(record)}'
+        f'<p><span class="heading">Evidence</span> {escape(record["grounds"])}{_slip(record)}</p>'
+        f"<p>{proved} · <code>{identifier}</code></p></div></details></li>"
     )
 
 

@@ -1,21 +1,16 @@
-"""What every page is served with: MathJax out of an installed package, our style and script."""
+"""What every page is served with: our style and script, and buttons where they lead somewhere."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
-from sphinx.errors import ExtensionError
 
 STATIC = Path(__file__).parents[2] / "_static"
-# Of the package's 24 MB, what a page may ask for.
-MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions", "a11y", "sre")
 
 
 def add_static(app: Sphinx, config: Config) -> None:
@@ -64,22 +59,3 @@ def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], d
 
     for kind in ("script_files", "css_files"):
         context[kind] = [asset for asset in context[kind] if not foreign(asset)]
-
-
-def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
-    """Serve MathJax and its fonts from the book itself."""
-    if error is not None or app.builder.format != "html":
-        return
-    found = importlib.util.find_spec("sphinx-mathjax-offline")
-    if found is None or found.origin is None:
-        raise ExtensionError("MathJax is missing: install sphinx-mathjax-offline (the extra `book` has it)")
-    source, target = (
-        Path(found.origin).parent / "static" / "mathjax",
-        Path(app.outdir) / "_static" / "mathjax",
-    )
-    for name in MATHJAX:
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        if (source / name).is_dir():
-            shutil.copytree(source / name, target / name, dirs_exist_ok=True)
-        else:
-            shutil.copy2(source / name, target / name)

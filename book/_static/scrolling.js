@@ -1,0 +1,71 @@
+/* Boxes that scroll sideways show it and can be reached by keyboard; on a phone, tables of words become cards. */
+"use strict";
+
+const SCROLLERS = ["div.math", 'mjx-container[display="true"]', ".formula", ".table-wrap", ".cell_output .output", ".cell_output pre", ".cell_input pre",
+  ".pst-scrollable-table-container"].join();
+/* In characters: more than a phone has room for beside other columns, and what two of can share a line. */
+const LONG_CELL = 24, SHORT_CELL = 18;
+
+const words = (cell) => cell.textContent.trim();
+
+function showEdges(box) {
+  const hidden = box.scrollWidth - box.clientWidth;
+  box.classList.toggle("more-left", hidden > 1 && box.scrollLeft > 1);
+  box.classList.toggle("more-right", hidden > 1 && box.scrollLeft < hidden - 1);
+}
+
+function markScrollers() {
+  document.querySelectorAll(SCROLLERS).forEach((box) => {
+    const scrolls = box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX !== "visible";
+    if (scrolls && !box.classList.contains("scrolls")) {
+      box.classList.add("scrolls");
+      box.addEventListener("scroll", () => showEdges(box), { passive: true });
+      if (!box.hasAttribute("tabindex")) box.tabIndex = 0;
+    } else if (!scrolls && box.classList.contains("scrolls")) {
+      box.classList.remove("scrolls");
+      box.removeAttribute("tabindex");
+    }
+    showEdges(box);
+  });
+}
+
+function headings(table) {
+  const rows = [...table.rows];
+  const head = rows.filter((row) => row.parentElement.matches("thead") || [...row.children].every((c) => c.matches("th")));
+  return head.length === 1 ? head[0] : null;
+}
+
+/* A table of words becomes cards, one a row; a table of numbers stays one, and scrolls. */
+function holdsWords(table) {
+  const cells = [...table.querySelectorAll("td, tbody th")];
+  return headings(table) !== null && headings(table).cells.length > 2 && !table.querySelector("[colspan], [rowspan]")
+    && cells.some((cell) => words(cell).length > LONG_CELL);
+}
+
+/* A card stands alone: each cell says which column it is of. */
+function stack(table) {
+  const head = headings(table);
+  const names = [...head.cells].map(words);
+  table.classList.add("stacked");
+  head.classList.add("headings");
+  table.setAttribute("role", "table"); /* display: block takes a table's meaning away */
+  table.querySelectorAll("thead, tbody").forEach((group) => group.setAttribute("role", "rowgroup"));
+  for (const row of table.rows) {
+    row.setAttribute("role", "row");
+    [...row.cells].forEach((cell, column) => {
+      const namesRow = row !== head && (cell.matches("th") || (column === 0 && !names[0]));
+      cell.setAttribute("role", namesRow ? "rowheader" : row === head && names[column] ? "columnheader" : "cell");
+      if (row === head || column === 0) return;
+      if (names[column] && (words(cell) || cell.children.length)) cell.dataset.label = names[column];
+      cell.classList.toggle("short", words(cell).length <= SHORT_CELL);
+    });
+  }
+}
+
+document.querySelectorAll(".bd-article table").forEach((table) => { if (holdsWords(table)) stack(table); });
+window.addEventListener("load", () => {
+  const typeset = window.MathJax && MathJax.startup && MathJax.startup.promise;
+  Promise.resolve(typeset).then(markScrollers);
+});
+window.addEventListener("resize", markScrollers);
+document.addEventListener("toggle", markScrollers, true); /* a fold that opens shows new boxes */
