@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.analysis.intervals import POSITIVE, SIGNED, Interval, Span, mean_interval, paired_difference
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,6 +60,20 @@ def setting_name(setting: Setting) -> str:
     return f"{LABELS[penalty]}, λ = {weight:g}" if weight else LABELS[penalty]
 
 
+SHARES = ("accuracy", "success", "probability")
+"""The metrics whose values are shares of 1."""
+
+
+def span_of(metric: str, factor: float = 1.0) -> Span:
+    """What a metric can be, times `factor`: a share from none to all, a length or its square not below 0."""
+    return (0.0, factor) if metric in SHARES else POSITIVE
+
+
+def difference_span_of(metric: str, factor: float = 1.0) -> Span:
+    """What a difference of two values of a metric can be, times `factor`."""
+    return (-factor, factor) if metric in SHARES else SIGNED
+
+
 class Measure(NamedTuple):
     """One number of a network: attack and metric as in the tables, its title, its unit.
 
@@ -82,6 +96,15 @@ class Measure(NamedTuple):
         """How its numbers are written: shares in tenths of a per cent, distances in hundredths."""
         return ".1f" if self.factor == 100 else ".2f"
 
+    def interval(self, values: ArrayLike, level: float = 0.95) -> Interval:
+        """The mean of a table's values in the measure's unit, and an interval that lies in its span."""
+        return mean_interval(np.asarray(values) * self.factor, level, span_of(self.metric, self.factor))
+
+    @property
+    def difference_span(self) -> Span:
+        """What a difference of two of its numbers can be."""
+        return difference_span_of(self.metric, self.factor)
+
 
 BENIGN = Measure("none", "accuracy", "no attack", "accuracy, %", 100.0)
 FGSM = Measure("fgsm", "accuracy", "FGSM", "accuracy, %", 100.0)
@@ -90,6 +113,7 @@ DEEPFOOL = Measure("deepfool", "distance", "DeepFool", r"mean $\ell_2$ distance"
 CARLINI = Measure("carlini-wagner", "distance", "Carlini–Wagner", r"mean $\ell_2$ distance", 1.0)
 ROBUST = (FGSM, PGD, DEEPFOOL, CARLINI)
 ATTACKS = [measure.key for measure in ROBUST]
+MEASURES = {measure.key: measure for measure in (BENIGN, *ROBUST)}
 CONFIDENCE = Measure("none", "probability", "confidence", "mean $p_y$", 1.0)
 SLOPE = Measure("none", "cross-lipschitz", "slope", r"mean $\nu^2$", 1.0)
 
@@ -141,7 +165,7 @@ def interval_by_setting(
     of_network = (table["network"] == network) & (table["attack"] == measure.attack)
     rows = table[of_network & (table["metric"] == measure.metric)]
     return {
-        (str(penalty), float(str(weight))): mean_interval(part["value"].to_numpy() * measure.factor, level)
+        (str(penalty), float(str(weight))): measure.interval(part["value"].to_numpy(), level)
         for (penalty, weight), part in rows.groupby(["penalty", "lambda"])
     }
 
@@ -213,15 +237,17 @@ class NetworkResults:
         The rest of μ² is (K/2)·ν², with ν² as `theory.cross_lipschitz_squared` counts it.
         """
         mu2, nu2 = (self.penalty(setting, name) for name in ("jacobian", "cross-lipschitz"))
-        return mean_interval(100 * (1 - classes / 2 * nu2 / mu2))
+        share = np.clip(1 - classes / 2 * nu2 / mu2, 0.0, 1.0)  # the stored digits are rounded
+        return mean_interval(100 * share, span=(0.0, 100.0))
 
     def interval(self, setting: Setting, measure: Measure, level: float = 0.95) -> Interval:
         """The mean over seeds, and its interval."""
-        return mean_interval(self.values(setting, measure), level)
+        return measure.interval(self.values(setting, measure) / measure.factor, level)
 
     def difference(self, first: Setting, second: Setting, measure: Measure, level: float = 0.95) -> Interval:
         """First − second, paired over seeds."""
-        return paired_difference(self.values(first, measure), self.values(second, measure), level)
+        gap = paired_difference(self.values(first, measure), self.values(second, measure), level)
+        return gap.cut(measure.difference_span)
 
     def weights(self, penalty: str) -> list[float]:
         """The λ at which a penalty was run, in ascending order."""

@@ -213,7 +213,7 @@ def _only(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
 
 
 def _per_cent(rows: pd.DataFrame) -> Interval:
-    return mean_interval(rows["value"].to_numpy()).times(100)
+    return mean_interval(rows["value"].to_numpy(), span=(0.0, 1.0)).times(100)
 
 
 # --- storing ----------------------------------------------------------------------------

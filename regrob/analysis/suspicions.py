@@ -54,7 +54,7 @@ def means(tests: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval(tests: pd.DataFrame, place: Place, measure: str) -> Interval:
-    """The mean over seeds of one measure, with its interval, in the tests' unit.
+    """The mean over seeds of an accuracy, with its interval, as a share of 1.
 
     Raises:
         DataError: nothing is stored there.
@@ -63,7 +63,7 @@ def interval(tests: pd.DataFrame, place: Place, measure: str) -> Interval:
     rows = tests[(tests[columns] == [*place, measure]).all(axis=1)]
     if rows.empty:
         raise DataError(f"no {measure} is stored of {', '.join(map(str, place))}; run the test {place[0]!r}")
-    return mean_interval(rows["value"].to_numpy())
+    return mean_interval(rows["value"].to_numpy(), span=(0.0, 1.0))
 
 
 def under_attack(tests: pd.DataFrame) -> dict[str, UnderAttack]:
