@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regrob.analysis import phrases
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.analysis.measures import (
     ATTACKS,
@@ -349,6 +350,15 @@ def gaps(
 
 
 def tally(verdicts: Iterable[str]) -> str:
-    """How often each verdict of `joint_differences` or `at_best` occurs: "3 ahead, 0 behind, 1 undecided"."""
-    counts = Counter(verdicts)
-    return ", ".join(f"{counts[verdict]} {word}" for verdict, word in IN_WORDS.items())
+    """How often each verdict of `joint_differences` or `at_best` occurs.
+
+    "ahead in three, behind in none and undecided in one"; "undecided in all four" where they agree.
+    """
+    numbers = Counter(verdicts)
+    if len(numbers) == 1:
+        ((verdict, count),) = numbers.items()
+        return f"{IN_WORDS[verdict]} in {'the only one' if count == 1 else f'all {phrases.number(count)}'}"
+    return phrases.listed(
+        f"{word} in {phrases.number(numbers[name]) if numbers[name] else 'none'}"
+        for name, word in IN_WORDS.items()
+    )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regrob.analysis import phrases
 from regrob.analysis.intervals import POSITIVE, SIGNED, Interval, Span, mean_interval, paired_difference
 from regrob.errors import InputError
 
@@ -47,6 +48,36 @@ NETWORK_NAMES = {
     "resnet-32": "ResNet-32, no BatchNorm",
 }
 """How a network of the tables is written."""
+
+
+NETWORK_PHRASES = {
+    "conv-bn": "the four-layer network",
+    "vgg": "the VGG-like network",
+    "resnet-32": "ResNet-32",
+}
+"""How a network is written inside a sentence, where that is not its name."""
+
+PENALTY_PHRASES = {
+    "none": "no penalty",
+    "input-gradient": "the input-gradient penalty",
+    "jacobian": "the Jacobian penalty",
+    "curvature": "the curvature penalty",
+    "cross-lipschitz": "the cross-Lipschitz penalty",
+    "reference": "the reference",
+    "adversarial-training": "adversarial training",
+}
+"""How a penalty is written inside a sentence."""
+
+
+def phrase_of(network: str) -> str:
+    """How a network is written inside a sentence: "the VGG-like network"."""
+    return NETWORK_PHRASES.get(network, name_of(network))
+
+
+def setting_phrase(setting: Setting) -> str:
+    """How a setting is written inside a sentence: "the Jacobian penalty at λ = 0.1"."""
+    penalty, weight = setting
+    return f"{PENALTY_PHRASES[penalty]} at λ = {weight:g}" if weight else PENALTY_PHRASES[penalty]
 
 
 def name_of(network: str) -> str:
@@ -217,6 +248,13 @@ class NetworkResults:
     def title(self) -> str:
         """How the network is written."""
         return name_of(self.network) + (f", {self.classes} classes" if self.classes else "")
+
+    @property
+    def phrase(self) -> str:
+        """How the network is written inside a sentence: "the VGG-like network with ten classes"."""
+        return phrase_of(self.network) + (
+            f" with {phrases.number(self.classes)} classes" if self.classes else ""
+        )
 
     @property
     def seeds(self) -> int:

@@ -3,7 +3,8 @@
 In `robustness` each network has a block two panels wide, so that it can be read on a phone: benign accuracy
 beside the legend, the two ℓ∞ attacks, the two minimal ones, and below these how often they
 succeed, because a mean distance leaves out what was not fooled. Lines are means over seeds,
-bands their 95 % intervals, or the values of two seeds. A diverged run is a cross on the lower edge, never a number.
+bands their 95 % intervals, or the values of two seeds. A diverged run is a cross on the lower edge,
+never a number.
 """
 
 from __future__ import annotations

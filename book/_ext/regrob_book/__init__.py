@@ -235,6 +235,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.set_html_assets_policy("always")  # MathJax too: any page lists chapters with formulas in their names
     app.add_css_file("regrob.css", priority=900)
     app.add_js_file("regrob.js", loading_method="defer")
+    app.add_css_file("tables.css", priority=900)
+    app.add_js_file("tables.js", loading_method="defer")
     reference.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", pages.take_executed)
