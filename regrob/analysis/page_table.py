@@ -27,7 +27,7 @@ class PageTable:
         caption: what it shows, as one sentence.
         filters: names of columns by whose values a reader can choose rows.
         rows: how many columns at the left name a row.
-        folded: whether it is shown when the reader opens it.
+        fold: what the reader opens it by, "Every number of this figure"; if empty, it is open.
 
     Raises:
         InputError: no caption, or a filter that is no column.
@@ -37,7 +37,7 @@ class PageTable:
     caption: str
     filters: Sequence[str] = ()
     rows: int = 1
-    folded: bool = False
+    fold: str = ""
 
     def __post_init__(self) -> None:
         if not self.caption.strip():
@@ -58,11 +58,11 @@ class PageTable:
             f'<thead role="rowgroup"><tr role="row">{heads}</tr></thead>'
             f'<tbody role="rowgroup">{body}</tbody></table>'
         )
-        if not self.folded:
+        if not self.fold:
             return f'<div class="page-table">{table}</div>'
         return (
-            f'<details class="page-table"><summary>All numbers as a table '
-            f"({len(self.frame)} rows)</summary>{table}</details>"
+            f'<details class="page-table"><summary>{escape(self.fold)} ({len(self.frame)} rows)</summary>'
+            f"{table}</details>"
         )
 
     def _row(self, values: tuple[object, ...]) -> str:
