@@ -413,13 +413,17 @@ def verdict_counts(table: pd.DataFrame, endings: Mapping[str, str]) -> str:
     return "; ".join(f"{ending} in {phrases.number(count)}" for ending, count in numbers.items())
 
 
-# --- what a step costs, in words ----------------------------------------------------------
+# --- what a step costs ---------------------------------------------------------------------
 
 
-def method_facts(columns: Mapping[str, Mapping[str, float]], digits: str) -> dict[str, str]:
-    """ "COLUMN-METHOD" → its number, for the prose; a dash for zero."""
-    return {
-        f"{name}-{method}": f"{value:{digits}}" if value else "–"
-        for name, column in columns.items()
-        for method, value in column.items()
-    }
+def by_method(columns: Mapping[str, Mapping[str, float]], digits: str) -> pd.DataFrame:
+    """A row a method, and its number in each column, as texts; a dash for zero."""
+    import pandas as pd
+
+    first = next(iter(columns.values()))
+    rows = [
+        {"method": LABELS[method]}
+        | {name: f"{column[method]:{digits}}" if column[method] else "–" for name, column in columns.items()}
+        for method in first
+    ]
+    return pd.DataFrame(rows)
