@@ -33,7 +33,8 @@ def shares(networks: Iterable[NetworkResults], penalties: Iterable[str], corner:
         corner: ε√n, how far the box reaches.
 
     Returns:
-        columns network, phrase, penalty, setting: a title, the same inside a sentence, a name, a phrase; share: DeepFool's mean distance / corner;
+        columns network, phrase, penalty, setting: a title, the same inside a sentence, a name, a phrase;
+        share: DeepFool's mean distance / corner;
         kept: accuracy under PGD in %; guesses: whether a penalty made it guess. A row for each
         setting of which a seed is left.
     """

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regrob.analysis.intervals import POSITIVE, Interval, Span, mean_interval
-from regrob.analysis.measures import UNPENALISED, Setting, lines_of
+from regrob.analysis.measures import LABELS, UNPENALISED, Setting, lines_of
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Predictions:
                 row[f"rank {sign}"] = self.interval(setting, "rank", name, "found").mean
             for name in ("stays", "switched"):
                 row[f"{name} %"] = 100 * self.interval(setting, "mean", name).mean
-            rows[setting[0]] = row
+            rows[LABELS[setting[0]]] = row
         return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from regrob.analysis.intervals import Interval, mean_interval
+from regrob.analysis.measures import LABELS
 from regrob.analysis.paper_numbers import CONV, LENET, STATED, Stated
 from regrob.errors import DataError
 
@@ -136,4 +137,4 @@ def breaking(large: pd.DataFrame, penalties: Sequence[str], weights: Sequence[fl
         f"λ = {weight:g}": [outcome(f"{penalty}, λ = {weight:g}") for penalty in penalties]
         for weight in weights
     }
-    return pd.DataFrame(outcomes, index=pd.Index(penalties, name="penalty"))
+    return pd.DataFrame(outcomes, index=pd.Index([LABELS[name] for name in penalties], name="penalty"))

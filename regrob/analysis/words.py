@@ -20,6 +20,7 @@ from regrob.analysis.measures import (
     BENIGN,
     CARLINI,
     DEEPFOOL,
+    LABELS,
     MEASURES,
     PENALTY_PHRASES,
     PGD,
