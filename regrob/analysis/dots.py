@@ -1,6 +1,6 @@
 """What a picture of dots shows: panels of rows, and in each row one interval a penalty.
 
-The functions turn comparisons into such panels; `figures.dot_panels` draws them.
+The functions turn comparisons into such panels; `figures.compared` draws them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of results,
-`dot_panels` their comparisons, `predictions` predicted lengths beside attacks', `certificates` what
+`compared` their comparisons, `predictions` predicted lengths beside attacks', `certificates` what
 certifies, `departure` how far a network is from affine, `step_cost` what a training step costs; `planes`
 draws networks of two inputs; `along_line` a network on a straight line; `steps` the quadratic model in the
 plane; `clouds` class vectors; `brackets` bounds digit by digit; `secular` the function behind the exact
@@ -12,8 +12,8 @@ beside its gradients; `paper` the paper's own Figures 1 and 3; `draw_all` a fold
 loaded when something is drawn.
 """
 
+from regrob.figures.compared import dot_panels, verdict_grid
 from regrob.figures.departure import departure_figure
-from regrob.figures.dot_panels import dot_panels, verdict_grid
 from regrob.figures.planes import ellipse
 from regrob.figures.predictions import predicted_against_found
 from regrob.figures.results import (
