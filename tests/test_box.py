@@ -41,7 +41,7 @@ def test_facts_part_at_half_of_kappa() -> None:
     facts = box.facts(points)
     assert (facts["low-count"], facts["low-top"], facts["high-count"]) == ("1", "1.0", "1")
     assert (facts["off"], facts["off-share"], facts["off-pgd"]) == ("net with ten classes", "0.40", "1")
-    guess = "What guesses, or nearly so: net with ten classes with the Jacobian penalty at λ = 1."
+    guess = "What guesses, or nearly so: net with ten classes under the Jacobian penalty at λ = 1."
     assert facts["collapsed"].startswith(guess)
     assert facts["box-rank"] == "1.00"
     assert box.facts(points.assign(guesses=False))["collapsed"] == "No setting has fallen to guessing."

@@ -52,11 +52,13 @@ def test_a_mark_needs_all_and_one_counterexample_is_enough(verdicts: list[str], 
 
 
 def test_large_factors_are_powers_of_ten() -> None:
-    assert [phrases.power_of_ten(x) for x in (83.4, 9999, 2.3e7, 9.6e10)] == [
+    assert [phrases.power_of_ten(x) for x in (83.4, 9999, 2.3e7, 9.6e10, 4e-16, 0.0)] == [
         "83",
         "9999",
         "2·10⁷",
         "10·10¹⁰",
+        "4·10⁻¹⁶",
+        "0",
     ]
     assert phrases.thousands(50_000) == "50 000"
 
@@ -176,7 +178,7 @@ def test_gains_are_counted_by_seed_and_by_verdict(results: pd.DataFrame) -> None
         gain for n in (network, alone) for gain in comparisons.gains(n, ["jacobian"], (PGD, DEEPFOOL))
     ]
     assert words.gain_counts(compared) == {
-        "up-jacobian": "no of three",
+        "up-jacobian": "none of three",
         "gain-pgd": "undecided in one; one has one seed and no verdict",
         "gain-deepfool": "undecided in one; one has one seed and no verdict",
         "gain-mark": "❔",

@@ -57,7 +57,7 @@ def facts(table: pd.DataFrame) -> dict[str, str]:
     low = table["share"] < KAPPA / 2
     far = table[table["penalty"] == "none"].nlargest(1, "share").iloc[0]
     collapsed = table[table["guesses"]]
-    names = phrases.listed(collapsed["phrase"] + " with " + collapsed["setting"])
+    names = phrases.listed(collapsed["phrase"] + " under " + collapsed["setting"])
     return {
         "low-count": str(low.sum()),
         "low-top": f"{table['kept'][low].max():.1f}",

@@ -354,11 +354,12 @@ def tally(verdicts: Iterable[str]) -> str:
 
     "ahead in three, behind in none and undecided in one"; "undecided in all four" where they agree.
     """
-    numbers = Counter(verdicts)
-    if len(numbers) == 1:
-        ((verdict, count),) = numbers.items()
+    found = Counter(verdicts)
+    if len(found) == 1:
+        ((verdict, count),) = found.items()
         return f"{IN_WORDS[verdict]} in {'the only one' if count == 1 else f'all {phrases.number(count)}'}"
+    counts = phrases.numbers(found[verdict] for verdict in IN_WORDS)
     return phrases.listed(
-        f"{word} in {phrases.number(numbers[name]) if numbers[name] else 'none'}"
-        for name, word in IN_WORDS.items()
+        f"{word} in {count if found[verdict] else 'none'}"
+        for (verdict, word), count in zip(IN_WORDS.items(), counts, strict=True)
     )

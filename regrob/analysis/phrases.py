@@ -26,18 +26,28 @@ def number(count: int) -> str:
     return SMALL[count] if 0 <= count < len(SMALL) else thousands(count)
 
 
+def numbers(counts: Iterable[int]) -> list[str]:
+    """Counts that stand beside each other: all in words, or, if one is beyond twelve, all in digits.
+
+    >>> numbers([3, 1]), numbers([3, 40])
+    (['three', 'one'], ['3', '40'])
+    """
+    counts = [*counts]
+    return [number(count) if max(counts, default=0) < len(SMALL) else thousands(count) for count in counts]
+
+
 def thousands(count: int) -> str:
     """A count with a space between its thousands: "50 000"."""
     return f"{count:,}".replace(",", " ")
 
 
 def power_of_ten(positive: float) -> str:
-    """A positive number in one digit and a power of ten, "2·10⁷"; whole below 10 000, "83"."""
-    if positive < 1e4:
+    """A positive number in one digit and a power of ten, "2·10⁷" or "4·10⁻¹⁶"; 1 to 10 000 whole."""
+    if positive == 0 or 0.5 <= positive < 1e4:
         return f"{positive:.0f}"
     exponent = int(np.floor(np.log10(positive)))
-    raised = str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{positive / 10**exponent:.0f}·10{raised}"
+    raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{positive * 10.0**-exponent:.0f}·10{raised}"
 
 
 def listed(parts: Iterable[str], nothing: str = "none") -> str:

@@ -76,17 +76,14 @@ def closeness(gap: Interval, margin: float) -> str:
 
 def counts(verdicts: Iterable[str]) -> str:
     """How often each verdict of `verdict` or `closeness` occurs: "higher in two and undecided in one"."""
-    numbers = Counter(verdicts)
-    parts = [
-        f"{word} in {phrases.number(numbers[name])}" for name, word in VERDICTS.items() if name in numbers
-    ]
-    alone = numbers[ONE_SEED]
-    lone = (
-        [f"{phrases.number(alone)} {'has' if alone == 1 else 'have'} one seed and no verdict"]
-        if alone
-        else []
-    )
-    return "; ".join(([phrases.listed(parts)] if parts else []) + lone)
+    found = Counter(verdicts)
+    counts = dict(zip(found, phrases.numbers(found.values()), strict=True))
+    parts = [f"{word} in {counts[name]}" for name, word in VERDICTS.items() if name in counts]
+    texts = [phrases.listed(parts)] if parts else []
+    if ONE_SEED in counts:
+        has = "has" if found[ONE_SEED] == 1 else "have"
+        texts.append(f"{counts[ONE_SEED]} {has} one seed and no verdict")
+    return "; ".join(texts)
 
 
 def mark(verdicts: Iterable[str], good: str = "higher", bad: str = "lower") -> str:
@@ -192,7 +189,7 @@ def diverged_networks(table: pd.DataFrame) -> dict[Setting, str]:
 def _of(part: int, whole: int, noun: str) -> str:
     """ "three of ten seeds", "both seeds", "all ten seeds", "the only seed"."""
     if part < whole:
-        return f"{phrases.number(part)} of {phrases.counted(whole, noun)}"
+        return "{} of {} {}".format(*phrases.numbers([part, whole]), f"{noun}s")
     if whole <= 2:
         return f"the only {noun}" if whole == 1 else f"both {noun}s"
     return f"all {phrases.counted(whole, noun)}"
@@ -228,7 +225,8 @@ def gain_counts(compared: Sequence[Comparison]) -> dict[str, str]:
     lengths = [comparison for comparison in compared if comparison.measure == DEEPFOOL]
     for penalty in dict.fromkeys(comparison.setting[0] for comparison in lengths):
         grew = np.concatenate([c.each > 0 for c in lengths if c.setting[0] == penalty])
-        texts[f"up-{penalty}"] = f"{phrases.number(grew.sum())} of {phrases.number(len(grew))}"
+        up = phrases.number(int(grew.sum())) if grew.any() else "none"
+        texts[f"up-{penalty}"] = f"{up} of {phrases.number(len(grew))}"
     for measure in dict.fromkeys(comparison.measure for comparison in compared):
         verdicts = [verdict(c.gap) for c in compared if c.measure == measure]
         texts[f"gain-{SHORT[measure]}"] = counts(verdicts)
