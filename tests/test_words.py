@@ -69,6 +69,20 @@ def test_counts_agree_with_their_nouns() -> None:
     assert phrases.counted(2, "entry", "entries") == "two entries"
 
 
+def test_counts_beside_each_other_are_all_words_or_all_digits() -> None:
+    assert phrases.numbers([0, 3, 12]) == ["no", "three", "twelve"]
+    assert phrases.numbers([0, 3, 13]) == ["0", "3", "13"] and phrases.numbers([]) == []
+
+
+def test_what_rounds_to_zero_is_less_than_the_last_digit() -> None:
+    assert [phrases.at_most(size, ".1f") for size in (0.26, 0.04, 0.0)] == [
+        "0.3",
+        "less than 0.1",
+        "less than 0.1",
+    ]
+    assert phrases.at_most(4e-6, ".4f") == "less than 0.0001"
+
+
 def test_lists_end_in_and() -> None:
     assert [phrases.listed("abc"[:count]) for count in range(4)] == ["none", "a", "a and b", "a, b and c"]
     assert phrases.listed([], "no network") == "no network"

@@ -50,6 +50,16 @@ def power_of_ten(positive: float) -> str:
     return f"{positive * 10.0**-exponent:.0f}·10{raised}"
 
 
+def at_most(size: float, spec: str) -> str:
+    """A size in a format of fixed digits; "less than 0.1" where it would read as zero.
+
+    >>> at_most(0.31, ".1f"), at_most(0.0, ".1f"), at_most(2e-6, ".4f")
+    ('0.3', 'less than 0.1', 'less than 0.0001')
+    """
+    text = f"{size:{spec}}"
+    return text if float(text) else f"less than {text[:-1]}1"
+
+
 def listed(parts: Iterable[str], nothing: str = "none") -> str:
     """Parts of a sentence in a row: "a", "a and b", "a, b and c"; `nothing` without any."""
     *most, last = [*parts] or [nothing]

@@ -38,18 +38,19 @@ def dot_panels(panels: Panels, zero: bool = True, columns: int = 2) -> Figure:
     import matplotlib.pyplot as plt
     from matplotlib.lines import Line2D
 
+    shown = {(dot.row, dot.penalty) for dots in panels.values() for dot in dots}
     rows = list(dict.fromkeys(dot.row for dots in panels.values() for dot in dots))
-    shown = {dot.penalty for dots in panels.values() for dot in dots}
-    penalties = [name for name in LABELS if name in shown]
+    of_row = {row: [name for name in LABELS if (row, name) in shown] for row in rows}
+    penalties = [name for name in LABELS if any(name in names for names in of_row.values())]
     lines = -(-len(panels) // columns)
-    room = 0.17 * len(penalties) + 0.25
+    room = 0.15 * max(map(len, of_row.values())) + 0.2
     size = (6.4, 0.7 + lines * (0.75 + room * len(rows)))
     figure, cells = plt.subplots(lines, columns, figsize=size, sharey=True, squeeze=False)
     for axes, (title, dots) in zip(cells.flat, panels.items(), strict=False):
         if zero:
             axes.axvline(0.0, color=BLACK, linewidth=1.0, linestyle="-")
         for dot in dots:
-            _draw(axes, dot, rows.index(dot.row), penalties, zero)
+            _draw(axes, dot, rows.index(dot.row), of_row[dot.row], zero)
         axes.set_title(title, fontsize=11)
         axes.set(yticks=range(len(rows)), yticklabels=[_folded(row) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
