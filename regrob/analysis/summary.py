@@ -28,6 +28,9 @@ from regrob.analysis.measures import (
 if TYPE_CHECKING:
     import pandas as pd
 
+EVERY = (BENIGN, *ROBUST)
+"""What a table of settings shows if nothing else is asked for."""
+
 HEADS = {
     measure: f"{measure.title}, {'%' if measure.factor == 100 else 'distance'}"
     for measure in MEASURES.values()
@@ -67,9 +70,7 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=names)
 
 
-def in_words(
-    networks: Iterable[NetworkResults], measures: Sequence[Measure] = (BENIGN, *ROBUST)
-) -> pd.DataFrame:
+def in_words(networks: Iterable[NetworkResults], measures: Sequence[Measure] = EVERY) -> pd.DataFrame:
     """A row for each network and setting, without a penalty first: means with intervals, as texts.
 
     The column seeds says where some diverged: "9 of 10".
@@ -92,7 +93,7 @@ def best_settings(
     networks: Iterable[NetworkResults],
     penalties: Sequence[str],
     chosen_by: Measure,
-    measures: Sequence[Measure] = (BENIGN, *ROBUST),
+    measures: Sequence[Measure] = EVERY,
 ) -> pd.DataFrame:
     """Each penalty at its best λ by one measure, and what all measures say there; no penalty first.
 
