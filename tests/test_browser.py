@@ -381,7 +381,7 @@ def test_a_table_of_results_is_filtered_and_says_how_many_rows_are_left(visit: O
     penalty.select_option("curvature")
     texts = shown.locator('[data-label="penalty"]').all_text_contents()
     assert texts and set(texts) == {"curvature"} and len(texts) < every
-    assert filters.locator("output").input_value() == f"{len(texts)} of {every} rows"
+    assert filters.locator("output").text_content() == f"{len(texts)} of {every} rows"
     network.select_option("LeNet-5")
     assert set(shown.locator('[data-label="network"]').all_text_contents()) == {"LeNet-5"}
     page.emulate_media(media="print")
