@@ -40,8 +40,9 @@ def test_facts_part_at_half_of_kappa() -> None:
     points = results({SHORT: (0.9, 0.79, 0.01), LONG: (0.12, 0.81, 0.5)})  # half of κ·2 is 0.798
     facts = box.facts(points)
     assert (facts["low-count"], facts["low-top"], facts["high-count"]) == ("1", "1.0", "1")
-    assert (facts["off"], facts["off-share"], facts["off-pgd"]) == ("net, 10 classes", "0.40", "1")
-    assert facts["collapsed"].startswith("Settings that guess, or nearly: net, 10 classes, Jacobian, λ = 1.")
+    assert (facts["off"], facts["off-share"], facts["off-pgd"]) == ("net with ten classes", "0.40", "1")
+    guess = "What guesses, or nearly so: net with ten classes under the Jacobian penalty at λ = 1."
+    assert facts["collapsed"].startswith(guess)
     assert facts["box-rank"] == "1.00"
     assert box.facts(points.assign(guesses=False))["collapsed"] == "No setting has fallen to guessing."
 

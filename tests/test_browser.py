@@ -781,3 +781,53 @@ def test_the_checks_see_what_is_wrong(browser: Any, tmp_path: Path) -> None:
             "a column of words is hidden",
         ]
         assert opened.page.evaluate(WIDE)
+
+
+def test_a_table_of_results_is_filtered_and_says_how_many_rows_are_left(visit: Opener) -> None:
+    page = visit("book/stored_results.html").page
+    table = page.locator("table[data-filters]").first
+    filters = page.locator(".table-filters").first
+    rows = table.locator("tbody tr")
+    every, shown = rows.count(), table.locator("tbody tr:not([hidden])")
+    assert 0 < shown.count() < every  # a long table begins with its first group
+    sweep, network, penalty = filters.locator("select").all()
+    sweep.select_option("")
+    assert shown.count() == every
+    penalty.select_option("curvature")
+    texts = shown.locator('[data-label="penalty"]').all_text_contents()
+    assert texts and set(texts) == {"curvature"} and len(texts) < every
+    assert filters.locator("output").text_content() == f"{len(texts)} of {every} rows"
+    network.select_option("LeNet-5")
+    assert set(shown.locator('[data-label="network"]').all_text_contents()) == {"LeNet-5"}
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert shown.count() == every
+
+
+def test_rows_of_results_are_cards_on_a_phone_and_rows_on_a_desk(visit: Opener) -> None:
+    def look(page: Any) -> Any:
+        return page.evaluate(
+            """() => [...document.querySelectorAll("table.stacked")].map((table) => {
+              const row = table.querySelector("tbody tr:not([hidden])"), [first, second] = row.cells;
+              return {
+                below: second.getBoundingClientRect().top >= first.getBoundingClientRect().bottom - 1,
+                named: getComputedStyle(second, "::before").content.includes(second.dataset.label),
+                wide: table.getBoundingClientRect().right > innerWidth + 1,
+                caption: table.caption.getBoundingClientRect().height > 0,
+              };
+            })"""
+        )
+
+    phone = look(visit("book/stored_results.html", **PHONE).page)
+    assert phone and all(t["below"] and t["named"] and not t["wide"] and t["caption"] for t in phone)
+    desk = look(visit("book/stored_results.html").page)
+    assert all(not t["below"] and t["caption"] for t in desk)
+
+
+def test_a_number_in_the_prose_is_no_heavier_than_its_sentence(visit: Opener) -> None:
+    page = visit("book/confidence.html").page
+    weights = page.evaluate(
+        """() => [...document.querySelectorAll("p > span.pasted-text")].map(
+          (part) => [getComputedStyle(part).fontWeight, getComputedStyle(part.parentElement).fontWeight])"""
+    )
+    assert weights and all(own == around for own, around in weights)

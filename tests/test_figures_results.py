@@ -15,11 +15,11 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 from regrob.affine import polytopes
-from regrob.analysis import measures, paper_numbers, tables, words
+from regrob.analysis import comparisons, dots, measures, paper_numbers, summary, tables
 from regrob.analysis.comparisons import AtBest
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
-from regrob.figures import certificates, draw_all, predictions, results, step_cost, theme
+from regrob.figures import certificates, compared, draw_all, predictions, results, step_cost, theme
 from regrob.theory import penalties
 
 GRID = (0.01, 0.1, 1.6)
@@ -106,11 +106,11 @@ def test_every_point_is_the_mean_of_its_seeds(table):
 def test_bands_are_the_intervals(table):
     axes = panels(results.robustness(table))[0, "PGD"]
     values = cell(table, "lenet-300-100", "curvature", 0.1, "pgd", "accuracy") * 100
-    one = mean_interval(values)
+    one = mean_interval(values, span=(0.0, 100.0))
     corners = np.concatenate([band.get_paths()[0].vertices for band in axes.collections])
     at = corners[np.isclose(corners[:, 0], 0.1)][:, 1]
-    assert any(np.isclose(at, max(one.low, 0)))
-    assert any(np.isclose(at, min(one.high, 100)))
+    assert any(np.isclose(at, one.low)) and any(np.isclose(at, one.high))
+    assert corners[:, 1].min() >= 0 and corners[:, 1].max() <= 100
 
 
 def test_axes_are_shared_within_an_attack_and_between_networks(table):
@@ -193,19 +193,48 @@ def test_exchange_leaves_out_what_diverged(table):
     )
 
 
-def test_the_description_is_computed(table):
-    text = words.describe(table)
+def test_every_setting_has_a_row_in_words_and_says_who_diverged(table):
+    rows = summary.in_words(measures.by_network(table))
+    assert not rows.duplicated(["network", "penalty", "λ"]).any()
+    row = rows[(rows["network"] == "LeNet-5") & (rows["penalty"] == "curvature") & (rows["λ"] == "0.1")].iloc[
+        0
+    ]
+    values = cell(table, "lenet-5", "curvature", 0.1, "pgd", "accuracy")
+    assert row["PGD, %"] == f"{mean_interval(100 * values, span=(0.0, 100.0)):.1f}"
+    lost = rows[(rows["penalty"] == "Jacobian") & (rows["λ"] == "1.6")]
+    seeds = {
+        network: table[table["network"] == network]["seed"].nunique() for network in table["network"].unique()
+    }
+    first, other = seeds["lenet-300-100"], seeds["lenet-5"]
+    assert list(lost["seeds"]) == [f"{first - 1} of {first}", f"{other - 4} of {other}"]
+
+
+def test_the_tidy_table_says_the_same_in_numbers(table):
+    tidy = summary.tidy(table)
+    keys = ["network", "attack", "metric", "penalty", "lambda"]
+    assert not tidy.duplicated(keys).any()
+    row = tidy.set_index(keys).loc["lenet-5", "deepfool", "distance", "curvature", 0.1]
+    one = mean_interval(
+        cell(table, "lenet-5", "curvature", 0.1, "deepfool", "distance"), span=(0.0, math.inf)
+    )
+    assert (row["mean"], row["low"], row["high"]) == pytest.approx((one.mean, *one.ends))
+    assert (row["seeds"], row["diverged"]) == (one.count, 0)
+    shares = tidy[tidy["metric"] != "distance"].dropna()
+    assert shares[["low", "high"]].to_numpy().min() >= 0 and shares[["low", "high"]].to_numpy().max() <= 100
+
+
+def test_the_best_settings_are_whole_and_the_best(table):
+    rows = summary.best_settings(measures.by_network(table), ["jacobian", "curvature"], measures.PGD)
+    of_one = rows[rows["network"] == "LeNet-5"]
+    assert list(of_one["penalty"]) == ["no penalty", "Jacobian", "curvature"]
     best = max(
-        (cell(table, "lenet-5", p, w, "pgd", "accuracy").mean() * 100, p, w)
-        for p in ("jacobian", "curvature") for w in GRID
-        if not np.isnan(cell(table, "lenet-5", p, w, "pgd", "accuracy")).any()
-    )  # fmt: skip
-    part = text.split("LeNet-5")[1]
-    block = part.split("  PGD, %")[1].split("highest ")[1]
-    assert block.startswith(f"{best[0]:.1f} [")
-    assert block.splitlines()[1] == f"      {theme.LOOKS[best[1]].label}, λ = {best[2]:g}"
-    assert "  Jacobian, λ = 1.6\n    1 of its seeds diverged" in text.split("LeNet-5")[0]
-    assert "  Jacobian, λ = 1.6\n    4 of its seeds diverged" in part
+        (cell(table, "lenet-5", "jacobian", w, "pgd", "accuracy").mean(), w)
+        for w in GRID
+        if not np.isnan(cell(table, "lenet-5", "jacobian", w, "none", "accuracy")).any()
+    )
+    assert of_one["λ"].iloc[1] == f"{best[1]:g}" and of_one["PGD, %"].iloc[1].startswith(
+        f"{100 * best[0]:.1f} ["
+    )
 
 
 def test_every_penalty_and_reference_has_a_look_of_its_own():
@@ -237,34 +266,75 @@ def test_the_table_of_verdicts_shows_each_verdict_in_its_place():
     ]
     found = pd.DataFrame(rows, columns=names)
     found.loc[3, "verdict"] = "lower"
-    lines = words.verdict_table(found, "curvature").splitlines()
-    assert lines[3].split() == ["λ", "PGD", "DeepFool"]
-    assert lines[4].split() == ["0.1", "+", "+"]
-    assert lines[5].split() == ["1.6", "·", "−"]
-    assert {len(line) for line in lines[3:]} == {len(lines[3])}  # the columns stand straight
+    figure = compared.verdict_grid({"net": found})
+    signs = {
+        (axes.get_title(), int(line.get_xdata()[0]), int(line.get_ydata()[0])): line.get_marker()
+        for axes in figure.axes
+        for line in axes.lines
+        if len(line.get_xdata())
+    }
+    title = f"against {measures.LABELS[str(found['rival'][0])]}"
+    assert signs == {(title, 0, 0): "^", (title, 1, 0): "^", (title, 0, 1): ".", (title, 1, 1): "v"}
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["PGD", "DeepFool"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0.1", "1.6"]
 
 
-def test_the_best_are_told_in_the_measures_unit():
-    score, lead = Interval(0.9, 0.8, 1.0, 3), Interval(-0.1, -0.2, -0.05, 3)
-    none, pgd = Interval(0.0, 0.0, 0.0, 3), ("pgd", "accuracy")
-    weights = (0.4, 1.6, 0.4)
-    found = [
-        AtBest(0.005, pgd, "curvature", score, weights, none),
-        AtBest(0.005, pgd, "jacobian", score, weights, lead),
-        AtBest(math.inf, ("deepfool", "distance"), "curvature", score, weights, none),
+def at_best(price, key, penalty, difference):
+    return AtBest(price, key, penalty, Interval(0.9, 0.8, 1.0, 3), (0.4, 1.6, 0.4), difference)
+
+
+def test_leads_at_the_best_are_dots_in_the_measures_unit():
+    none, behind = Interval(0.0, 0.0, 0.0, 3), Interval(-0.1, -0.2, -0.05, 3)
+    pgd, deepfool = ("pgd", "accuracy"), ("deepfool", "distance")
+    ends = [
+        at_best(0.005, pgd, "curvature", none),
+        at_best(0.005, pgd, "jacobian", behind),
+        at_best(math.inf, deepfool, "curvature", none),
+        at_best(math.inf, deepfool, "jacobian", Interval(0.1, -0.1, 0.3, 3)),
     ]
-    lines = words.at_best(found).splitlines()
-    assert lines == [
-        "PGD, accuracy, %, for 0.5 points of accuracy",
-        "  curvature        90.00 [80.00, 100.00]",
-        "    at λ = 0.4, 1.6",
-        "  Jacobian         90.00 [80.00, 100.00]",
-        "    at λ = 0.4, 1.6",
-        "    lead -10.00 [-20.00, -5.00], behind",
-        "DeepFool, distance, for any price",
-        "  curvature        0.90 [0.80, 1.00]",
-        "    at λ = 0.4, 1.6",
+    panels = dots.of_best({"net": ends}, {0.005: "for half a point", math.inf: "at any price"})
+    assert list(panels) == ["PGD, points,\nfor half a point", "DeepFool, distance,\nat any price"]
+    assert panels["PGD, points,\nfor half a point"] == [dots.Dot("net", "jacobian", behind.times(100))]
+    decided, undecided = compared.dot_panels(panels).axes[:2]
+    (bar,), (point, *_) = decided.collections, [line for line in decided.lines if line.get_marker() == "s"]
+    assert bar.get_segments()[0][:, 0].tolist() == pytest.approx([-20, -5])
+    assert point.get_markerfacecolor() == theme.LOOKS["jacobian"].colour
+    (hollow, *_) = [line for line in undecided.lines if line.get_marker() == "s"]
+    assert hollow.get_markerfacecolor() == "white"
+
+
+def test_two_seeds_are_joined_and_one_has_no_bar(table):
+    two = mean_interval([10.0, 30.0], span=(0.0, 100.0))
+    axes = compared.dot_panels(
+        {"PGD": [dots.Dot("a", "none", two), dots.Dot("b", "none", mean_interval([20.0]))]}, zero=False
+    ).axes[0]
+    ends = [bars.get_segments()[0][:, 0].tolist() for bars in axes.collections]
+    assert ends == [[10.0, 30.0], [20.0, 20.0]]  # 95 % of two seeds would reach from 0 to 100
+
+
+def test_dots_leave_out_what_is_not_reached():
+    columns = ["target", "attack", "metric", "method", "mean", "low", "high", "count", "verdict"]
+    nan = math.nan
+    rows = [
+        (0.9, "none", "accuracy", "jacobian", -0.01, -0.02, 0.0, 5, "undecided"),
+        (0.9, "none", "accuracy", "curvature", nan, nan, nan, 0, "not reached"),
     ]
+    panels = dots.of_differences(pd.DataFrame(rows, columns=columns), measures.PGD)
+    ((title, (dot,)),) = panels.items()
+    assert (title, dot.row, dot.penalty) == ("no attack, points", "PGD at 90 %", "jacobian")
+    assert dot.interval.low == -2
+
+
+def test_gains_and_best_settings_become_panels(table):
+    networks = list(measures.by_network(table))
+    chosen = [measures.PGD, measures.DEEPFOOL]
+    panels = dots.of_best_settings(networks, ["jacobian", "curvature"], chosen)
+    assert list(panels) == ["PGD, %", "DeepFool, distance"]
+    first = panels["PGD, %"][0]
+    assert (first.row, first.penalty) == ("LeNet-300-100", "none")
+    assert first.interval == networks[0].interval(measures.UNPENALISED, measures.PGD)
+    gains = comparisons.gains(networks[0], ["curvature"], chosen)
+    assert dots.of_gains(gains)["PGD, points"] == [dots.Dot("LeNet-300-100", "curvature", gains[0].gap)]
 
 
 def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys):
@@ -273,7 +343,8 @@ def test_a_folder_of_results_becomes_pictures_and_words(table, tmp_path, capsys)
     assert path == tmp_path / "fig4.svg"
     drawn = path.read_text(encoding="utf-8")
     assert drawn.lstrip().startswith("<?xml") and len(drawn) > 20_000
-    assert words.describe(table) in capsys.readouterr().out
+    best = summary.best_settings(measures.by_network(table), measures.lines_of(table), measures.PGD)
+    assert best.to_string(index=False) in capsys.readouterr().out
     assert not plt.get_fignums()
 
 

@@ -37,6 +37,93 @@ def test_a_normal_quantile_would_be_caught():
     assert covered < 0.95 - 4 * math.sqrt(0.95 * 0.05 / DRAWS)
 
 
+ENDED = [
+    # Shares near one, as of an accuracy; lengths that differ by factors, as of a distance.
+    (lambda random, size: random.beta(19, 1, size), 0.95, (0.0, 1.0)),
+    (lambda random, size: random.beta(9.7, 0.3, size).clip(1e-12, 1 - 1e-12), 0.97, (0.0, 1.0)),
+    (lambda random, size: np.exp(random.normal(0, 0.7, size)), math.exp(0.245), intervals.POSITIVE),
+]
+
+
+@pytest.mark.parametrize("count", [3, 5])
+@pytest.mark.parametrize(("draw", "mean", "span"), ENDED)
+def test_an_interval_within_its_span_covers_more_often_than_students(draw, mean, span, count):
+    samples = draw(np.random.default_rng(count), (DRAWS, count))
+    bounded = [mean_interval(sample, span=span) for sample in samples]
+    naive = [mean_interval(sample) for sample in samples]
+    assert all(span[0] <= one.low <= one.mean <= one.high <= span[1] for one in bounded)
+    covered, by_student = (np.mean([i.low <= mean <= i.high for i in each]) for each in (bounded, naive))
+    error = math.sqrt(0.05 / DRAWS)
+    assert covered > by_student + 4 * error and covered > 0.88
+    # Student's own is not true of so skewed a thing, and leaves the scale: what this test must catch.
+    assert by_student < 0.95 - 4 * error
+    assert np.mean([one.low < span[0] or one.high > span[1] for one in naive]) > 0.1
+
+
+def test_far_from_the_ends_the_span_changes_nothing():
+    sample = [50.1, 49.9, 50.0, 50.2]
+    for span in ((0.0, 100.0), intervals.POSITIVE):
+        bounded, plain = mean_interval(sample, span=span), mean_interval(sample)
+        assert bounded.low == pytest.approx(plain.low, abs=1e-3)
+        assert bounded.high == pytest.approx(plain.high, abs=1e-3)
+
+
+def test_a_span_turns_with_the_scale():
+    low = mean_interval([0.9, 0.95, 0.99], span=(0.0, 1.0))
+    high = mean_interval([0.1, 0.05, 0.01], span=(0.0, 1.0))
+    assert (low.low, low.high) == (pytest.approx(1 - high.high), pytest.approx(1 - high.low))
+    in_percent = mean_interval([90, 95, 99], span=(0.0, 100.0))
+    assert (in_percent.low, in_percent.high) == (
+        pytest.approx(100 * low.low),
+        pytest.approx(100 * low.high),
+    )
+    # The delta method by hand: the logit of 1/2 has slope 4, and the odds are multiplied by e^{4·half}.
+    plain = mean_interval([0.4, 0.5, 0.6])
+    odds = math.exp(4 * (plain.high - 0.5))
+    assert mean_interval([0.4, 0.5, 0.6], span=(0.0, 1.0)).high == pytest.approx(odds / (1 + odds))
+    # And of a logarithm: the mean is multiplied by e^{half/mean}.
+    plain = mean_interval([1.0, 2.0, 3.0])
+    assert mean_interval([1.0, 2.0, 3.0], span=intervals.POSITIVE).high == pytest.approx(
+        2 * math.exp((plain.high - 2) / 2)
+    )
+
+
+def test_the_ends_of_a_span_are_values_like_others():
+    for end in (0.0, 100.0):
+        one = mean_interval([end] * 3, span=(0.0, 100.0))
+        assert one.low == one.mean == one.high == end
+    strict = mean_interval([99.0, 1.0], level=0.9999, span=(0.0, 100.0))
+    assert 0 <= strict.low < 1e-9 and 100 - 1e-9 < strict.high <= 100
+    assert mean_interval([1.0, 1e-9], level=0.9999, span=intervals.POSITIVE).low >= 0
+    with pytest.raises(InputError, match="must lie in"):
+        mean_interval([99.0, 101.0], span=(0.0, 100.0))
+
+
+def test_of_two_seeds_the_two_values_are_shown():
+    two = mean_interval([1.33, 2.18], span=intervals.POSITIVE)
+    assert f"{two:.2f}" == "1.76 (1.33 and 2.18)" and two.ends == (1.33, 2.18)
+    assert f"{two.times(10):.1f}" == "17.6 (13.3 and 21.8)"
+    assert two.high > 20  # the interval is kept: it decides, and it is as long as it must be
+    three = mean_interval([1.0, 2.0, math.nan, 3.0])
+    assert three.ends == (three.low, three.high)
+    assert np.isnan(mean_interval([2.0]).ends).all()
+    assert f"{mean_interval([2.0, math.nan, 3.0]):.0f}" == "2 (2 and 3)"
+
+
+def test_a_cut_interval_says_the_same_of_what_can_be():
+    gap = paired_difference([80.0, 90.0, 85.0], [85.0, 70.0, 90.0], level=0.999)
+    assert gap.high > 100 and gap.cut((-100.0, 100.0)).high == 100
+    assert gap.cut((-100.0, 100.0)).verdict == gap.verdict and gap.cut((-1e9, 1e9)) == gap
+    assert math.isnan(mean_interval([2.0]).cut((0.0, 1.0)).low)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(-0.004, "0.00"), (-0.006, "−0.01"), (0.0, "0.00"), (12.345, "12.35")]
+)
+def test_a_number_has_a_minus_sign_only_if_a_digit_follows(number, text):
+    assert intervals.written(number, ".2f") == text
+
+
 def test_pairs_take_out_what_the_seed_decides():
     random = np.random.default_rng(0)
     seed_effect = random.normal(0, 10, size=8)
@@ -110,7 +197,7 @@ def test_equivalence_needs_the_whole_interval():
     sides = [Interval(0.0, low, high, 5).verdict for low, high in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.2))]
     assert sides == ["higher", "lower", "undecided"]
     assert Interval(1.0, math.nan, math.nan, 1).verdict == "undecided"
-    assert f"{one:.1f}" == "0.1 [-0.2, 0.4]"
+    assert f"{one:.1f}" == "0.1 [−0.2, 0.4]"
     assert one.times(100).high == 40
 
 
@@ -154,7 +241,9 @@ def test_means_and_intervals_have_one_entry_a_setting(two_penalties):
     assert len(found) == 3
     assert found["net", "pgd", "accuracy", "jacobian", 0.1] == pytest.approx(0.6)
     in_percent = measures.interval_by_setting(two_penalties, "net", measures.PGD)
-    assert in_percent["jacobian", 0.1].low == pytest.approx(mean_interval([50, 60, 70]).low)
+    assert in_percent["jacobian", 0.1].low == pytest.approx(
+        mean_interval([50, 60, 70], span=(0.0, 100.0)).low
+    )
 
 
 def test_an_interval_lies_on_one_side_only_as_a_whole():

@@ -170,9 +170,10 @@ def test_the_dearest_penalty_is_judged_round_by_round() -> None:
         return {**taken, PENALTY_NAMES[1]: list(dearest), ADVERSARIAL: [1.0, 2.0], "none": [0.05, 0.05]}
 
     seconds = {2: {"ours": side((0.5, 1.8)), "autograd": side((1.5, 2.2))}, 10: {"ours": side((0.5, 2.2))}}
-    lines, marks = step_cost.dearest_against_adversarial(seconds)
-    assert marks == {"2-ours": "✅", "2-autograd": "❌", "10-ours": "rounds disagree"}
-    assert lines.splitlines()[0] == "  K = 2, ours: 0.50 to 0.90"
+    facts = step_cost.dearest_against_adversarial(seconds)
+    marks = {name: text for name, text in facts.items() if name.startswith("mark-")}
+    assert marks == {"mark-2-ours": "✅", "mark-2-autograd": "❌", "mark-10-ours": "❔"}
+    assert facts["over-2-ours"] == "0.50 to 0.90"
 
 
 def test_stored_rows_are_those_that_time_a_step() -> None:
@@ -186,5 +187,5 @@ def test_stored_rows_are_those_that_time_a_step() -> None:
         "skipped": None,
     }
     others = [{**timed, "id": "pgd-a"}, {**timed, "skipped": "no peer", "median": None, "spread": None}]
-    lines = step_cost.stored_rows([timed, *others]).splitlines()
-    assert lines == ["a / b:", "  1.23 [1.00, 1.50]", "    ours / plain: 2.00"]
+    (row,) = step_cost.stored_rows([timed, *others]).to_numpy().tolist()
+    assert row == ["a / b", "1.23 [1.00, 1.50]", "ours / plain: 2.00"]

@@ -52,7 +52,12 @@ def test_values_go_by_seed_and_the_largest_weight_is_common(table: pd.DataFrame)
     stored = by_dataset(table)["two"]
     key = ("rank", "margin", "found")
     assert list(stored.values(REFERENCE, *key)) == of(table, REFERENCE, *key)
-    assert stored.interval(REFERENCE, *key) == mean_interval(of(table, REFERENCE, *key))
+    assert stored.interval(REFERENCE, *key) == mean_interval(of(table, REFERENCE, *key), span=(-1.0, 1.0))
+    # Of a correlation the logit of its place in the span is twice Fisher's z.
+    few = mean_interval([0.9, 0.8, 0.95], span=(-1.0, 1.0))
+    plain = mean_interval([0.9, 0.8, 0.95])
+    z, reach = np.arctanh(few.mean), (plain.high - plain.mean) / (1 - few.mean**2)
+    assert (few.low, few.high) == pytest.approx((np.tanh(z - reach), np.tanh(z + reach)))
     assert list(stored.medians(REFERENCE, "found")) == of(table, REFERENCE, "median", "", "found")
     assert list(stored.medians(REFERENCE, "margin")) == of(table, REFERENCE, "median", "margin", "")
     assert stored.settings == [REFERENCE, ("none", 0.0), ("jacobian", 0.4), ("curvature", 0.4)]
@@ -76,7 +81,7 @@ def test_tables_have_the_means_of_what_they_name(table: pd.DataFrame) -> None:
     expected = np.mean(of(table, REFERENCE, "linear", "radius", "carlini-wagner"))
     assert agreement.loc["C&W", "‖r*‖₂: linear"] == pytest.approx(expected)
     by_setting = stored.by_setting()
-    assert list(by_setting.index) == ["reference", "none", "jacobian", "curvature"]
+    assert list(by_setting.index) == ["reference", "no penalty", "Jacobian", "curvature"]
     curvature = ("curvature", 0.4)
     for column, key, factor in (
         ("kink", ("median", "edge", ""), 1),

@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from regrob.analysis import tables, words
+from regrob.analysis import provenance, tables
 from regrob.errors import DataError
 
 SIDECAR = {
@@ -46,37 +46,37 @@ def test_a_page_insists_on_what_its_text_says():
 
 def test_words_of_a_sidecar():
     table = pd.DataFrame({"network": ["net", "net", "net", "other"], "lambda": [0.0, 6.4, 0.1, 9.0]})
-    found = words.origin(table, SIDECAR, "net")
+    found = provenance.origin(table, SIDECAR, "net")
     assert found == {
         "preset": "standard",
-        "seeds": "10",
+        "seeds": "ten seeds",
         "reference": "5 000",
         "fine-tuning": "3 000",
         "weights": "0.1, 6.4",
-        "missing": "0.0001, 0.001, 0.01, 0.2, 0.4, 0.8, 1.6",
+        "missing": "0.0001, 0.001, 0.01, 0.2, 0.4, 0.8 and 1.6",
         "batch": "64",
         "images": "the whole test set",
         "searched-images": "the whole test set",
         "distance-images": "200 test images",
-        "device": "x86_64 CPU",
-        "date": "2026-01-01, 2026-01-02",
+        "device": "an x86-64 processor",
+        "date": "2026-01-01 and 2026-01-02",
         "commit": "abc",
         "hours": "1.5",
     }
-    listed = words.protocol(table[table["network"] == "net"], SIDECAR).splitlines()
-    assert listed[0] == "net"
-    assert listed[1:4] == ["  10 seed(s), batches of 64", "  steps: 5 000, then 3 000 more", "  λ: 0.1, 6.4"]
-    assert listed[-1] == "  Carlini–Wagner: 200 test images"
+    (row,) = provenance.protocol(table[table["network"] == "net"], SIDECAR).to_dict("records")
+    assert (row["network"], row["seeds"], row["images in a batch"]) == ("net", "10", "64")
+    assert (row["steps without a penalty"], row["steps with one"], row["λ"]) == ("5 000", "3 000", "0.1, 6.4")
+    assert row["Carlini–Wagner sees"] == "200 test images"
     with pytest.raises(DataError, match="no result of lenet-5"):
-        words.origin(table, SIDECAR, "lenet-5")
+        provenance.origin(table, SIDECAR, "lenet-5")
 
 
 def test_words_of_photographs_know_their_own_grid_and_who_saw_fewer_images():
     table = pd.DataFrame({"network": ["net", "net"], "lambda": [0.0, 1e-2]})
     spent = {**SIDECAR["networks"]["net"], "searched_images": 500}
     sidecar = {**SIDECAR, "dataset": "cifar10-airplane-automobile", "networks": {"net": spent}}
-    found = words.origin(table, sidecar, "net")
-    assert found["missing"] == "1e-06, 1e-05, 0.0001, 0.001, 0.1"
+    found = provenance.origin(table, sidecar, "net")
+    assert found["missing"] == "1e-06, 1e-05, 0.0001, 0.001 and 0.1"
     assert (found["images"], found["searched-images"]) == ("the whole test set", "500 test images")
 
 
@@ -100,7 +100,7 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("torch"
         check=False, capture_output=True, text=True, env=environment,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    names = ("regrob.analysis", "regrob.analysis.intervals", "regrob.analysis.measures")
-    expected = ["regrob", *names, "regrob.analysis.tables", "regrob.errors"]
+    names = ["", ".intervals", ".measures", ".phrases", ".tables"]
+    expected = ["regrob", *(f"regrob.analysis{name}" for name in names), "regrob.errors"]
     assert ran.stdout.split() == expected
     assert json.loads((tmp_path / "f.json").read_text()) == {"preset": "quick"}

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from small_table import table
 
-from regrob.analysis import comparisons, words
+from regrob.analysis import comparisons, phrases, provenance, summary, words
 from regrob.analysis.comparisons import AtBest
 from regrob.analysis.intervals import Interval, mean_interval
 from regrob.analysis.measures import ATTACKS, BENIGN, DEEPFOOL, PGD, by_network
@@ -30,8 +30,11 @@ def test_closeness_asks_for_the_whole_interval() -> None:
 
 def test_counts_stand_in_one_order_and_leave_out_what_did_not_occur() -> None:
     assert words.counts([words.ONE_SEED, "undecided", "lower", "undecided"]) == (
-        "1 lower; 2 undecided; 1 one seed, no interval"
+        "lower in one and undecided in two; one has one seed and no verdict"
     )
+    close = words.counts(["within", "outside", "within"])
+    assert close == "within the margin in two and outside it in one"
+    assert words.counts([words.ONE_SEED] * 14) == "14 have one seed and no verdict"
     assert words.counts([]) == ""
 
 
@@ -39,9 +42,9 @@ def test_counts_stand_in_one_order_and_leave_out_what_did_not_occur() -> None:
     ("verdicts", "sign"),
     [
         (["higher", "higher"], "✅"),
-        (["higher", "undecided"], "undecided"),
+        (["higher", "undecided"], "❔"),
         (["higher", "lower"], "❌"),
-        ([], "undecided"),
+        ([], "❔"),
     ],
 )
 def test_a_mark_needs_all_and_one_counterexample_is_enough(verdicts: list[str], sign: str) -> None:
@@ -49,8 +52,56 @@ def test_a_mark_needs_all_and_one_counterexample_is_enough(verdicts: list[str], 
 
 
 def test_large_factors_are_powers_of_ten() -> None:
-    assert [words.power_of_ten(x) for x in (83.4, 9999, 2.3e7, 9.6e10)] == ["83", "9999", "2·10⁷", "10·10¹⁰"]
-    assert words.thousands(50_000) == "50 000"
+    assert [phrases.power_of_ten(x) for x in (83.4, 9999, 2.3e7, 9.6e10, 4e-16, 0.0)] == [
+        "83",
+        "9999",
+        "2·10⁷",
+        "10·10¹⁰",
+        "4·10⁻¹⁶",
+        "0",
+    ]
+    assert phrases.thousands(50_000) == "50 000"
+
+
+def test_counts_agree_with_their_nouns() -> None:
+    numbers = [phrases.counted(count, "seed") for count in (0, 1, 2, 12, 13, 1300)]
+    assert numbers == ["no seeds", "one seed", "two seeds", "twelve seeds", "13 seeds", "1 300 seeds"]
+    assert phrases.counted(2, "entry", "entries") == "two entries"
+
+
+def test_counts_beside_each_other_are_all_words_or_all_digits() -> None:
+    assert phrases.numbers([0, 3, 12]) == ["no", "three", "twelve"]
+    assert phrases.numbers([0, 3, 13]) == ["0", "3", "13"] and phrases.numbers([]) == []
+
+
+def test_what_rounds_to_zero_is_less_than_the_last_digit() -> None:
+    assert [phrases.at_most(size, ".1f") for size in (0.26, 0.04, 0.0)] == [
+        "0.3",
+        "less than 0.1",
+        "less than 0.1",
+    ]
+    assert phrases.at_most(4e-6, ".4f") == "less than 0.0001"
+
+
+def test_lists_end_in_and() -> None:
+    assert [phrases.listed("abc"[:count]) for count in range(4)] == ["none", "a", "a and b", "a, b and c"]
+    assert phrases.listed([], "no network") == "no network"
+    assert phrases.sentence("one seed of LeNet-5") == "One seed of LeNet-5" and phrases.sentence("") == ""
+
+
+@pytest.mark.parametrize(
+    ("recorded", "text"),
+    [
+        ("x86_64 CPU", "an x86-64 processor"),
+        ("aarch64 CPU", "a 64-bit Arm processor"),
+        ("AMD EPYC", "an AMD EPYC"),
+        ("NVIDIA H100", "an NVIDIA H100"),
+        ("Tesla T4", "a Tesla T4"),
+        ("not recorded", "a device that was not recorded"),
+    ],
+)
+def test_a_device_has_its_article(recorded: str, text: str) -> None:
+    assert phrases.device(recorded) == text
 
 
 @pytest.fixture
@@ -70,36 +121,33 @@ def results() -> pd.DataFrame:
 
 def test_best_settings_leave_out_what_diverged(results: pd.DataFrame) -> None:
     (network,) = by_network(results)
-    lines = words.best_settings(network, ["jacobian"], PGD, (BENIGN, PGD, DEEPFOOL)).splitlines()
-    assert lines[0] == "net, 2 seed(s)"
-    assert [line.split() for line in lines[1:]] == [
-        ["λ", "none", "PGD", "DF"],
-        ["no", "penalty", "–", "99.0", "10.0", "1.90"],
-        ["Jacobian", "0.1", "98.0", "25.0", "1.75"],
+    best = summary.best_settings([network], ["jacobian"], PGD, (BENIGN, PGD, DEEPFOOL))
+    assert list(best) == ["network", "penalty", "λ", "no attack, %", "PGD, %", "DeepFool, distance"]
+    assert best.to_numpy().tolist() == [
+        ["net", "no penalty", "–", "99.0 (99.0 and 99.0)", "10.0 (10.0 and 10.0)", "1.90 (1.90 and 1.90)"],
+        ["net", "Jacobian", "0.1", "98.0 (98.0 and 98.0)", "25.0 (20.0 and 30.0)", "1.75 (1.70 and 1.80)"],
     ]
-    assert len({len(line) for line in lines[1:]}) == 1
-    assert words.diverged_settings(results) == {"net, Jacobian, λ = 1": 1}
+    assert words.diverged_settings([network]) == "one of two seeds of net with the Jacobian penalty at λ = 1"
+    assert words.diverged_settings([]) == "no network"
     # Only accuracy without attack says who diverged; a distance may be NaN for other reasons.
     hollow = results.assign(value=results["value"].mask(results["attack"] == "deepfool"))
-    assert words.diverged_networks(hollow) == {"jacobian at λ = 1": "1 of 2 networks"}
+    assert words.diverged_networks(hollow) == {("jacobian", 1.0): "one of two networks"}
 
 
-def test_gains_name_settings_and_a_verdict_only_where_there_is_an_interval(results: pd.DataFrame) -> None:
+def test_gains_of_two_seeds_show_both_and_a_single_one_no_verdict(results: pd.DataFrame) -> None:
     (network,) = by_network(results)
     compared = comparisons.gains(network, ["jacobian"], (PGD, DEEPFOOL))
-    assert [line.split() for line in words.gains(compared).splitlines()] == [
-        ["net"],
-        ["Jacobian,", "λ", "=", "0.1"],
-        ["PGD", "15.0", "[-48.5,", "78.5]"],
-        ["undecided"],
-        ["DeepFool", "-0.15", "[-0.79,", "0.49]"],
-        ["undecided"],
+    assert [words.with_verdict(c.gap, c.measure.digits) for c in compared] == [
+        "15.0 (10.0 and 20.0), undecided",
+        "−0.15 (−0.20 and −0.10), undecided",
     ]
+    assert compared[0].gap.low == pytest.approx(-48.5, abs=0.1)  # the interval is kept: it decides
     assert words.largest_difference(compared, PGD) == "+15.0"
-    assert words.largest_difference(compared, DEEPFOOL) == "-0.150"
+    assert words.largest_difference(compared, DEEPFOOL) == "−0.150"
     assert words.largest_difference(compared, BENIGN) == "–"
     (alone,) = by_network(results[results["seed"] == 0])
-    assert "decided" not in words.gains(comparisons.gains(alone, ["jacobian"], (PGD,)))
+    (gain,) = comparisons.gains(alone, ["jacobian"], (PGD,))
+    assert words.with_verdict(gain.gap, ".1f") == "40.0 (one seed)"  # its own largest λ
 
 
 def test_the_lowest_success_is_of_one_seed_and_says_where() -> None:
@@ -110,8 +158,14 @@ def test_the_lowest_success_is_of_one_seed_and_says_where() -> None:
         for seed, value in enumerate(values)
         for attack in ("deepfool", "carlini-wagner")
     ]
-    rate, where = words.lowest_success(by_network(table(rows), classes=2), ["jacobian"])
-    assert (rate, where) == (pytest.approx(70.0), "DeepFool, net, 2 classes, Jacobian, λ = 1")
+    text = words.lowest_success(by_network(table(rows), classes=2), ["jacobian"])
+    assert text.startswith(
+        "The lowest success rate is 70.0 %, that of DeepFool on net with two classes, with the Jacobian "
+        "penalty at λ = 1; "
+    )
+    everywhere = [(*row[:-1], 1.0) for row in rows]
+    text = words.lowest_success(by_network(table(everywhere)), ["jacobian"])
+    assert text == "Both minimal attacks fooled every network on every image."
 
 
 def test_means_and_the_best_penalty_of_each_network(results: pd.DataFrame) -> None:
@@ -123,11 +177,12 @@ def test_means_and_the_best_penalty_of_each_network(results: pd.DataFrame) -> No
     }
     assert words.means_at(network, ("jacobian", 0.1), [PGD], ".0f") == {"pgd": "25"}
     # λ = 1 reaches 60 % under PGD, but a seed diverged.
-    assert words.best_penalties([network], ["none", "jacobian"], PGD) == "net: Jacobian"
-    assert words.best_penalties([network], ["none", "jacobian"], DEEPFOOL) == "net: no penalty"
-    assert words.best_settings(network, ["jacobian"], PGD, [PGD]) == words.best_settings(
-        network, ["curvature", "jacobian"], PGD, [PGD]
+    assert words.best_penalties([network], ["none", "jacobian"], PGD) == "the Jacobian penalty for net"
+    assert words.best_penalties([network] * 2, ["none", "jacobian"], DEEPFOOL) == "no penalty for net and net"
+    alone, both = (
+        summary.best_settings([network], names, PGD) for names in (["jacobian"], ["curvature", "jacobian"])
     )
+    pd.testing.assert_frame_equal(alone, both)
 
 
 def test_gains_are_counted_by_seed_and_by_verdict(results: pd.DataFrame) -> None:
@@ -137,14 +192,14 @@ def test_gains_are_counted_by_seed_and_by_verdict(results: pd.DataFrame) -> None
         gain for n in (network, alone) for gain in comparisons.gains(n, ["jacobian"], (PGD, DEEPFOOL))
     ]
     assert words.gain_counts(compared) == {
-        "up-jacobian": "0 of 3",
-        "gain-pgd": "1 undecided; 1 one seed, no interval",
-        "gain-deepfool": "1 undecided; 1 one seed, no interval",
-        "gain-mark": "undecided",
+        "up-jacobian": "none of three",
+        "gain-pgd": "undecided in one; one has one seed and no verdict",
+        "gain-deepfool": "undecided in one; one has one seed and no verdict",
+        "gain-mark": "❔",
     }
     longer = [gain._replace(each=np.array([0.59, 0.6])) for gain in compared]
     facts = words.gain_counts([*longer, compared[-1]])
-    assert (facts["up-jacobian"], facts["gain-mark"]) == ("4 of 5", "✅")
+    assert (facts["up-jacobian"], facts["gain-mark"]) == ("four of five", "✅")
 
 
 def test_jacobian_and_cross_lipschitz_are_compared_network_by_network() -> None:
@@ -156,15 +211,10 @@ def test_jacobian_and_cross_lipschitz_are_compared_network_by_network() -> None:
             rows += [(penalty, weight, seed, "none", "cross-lipschitz", 1.5)]
             gap = 0.02 if penalty == "jacobian" else 0.0
             rows += [(penalty, weight, seed, *key, 0.5 + gap) for key in ATTACKS]
-    text, facts = words.jacobian_and_cross_lipschitz(by_network(table(rows)), classes=2)
+    frame, facts = words.jacobian_and_cross_lipschitz(by_network(table(rows)), classes=2)
     # Margins: a point of accuracy, and 0.5 / 50 of distance.
-    assert facts == {"same": "4 outside", "same-mark": "❌", "square": "25 to 25"}
-    assert text.splitlines() == [
-        "net: the square",
-        "  is, in % of μ², 25.0 [25.0, 25.0]",
-        "  largest difference, PGD: +2.0",
-        "  largest difference, DeepFool: +0.020",
-    ]
+    assert facts == {"same": "outside it in four", "same-mark": "❌", "square": "25 to 25"}
+    assert frame.to_numpy().tolist() == [["net", "25.0 (25.0 and 25.0)", "+2.0", "+0.020"]]
     references = [row for row in rows if row[0] == "reference"]
     _, facts = words.jacobian_and_cross_lipschitz(by_network(table(references)), classes=1)
     assert facts["same"] == "none run" and facts["square"] == "62 to 62"
@@ -176,10 +226,11 @@ def test_a_gap_of_one_seed_gets_no_verdict() -> None:
 
 
 def test_absent_networks_and_the_longest_training(results: pd.DataFrame) -> None:
-    assert words.absent(results, {"net", "vgg", "conv-bn"}) == "Four layers, BatchNorm, VGG-like"
-    assert words.absent(results, {"net"}) == "none"
+    absent = provenance.absent(results, {"net", "vgg", "conv-bn"})
+    assert absent == "the four-layer network and the VGG-like network"
+    assert provenance.absent(results, {"net"}) == "none"
     budgets = [{"networks": {"a": {"reference": 5}, "b": {"reference": 70}}}]
-    assert words.longest_training([*budgets, {"networks": {"a": {"reference": 8}}}]) == 70
+    assert provenance.longest_training([*budgets, {"networks": {"a": {"reference": 8}}}]) == 70
 
 
 def test_a_duel_of_one_seed_has_no_verdict() -> None:
@@ -189,14 +240,14 @@ def test_a_duel_of_one_seed_has_no_verdict() -> None:
         for seed in range(3)
         for key in ATTACKS
     ]
-    (network,) = by_network(table(rows))
-    (alone,) = by_network(table(rows[:4] + rows[12:16]))
-    text, facts = words.joint_differences([network, alone], "curvature", ["jacobian"])
-    assert facts == {"board": "4 ahead, 0 behind, 0 undecided", "board-mark": "✅"}
-    assert text.splitlines()[:2] == ["net", "curvature against …"]
-    assert text.splitlines()[-2:] == ["net", "  one seed, no interval"]
-    _, facts = words.joint_differences([alone], "curvature", ["jacobian"])
-    assert facts == {"board": "no comparison", "board-mark": "undecided"}
+    board = comparisons.joint_differences(table(rows), "net", "curvature", ["jacobian"], ATTACKS)
+    assert words.verdicts_of([board]) == {"board": "ahead in all four", "board-mark": "✅"}
+    alone = comparisons.joint_differences(
+        table(rows[:4] + rows[12:16]), "net", "curvature", ["jacobian"], ATTACKS
+    )
+    assert words.verdicts_of([board, alone])["board-mark"] == "❔"
+    facts = words.verdicts_of([])
+    assert facts == {"board": "no comparison, for want of a second seed", "board-mark": "❔"}
 
 
 def at_best(price: float, penalty: str, difference: Interval) -> AtBest:
@@ -226,8 +277,8 @@ def test_scores_are_of_all_and_in_points() -> None:
 
 def test_standing_groups_the_rivals() -> None:
     standing = words.verdicts_at_best(ENDS, math.inf, PGD)
-    assert standing == "ahead of Jacobian and not decided against cross-Lipschitz"
-    assert words.verdicts_at_best(ENDS, 0.01, PGD) == "behind Jacobian"
+    assert standing == ("ahead of the Jacobian penalty, and not told apart from the cross-Lipschitz penalty")
+    assert words.verdicts_at_best(ENDS, 0.01, PGD) == "behind the Jacobian penalty"
 
 
 def row_of(verdict: str, firm: bool) -> pd.Series:
@@ -236,11 +287,11 @@ def row_of(verdict: str, firm: bool) -> pd.Series:
 
 def test_only_a_firm_race_has_a_mark() -> None:
     rows = [row_of("higher", True), row_of("lower", True), row_of("higher", False), row_of("undecided", True)]
-    assert [words.firm_mark(row) for row in rows] == ["✅", "❌", "undecided", "undecided"]
+    assert [words.firm_mark(row) for row in rows] == ["✅", "❌", "❔", "❔"]
     assert words.firm_mark(row_of("not reached", True)) == "not reached"
     in_words = {"higher": "pays less", "undecided": "undecided"}
     assert [words.firm_verdict(row, in_words) for row in rows[2:]] == [
-        "pays less, but not on a coarser grid",
+        "pays less (not on a coarser grid)",
         "undecided",
     ]
     assert words.difference(rows[0], 100) == "2.00 [1.00, 3.00]"
@@ -249,7 +300,7 @@ def test_only_a_firm_race_has_a_mark() -> None:
 
 def test_a_price_needs_all_seeds() -> None:
     row = pd.Series({"reached": 3, "seeds": 4, "mean": math.nan, "low": math.nan, "high": math.nan})
-    assert words.paid(row) == "reached by 3 of 4 seeds"
+    assert words.paid(row) == "reached by three of four seeds"
     row = pd.Series({"reached": 4, "seeds": 4, "mean": 0.02, "low": 0.01, "high": 0.03})
     assert words.paid(row) == "2.00 [1.00, 3.00]"
 
@@ -258,43 +309,44 @@ def test_places_of_differences() -> None:
     gaps = pd.DataFrame(
         {"attack": ["pgd", "deepfool"], "metric": ["accuracy", "distance"], "lambda": [0.1, 1.6]}
     )
-    assert words.attacks_and_weights(gaps) == "PGD at λ = 0.1, DeepFool at λ = 1.6"
+    assert words.attacks_and_weights(gaps) == "PGD at λ = 0.1 and DeepFool at λ = 1.6"
     assert words.attacks_and_weights(gaps[:0]) == "none"
-
-
-def test_texts_of_networks_stand_under_their_names() -> None:
-    assert words.named({"lenet-5": "a", "net": "b"}) == "LeNet-5\na\nnet\nb"
 
 
 def test_tallies_are_of_all_and_of_the_largest_weight() -> None:
     rows = [("jacobian", 0.1, "higher"), ("jacobian", 1.0, "lower"), ("cross-lipschitz", 1.0, "higher")]
     texts = words.tallies(pd.DataFrame(rows, columns=["rival", "lambda", "verdict"]))
-    assert texts["board"] == "2 ahead, 1 behind, 0 undecided" and texts["board-count"] == "3"
-    assert texts["board-largest"] == "1 ahead, 1 behind, 0 undecided" and texts["largest"] == "1"
-    assert texts["top-jacobian"] == "0 ahead, 1 behind, 0 undecided"  # 0.1 is left out
+    assert texts["board"] == "ahead in two, behind in one and undecided in none"
+    assert texts["board-count"] == "3" and texts["largest"] == "1"
+    assert texts["board-largest"] == "ahead in one, behind in one and undecided in none"
+    assert texts["top-jacobian"] == "behind in the only one"  # 0.1 is left out
 
 
 def test_who_diverged_and_how_the_others_classify(results: pd.DataFrame) -> None:
-    text = words.diverged_and_others(results)
-    assert text == "net, Jacobian, λ = 1: 1 seeds, and the others classify 90 to 90 % of the images"
-    nobody = results[results["lambda"] < 1]
-    assert words.diverged_and_others(nobody) == "none"
-    (network,), (unharmed,) = by_network(results), by_network(nobody)
-    assert words.lost_seeds(network) == "Jacobian, 1: 1 of 2 seeds"
-    assert words.lost_seeds(unharmed) == "none"
-    everyone = results.assign(value=results["value"].where(results["lambda"] < 1))
-    assert words.diverged_and_others(everyone) == "net, Jacobian, λ = 1: all seeds"
+    (network,) = by_network(results)
+    assert words.diverged_and_others([network]) == (
+        "One of two seeds of net with the Jacobian penalty at λ = 1 diverged; "
+        "the others classify 90 to 90 % of the images."
+    )
+    (unharmed,) = by_network(results[results["lambda"] < 1])
+    assert words.diverged_and_others([unharmed]) == "No seed diverged."
+    assert words.lost_seeds(network) == "one of two seeds with the Jacobian penalty at λ = 1"
+    assert words.lost_seeds(unharmed) == "no seed"
+    everyone = by_network(results.assign(value=results["value"].where(results["lambda"] < 1)))
+    text = words.diverged_and_others(everyone)
+    assert text == "Both seeds of net with the Jacobian penalty at λ = 1 diverged."
 
 
 def test_readings_are_taken_at_the_level_and_in_the_aims_unit(results: pd.DataFrame) -> None:
-    lines = words.readings(results, "net", ["jacobian"], PGD, 0.15, {BENIGN: ".2f", DEEPFOOL: ".3f"})
+    levels, aims = {PGD: 0.15}, {BENIGN: ".2f", DEEPFOOL: ".3f"}
+    (row,) = summary.readings(results, "net", ["jacobian"], levels, aims).to_dict("records")
     # Half and a quarter of the way from 0.99 to 0.98.
-    assert lines.splitlines()[:3] == [
-        "where PGD reaches 15",
-        "  no attack, accuracy, %",
-        f"    Jacobian         {mean_interval([98.5, 98.75]):.2f}",
-    ]
-    assert lines.splitlines()[4] == f"    Jacobian         {mean_interval([1.85, 1.85]):.3f}"
+    assert row == {
+        "equal": "PGD at 15",
+        "penalty": "Jacobian",
+        "no attack, %": f"{mean_interval([98.5, 98.75]):.2f}",
+        "DeepFool": f"{mean_interval([1.85, 1.85]):.3f}",
+    }
 
 
 def test_sameness_tells_undecided_from_apart() -> None:
@@ -306,17 +358,7 @@ def test_sameness_tells_undecided_from_apart() -> None:
         "not-same": "DeepFool at λ = 1.6",
         "apart": "PGD at λ = 0.1",
     }
-    assert words.same_or_apart(gaps).splitlines()[0] == "  same, within the margin: 1 of 2"
-
-
-def test_prices_say_how_many_seeds_reach_a_target() -> None:
-    columns = ["method", "target", "reached", "seeds", "mean", "low", "high"]
-    rows = [("jacobian", 0.8, 4, 4, 0.01, 0.0, 0.02), ("jacobian", 0.9, 3, 4, math.nan, math.nan, math.nan)]
-    assert words.prices(pd.DataFrame(rows, columns=columns)).splitlines() == [
-        "Jacobian",
-        "  80 % under PGD: gives up 1.00 [0.00, 2.00] points",
-        "  90 % under PGD: reached by 3 of 4 seeds",
-    ]
+    assert words.sameness(gaps.assign(same=True))["same-count"] == "all 2"
 
 
 def differences_at_targets(attacks: list[str]) -> pd.DataFrame:
@@ -329,24 +371,10 @@ def differences_at_targets(attacks: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(metric="distance")
 
 
-def test_differences_stand_below_what_is_made_equal() -> None:
-    endings = {"higher": "farther", "undecided": "undecided"}
-    assert words.differences(differences_at_targets(["deepfool"]), PGD, endings, 100).splitlines() == [
-        "both at 60 % under PGD",
-        "  curvature:",
-        "    2.00 [1.00, 3.00]",
-        "    farther, but not on a coarser grid",
-        "both at 90 % under PGD",
-        "  curvature:",
-        "    not reached by all seeds",
-    ]
-    two_attacks = differences_at_targets(["deepfool", "carlini-wagner"])
-    two = words.differences(two_attacks, DEEPFOOL, endings).splitlines()
-    assert two[0] == "both at 0.6 under DeepFool"
-    assert two[1:3] == ["  DeepFool, curvature:", "    0.02 [0.01, 0.03]"]
-    assert "  Carlini–Wagner, curvature:" in two
-    tally = words.verdict_counts(two_attacks, endings)
-    assert tally == "farther, but not on a coarser grid: 2; not reached: 2"
+def test_verdicts_of_a_race_are_counted() -> None:
+    endings = {"higher": "farther", "not reached": "not so robust"}
+    tally = words.verdict_counts(differences_at_targets(["deepfool", "carlini-wagner"]), endings)
+    assert tally == "farther (not on a coarser grid) in two; not so robust in two"
 
 
 def test_facts_of_a_race_are_named_by_attack_where_there_are_several() -> None:
@@ -354,9 +382,9 @@ def test_facts_of_a_race_are_named_by_attack_where_there_are_several() -> None:
     one = differences_at_targets(["deepfool"])
     assert words.difference_facts(one[one["target"] == 0.6], endings, 100) == {
         "duel-curvature": "2.00 [1.00, 3.00]",
-        "word-curvature": "farther, but not on a coarser grid",
-        "far-curvature": "2.00 [1.00, 3.00], farther, but not on a coarser grid",
-        "mark-curvature": "undecided",
+        "word-curvature": "farther (not on a coarser grid)",
+        "far-curvature": "2.00 [1.00, 3.00], farther (not on a coarser grid)",
+        "mark-curvature": "❔",
     }
     both = differences_at_targets(["deepfool", "carlini-wagner"])
     facts = words.difference_facts(both[both["target"] == 0.9], endings)
@@ -364,9 +392,7 @@ def test_facts_of_a_race_are_named_by_attack_where_there_are_several() -> None:
     assert facts["mark-deepfool-curvature"] == "not reached"
 
 
-@pytest.mark.parametrize(
-    ("price", "coarse", "sign"), [(UP, UP, "✅"), (DOWN, DOWN, "❌"), (UP, OPEN, "undecided")]
-)
+@pytest.mark.parametrize(("price", "coarse", "sign"), [(UP, UP, "✅"), (DOWN, DOWN, "❌"), (UP, OPEN, "❔")])
 def test_a_price_is_marked_where_a_coarser_grid_agrees(price: Interval, coarse: Interval, sign: str) -> None:
     def prices(gap: Interval) -> pd.DataFrame:
         numbers = {"mean": gap.mean, "low": gap.low, "high": gap.high}
@@ -378,19 +404,6 @@ def test_a_price_is_marked_where_a_coarser_grid_agrees(price: Interval, coarse: 
 
 def test_methods_stand_side_by_side_and_zero_is_a_dash() -> None:
     columns = {"shapes": {"none": 0.0, "jacobian": 1.149}, "ours": {"none": 0.34, "jacobian": 1.886}}
-    lines = words.by_method("K = 2", columns, ".2f").splitlines()
-    assert [line.split() for line in lines] == [
-        ["K", "=", "2", "shapes", "ours"],
-        ["no", "penalty", "–", "0.34"],
-        ["Jacobian", "1.15", "1.89"],
-    ]
-    assert len({len(line) for line in lines}) == 1
-    facts = words.method_facts(columns, ".2f")
-    assert (facts["shapes-none"], facts["ours-jacobian"], len(facts)) == ("–", "1.89", 4)
-
-
-def test_steps_of_a_sweep_are_medians_of_one_networks_shards() -> None:
-    seconds = {"d-net-jacobian-0.1-0": 0.03, "d-net-jacobian-1-0": 0.05, "d-net-jacobian-2-0": None}
-    seconds |= {"d-other-jacobian-1-0": 9.0, "d-net-cross-lipschitz-1-0": 0.02}
-    sidecar = {"dataset": "d", "step_seconds": seconds}
-    assert words.sweep_steps([sidecar], "net") == "  jacobian: 40, 2 shards\n  cross-lipschitz: 20, 1 shards"
+    rows = words.by_method(columns, ".2f")
+    assert list(rows) == ["method", "shapes", "ours"]
+    assert rows.to_numpy().tolist() == [["no penalty", "–", "0.34"], ["Jacobian", "1.15", "1.89"]]

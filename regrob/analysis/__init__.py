@@ -3,8 +3,10 @@
 `tables` reads and writes the files, and `results` finds the stored ones; `measures` says what is
 measured and picks rows; `intervals` has means over seeds; `comparisons` and `equal_robustness` say
 which penalty wins, and what it costs; `box` what an ℓ∞ attack can show of distances; `words` says so
-in sentences; `predictions` reads predicted lengths beside attacks'; `paper_numbers` holds what the
-paper states, beside ours, and `suspicions` what was tested where the two differ.
+in sentences, for which `phrases` writes counts and lists; `summary` makes tables of it, `page_table`
+puts these on a page, `dots` makes panels for a picture; `provenance` says where numbers come from;
+`predictions` reads predicted lengths beside attacks'; `paper_numbers` holds what the paper states,
+beside ours, and `suspicions` what was tested where the two differ.
 """
 
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference

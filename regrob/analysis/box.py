@@ -11,7 +11,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from regrob.analysis.measures import BENIGN, DEEPFOOL, PGD, UNPENALISED, NetworkResults, setting_name
+from regrob.analysis import phrases
+from regrob.analysis.measures import BENIGN, DEEPFOOL, PGD, UNPENALISED, NetworkResults, setting_phrase
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,8 @@ def shares(networks: Iterable[NetworkResults], penalties: Iterable[str], corner:
         corner: ε√n, how far the box reaches.
 
     Returns:
-        columns network, penalty, setting: titles and names; share: DeepFool's mean distance / corner;
+        columns network, phrase, penalty, setting: a title, the same inside a sentence, a name, a phrase;
+        share: DeepFool's mean distance / corner;
         kept: accuracy under PGD in %; guesses: whether a penalty made it guess. A row for each
         setting of which a seed is left.
     """
@@ -43,9 +45,9 @@ def shares(networks: Iterable[NetworkResults], penalties: Iterable[str], corner:
         for setting in results.settings("none", *penalties):
             benign, distance, kept = (results.interval(setting, m).mean for m in (BENIGN, DEEPFOOL, PGD))
             guesses = setting != UNPENALISED and benign < 100 * CHANCE / (results.classes or 1)
-            name = (results.title, setting[0], setting_name(setting))
+            name = (results.title, results.phrase, setting[0], setting_phrase(setting))
             rows.append((*name, distance / corner, kept, guesses))
-    columns = ["network", "penalty", "setting", "share", "kept", "guesses"]
+    columns = ["network", "phrase", "penalty", "setting", "share", "kept", "guesses"]
     table = pd.DataFrame(rows, columns=columns)
     return table[table["share"] > 0].reset_index(drop=True)
 
@@ -55,17 +57,17 @@ def facts(table: pd.DataFrame) -> dict[str, str]:
     low = table["share"] < KAPPA / 2
     far = table[table["penalty"] == "none"].nlargest(1, "share").iloc[0]
     collapsed = table[table["guesses"]]
-    names = "; ".join(collapsed["network"] + ", " + collapsed["setting"])
+    names = phrases.listed(collapsed["phrase"] + " under " + collapsed["setting"])
     return {
         "low-count": str(low.sum()),
         "low-top": f"{table['kept'][low].max():.1f}",
         "high-count": str((~low).sum()),
         "share-top": f"{table['share'].max():.2f}",
         "kappa": f"{KAPPA:.2f}",
-        "collapsed": f"Settings that guess, or nearly: {names}. There a distance measures nothing of use."
-        if names
+        "collapsed": f"What guesses, or nearly so: {names}. There a distance measures nothing of use."
+        if len(collapsed)
         else "No setting has fallen to guessing.",
-        "off": far["network"],
+        "off": far["phrase"],
         "off-share": f"{far['share']:.2f}",
         "off-pgd": f"{far['kept']:.0f}",
         "box-rank": f"{table['share'].rank().corr(table['kept'].rank()):.2f}",

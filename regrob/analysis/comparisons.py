@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from regrob.analysis import phrases
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.analysis.measures import (
     ATTACKS,
@@ -25,7 +26,9 @@ from regrob.analysis.measures import (
     Measure,
     NetworkResults,
     Setting,
+    difference_span_of,
     means,
+    span_of,
     values,
     weights_of,
 )
@@ -70,7 +73,7 @@ def differences(
         for weight in sorted(shared):
             for attack, metric in measures:
                 pair = [values(table, network, name, weight, attack, metric) for name in (first, second)]
-                gap = paired_difference(pair[0], pair[1], level)
+                gap = paired_difference(pair[0], pair[1], level).cut(difference_span_of(metric))
                 rows.append(
                     (network, weight, attack, metric, gap.mean, gap.low, gap.high, gap.count, gap.dropped)
                 )
@@ -118,7 +121,7 @@ class Comparison(NamedTuple):
     @property
     def gap(self) -> Interval:
         """The mean difference and its own 95 % interval."""
-        return mean_interval(self.each)
+        return mean_interval(self.each).cut(self.measure.difference_span)
 
     @property
     def margin(self) -> float:
@@ -287,8 +290,9 @@ def at_best(
         for measure in measures:
             best = {name: chosen(table, network, name, measure, within=price) for name in (first, *rivals)}
             for penalty, (scores, weights) in best.items():
-                gap = paired_difference(best[first][0], scores, strict)
-                compared.append(AtBest(price, measure, penalty, mean_interval(scores), tuple(weights), gap))
+                gap = paired_difference(best[first][0], scores, strict).cut(difference_span_of(measure[1]))
+                score = mean_interval(scores, span=span_of(measure[1]))
+                compared.append(AtBest(price, measure, penalty, score, tuple(weights), gap))
     return compared
 
 
@@ -340,11 +344,22 @@ def gaps(
         shifted.append(own - (1 - share) * at_low - share * at_high)
     if not plain:
         return mean_interval([math.nan]), mean_interval([math.nan])
+    span = span_of(measure.metric, measure.factor)
     apart = [np.abs(np.stack(part)).mean(axis=0) for part in (plain, shifted)]
-    return mean_interval(apart[0]), mean_interval(apart[1])
+    return mean_interval(apart[0], span=span), mean_interval(apart[1], span=span)
 
 
 def tally(verdicts: Iterable[str]) -> str:
-    """How often each verdict of `joint_differences` or `at_best` occurs: "3 ahead, 0 behind, 1 undecided"."""
-    counts = Counter(verdicts)
-    return ", ".join(f"{counts[verdict]} {word}" for verdict, word in IN_WORDS.items())
+    """How often each verdict of `joint_differences` or `at_best` occurs.
+
+    "ahead in three, behind in none and undecided in one"; "undecided in all four" where they agree.
+    """
+    found = Counter(verdicts)
+    if len(found) == 1:
+        ((verdict, count),) = found.items()
+        return f"{IN_WORDS[verdict]} in {'the only one' if count == 1 else f'all {phrases.number(count)}'}"
+    counts = phrases.numbers(found[verdict] for verdict in IN_WORDS)
+    return phrases.listed(
+        f"{word} in {count if found[verdict] else 'none'}"
+        for (verdict, word), count in zip(IN_WORDS.items(), counts, strict=True)
+    )

@@ -16,7 +16,15 @@ from numpy.typing import NDArray
 
 from regrob.analysis.comparisons import line_through
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
-from regrob.analysis.measures import UNPENALISED, Key, Measure, means, values, weights_of
+from regrob.analysis.measures import (
+    UNPENALISED,
+    Key,
+    Measure,
+    difference_span_of,
+    means,
+    values,
+    weights_of,
+)
 from regrob.analysis.tables import COLUMNS
 from regrob.errors import InputError
 
@@ -129,7 +137,7 @@ def leads(
             aim.factor * at_equal(table, network, penalty, across.key, aim.key, at) for penalty in penalties
         )
         for rival, other in zip(rivals, others, strict=True):
-            gaps[aim, rival] = paired_difference(first, other, strict)
+            gaps[aim, rival] = paired_difference(first, other, strict).cut(aim.difference_span)
     return gaps
 
 
@@ -191,6 +199,7 @@ def prices(
             paid = price(table, network, method, across, aim, target)
             reached = int(np.isfinite(paid).sum())
             mean = mean_interval(paid if reached == len(paid) else [np.nan], level)
+            mean = mean.cut(difference_span_of(aim[1]))
             rows.append((method, target, reached, len(paid), mean.mean, mean.low, mean.high))
     return pd.DataFrame(rows, columns=["method", "target", "reached", "seeds", "mean", "low", "high"])
 
@@ -231,6 +240,7 @@ def differences(
                 own_price = price(table, network, method, across, aim, target)
                 whole = bool(np.isfinite([own_price, rival_price]).all())
                 gap = paired_difference(rival_price, own_price, strict)  # prices: the sign turns
+                gap = gap.cut(difference_span_of(aim[1]))
                 if not whole:
                     gap = mean_interval([np.nan])
                 numbers = (gap.mean, gap.low, gap.high, gap.count)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from regrob.analysis.intervals import Interval, mean_interval, paired_difference
+from regrob.analysis import phrases
+from regrob.analysis.intervals import POSITIVE, SIGNED, Interval, Span, mean_interval, paired_difference
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,36 @@ NETWORK_NAMES = {
 """How a network of the tables is written."""
 
 
+NETWORK_PHRASES = {
+    "conv-bn": "the four-layer network",
+    "vgg": "the VGG-like network",
+    "resnet-32": "ResNet-32",
+}
+"""How a network is written inside a sentence, where that is not its name."""
+
+PENALTY_PHRASES = {
+    "none": "no penalty",
+    "input-gradient": "the input-gradient penalty",
+    "jacobian": "the Jacobian penalty",
+    "curvature": "the curvature penalty",
+    "cross-lipschitz": "the cross-Lipschitz penalty",
+    "reference": "the reference",
+    "adversarial-training": "adversarial training",
+}
+"""How a penalty is written inside a sentence."""
+
+
+def phrase_of(network: str) -> str:
+    """How a network is written inside a sentence: "the VGG-like network"."""
+    return NETWORK_PHRASES.get(network, name_of(network))
+
+
+def setting_phrase(setting: Setting) -> str:
+    """How a setting is written inside a sentence: "the Jacobian penalty at λ = 0.1"."""
+    penalty, weight = setting
+    return f"{PENALTY_PHRASES[penalty]} at λ = {weight:g}" if weight else PENALTY_PHRASES[penalty]
+
+
 def name_of(network: str) -> str:
     """How a network is written; one that has no other name keeps its own."""
     return NETWORK_NAMES.get(network, network)
@@ -58,6 +89,20 @@ def setting_name(setting: Setting) -> str:
     """How a setting is written: "Jacobian, λ = 0.1"."""
     penalty, weight = setting
     return f"{LABELS[penalty]}, λ = {weight:g}" if weight else LABELS[penalty]
+
+
+SHARES = ("accuracy", "success", "probability")
+"""The metrics whose values are shares of 1."""
+
+
+def span_of(metric: str, factor: float = 1.0) -> Span:
+    """What a metric can be, times `factor`: a share from none to all, a length or its square not below 0."""
+    return (0.0, factor) if metric in SHARES else POSITIVE
+
+
+def difference_span_of(metric: str, factor: float = 1.0) -> Span:
+    """What a difference of two values of a metric can be, times `factor`."""
+    return (-factor, factor) if metric in SHARES else SIGNED
 
 
 class Measure(NamedTuple):
@@ -82,6 +127,15 @@ class Measure(NamedTuple):
         """How its numbers are written: shares in tenths of a per cent, distances in hundredths."""
         return ".1f" if self.factor == 100 else ".2f"
 
+    def interval(self, values: ArrayLike, level: float = 0.95) -> Interval:
+        """The mean of a table's values in the measure's unit, and an interval that lies in its span."""
+        return mean_interval(np.asarray(values) * self.factor, level, span_of(self.metric, self.factor))
+
+    @property
+    def difference_span(self) -> Span:
+        """What a difference of two of its numbers can be."""
+        return difference_span_of(self.metric, self.factor)
+
 
 BENIGN = Measure("none", "accuracy", "no attack", "accuracy, %", 100.0)
 FGSM = Measure("fgsm", "accuracy", "FGSM", "accuracy, %", 100.0)
@@ -90,6 +144,7 @@ DEEPFOOL = Measure("deepfool", "distance", "DeepFool", r"mean $\ell_2$ distance"
 CARLINI = Measure("carlini-wagner", "distance", "Carlini–Wagner", r"mean $\ell_2$ distance", 1.0)
 ROBUST = (FGSM, PGD, DEEPFOOL, CARLINI)
 ATTACKS = [measure.key for measure in ROBUST]
+MEASURES = {measure.key: measure for measure in (BENIGN, *ROBUST)}
 CONFIDENCE = Measure("none", "probability", "confidence", "mean $p_y$", 1.0)
 SLOPE = Measure("none", "cross-lipschitz", "slope", r"mean $\nu^2$", 1.0)
 
@@ -141,7 +196,7 @@ def interval_by_setting(
     of_network = (table["network"] == network) & (table["attack"] == measure.attack)
     rows = table[of_network & (table["metric"] == measure.metric)]
     return {
-        (str(penalty), float(str(weight))): mean_interval(part["value"].to_numpy() * measure.factor, level)
+        (str(penalty), float(str(weight))): measure.interval(part["value"].to_numpy(), level)
         for (penalty, weight), part in rows.groupby(["penalty", "lambda"])
     }
 
@@ -195,6 +250,13 @@ class NetworkResults:
         return name_of(self.network) + (f", {self.classes} classes" if self.classes else "")
 
     @property
+    def phrase(self) -> str:
+        """How the network is written inside a sentence: "the VGG-like network with ten classes"."""
+        return phrase_of(self.network) + (
+            f" with {phrases.number(self.classes)} classes" if self.classes else ""
+        )
+
+    @property
     def seeds(self) -> int:
         """How many networks a setting has."""
         return int(self.table["seed"].nunique())
@@ -213,15 +275,17 @@ class NetworkResults:
         The rest of μ² is (K/2)·ν², with ν² as `theory.cross_lipschitz_squared` counts it.
         """
         mu2, nu2 = (self.penalty(setting, name) for name in ("jacobian", "cross-lipschitz"))
-        return mean_interval(100 * (1 - classes / 2 * nu2 / mu2))
+        share = np.clip(1 - classes / 2 * nu2 / mu2, 0.0, 1.0)  # the stored digits are rounded
+        return mean_interval(100 * share, span=(0.0, 100.0))
 
     def interval(self, setting: Setting, measure: Measure, level: float = 0.95) -> Interval:
         """The mean over seeds, and its interval."""
-        return mean_interval(self.values(setting, measure), level)
+        return measure.interval(self.values(setting, measure) / measure.factor, level)
 
     def difference(self, first: Setting, second: Setting, measure: Measure, level: float = 0.95) -> Interval:
         """First − second, paired over seeds."""
-        return paired_difference(self.values(first, measure), self.values(second, measure), level)
+        gap = paired_difference(self.values(first, measure), self.values(second, measure), level)
+        return gap.cut(measure.difference_span)
 
     def weights(self, penalty: str) -> list[float]:
         """The λ at which a penalty was run, in ascending order."""

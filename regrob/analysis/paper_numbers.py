@@ -175,6 +175,10 @@ def measured(folder: Path) -> dict[tuple[str, str, str], list[Measured]]:
     return by_key
 
 
+SOURCES = {f"fig{number}": f"sweep of Figure {number}" for number in (2, 4, 5, 6, 7)}
+"""How the file that a number comes from is written; a test keeps its own name."""
+
+
 def beside(values_by_key: Mapping[tuple[str, str, str], Sequence[Measured]]) -> pd.DataFrame:
     """The paper's numbers and ours side by side, in words: one row for each of ours.
 
@@ -198,7 +202,7 @@ def beside(values_by_key: Mapping[tuple[str, str, str], Sequence[Measured]]) -> 
                 "verdict": verdict(stated, value.value),
                 "iterations": f"{value.iterations:,}",
                 "seeds": value.value.count,
-                "from": value.source,
+                "from": SOURCES.get(value.source, value.source),
             }
             for value in values_by_key[stated.key]
         ]
@@ -213,7 +217,7 @@ def _only(table: pd.DataFrame, **wanted: str) -> pd.DataFrame:
 
 
 def _per_cent(rows: pd.DataFrame) -> Interval:
-    return mean_interval(rows["value"].to_numpy()).times(100)
+    return mean_interval(rows["value"].to_numpy(), span=(0.0, 1.0)).times(100)
 
 
 # --- storing ----------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from regrob.analysis.intervals import Interval, mean_interval
-from regrob.analysis.measures import UNPENALISED, Setting, lines_of
+from regrob.analysis.intervals import POSITIVE, Interval, Span, mean_interval
+from regrob.analysis.measures import LABELS, UNPENALISED, Setting, lines_of
 from regrob.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +34,17 @@ ATTACK_NAMES = {
 
 SIGNS = {"margin": "d", "radius": "‖r*‖₂", "edge": "kink", "logit-margin": "m"}
 """How the predictions are written."""
+
+
+SPANS: dict[str, Span] = {
+    "median": POSITIVE,
+    "ratio": POSITIVE,
+    "mean": (0.0, 1.0),
+    "exceeds": (0.0, 1.0),
+    "rank": (-1.0, 1.0),
+    "linear": (-1.0, 1.0),
+}
+"""What each measure can be; the logit of a correlation's place in its span is Fisher's z, twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +73,7 @@ class Predictions:
 
     def interval(self, setting: Setting, measure: str, prediction: str = "", attack: str = "") -> Interval:
         """The mean over networks, and its interval."""
-        return mean_interval(self.values(setting, measure, prediction, attack))
+        return mean_interval(self.values(setting, measure, prediction, attack), span=SPANS[measure])
 
     def medians(self, setting: Setting, name: str) -> NDArray[np.float64]:
         """Of a prediction, or of an attack's length, over the digits: one value a network."""
@@ -70,12 +81,12 @@ class Predictions:
 
     def median(self, setting: Setting, name: str) -> Interval:
         """The mean of `medians`, and its interval."""
-        return mean_interval(self.medians(setting, name))
+        return mean_interval(self.medians(setting, name), span=POSITIVE)
 
     def change(self, setting: Setting, name: str) -> Interval:
         """A network's median over that of the reference it started from, seed by seed."""
         after = self.medians(setting, name)
-        return mean_interval(after / self.medians(REFERENCE, name)[: len(after)])
+        return mean_interval(after / self.medians(REFERENCE, name)[: len(after)], span=POSITIVE)
 
     @property
     def settings(self) -> list[Setting]:
@@ -110,7 +121,7 @@ class Predictions:
                 row[f"rank {sign}"] = self.interval(setting, "rank", name, "found").mean
             for name in ("stays", "switched"):
                 row[f"{name} %"] = 100 * self.interval(setting, "mean", name).mean
-            rows[setting[0]] = row
+            rows[LABELS[setting[0]]] = row
         return pd.DataFrame.from_dict(rows, orient="index")
 
 

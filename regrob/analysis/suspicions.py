@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from regrob.analysis.intervals import Interval, mean_interval
+from regrob.analysis.measures import LABELS
 from regrob.analysis.paper_numbers import CONV, LENET, STATED, Stated
 from regrob.errors import DataError
 
@@ -54,7 +55,7 @@ def means(tests: pd.DataFrame) -> pd.DataFrame:
 
 
 def interval(tests: pd.DataFrame, place: Place, measure: str) -> Interval:
-    """The mean over seeds of one measure, with its interval, in the tests' unit.
+    """The mean over seeds of an accuracy, with its interval, as a share of 1.
 
     Raises:
         DataError: nothing is stored there.
@@ -63,7 +64,7 @@ def interval(tests: pd.DataFrame, place: Place, measure: str) -> Interval:
     rows = tests[(tests[columns] == [*place, measure]).all(axis=1)]
     if rows.empty:
         raise DataError(f"no {measure} is stored of {', '.join(map(str, place))}; run the test {place[0]!r}")
-    return mean_interval(rows["value"].to_numpy())
+    return mean_interval(rows["value"].to_numpy(), span=(0.0, 1.0))
 
 
 def under_attack(tests: pd.DataFrame) -> dict[str, UnderAttack]:
@@ -136,4 +137,4 @@ def breaking(large: pd.DataFrame, penalties: Sequence[str], weights: Sequence[fl
         f"λ = {weight:g}": [outcome(f"{penalty}, λ = {weight:g}") for penalty in penalties]
         for weight in weights
     }
-    return pd.DataFrame(outcomes, index=pd.Index(penalties, name="penalty"))
+    return pd.DataFrame(outcomes, index=pd.Index([LABELS[name] for name in penalties], name="penalty"))

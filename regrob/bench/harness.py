@@ -13,12 +13,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from regrob.analysis.words import FAILED, HELD
 from regrob.errors import RegrobError
 from regrob.notebook import bar
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class SkippedError(RegrobError):
@@ -166,17 +170,17 @@ def line(outcome: dict[str, Any]) -> str:
     return f"{mark} {outcome['id']}: {outcome['row']}\n    {measured}{facts}"
 
 
-def html(outcomes: Sequence[dict[str, Any]]) -> str:
-    """The objects of a table as an HTML table."""
-    marks = {True: "✅", False: "❌", None: ""}
-    head = ["row", "median", "spread", "target", "met", "beside it"]
-    lines = ["".join(f"<th>{name}</th>" for name in head)]
+def table(outcomes: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The outcomes as texts, a row each; what stands beside a ratio has a line of its own."""
+    import pandas as pd
+
+    marks = {True: HELD, False: FAILED, None: "–"}
+    rows = []
     for outcome in outcomes:
         median, spread, beside = "–", "–", outcome["skipped"]
         if not outcome["skipped"]:
             low, high = outcome["spread"]
-            median, spread = f"{outcome['median']:g}", f"{low:g} … {high:g}"
-            beside = "<br>".join(f"{name}: {value:g}" for name, value in outcome["facts"].items())
-        values = [outcome["row"], median, spread, outcome["target"], marks[outcome["met"]], beside]
-        lines.append("".join(f"<td>{value}</td>" for value in values))
-    return '<table class="table">' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
+            median, spread = f"{outcome['median']:.3g}", f"{low:.3g} … {high:.3g}"
+            beside = "\n".join(f"{name}: {value:.3g}" for name, value in outcome["facts"].items())
+        rows.append((outcome["row"], median, spread, outcome["target"], marks[outcome["met"]], beside))
+    return pd.DataFrame(rows, columns=["row", "median", "middle half", "target", "met", "beside it"])

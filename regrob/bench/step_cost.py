@@ -10,10 +10,11 @@ import gc
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+from regrob.analysis.words import FAILED, HELD, UNDECIDED
 from regrob.bench import steps
 from regrob.bench.harness import by_turns, median_ratio
 from regrob.ensembles import multiplications
@@ -21,6 +22,9 @@ from regrob.errors import InputError
 from regrob.experiments.grid import ADVERSARIAL
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 METHODS = ("none", *PENALTY_NAMES, ADVERSARIAL)
 STEPS = 10
@@ -109,41 +113,46 @@ def dearest_over_adversarial(taken: Mapping[str, Sequence[float]]) -> list[float
 
 def dearest_against_adversarial(
     seconds: Mapping[int, Mapping[str, Mapping[str, Sequence[float]]]],
-) -> tuple[str, dict[str, str]]:
+) -> dict[str, str]:
     """Whether the dearest penalty's step takes less time than adversarial training's.
 
     Args:
         seconds: K → `times` with K classes.
 
     Returns:
-        the range of `dearest_over_adversarial` over the rounds, as lines for printing; and "K-SIDE" → ✅
-        if it is below 1 in every round, ❌ if it is above 1 in every round, else "rounds disagree".
+        "over-K-SIDE" → the range of `dearest_over_adversarial` over the rounds, "0.30 to 0.37"; and
+        "mark-K-SIDE" → ✅ if it is below 1 in every round, ❌ if it is above 1 in every round, else ❔.
     """
-    lines, marks = [], {}
+    facts = {}
     for classes, sides in seconds.items():
         for side, taken in sides.items():
             over = dearest_over_adversarial(taken)
             low, high = min(over), max(over)
-            lines.append(f"  K = {classes}, {side}: {low:.2f} to {high:.2f}")
-            marks[f"{classes}-{side}"] = "✅" if high < 1 else "❌" if low > 1 else "rounds disagree"
-    return "\n".join(lines), marks
+            facts[f"over-{classes}-{side}"] = f"{low:.2f} to {high:.2f}"
+            facts[f"mark-{classes}-{side}"] = HELD if high < 1 else FAILED if low > 1 else UNDECIDED
+    return facts
 
 
-def stored_rows(outcomes: Sequence[Mapping[str, Any]]) -> str:
-    """Rows of the stored benchmark (`harness.Row.judge`) that time a step, as lines for printing.
+def stored_rows(outcomes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of the stored benchmark (`harness.Row.judge`) that time a step, as texts.
 
     Beside the median and its spread stand those facts that are times over a plain step's.
     """
-    lines = []
+    import pandas as pd
+
+    rows = []
     for outcome in outcomes:
         if outcome["skipped"] or not outcome["id"].startswith(("step-", "adversarial-", "jacobian-")):
             continue
         low, high = outcome["spread"]
-        lines += [f"{outcome['row']}:", f"  {outcome['median']:.2f} [{low:.2f}, {high:.2f}]"]
-        for fact, value in outcome["facts"].items():
-            if fact.endswith("/ plain") and "products" not in fact:
-                lines.append(f"    {fact}: {value:.2f}")
-    return "\n".join(lines)
+        beside = [
+            f"{fact}: {value:.2f}"
+            for fact, value in outcome["facts"].items()
+            if fact.endswith("/ plain") and "products" not in fact
+        ]
+        median = f"{outcome['median']:.2f} [{low:.2f}, {high:.2f}]"
+        rows.append((outcome["row"], median, "; ".join(beside)))
+    return pd.DataFrame(rows, columns=["what is timed / what it is divided by", "ratio", "beside it"])
 
 
 def mebibytes(network: str, widths: Sequence[int], examples: int) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from regrob.analysis import tables, words
+from regrob.analysis import measures, summary, tables
 from regrob.errors import DataError
 from regrob.figures import results, theme
 
@@ -33,7 +33,9 @@ def draw_all(folder: Path) -> list[Path]:
             path = csv.with_suffix(".svg")
             results.robustness(table).savefig(path)
             plt.close("all")
-        print(f"{path}\npreset {sidecar['preset']}\n{words.describe(table)}\n", flush=True)
+        best = summary.best_settings(measures.by_network(table), measures.lines_of(table), measures.PGD)
+        print(f"{path}\npreset {sidecar['preset']}, each penalty at its best λ under PGD", flush=True)
+        print(f"{best.to_string(index=False)}\n", flush=True)
         paths.append(path)
     if not paths:
         raise DataError(f"{folder} holds no {TABLES}; make one with regrob sweep fig4, say")

@@ -3,7 +3,8 @@
 In `robustness` each network has a block two panels wide, so that it can be read on a phone: benign accuracy
 beside the legend, the two ℓ∞ attacks, the two minimal ones, and below these how often they
 succeed, because a mean distance leaves out what was not fooled. Lines are means over seeds,
-bands their 95 % intervals. A diverged run is a cross on the lower edge, never a number.
+bands their 95 % intervals, or the values of two seeds. A diverged run is a cross on the lower edge,
+never a number.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 
 def robustness(table: pd.DataFrame, penalties: Sequence[str] = (), networks: Sequence[str] = ()) -> Figure:
@@ -119,13 +120,12 @@ def _panel(
             look = LOOKS[name]
             axes.axhline(level.mean, color=look.colour, linestyle=look.linestyle, label=label)
             if np.isfinite(level.low):
-                axes.axhspan(max(level.low, 0.0), level.high, color=look.colour, alpha=0.12, linewidth=0)
-    top = 100.0 if measure.factor == 100 else np.inf
+                axes.axhspan(*level.ends, color=look.colour, alpha=0.12, linewidth=0)
     for name in penalties:
         grid = sorted(weight for penalty, weight in intervals if penalty == name)
         if not grid:
             continue
-        band(axes, grid, [intervals[name, weight] for weight in grid], name, top=top)
+        band(axes, grid, [intervals[name, weight] for weight in grid], name)
         crossed = [weight for weight in grid if (name, weight) in diverged]
         if crossed:
             cross: dict[str, Any] = {"marker": "x", "markersize": 9, "markeredgewidth": 2.5, "zorder": 5}
@@ -140,24 +140,22 @@ def band(
     x: Sequence[float],
     intervals: Sequence[Interval],
     penalty: str,
-    top: float = np.inf,
     **marker: Any,
 ) -> None:
-    """A penalty's line of means with the band of its intervals, cut at 0 and at `top`.
+    """A penalty's line of means with the band of its intervals, or of two seeds' values.
 
     Args:
         axes: to draw on.
         x: one number an interval.
         intervals: in the same order.
         penalty: decides colour, dashes and marker.
-        top: the largest value that is possible.
         marker: arguments of `Axes.plot` that take the place of the usual marker's.
     """
     look = LOOKS[penalty]
     means = [interval.mean for interval in intervals]
     axes.plot(x, means, **look.line, **(marker or _marker(penalty)))
-    ends = ([max(i.low, 0.0) for i in intervals], [min(i.high, top) for i in intervals])
-    axes.fill_between(x, *ends, color=look.colour, alpha=0.18, linewidth=0)
+    low, high = zip(*(interval.ends for interval in intervals), strict=True)
+    axes.fill_between(x, low, high, color=look.colour, alpha=0.18, linewidth=0)
 
 
 def lines(axes: Axes, x: Sequence[float], series: Mapping[str, ArrayLike]) -> None:
@@ -299,8 +297,14 @@ def trade(
     marker = _marker(penalty) if bars else {"marker": look.marker, "markersize": 5}
     axes.plot(x, y, **look.line, **marker)
     for line, direction in zip(lines, ("xerr", "yerr") if bars else (), strict=False):
-        half: dict[str, Any] = {direction: [interval.high - interval.mean for interval in line]}
-        axes.errorbar(x, y, **half, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
+        error: dict[str, Any] = {direction: errors(line)}
+        axes.errorbar(x, y, **error, color=look.colour, linestyle="none", linewidth=1.0, alpha=0.6)
+
+
+def errors(intervals: Iterable[Interval]) -> NDArray[np.float64]:
+    """How far each interval reaches below and above its mean, as `Axes.errorbar` takes it: (2, intervals)."""
+    reach = [(interval.mean - interval.ends[0], interval.ends[1] - interval.mean) for interval in intervals]
+    return np.maximum(reach, 0.0).T  # rounding may leave −1e−17
 
 
 def exchanges(
@@ -417,7 +421,7 @@ def stated_and_measured(stated: Sequence[Stated], measured: Sequence[Interval | 
             number.value, row - 0.12, "s", color=VERMILION, markersize=5, label=None if row else "paper"
         )
         if interval is not None:
-            axes.plot([interval.low, interval.high], [row + 0.16] * 2, color=BLUE, linestyle="-")
+            axes.plot(interval.ends, [row + 0.16] * 2, color=BLUE, linestyle="-")
             axes.plot(interval.mean, row + 0.16, "o", color=BLUE, markersize=5, label=None if row else "ours")
     names = [number.title for number in stated]
     axes.set(yticks=range(len(names)), yticklabels=names, xlabel="accuracy in %", xlim=(0, 101))
@@ -444,7 +448,7 @@ def dots(
     """
     for label, (colour, marker, intervals) in series.items():
         for row, interval in enumerate(intervals if bars else ()):
-            axes.plot([interval.low, interval.high], [row, row], color=colour, linestyle="-")
+            axes.plot(interval.ends, [row, row], color=colour, linestyle="-")
         means = [interval.mean for interval in intervals]
         axes.plot(means, range(len(rows)), marker, color=colour, label=label, **settings)
     axes.set(yticks=range(len(rows)), yticklabels=rows)
