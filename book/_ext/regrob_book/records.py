@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,17 @@ def summary(records: list[Record]) -> str:
         count[words] = count.get(words, 0) + 1
     parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
     return f"{len(records)} claim{'s' * (len(records) != 1)}: {', '.join(parts)}"
+
+
+def brief(records: Sequence[Record]) -> str:
+    """ "8 statements: 4 hold as printed, 1 corrected, 1 fails as printed": short enough for one line."""
+    count: dict[str, int] = {}
+    for record in records:
+        words = "holds as printed" if verdict_in_words(record) == HOLDS else verdict_in_words(record)
+        words = words.removeprefix(f"{HOLDS}, ")
+        count[words] = count.get(words, 0) + 1
+    parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
+    return f"{len(records)} statement{'s' * (len(records) != 1)}: {', '.join(parts)}"
 
 
 def _plural(words: str, count: int) -> str:
