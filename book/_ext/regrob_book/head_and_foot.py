@@ -1,7 +1,7 @@
 """What a page says of itself: title and description for machines, version and licence at its foot.
 
-At the foot a reader finds how to cite the page, and a form to report an error. Addresses appear only where
-the builder gives them: REGROB_PAGES_URL, where the pages will lie; REGROB_REPOSITORY_URL, which takes reports.
+At the foot a reader finds how to cite the page, and a form to report an error. Addresses appear only
+where the builder gives them: REGROB_PAGES_URL, where the pages will lie; REGROB_REPOSITORY_URL, which takes reports.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ CITATION = Path(__file__).parents[3] / "CITATION.cff"
 CARD = "card.png"
 SHORTEST, LONGEST = 60, 200
 """Characters of a description: shorter it says little, longer it is cut by those who show it."""
+MADE_BY_SPHINX = {"genindex": "Index", "search": "Search"}
 LICENCE = "Text and figures: CC BY 4.0. Code: MIT."
 
 
@@ -49,9 +50,9 @@ def description(doctree: nodes.document | None, title: str) -> str:
         if not isinstance(paragraph.parent, nodes.section) or "proof" in str(paragraph.parent["ids"]):
             continue
         said = ""
-        for sentence in re.split(r"(?<=[.!?:])\s+", _words(paragraph)):
+        for sentence in re.split(r"(?<=[.!?:])(?<!al\.)\s+", _words(paragraph)):
             spelt = plain.of_text(sentence)
-            if spelt is None or len(said) + len(spelt) > LONGEST:
+            if spelt is None or spelt.endswith(":") or len(said) + len(spelt) > LONGEST:
                 break
             said = f"{said} {spelt}".strip()
         if len(said) >= SHORTEST:
@@ -73,7 +74,7 @@ def _words(paragraph: nodes.Element) -> str:
 
 def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Titles without TeX, a description, and what a shared link shows."""
-    title = plain.of_html(context.get("title") or app.config.project)
+    title = plain.of_html(context.get("title") or MADE_BY_SPHINX.get(page, app.config.html_title))
     context["title"] = escape(title)
     for neighbour in ("prev", "next"):
         if context.get(neighbour):
@@ -85,7 +86,7 @@ def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     tags = {
         "og:title": title,
         "og:type": "article",
-        "og:site_name": app.config.html_title or app.config.project,
+        "og:site_name": app.config.html_title,
         "og:description": said,
     }
     if pages_address():
@@ -112,7 +113,7 @@ def foot(app: Sphinx, page: str, title: str) -> str:
 
 def citation(app: Sphinx, page: str, title: str) -> str:
     """The page's entry for a list of references, in words and in BibTeX."""
-    book = app.config.html_title or app.config.project
+    book = app.config.html_title
     authors = ", ".join(author["name"] for author in edition()["authors"])
     year, version = str(edition()["date-released"])[:4], edition()["version"]
     address = pages_address() + app.builder.get_target_uri(page) if pages_address() else ""
@@ -143,7 +144,7 @@ How one sees it (an instance with small numbers, if you can):"""
 
 
 def report(page: str, title: str) -> str:
-    """A form for an error on this page: to be sent where the builder names a repository, else to be copied."""
+    """A form for an error on this page: a link where the builder names a repository, else to be copied."""
     text = TEMPLATE.format(title=title, page=page, version=edition()["version"])
     repository = os.environ.get("REGROB_REPOSITORY_URL", "").rstrip("/")
     way = "Copy this form, fill it in and send it to whoever gave you this copy of the book."

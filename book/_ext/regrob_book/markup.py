@@ -162,7 +162,7 @@ def ledger(records: list[Record], link: Link, download: str) -> str:
     head = "".join(f'<th role="columnheader" scope="col">{name}</th>' for name in columns)
     return (
         f"{_download(download, 'claims.json')}{_controls(records)}"
-        '<div class="table-wrap"><table class="claims" role="table" aria-label="All claims">'
+        '<div class="table-wrap"><table class="claims" role="table"><caption>All claims</caption>'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
         f'<tbody role="rowgroup">{rows}</tbody></table></div>'
     )

@@ -7,7 +7,9 @@ import re
 import unicodedata
 
 COMMAND = re.compile(r"\\([a-zA-Z]+|.)\s*")
+NUMBER = re.compile(r'<span class="section-number">.*?</span>')
 RAISED = str.maketrans("0123456789+-n*", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ*")
+LOWERED = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 SIGNS = {
     "ell": "ℓ",
     "infty": "∞",
@@ -60,13 +62,14 @@ def of_formula(tex: str) -> str | None:
 
     text = COMMAND.sub(spelt, tex)
     text = re.sub(r"\^\{?([0-9+\-n*]+)\}?", lambda match: match[1].translate(RAISED), text)
+    text = re.sub(r"_\{?([0-9]+)\}?", lambda match: match[1].translate(LOWERED), text)
     text = re.sub(r"_\{?∞\}?", "∞", text).replace("{", "").replace("}", "")
-    return None if unknown or "^" in text else " ".join(text.split())
+    return None if unknown or {"^", "_"} & set(text) else " ".join(text.split())
 
 
 def of_html(title: str) -> str:
-    """A title's words: its tags dropped, its formulas in plain signs."""
-    text = html.unescape(re.sub(r"<[^>]+>", "", title))
+    """A title's words: its number and its tags dropped, its formulas in plain signs."""
+    text = html.unescape(re.sub(r"<[^>]+>", "", NUMBER.sub("", title)))
     return of_text(text) or text
 
 

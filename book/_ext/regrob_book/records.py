@@ -112,7 +112,7 @@ def brief(records: Sequence[Record]) -> str:
     count: dict[str, int] = {}
     for record in records:
         words = "holds as printed" if verdict_in_words(record) == HOLDS else verdict_in_words(record)
-        words = words.removeprefix(f"{HOLDS}, ")
+        words = {f"{HOLDS}, new": "of ours holds"}.get(words, words.removeprefix(f"{HOLDS}, "))
         count[words] = count.get(words, 0) + 1
     parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
     return f"{len(records)} statement{'s' * (len(records) != 1)}: {', '.join(parts)}"
