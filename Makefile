@@ -68,7 +68,7 @@ notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 
 browser: $(READY) ## open every built page in Chromium, run readers' notebooks (after make book)
 	$(say) "Opening every built page in Chromium; running two readers' notebooks elsewhere"
-	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py tests/test_readers.py
+	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py tests/test_built_furniture.py tests/test_readers.py
 
 serve: ## show the built book at http://localhost:8000 (PORT=n for another)
 	@test -f $(PAGE) || { echo "There is no built book yet: run make book first."; exit 1; }

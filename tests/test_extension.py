@@ -347,7 +347,7 @@ def test_a_built_page(tmp_path: Path) -> None:
     html, warnings = build(tmp_path, PAGE)
     assert warnings == ""
     page = (html / "page.html").read_text(encoding="utf8")
-    assert "2 claims: 1 holds as printed, 1 fails as printed" in page
+    assert "2 statements: 1 holds as printed, 1 fails as printed" in page
     assert '<a href="#wrong">Eq. (1): title of wrong</a>' in page
     assert re.search(
         r'id="wrong".*class="claim-foot">.*fails as printed.*book/ledger.html#claim-wrong', page, re.S

@@ -1,7 +1,8 @@
 """What a page says of itself: title and description for machines, version and licence at its foot.
 
 At the foot a reader finds how to cite the page, and a form to report an error. Addresses appear only
-where the builder gives them: REGROB_PAGES_URL, where the pages will lie; REGROB_REPOSITORY_URL, which takes reports.
+where the builder gives them: REGROB_PAGES_URL, where the pages will lie; REGROB_REPOSITORY_URL, which
+takes reports.
 """
 
 from __future__ import annotations
