@@ -161,9 +161,9 @@ def test_summary(ledger: dict[str, records.Record]) -> None:
 def test_a_strip_says_it_shorter(ledger: dict[str, records.Record]) -> None:
     ours = [record(name, text="new") for name in "ab"]
     fixed = record("c", text="corrected")
-    assert records.brief([record("d")]) == "1 statement: 1 holds as printed"
+    assert records.brief([record("d")]) == "1 statement: 1 holds (as printed)"
     assert records.brief([*ours, fixed, ledger["wrong"]]) == (
-        "4 statements: 2 of ours hold, 1 corrected, 1 fails as printed"
+        "4 statements: 3 hold (2 new, 1 corrected), 1 fails"
     )
 
 
@@ -347,7 +347,7 @@ def test_a_built_page(tmp_path: Path) -> None:
     html, warnings = build(tmp_path, PAGE)
     assert warnings == ""
     page = (html / "page.html").read_text(encoding="utf8")
-    assert "2 statements: 1 holds as printed, 1 fails as printed" in page
+    assert "2 statements: 1 holds (as printed), 1 fails" in page
     assert '<a href="#wrong">Eq. (1): title of wrong</a>' in page
     assert re.search(
         r'id="wrong".*class="claim-foot">.*fails as printed.*book/ledger.html#claim-wrong', page, re.S

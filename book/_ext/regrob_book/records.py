@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -108,13 +109,14 @@ def summary(records: list[Record]) -> str:
 
 
 def brief(records: Sequence[Record]) -> str:
-    """ "8 statements: 4 hold as printed, 1 corrected, 1 fails as printed": short enough for one line."""
-    count: dict[str, int] = {}
-    for record in records:
-        words = "holds as printed" if verdict_in_words(record) == HOLDS else verdict_in_words(record)
-        words = {f"{HOLDS}, new": "of ours holds"}.get(words, words.removeprefix(f"{HOLDS}, "))
-        count[words] = count.get(words, 0) + 1
-    parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
+    """ "8 statements: 6 hold (4 as printed, 2 new), 1 partly, 1 fails": short enough for one line."""
+    held = Counter(str(record["text"]) for record in records if record["verdict"] == HOLDS)
+    others = Counter(str(record["verdict"]) for record in records if record["verdict"] != HOLDS)
+    parts = []
+    if held:
+        kinds = [f"{n} {words}" if len(held) > 1 else words for words, n in held.items()]
+        parts.append(f"{held.total()} {_plural(HOLDS, held.total())} ({', '.join(kinds)})")
+    parts += [f"{n} {_plural(words.removesuffix(' as printed'), n)}" for words, n in others.items()]
     return f"{len(records)} statement{'s' * (len(records) != 1)}: {', '.join(parts)}"
 
 
