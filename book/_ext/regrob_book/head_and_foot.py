@@ -76,7 +76,7 @@ def _words(paragraph: nodes.Element) -> str:
 def head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Titles without TeX, a description, and what a shared link shows."""
     title = plain.of_html(context.get("title") or MADE_BY_SPHINX.get(page, app.config.html_title))
-    context["title"] = escape(title)
+    context["title"] = context["pagetitle"] = escape(title)  # the second heads the printed page
     for neighbour in ("prev", "next"):
         if context.get(neighbour):
             context[neighbour] = {
