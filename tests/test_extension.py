@@ -165,6 +165,8 @@ def test_a_strip_says_it_shorter(ledger: dict[str, records.Record]) -> None:
     assert records.brief([*ours, fixed, ledger["wrong"]]) == (
         "4 statements: 3 hold (2 new, 1 corrected), 1 fails"
     )
+    kinds = [record(text, text=text) for text in ("as printed", "as read", "restated", "corrected")]
+    assert records.brief(kinds) == "4 statements: 4 hold (1 as printed)"
 
 
 # --- HTML ---------------------------------------------------------------------------------

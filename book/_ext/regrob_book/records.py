@@ -115,6 +115,8 @@ def brief(records: Sequence[Record]) -> str:
     parts = []
     if held:
         kinds = [f"{n} {words}" if len(held) > 1 else words for words, n in held.items()]
+        if len(held) > 3:  # the list below the line has the rest
+            kinds = [f"{held['as printed']} as printed"]
         parts.append(f"{held.total()} {_plural(HOLDS, held.total())} ({', '.join(kinds)})")
     parts += [f"{n} {_plural(words.removesuffix(' as printed'), n)}" for words, n in others.items()]
     return f"{len(records)} statement{'s' * (len(records) != 1)}: {', '.join(parts)}"
