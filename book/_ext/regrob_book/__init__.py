@@ -24,9 +24,12 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from . import (
+    book_index,
+    captions,
     claim_map,
     drawings,
     facts,
+    head_and_foot,
     icons,
     living,
     markup,
@@ -168,11 +171,11 @@ def linker(builder: Builder, page: str) -> Callable[[str], str | None]:
     return link
 
 
-def where_it_ran(env: BuildEnvironment, page: str) -> str:
-    """ "ran in 12 s, preset quick, on cpu; …": what this build did with the code, and with which data."""
+def where_it_ran(env: BuildEnvironment, page: str) -> tuple[str, str]:
+    """ "ran in 12 s, preset quick, on cpu", and from which data it learnt; empty where nothing ran."""
     data = NbMetadataCollector.get_exec_data(env, page)
     if not data or not data["runtime"]:
-        return ""
+        return "", ""
     import torch
 
     from regrob.data.datasets import default_source
@@ -184,10 +187,8 @@ def where_it_ran(env: BuildEnvironment, page: str) -> str:
         "embedded": "the embedded digits",
         "full": "the full data sets, in live sweeps from the embedded digits",
     }[default_source()]
-    return (
-        f" The code of this page ran in {max(1, round(data['runtime']))} s, preset {preset}, on {device};"
-        f" what it trains learns from {images}."
-    )
+    seconds = max(1, round(data["runtime"]))
+    return f"ran in {seconds} s, preset {preset}, on {device}", f"what this page trains learns from {images}"
 
 
 def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
@@ -201,8 +202,8 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
         mine = [ledger[name] for name in place["claims"]]
         match place["kind"]:
             case "strip":
-                run = f"Judged when this book was built: {records.summary(mine)}."
-                html = markup.strip(mine, link, run + (where_it_ran(app.env, page) if place["run"] else ""))
+                ran, learnt = where_it_ran(app.env, page) if place["run"] else ("", "")
+                html = markup.strip(mine, link, ran, learnt)
             case "inline":
                 html = "".join(markup.inline(record, link) for record in mine)
             case "foot":
@@ -257,6 +258,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     facts.setup(app)
     readers.setup(app)
     proofs.setup(app)
+    captions.setup(app)
+    book_index.setup(app)
+    head_and_foot.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", mathjax.configure)
     app.connect("config-inited", pages.take_executed)

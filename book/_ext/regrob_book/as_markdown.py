@@ -181,7 +181,8 @@ def cell(entry: nodes.entry, page: Page) -> str:
 
 def caption(node: nodes.Element, page: Page) -> str:
     """ "**Figure B2.** What it shows"."""
-    kind = "Table" if isinstance(node, nodes.title) else "Figure"
+    tabular = isinstance(node, nodes.title) or node.parent.tagname == "CaptionedTable"
+    kind = "Table" if tabular else "Figure"
     number = page.number(node.parent, kind.lower())
     return f"**{kind} {number}.** {inline(node, page)}" if number else inline(node, page)
 

@@ -124,7 +124,7 @@ def table(records: dict[str, Record], link: Link) -> str:
     head = "".join(f'<th role="columnheader" scope="col">{c}</th>' for c in columns)
     return (
         '<details><summary>The same in a table</summary><div class="table-wrap">'
-        '<table class="relations" role="table" aria-label="Which claim rests on which">'
+        '<table class="relations" role="table"><caption>Which claim rests on which</caption>'
         f'<thead role="rowgroup"><tr role="row">{head}</tr></thead><tbody role="rowgroup">{rows}</tbody>'
         "</table></div></details>"
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, errata, verdict_in_words
+from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, brief, errata, verdict_in_words
 
 Link = Callable[[str], str | None]
 """The address of a claim's statement seen from the current page, or None if it has none yet."""
@@ -42,14 +42,16 @@ def inline(record: Record, link: Link) -> str:
     return anchor(name + badge(record), link(record["id"]))
 
 
-def strip(records: Iterable[Record], link: Link, run: str) -> str:
-    """The list of claims that opens a chapter."""
+def strip(records: Sequence[Record], link: Link, ran: str, learnt: str) -> str:
+    """What opens a chapter: its verdicts and its run in one line, which unfolds to the list."""
     items = "".join(
         f"<li>{anchor(escape(place_and_title(r)), link(r['id']))} {badge(r)}</li>" for r in records
     )
+    line = " · ".join(filter(None, (brief(records), ran)))
+    run = "Judged when this book was built" + (f"; {learnt}" if learnt else "")
     return (
-        f'<div class="claim-strip" role="group" aria-label="Claims of this chapter"><ul>{items}</ul>'
-        f'<p class="run">{escape(run)}</p></div>'
+        f'<details class="claim-strip"><summary>{escape(line)}</summary>'
+        f'<ul aria-label="Claims of this chapter">{items}</ul><p class="run">{escape(run)}.</p></details>'
     )
 
 

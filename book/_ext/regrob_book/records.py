@@ -6,6 +6,8 @@ import hashlib
 import json
 import platform
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,20 @@ def summary(records: list[Record]) -> str:
         count[words] = count.get(words, 0) + 1
     parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
     return f"{len(records)} claim{'s' * (len(records) != 1)}: {', '.join(parts)}"
+
+
+def brief(records: Sequence[Record]) -> str:
+    """ "8 statements: 6 hold (4 as printed, 2 new), 1 partly, 1 fails": short enough for one line."""
+    held = Counter(str(record["text"]) for record in records if record["verdict"] == HOLDS)
+    others = Counter(str(record["verdict"]) for record in records if record["verdict"] != HOLDS)
+    parts = []
+    if held:
+        kinds = [f"{n} {words}" if len(held) > 1 else words for words, n in held.items()]
+        if len(held) > 3:  # the list below the line has the rest
+            kinds = [f"{held['as printed']} as printed"]
+        parts.append(f"{held.total()} {_plural(HOLDS, held.total())} ({', '.join(kinds)})")
+    parts += [f"{n} {_plural(words.removesuffix(' as printed'), n)}" for words, n in others.items()]
+    return f"{len(records)} statement{'s' * (len(records) != 1)}: {', '.join(parts)}"
 
 
 def _plural(words: str, count: int) -> str:

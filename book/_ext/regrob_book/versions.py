@@ -29,6 +29,7 @@ def table() -> str:
             rows[name] = "from the source tree, not installed"
     shown = "".join(f'<tr><th scope="row">{escape(k)}</th><td>{escape(v)}</td></tr>' for k, v in rows.items())
     return (
-        '<div class="table-wrap"><table class="table versions"><thead><tr><th scope="col">What</th>'
+        '<div class="table-wrap"><table class="table versions"><caption>What made this copy</caption>'
+        '<thead><tr><th scope="col">What</th>'
         f'<th scope="col">Version</th></tr></thead><tbody>{shown}</tbody></table></div>'
     )

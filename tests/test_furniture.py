@@ -1,0 +1,106 @@
+"""What surrounds a chapter, piece by piece: captions, plain formulas, the index, the report of an error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from docutils import nodes
+
+pytest.importorskip("myst_nb")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "book" / "_ext"))
+from regrob_book import book_index, captions, head_and_foot, plain
+
+
+@pytest.mark.parametrize(
+    ("tex", "words"),
+    [
+        (r"\nu^2/2", "ν²/2"),
+        (r"\ell_\infty", "ℓ∞"),
+        (r"\lVert\mathbf r^*\rVert_2", "‖r*‖₂"),
+        (r"\lambda", "λ"),
+        (r"\frac12", None),
+        (r"V_{ij}", None),
+    ],
+)
+def test_a_short_formula_in_plain_signs(tex: str, words: str | None) -> None:
+    assert plain.of_formula(tex) == words
+
+
+def table(header: list[str]) -> nodes.table:
+    row = nodes.row("", *(nodes.entry("", nodes.paragraph("", word)) for word in header))
+    return nodes.table("", nodes.tgroup("", nodes.thead("", row), nodes.tbody(), cols=len(header)))
+
+
+def said(made: list[nodes.Node]) -> str:
+    return "".join(node.astext() for node in made)
+
+
+def test_a_table_is_captioned_by_what_stands_above_it() -> None:
+    section = nodes.section("", nodes.title("", "A heading"))
+    bold = nodes.paragraph("", "", nodes.strong("", "Notation used here"))
+    first, second, third = table(["symbol"]), table(["held?", "statement"]), table(["network", "share"])
+    section += [bold, first, nodes.paragraph("", "Text."), second, third]
+    assert said(captions.caption_of(first)) == "Notation used here"
+    assert bold not in section.children
+    assert said(captions.caption_of(second)) == captions.BY_FIRST_HEADER["held?"]
+    assert said(captions.caption_of(third)) == "A heading"
+
+
+def test_tables_called_the_same_are_told_apart_by_their_columns() -> None:
+    section = nodes.section("", nodes.title("", "Races"))
+    tables = [table(["", "accuracy"]), table(["", "distance"])]
+    for each in tables:
+        section += each
+        each.insert(0, nodes.title("", "", *captions.caption_of(each)))
+    captions.tell_apart(tables)
+    assert [each[0].astext() for each in tables] == ["Races: accuracy", "Races: distance"]
+
+
+@pytest.mark.parametrize(
+    ("html", "kind", "words"),
+    [
+        (
+            "<table><tr><th>Claim</th></tr></table>",
+            captions.CaptionedTable,
+            captions.BY_FIRST_HEADER["claim"],
+        ),
+        ("<table><caption>Its own</caption><tr><td>1</td></tr></table>", captions.CaptionedTable, "Its own"),
+        ('<figure class="living"><script></script></figure>', captions.CaptionedFigure, "Given"),
+        ('<div class="regrob-slider"></div>', captions.CaptionedFigure, "Given"),
+    ],
+)
+def test_what_a_cell_shows_is_captioned(html: str, kind: type, words: str) -> None:
+    metadata = {"mystnb": {"figure": {"caption": "Given"}}} if words == "Given" else {}
+    raw = nodes.raw("", html, format="html")
+    nodes.container("", raw, nb_element="cell_code", cell_metadata=metadata)
+    made = captions.captioned(raw)
+    assert type(made) is kind
+    assert made.children[1].astext() == words
+    whole = made.children[0].astext() + made.children[2].astext()
+    assert whole.count("<table") == html.count("<table")
+    assert "caption" not in whole
+
+
+def test_other_html_is_left_alone() -> None:
+    assert captions.captioned(nodes.raw("", "<p>No table.</p>", format="html")) is None
+
+
+def test_the_index_takes_the_first_words_of_a_meaning() -> None:
+    entry = nodes.entry(
+        "", nodes.paragraph("", "", nodes.Text("the local linear map: column "), nodes.math("", "v"))
+    )
+    assert book_index._first_words(entry) == "local linear map"
+
+
+@pytest.mark.parametrize("address", ["", "https://git.example.org/a/"])
+def test_reports_lead_to_a_repository_only_where_the_builder_names_one(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGROB_REPOSITORY_URL", address)
+    form = head_and_foot.report("book/lemma_3_2", "Lemma 3.2")
+    assert "Lemma 3.2 (book/lemma_3_2, version" in form
+    assert ('href="https://git.example.org/a/issues/new?' in form) == bool(address)
+    assert "//" not in form.replace(address.rstrip("/"), "") or address
