@@ -445,7 +445,7 @@ By the same way. $\\square$ □
 """
 
 
-def test_a_proof_stands_in_one_frame_up_to_its_box(tmp_path: Path) -> None:
+def test_a_proof_stands_in_one_frame_up_to_its_box(tmp_path: Path, judged: dict[str, records.Record]) -> None:
     extensions = ["myst_nb", "sphinx_proof", "sphinx_gated_directives", "regrob_book"]
     html, _ = build(tmp_path, PROOFS, extensions=extensions)
     page = (html / "page.html").read_text(encoding="utf8")
