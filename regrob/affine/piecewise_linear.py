@@ -292,6 +292,7 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
     x = pair.clone().requires_grad_(True)
     with torch.enable_grad():
         again = checked_logits(network, x)
+        first = again[0]
     eps = torch.finfo(z.dtype).eps
     change = float((z - again.detach()).abs().max())
     if change > 1e3 * eps * float(z.abs().max()):
@@ -302,7 +303,7 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
     mixed = False
     if again.requires_grad:
         try:
-            (slope,) = torch.autograd.grad(again[0], x, noise(again[0].shape), materialize_grads=True)
+            (slope,) = torch.autograd.grad(first, x, noise(first.shape), materialize_grads=True)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
