@@ -55,8 +55,15 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
         if not any(isinstance(child, nodes.title) for child in table.children):
             table.insert(0, nodes.title("", "", *caption_of(table)))
     for raw in list(doctree.findall(nodes.raw)):
-        if raw.get("format") == "html" and (made := captioned(raw)) is not None:
+        if raw.get("format") != "html" or (made := captioned(raw)) is None:
+            continue
+        figure = _captioned_figure(raw)
+        if figure is None:
             raw.replace_self(made)
+        elif isinstance(made, CaptionedTable):  # numbered among the tables, under the name that it has
+            made["names"], made["ids"] = figure["names"], figure["ids"]
+            doctree.ids.update(dict.fromkeys(made["ids"], made))
+            figure.replace_self(made)
     kinds = (nodes.table, CaptionedTable, CaptionedFigure)
     shown = [node for node in doctree.findall(nodes.Element) if isinstance(node, kinds)]
     for number, node in enumerate(shown, 1):
@@ -104,9 +111,6 @@ def captioned(raw: nodes.raw) -> Captioned | None:
     node = (CaptionedFigure if living else CaptionedTable)("")
     if given:
         said = _spelt(given["caption"])
-        if given.get("name"):
-            node["names"], node["ids"] = [given["name"]], [nodes.make_id(given["name"])]
-            raw.document.note_explicit_target(node, node)  # type: ignore[union-attr]
     said = said or _copied_title(raw)
     inner = Caption("", "", *said, html_tag="figcaption" if living else "caption")
     node += [_raw(head), inner, _raw(tail)]
@@ -135,6 +139,14 @@ def _given(raw: nodes.Element) -> dict[str, Any]:
     metadata: dict[str, Any] = at.get("cell_metadata", {}) if at is not None else {}
     figure: dict[str, Any] = metadata.get("mystnb", {}).get("figure", {})
     return figure if figure.get("caption") else {}
+
+
+def _captioned_figure(raw: nodes.Element) -> nodes.figure | None:
+    """The figure with a caption that a cell's metadata have put around its output."""
+    at = raw.parent
+    while at is not None and not isinstance(at, nodes.figure):
+        at = at.parent
+    return at if at is not None and any(isinstance(part, nodes.caption) for part in at.children) else None
 
 
 def _spelt(text: str) -> list[nodes.Node]:
