@@ -249,7 +249,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_role("tally", TallyRole())
     app.add_role("download-claims", FileRole())
     app.set_html_assets_policy("always")  # MathJax too: any page lists chapters with formulas in their names
-    for topic in ("regrob", "ledger", "scrolling", "tables", "print"):
+    for topic in ("regrob", "drawings", "ledger", "scrolling", "tables", "print"):
         app.add_css_file(f"{topic}.css", priority=900)
     for topic in ("regrob", "ledger", "scrolling", "tables"):
         app.add_js_file(f"{topic}.js", loading_method="defer")

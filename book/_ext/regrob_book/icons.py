@@ -23,7 +23,7 @@ FONTS = "vendor/fontawesome/webfonts"
 NAME = re.compile(r"\bfa-[a-z0-9-]+")
 # `.fa-list-squares:before,.fa-list:before{content:"\f03a"}`
 RULE = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}')
-CONTENT = re.compile(r'content:"\\([ef][0-9a-f]{3})"')
+CONTENT = re.compile(r'"\\([ef][0-9a-f]{3})"')  # a rule's content, or a variable that one names
 SOURCE = re.compile(r"src:url\(\.\./vendor/fontawesome/webfonts/(fa-\w+-\d+)\.woff2\)[^}]*")
 SCRIPT = r'\s*<script[^>]* src="[^"]*{}\.js[^"]*"></script>'
 ICONS = re.compile(SCRIPT.format("scripts/fontawesome"))
@@ -96,7 +96,7 @@ def cut(app: Sphinx, error: Exception | None) -> None:
         (theme / STYLE).read_text(encoding="utf8"), used_names([*texts, script.read_text("utf8")])
     )
     (static / STYLE).write_text(style, encoding="utf8")
-    ours = [style, *(sheet.read_text(encoding="utf8") for sheet in (static / "styles").glob("*.css"))]
+    ours = [style, *(sheet.read_text(encoding="utf8") for sheet in static.rglob("*.css"))]
     codes = {int(code, 16) for sheet in ours for code in CONTENT.findall(sheet)}
     for old in (static / FONTS).iterdir():
         old.unlink()
