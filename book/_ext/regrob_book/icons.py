@@ -24,6 +24,7 @@ NAME = re.compile(r"\bfa-[a-z0-9-]+")
 # `.fa-list-squares:before,.fa-list:before{content:"\f03a"}`
 RULE = re.compile(r'((?:\.fa-[a-z0-9-]+:before,?)+)\{content:"\\([0-9a-f]+)"\}')
 CONTENT = re.compile(r'"\\([ef][0-9a-f]{3})"')  # a rule's content, or a variable that one names
+PRIVATE = re.compile("[\ue000-\uf8ff]")  # icons that a variable of the style names as they are
 SOURCE = re.compile(r"src:url\(\.\./vendor/fontawesome/webfonts/(fa-\w+-\d+)\.woff2\)[^}]*")
 SCRIPT = r'\s*<script[^>]* src="[^"]*{}\.js[^"]*"></script>'
 ICONS = re.compile(SCRIPT.format("scripts/fontawesome"))
@@ -98,6 +99,7 @@ def cut(app: Sphinx, error: Exception | None) -> None:
     (static / STYLE).write_text(style, encoding="utf8")
     ours = [style, *(sheet.read_text(encoding="utf8") for sheet in static.rglob("*.css"))]
     codes = {int(code, 16) for sheet in ours for code in CONTENT.findall(sheet)}
+    codes |= {ord(letter) for sheet in ours for letter in PRIVATE.findall(sheet)}
     for old in (static / FONTS).iterdir():
         old.unlink()
     for file in (theme / FONTS).glob("*.ttf"):
