@@ -43,7 +43,7 @@ def test_html_has_data_question_and_still() -> None:
     payload = re.search(r'<script type="application/json">(.*?)</script>', text)
     assert payload and json.loads(payload[1]) == figure.data == {"text": "</script><b>"}
     assert 'data-figure="taylor_ray" data-alt="A &quot;line&quot;."' in text
-    assert re.search(r"<details .*Up\?.*<p>No\.</p></details>", text)
+    assert re.search(r"<details .*Up\?.*<p>Down\.</p></details>", text)
     assert '<div class="still"><p>A &quot;line&quot;.</p></div><figcaption>Below' in text
 
 

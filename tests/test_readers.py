@@ -171,6 +171,7 @@ def test_every_construct_is_plain_markdown(tmp_path: Path) -> None:
         "<details><summary>Solution</summary>",
         "Three.",
         "</details>",
+        "**Table B1.** Symbols of this page, and their names in the code",
         "| symbol | meaning |\n|---|---|\n" + r"| $\vert x\vert $ | a \| b |",
         "> quoted",
     ]
@@ -194,7 +195,8 @@ def test_outputs_are_what_any_program_shows(tmp_path: Path) -> None:
         ],
         tmp_path,
     )
-    words, still, lighter, short = made.cells[2:]
+    words, still, caption, lighter, short = made.cells[2:]
+    assert caption.source == "**Figure B1.** Page"
     assert words.outputs[0].text == "words"
     assert words.metadata.jupyter == {"source_hidden": True}
     assert still.metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}

@@ -244,7 +244,8 @@ def _require(trials: _Trials) -> None:
 
 def _hidden(trials: _Trials, *, allowed: bool = True) -> Refusal | None:
     """Make the trials; what hides its operations, so that they alone were made, or None."""
-    network, images, pair, traced, noise = trials
+    network, images, pair, traced = trials.network, trials.images, trials.pair, trials.traced
+    noise = trials.noise
     near = pair + 0.1 * _size(images) * noise(pair.shape)
     traces = [traced, trace(network, near)]
     for refusal in (part.refusal for part in traces):

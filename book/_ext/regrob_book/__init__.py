@@ -146,7 +146,9 @@ def mark_boxes(app: Sphinx, doctree: nodes.document) -> None:
     for name in ("proof", "proof-content"):  # every box without a label has these, which is invalid HTML
         boxes = [box for box in doctree.findall(nodes.Element) if box.get("ids") == [name]]
         # A heading of that name keeps its own: the list of contents leads to it.
-        boxes = [box for box in boxes if not (isinstance(box, nodes.section) and isinstance(box[0], nodes.title))]
+        boxes = [
+            box for box in boxes if not (isinstance(box, nodes.section) and isinstance(box[0], nodes.title))
+        ]
         for count, box in enumerate(boxes, 1):
             box["ids"] = [f"{name}-{count}"]
 

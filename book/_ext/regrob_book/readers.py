@@ -32,7 +32,7 @@ LARGEST = 120_000
 """Bytes that one output may take; a picture that is larger loses colours first, and then is left out."""
 COLOURS = 64
 KEPT = ("text/plain", "text/latex", "text/markdown", "text/html", "image/png", "image/svg+xml")
-STILL = re.compile(r'<div class="frame[^"]*" data-value="[^"]*"><img [^>]*base64,([^"]+)"')
+STILL = re.compile(r'<div class="(?:frame[^"]*" data-value="[^"]*|still)"><img [^>]*base64,([^"]+)"')
 
 SET_UP = """\
 # Set-up: installs the book's package where it is missing.
@@ -222,6 +222,8 @@ def shown(output: Any) -> Any:
     if "data" not in output:
         return output
     data = {kind: value for kind, value in output["data"].items() if kind in KEPT}
+    if "image/png" in data:  # the same picture twice
+        data.pop("image/svg+xml", None)
     page = data.get("text/html", "")
     if "<script" in page:  # no program runs the scripts of a notebook from elsewhere
         del data["text/html"]
