@@ -408,3 +408,12 @@ def test_residual_adds_its_branches() -> None:
     x = torch.rand(2, 3)
     assert torch.equal(networks.Residual(nn.Identity())(x), 2 * x)
     assert torch.equal(networks.Residual(nn.Identity(), nn.ReLU())(-x), -x)
+
+
+def test_the_trials_do_not_depend_on_whether_gradients_are_recorded_outside() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).double()
+    x = torch.rand(5, 3, dtype=torch.float64)
+    expected = local_map(network, x).V
+    with torch.no_grad():
+        assert torch.equal(local_map(network, x).V, expected)
+        assert not bool(kinks(network, x).any())

@@ -244,7 +244,8 @@ def _require(trials: _Trials) -> None:
 
 def _hidden(trials: _Trials, *, allowed: bool = True) -> Refusal | None:
     """Make the trials; what hides its operations, so that they alone were made, or None."""
-    network, images, pair, traced, noise = trials
+    network, images, pair, traced = trials.network, trials.images, trials.pair, trials.traced
+    noise = trials.noise
     near = pair + 0.1 * _size(images) * noise(pair.shape)
     traces = [traced, trace(network, near)]
     for refusal in (part.refusal for part in traces):
@@ -292,6 +293,7 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
     x = pair.clone().requires_grad_(True)
     with torch.enable_grad():
         again = checked_logits(network, x)
+        first = again[0]
     eps = torch.finfo(z.dtype).eps
     change = float((z - again.detach()).abs().max())
     if change > 1e3 * eps * float(z.abs().max()):
@@ -302,7 +304,7 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
     mixed = False
     if again.requires_grad:
         try:
-            (slope,) = torch.autograd.grad(again[0], x, noise(again[0].shape), materialize_grads=True)
+            (slope,) = torch.autograd.grad(first, x, noise(first.shape), materialize_grads=True)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
