@@ -320,7 +320,7 @@ PROPERTIES = frozenset([
     "requires_grad", "dim_order", "result_type", "can_cast", "broadcast_shapes", "__hash__", "name", "names",
     "output_nr",
 ])
-"""Functions that say something of a tensor, but nothing of its values; so do those called is_...."""
+"""Functions that say something of a tensor, but nothing of its values; so do those called `is_…`."""
 
 READ_BELOW = frozenset([
     "item", "__bool__", "__int__", "__float__", "__index__", "__complex__", "__contains__", "equal",
