@@ -80,19 +80,25 @@ def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPat
     assert float((neither - by_hand).abs().max()) < 1e-7
 
 
+def assert_same_descent(ours: steps.Step, theirs: steps.Step, *, other: steps.Step) -> None:
+    """One step of each leaves ours and theirs with the same weights, and the other with different ones."""
+    weights = []
+    for step in (ours, theirs, other):
+        step()
+        parameters = _captured(step, "model").parameters()  # type: ignore[attr-defined]
+        weights.append(torch.cat([p.detach().flatten() for p in parameters]))
+    near, far = ((w - weights[0]).abs().max() for w in weights[1:])
+    assert float(near) < 1e-5
+    assert float(far) > 10 * float(near)
+
+
 @pytest.mark.parametrize("R", REGULARIZERS)
 def test_a_loop_s_steps_do_the_same_work(R: type[Regularizer], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "WEIGHT", 0.1)
     ours = steps.loop_step(steps.with_regularizer(R(0.1)), width=4)
     theirs = steps.loop_step(steps.with_definition(PENALTIES[R.kind]), width=4)
     plain = steps.loop_step(steps.plain, width=4)
-    for step in (ours, theirs, plain):
-        step()
-    parameters = [_captured(step, "model").parameters() for step in (ours, theirs, plain)]  # type: ignore[attr-defined]
-    weights = [torch.cat([p.detach().flatten() for p in some]) for some in parameters]
-    near, far = ((w - weights[0]).abs().max() for w in weights[1:])
-    assert float(near) < 1e-5
-    assert float(far) > 10 * float(near)
+    assert_same_descent(ours, theirs, other=plain)
 
 
 def test_a_loop_s_own_pass_does_the_work_that_is_written_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,13 +106,7 @@ def test_a_loop_s_own_pass_does_the_work_that_is_written_by_hand(monkeypatch: py
     ours = steps.loop_step(steps.with_own_pass(InputGradientPenalty(0.1)), width=4)
     theirs = steps.loop_step(steps.with_input_gradient, width=4)
     local = steps.loop_step(steps.with_regularizer(InputGradientPenalty(0.1)), width=4)
-    for step in (ours, theirs, local):
-        step()
-    parameters = [_captured(step, "model").parameters() for step in (ours, theirs, local)]  # type: ignore[attr-defined]
-    weights = [torch.cat([p.detach().flatten() for p in some]) for some in parameters]
-    near, far = ((w - weights[0]).abs().max() for w in weights[1:])
-    assert float(near) < 1e-5
-    assert float(far) > 10 * float(near)
+    assert_same_descent(ours, theirs, other=local)
 
 
 @pytest.mark.parametrize("classes", [2, 10])

@@ -301,7 +301,6 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
             "the network is random, or remembers: two calls with the same images gave logits that differ by "
             f"{change:.1e}; call network.eval(), and take out noise and counters"
         )
-    mixed = False
     if again.requires_grad:
         try:
             (slope,) = torch.autograd.grad(first, x, noise(first.shape), materialize_grads=True)
@@ -312,9 +311,8 @@ def _require_own_logits(network: nn.Module, pair: Tensor, noise: Noise) -> None:
                 f"autograd cannot differentiate the network's logits: {error}; "
                 "does it overwrite in place what the backward pass needs?"
             ) from error
-        mixed = bool((slope[1] != 0).any())
-    if mixed:
-        raise NotPiecewiseLinearError(MIXED)
+        if bool((slope[1] != 0).any()):
+            raise NotPiecewiseLinearError(MIXED)
     require_equal_alone(z[:1], alone)
 
 

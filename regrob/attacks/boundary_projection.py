@@ -97,9 +97,9 @@ def boundary_projection(
     box one of 60 was 1.3 % too far with LeNet-5 of two classes. Another `seed` may do better.
 
     Args:
-        steps: half as many has the first run, two thirds each rival's, five times as many the
-            search on the sphere, which is made twice where no rival has a run of its own, and a
-            quarter the last run. One gradient a step.
+        steps: the unit of the search's length, one gradient each. The first run takes half of them,
+            each rival's run two thirds, a search on the sphere five times as many, and the last run a
+            quarter. The sphere is searched twice where no rival has a run of its own.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none). Of two
             classes the first run follows the only one.
         seed: of the noise in the search on the sphere.
@@ -127,7 +127,7 @@ def boundary_projection(
         for rank in range(min(rivals, classes - 1)):
             search.run(math.ceil(2 * steps / 3), order[:, rank])
     generator = torch.Generator().manual_seed(seed)
-    for _ in range(1 if by_rival else 2):  # where there is one rival, other noise is the other start
+    for _ in range(1 if by_rival else 2):  # other noise is the other start where no rival gave one
         search.turn(5 * steps, generator)
     search.run(math.ceil(steps / 4), resumed=True)
     search.shorten()

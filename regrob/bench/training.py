@@ -72,13 +72,13 @@ def rows() -> list[Row]:
             for name, words, measure, target in (
                 (
                     "input-gradient",
-                    "the input-gradient penalty",
+                    "the input-gradient penalty, through its own pass",
                     _loop(InputGradientPenalty(steps.WEIGHT)),
                     2.6,
                 ),
                 (
                     "jacobian",
-                    "the Jacobian penalty, one probe",
+                    "the Jacobian penalty, one probe, through its own pass",
                     _loop(JacobianPenalty(steps.WEIGHT, probes=1)),
                     2.4,
                 ),

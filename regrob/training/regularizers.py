@@ -12,8 +12,8 @@ network which is tested and attacked. Afterwards every module is in the mode in 
 and no running statistic has moved: only the loop's own `network(images)` moves them. Autocast is off
 inside, because small gradients vanish in half precision.
 
-**The cheaper way, as other packages go it.** `penalty.of_logits(images, logits, labels)` differentiates
-the loop's own pass and saves one. In training mode BatchNorm ties a batch's examples together: the
+**The cheaper way, which other packages take.** `penalty.of_logits(images, logits, labels)` differentiates
+the loop's own pass, and so saves another. In training mode BatchNorm ties a batch's examples together: the
 derivatives are then those of the whole batch, not of any example's local map.
 """
 
@@ -149,7 +149,7 @@ def _penalty_and_logits(
 
 
 def _checked_labels(kind: str, images: Images, labels: ImageLabels | None) -> ImageLabels:
-    """The labels; zeros for the penalties that read none."""
+    """The labels, zeros for the penalties that read none; the images must be floats."""
     if not images.is_floating_point():
         raise InputError(f"images must be a floating-point tensor, got {images.dtype}: call .float() first")
     if labels is not None:
