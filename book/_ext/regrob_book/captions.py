@@ -17,6 +17,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
+from . import plain
+
 FORMULA = re.compile(r"\$([^$]+)\$")
 TABLE = re.compile(r"<table\b[^>]*>")
 OWN = re.compile(r"<(figcaption|caption)\b[^>]*>(.*?)</\1>", re.DOTALL)
@@ -54,6 +56,7 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
     for table in list(doctree.findall(nodes.table)):
         if not any(isinstance(child, nodes.title) for child in table.children):
             table.insert(0, nodes.title("", "", *caption_of(table)))
+        name_rows(table)
     for raw in list(doctree.findall(nodes.raw)):
         if raw.get("format") != "html" or (made := captioned(raw)) is None:
             continue
@@ -70,6 +73,13 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
         if not node["ids"]:
             node["ids"] = [f"{page}-shown-{number}"]
     tell_apart([node for node in shown if isinstance(node, nodes.table)])
+
+
+def name_rows(table: nodes.table) -> None:
+    """Where a table has no name for its first column, its cells are the names of the rows."""
+    entry = next(iter(table.findall(nodes.entry)), None)
+    if entry is not None and isinstance(entry.parent.parent, nodes.thead) and not entry.astext().strip():
+        next(iter(table.findall(nodes.colspec)))["stub"] = 1
 
 
 def tell_apart(tables: list[nodes.table]) -> None:
@@ -109,7 +119,10 @@ def captioned(raw: nodes.raw) -> Captioned | None:
         assert opening is not None
         head, said, tail = text[: opening.end()], _of_cell(raw, text), text[opening.end() :]
     node = (CaptionedFigure if living else CaptionedTable)("")
-    if given:
+    if given and opening is not None and 'role="table"' in opening[0]:
+        # A formula is no part that the role allows; its letters will do.
+        said = _spelt(plain.of_text(given["caption"]) or given["caption"])
+    elif given:
         said = _spelt(given["caption"])
     said = said or _copied_title(raw)
     inner = Caption("", "", *said, html_tag="figcaption" if living else "caption")

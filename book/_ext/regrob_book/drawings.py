@@ -56,10 +56,10 @@ def put_into_page(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 
 def is_drawing(image: nodes.image) -> bool:
-    """Whether an image is an SVG that a cell put out."""
+    """Whether an image is an SVG that a cell put out, here or, if it is a repeated picture, elsewhere."""
     above, inside = image.parent, False
     while above is not None and not inside:
-        inside = "cell_output" in above.get("classes", ())
+        inside = not {"cell_output", "picture"}.isdisjoint(above.get("classes", ()))
         above = above.parent
     return inside and image["uri"].endswith(".svg")
 

@@ -11,6 +11,7 @@ import csv
 import json
 import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -121,14 +122,16 @@ def show(app: Sphinx, doctree: nodes.document, page: str) -> None:
             place.parent.remove(place)
             continue
         address = f"{app.builder.get_relative_uri(page, document)}#{identifier}"
-        copy = image.deepcopy()
-        place.replace_self(nodes.reference("", "", copy, refuri=address, internal=True, classes=["picture"]))
+        link = (nodes.raw("", text, format="html") for text in (f'<a href="{escape(address)}">', "</a>"))
+        place.replace_self(nodes.container("", next(link), image.deepcopy(), next(link), classes=["picture"]))
 
 
 def _image(env: BuildEnvironment, document: str, identifier: str) -> nodes.image | None:
+    """A figure's image; of several formats, the drawing."""
     for figure in env.get_doctree(document).findall(nodes.figure):
         if identifier in figure["ids"]:
-            return next(iter(figure.findall(nodes.image)), None)
+            images = sorted(figure.findall(nodes.image), key=lambda image: not image["uri"].endswith(".svg"))
+            return next(iter(images), None)
     return None
 
 
@@ -141,4 +144,4 @@ def setup(app: Sphinx) -> None:
     app.add_node(Picture, html=(skip, None), latex=(skip, None), text=(skip, None))
     app.add_role("count", CountRole())
     app.add_directive("picture", PictureDirective)
-    app.connect("doctree-resolved", show)
+    app.connect("doctree-resolved", show, priority=400)  # before drawings are put into the page
