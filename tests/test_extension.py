@@ -152,11 +152,11 @@ def test_errata_hold_what_does_not_hold_as_printed(ledger: dict[str, records.Rec
 
 
 def test_summary(ledger: dict[str, records.Record]) -> None:
-    assert records.summary([ledger["base"]]) == "1 claim: 1 holds as printed"
+    assert records.summary([ledger["base"]]) == "1 claim, which holds as printed"
     assert records.summary([ledger[n] for n in ("base", "wrong", "top", "fixed")]) == (
-        "4 claims: 1 holds as printed, 1 fails as printed, 1 holds new, 1 holds corrected"
+        "4 claims, of which 1 holds as printed, 1 holds once corrected, 1 holds and 1 fails as printed"
     )
-    assert records.summary([record("a"), record("b")]) == "2 claims: 2 hold as printed"
+    assert records.summary([record("a"), record("b")]) == "2 claims, all of which hold as printed"
 
 
 def test_a_strip_says_it_shorter(ledger: dict[str, records.Record]) -> None:

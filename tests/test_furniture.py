@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from docutils import nodes
@@ -11,7 +12,7 @@ from docutils import nodes
 pytest.importorskip("myst_nb")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "book" / "_ext"))
-from regrob_book import book_index, captions, head_and_foot, plain
+from regrob_book import book_index, captions, head_and_foot, plain, typography
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,44 @@ def test_reports_lead_to_a_repository_only_where_the_builder_names_one(
     assert "Lemma 3.2 (book/lemma_3_2, version" in form
     assert ('href="https://git.example.org/a/issues/new?' in form) == bool(address)
     assert "//" not in form.replace(address.rstrip("/"), "") or address
+
+
+def test_marks_are_letters_of_the_page_and_a_number_keeps_its_sign() -> None:
+    first, text, last = typography.in_type("✅ of 95 % and 5 percent ❔\N{VARIATION SELECTOR-16}")
+    assert [(part.astext(), part["classes"]) for part in (first, last)] == [
+        ("✓", ["mark", "holds"]),
+        ("?", ["mark", "open"]),
+    ]
+    assert text == " of 95\N{NO-BREAK SPACE}% and 5 percent "
+    assert typography.in_type("nothing to set") == ["nothing to set"]
+
+
+def test_code_and_formulas_are_set_as_they_are() -> None:
+    paragraph = nodes.paragraph(
+        "", "", nodes.literal("", "5 % ✅"), nodes.math("5 %", "5 %"), nodes.Text("5 %")
+    )
+    document = nodes.document(None, None, "", paragraph)
+    app = SimpleNamespace(builder=SimpleNamespace(format="html"))
+    typography.set_type(app, document, "page")
+    assert [part.astext() for part in paragraph.children] == ["5 % ✅", "5 %", "5\N{NO-BREAK SPACE}%"]
+
+
+def test_a_first_column_without_a_name_names_the_rows() -> None:
+    for first, stub in (("", 1), ("penalty", None)):
+        head = nodes.row("", *(nodes.entry("", nodes.paragraph("", word)) for word in (first, "value")))
+        group = nodes.tgroup(
+            "", nodes.colspec(), nodes.colspec(), nodes.thead("", head), nodes.tbody(), cols=2
+        )
+        captions.name_rows(nodes.table("", group))
+        assert group[0].get("stub") == stub
+
+
+def test_a_caption_of_a_table_with_a_role_has_letters_for_formulas() -> None:
+    metadata = {"mystnb": {"figure": {"caption": r"What $\lambda$ does"}}}
+    for opening, kind in (('<table role="table">', nodes.Text), ("<table>", nodes.math)):
+        cell = nodes.container(nb_element="cell_code", cell_metadata=metadata)
+        raw = nodes.raw("", f"{opening}<tr><td>1</td></tr></table>", format="html")
+        cell += raw
+        made = captions.captioned(raw)
+        assert any(isinstance(node, kind) and node.astext() != "" for node in made[1].children)
+        assert ("λ" in made[1].astext()) == (kind is nodes.Text)

@@ -160,7 +160,7 @@ def test_every_construct_is_plain_markdown(tmp_path: Path) -> None:
     assert setup.metadata == {"jupyter": {"source_hidden": True}}
     assert first.source.split("\n\n") == [
         "# Title with ✓ holds",
-        "*Judged when the book was built: 2 claims: 1 holds as printed, 1 fails as printed.*",
+        "*Judged when the book was built: 2 claims, of which 1 holds as printed and 1 fails as printed.*",
         "* Eq. (1): title of base: ✓ holds\n* Eq. (1): title of wrong: ✗ fails as printed",
         r"Costs \$5 \* 2, 0.5 % of $a$; (B1), Lemma B1, [Other](other.ipynb) and `code`.",
         r"$$ \begin{split}a &= b \\ c &= d\end{split} \tag{B1} $$",

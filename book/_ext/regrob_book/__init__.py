@@ -39,6 +39,7 @@ from . import (
     readers,
     records,
     reference,
+    typography,
     versions,
 )
 from .records import Record
@@ -265,6 +266,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     captions.setup(app)
     book_index.setup(app)
     head_and_foot.setup(app)
+    typography.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", mathjax.configure)
     app.connect("config-inited", pages.take_executed)

@@ -97,15 +97,28 @@ def tally(records: dict[str, Record], part: str) -> str:
     return summary([r for r in records.values() if (r["text"] == "new") in new])
 
 
+OUTCOMES = {
+    "holds": ("holds as printed", "hold as printed"),
+    "holds, restated": ("holds as restated", "hold as restated"),
+    "holds, corrected": ("holds once corrected", "hold once corrected"),
+    "holds, new": ("holds", "hold"),
+    PARTLY: ("holds in part", "hold in part"),
+    FAILS: ("fails as printed", "fail as printed"),
+    OPEN: ("is open", "are open"),
+    BROKEN: ("has a broken check", "have a broken check"),
+}
+"""What became of one claim, and of several, in the order in which a sentence tells it."""
+
+
 def summary(records: list[Record]) -> str:
-    """ "8 claims: 4 hold as printed, 1 holds corrected, 1 fails as printed"."""
-    count: dict[str, int] = {}
-    for record in records:
-        words = verdict_in_words(record)
-        words = "holds as printed" if words == HOLDS else words.replace("holds,", "holds")
-        count[words] = count.get(words, 0) + 1
-    parts = [f"{n} {_plural(words, n)}" for words, n in count.items()]
-    return f"{len(records)} claim{'s' * (len(records) != 1)}: {', '.join(parts)}"
+    """ "8 claims, of which 4 hold as printed, 3 hold once corrected and 1 fails as printed"."""
+    count = Counter(verdict_in_words(record) for record in records)
+    numbers = [(count[words], phrases) for words, phrases in OUTCOMES.items() if count[words]]
+    parts = [f"{number} {several if number > 1 else single}" for number, (single, several) in numbers]
+    claims = f"{len(records)} claim{'s' * (len(records) != 1)}"
+    if len(parts) == 1:
+        return f"{claims}, {'all of which' if len(records) > 1 else 'which'} {parts[0].partition(' ')[2]}"
+    return f"{claims}, of which {', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def brief(records: Sequence[Record]) -> str:
