@@ -41,11 +41,23 @@ else:  # a machine that has torch alone
     InputVector = InputMatrix = ClassMatrix = Tensor
 
 
-def check_images(images: Tensor) -> None:
-    """Raise InputError unless `images` is a non-empty batch of finite floating-point images."""
+def check_dense(name: str, values: Tensor) -> None:
+    """Raise InputError for a tensor of another layout, sparse say, for which torch lacks many operations."""
+    if values.layout != torch.strided:
+        raise InputError(f"{name} must be a dense tensor, got {values.layout}: call .to_dense() first")
+
+
+def check_pixels(images: Tensor) -> None:
+    """Raise InputError unless `images` is a dense floating-point tensor."""
     if not isinstance(images, Tensor) or not images.is_floating_point():
         kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
         raise InputError(f"images must be a floating-point tensor, got {kind}: call .float() first")
+    check_dense("images", images)
+
+
+def check_images(images: Tensor) -> None:
+    """Raise InputError unless `images` is a non-empty batch of finite floating-point images."""
+    check_pixels(images)
     if images.ndim < 2 or images.shape[0] == 0:
         raise InputError(
             f"images must have shape (N, …) with N ≥ 1, got {tuple(images.shape)}: "
@@ -77,9 +89,11 @@ def check_labels(y: Tensor, z: Tensor) -> None:
     if not isinstance(z, Tensor) or not z.is_floating_point() or z.ndim < 1 or z.shape[-1] < 2:
         got = f"{z.dtype}, {tuple(z.shape)}" if isinstance(z, Tensor) else type(z).__name__
         raise InputError(f"logits must be a floating-point tensor (…, K) with K ≥ 2, got {got}")
+    check_dense("logits", z)
     if not isinstance(y, Tensor) or y.dtype != torch.int64:
         kind = y.dtype if isinstance(y, Tensor) else type(y).__name__
         raise InputError(f"labels must be an int64 tensor, got {kind}: call .long() first")
+    check_dense("labels", y)
     if y.shape != z.shape[:-1]:
         raise InputError(f"labels must have shape {tuple(z.shape[:-1])}, got {tuple(y.shape)}")
     classes = z.shape[-1]

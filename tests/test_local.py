@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import oracles
 import pytest
 import torch
 from cases import NAMES, case
 from torch import Tensor, nn
 
-from regrob import networks
-from regrob.affine import kinks, local_map, masked_product
+import regrob
+from regrob import attacks, certificates, networks
+from regrob.affine import kinks, local_map, masked_product, report
 from regrob.checks import check_labels
 from regrob.errors import InputError, NotPiecewiseLinearError, RegrobError
+from regrob.training import network_penalty
 
 
 def relative_error(found: Tensor, exact: Tensor) -> float:
@@ -269,6 +273,7 @@ def test_harmless_modules_in_training_mode_are_read() -> None:
 # --- bad input -------------------------------------------------------------------------------
 
 MLP = networks.mlp((6, 5, 3), generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 2])
 
 
 @pytest.mark.parametrize(
@@ -288,6 +293,37 @@ MLP = networks.mlp((6, 5, 3), generator=torch.Generator().manual_seed(0))
 def test_bad_images_are_refused(read: object, images: Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read(MLP, images)  # type: ignore[operator]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch calls these layouts beta
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.parametrize(
+    "read",
+    [
+        local_map,
+        kinks,
+        report,
+        certificates.edge_distance,
+        lambda network, x: certificates.certified_radius(network, x, LABELS),
+        lambda network, x: attacks.pgd(network, x, LABELS, epsilon=0.1),
+        lambda network, x: attacks.boundary_projection(network, x, LABELS),
+        lambda network, x: regrob.examine(network, x, LABELS),
+        lambda network, x: network_penalty(network, x, kind="jacobian"),
+    ],
+)
+def test_images_that_are_not_dense_are_refused(
+    read: Callable[[nn.Module, Tensor], object], layout: torch.layout
+) -> None:
+    images = torch.rand(2, 6).to_sparse(layout=layout)
+    with pytest.raises(
+        InputError, match=rf"images must be a dense tensor, got {layout}: call \.to_dense\(\)"
+    ):
+        read(MLP, images)
+
+
+def test_sparse_labels_are_refused() -> None:
+    with pytest.raises(InputError, match=r"labels must be a dense tensor, got torch\.sparse_coo"):
+        check_labels(LABELS.to_sparse(), torch.zeros(2, 3))
 
 
 class Returns(nn.Module):

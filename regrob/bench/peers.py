@@ -47,13 +47,19 @@ def projected_jacobian(
     with torch.enable_grad():
         x = images.detach().requires_grad_(True)
         z = network(x)
-        total = torch.zeros_like(z[:, 0])
-        for _ in range(projections):
-            c = functional.normalize(torch.randn(z.shape, generator=generator).to(z), dim=1)
-            (along,) = torch.autograd.grad((c * z).sum(), x, create_graph=create_graph, retain_graph=True)
-            total = total + along.flatten(1).square().sum(dim=1)
-        estimate: Tensor = z.shape[1] / projections * total
+        estimates = [one_projection(x, z, generator, create_graph=create_graph) for _ in range(projections)]
+        estimate = torch.stack(estimates).mean(dim=0)
     return estimate if create_graph else estimate.detach()
+
+
+def one_projection(
+    images: Tensor, z: Tensor, generator: torch.Generator | None = None, *, create_graph: bool = True
+) -> Tensor:
+    """The estimate from one direction and a pass of the caller's own, z = network(images): (N,)."""
+    c = functional.normalize(torch.randn(z.shape, generator=generator).to(z), dim=1)
+    (along,) = torch.autograd.grad((c * z).sum(), images, create_graph=create_graph, retain_graph=True)
+    estimate: Tensor = z.shape[1] * along.flatten(1).square().sum(dim=1)
+    return estimate
 
 
 def cure(

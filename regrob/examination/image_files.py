@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regrob.checks import check_dense
 from regrob.data import datasets
 from regrob.errors import DataError, InputError
 
@@ -140,6 +141,7 @@ def from_arrays(
 
 def _tensor(name: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
+        check_dense(name, values)
         return values.detach()
     array = np.asarray(values)
     if array.dtype.kind not in "fiub":

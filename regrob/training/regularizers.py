@@ -39,6 +39,7 @@ from regrob.checks import (
     Scalar,
     check_gradient,
     check_logits,
+    check_pixels,
     check_size,
 )
 from regrob.errors import InputError
@@ -150,8 +151,7 @@ def _penalty_and_logits(
 
 def _checked_labels(kind: str, images: Images, labels: ImageLabels | None) -> ImageLabels:
     """The labels, zeros for the penalties that read none; the images must be floats."""
-    if not images.is_floating_point():
-        raise InputError(f"images must be a floating-point tensor, got {images.dtype}: call .float() first")
+    check_pixels(images)
     if labels is not None:
         return labels
     if kind == "input-gradient":
