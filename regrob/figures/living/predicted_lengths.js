@@ -32,7 +32,7 @@ export default {
     const numbers = readout(beside, [
       ["found", "found by attacks"], ["margin", "d", "dot blue"], ["marginRatio", "d / found"], ["radius", "‖r*‖₂", "dot vermilion"],
       ["radiusRatio", "‖r*‖₂ / found"], ["edge", "nearest kink", "dot grey"], ["certified", "certified: no mistake is nearer"],
-      ["logitMargin", "m, logit margin"], ["nu", "ν, the cross-Lipschitz constant"],
+      ["logitMargin", "m, logit margin"], ["nu", "ν = m / d, the slope between the classes"],
     ], "Lengths in units of a pixel from white to black");
 
     /* Axes end at the same length for all networks, and begin with the shortest one of the network that is shown. */
@@ -46,7 +46,7 @@ export default {
       picture.replaceChildren();
       const panel = plot(picture, { x, y, log: "xy", height: 330, xlabel: "found by attacks", ylabel: words, left: 56, xticks: steps(...x), yticks: steps(...y) });
       curve(panel, { class: "ink thin" }, [[x[0], x[0]], [x[1], x[1]]]);
-      word(panel, "equal", { "text-anchor": "start" }).move(x[0] * 1.05, x[0] * (y[1] / y[0]) ** 0.03);
+      word(panel, "equal", { "text-anchor": "end" }).move(x[1] * 0.95, panel.atY(panel.Y(x[1] * 0.95) + 58));
       circles = dots.map(([a, b]) => svg(panel.marks, "circle", { cx: panel.X(a), cy: panel.Y(b), r: 4, class: colour, "fill-opacity": 0.75 }));
       const order = (column) => column.map((_, i) => i).sort((i, j) => column[i] - column[j]);
       const across = order(network.found), up = order(network[key]);
@@ -68,14 +68,15 @@ export default {
       circles.forEach((circle, k) => set(circle, { r: k === i ? 6 : 4 }));
       const value = (name) => network[name][i], found = value("found"), [key, , , sign] = prediction;
       const ratios = { margin: value("margin") / found, radius: value("radius") / found, edge: value("edge") / found };
+      const nu = value("logit-margin") / value("margin"); /* ‖v₊ − v₋‖₂, of two classes */
       const label = classes[value("label")], other = classes[1 - value("label")];
       numbers({ found, margin: value("margin"), marginRatio: ratios.margin, radius: value("radius"), radiusRatio: ratios.radius,
-        edge: value("edge"), certified: value("certified"), logitMargin: value("logit-margin"), nu: value("cross-lipschitz") });
+        edge: value("edge"), certified: value("certified"), logitMargin: value("logit-margin"), nu });
       const words = `Image ${image} is a ${label}: ${sign} is ${format(value(key))}, and attacks find a mistake at ${format(found)}`;
       say(`${words}, where the network reads a ${other}. The prediction is ${format(ratios[key])} times as long.`);
       point.place(found, value(key), words);
       expose(el, { network: network.name, prediction: key, image, label: value("label"), found, margin: value("margin"), radius: value("radius"),
-        edge: value("edge"), certified: value("certified"), logitMargin: value("logit-margin"), nu: value("cross-lipschitz"), ratios,
+        edge: value("edge"), certified: value("certified"), logitMargin: value("logit-margin"), nu, ratios,
         size: Math.hypot(...added) });
     };
     draw();

@@ -24,7 +24,7 @@ PIXELS = 28 * 28
 SHOWN = ("margin", "radius", "edge")
 """The predictions that the reader chooses from."""
 
-COLUMNS = (*SHOWN, "certified", "found", "logit-margin", "cross-lipschitz")
+COLUMNS = (*SHOWN, "certified", "found", "logit-margin")
 """Of a table of predictions, what is told of a digit."""
 
 
