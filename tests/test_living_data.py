@@ -292,6 +292,8 @@ def test_mistakes_and_explorer_refuse_what_does_not_fit(
     for network, start in (("vgg", ("jacobian", 0.01)), ("lenet-5", ("jacobian", 0.5))):
         with pytest.raises(InputError, match="need one value a seed"):
             stored_results(stored["sweeps"], network=network, measure=("pgd", "accuracy"), start=start)
+    with pytest.raises(InputError, match="no measure has the key"):
+        stored_results(stored["sweeps"], network="lenet-5", measure=("pgd", "loss"), start=("jacobian", 0.1))
 
 
 def test_figures_refuse_what_they_cannot_draw() -> None:

@@ -19,6 +19,7 @@ from regrob.analysis.measures import (
     setting_name,
 )
 from regrob.analysis.summary import EXPLORED, tidy
+from regrob.errors import InputError
 from regrob.figures.living.frame import Living, living
 from regrob.figures.results import band
 from regrob.figures.theme import LOOKS, style
@@ -64,7 +65,7 @@ def stored_results(
         start: the penalty and λ of the first dot.
 
     Raises:
-        InputError: the first sweep lacks what shall be shown first.
+        InputError: no such measure, or the first sweep lacks what shall be shown first.
     """
     networks = [entry for title, table in tables.items() for entry in _entries(title, table)]
     first = next(iter(tables.values()))
@@ -100,8 +101,8 @@ def stored_results(
         "stored_results",
         data,
         alt=f"{results.title}: a line for each penalty, accuracy under an attack against λ on a logarithmic "
-        "axis. Each line rises from that of no penalty, bends, and falls a little at the largest λ; at one "
-        "dot the interval and the values of all seeds are marked.",
+        "axis. Each line rises from that of no penalty, bends, and falls at the largest λ; at one dot the "
+        "interval and the values of all seeds are marked.",
         still=_still(results, measure),
         predict=_prediction(results, measure),
     )
@@ -148,7 +149,10 @@ def _columns(rows: pd.DataFrame, settings: list[Setting], measure: Measure) -> d
 
 
 def _measure(key: Key) -> Measure:
-    return next(measure for measure in EXPLORED if measure.key == key)
+    for measure in EXPLORED:
+        if measure.key == key:
+            return measure
+    raise InputError(f"no measure has the key {key!r}; there are {', '.join(str(m.key) for m in EXPLORED)}")
 
 
 def _prediction(results: NetworkResults, key: Key) -> tuple[str, str]:
@@ -157,11 +161,12 @@ def _prediction(results: NetworkResults, key: Key) -> tuple[str, str]:
     best = [results.best(name, measure) for name in lines_of(results.table) if results.whole(name)]
     best.sort(key=lambda setting: -results.interval(setting, measure).mean)
     said = [f"{setting_name(s)}: {results.interval(s, measure):{measure.digits}}" for s in best]
+    apart = max(weight for _, weight in best) / min(weight for _, weight in best)
     return (
         "Which penalty comes farthest under PGD, if each has the λ that suits it best? And does the same λ "
         "suit all of them?",
-        f"In per cent, with 95 % intervals: {'; '.join(said)}. The best λ differ by powers of ten, so a "
-        "comparison at one λ for all would rank them by chance.",
+        f"In per cent, with 95 % intervals: {'; '.join(said)}. The best λ differ by a factor of up to "
+        f"{apart:g}, so a comparison at one λ for all says little.",
     )
 
 
