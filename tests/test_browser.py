@@ -795,6 +795,7 @@ def test_the_checks_see_what_is_wrong(browser: Any, tmp_path: Path) -> None:
 def test_a_table_of_results_is_filtered_and_says_how_many_rows_are_left(visit: Opener) -> None:
     page = visit("book/stored_results.html").page
     table = page.locator("table[data-filters]").first
+    page.locator("details.page-table:has(table[data-filters]) summary").first.click()
     filters = page.locator(".table-filters").first
     rows = table.locator("tbody tr")
     every, shown = rows.count(), table.locator("tbody tr:not([hidden])")
@@ -815,6 +816,8 @@ def test_a_table_of_results_is_filtered_and_says_how_many_rows_are_left(visit: O
 
 def test_rows_of_results_are_cards_on_a_phone_and_rows_on_a_desk(visit: Opener) -> None:
     def look(page: Any) -> Any:
+        for fold in page.locator("details.page-table summary").all():
+            fold.click()
         return page.evaluate(
             """() => [...document.querySelectorAll("table.stacked")].map((table) => {
               const row = table.querySelector("tbody tr:not([hidden])"), [first, second] = row.cells;

@@ -219,6 +219,10 @@ def test_the_tidy_table_says_the_same_in_numbers(table):
     )
     assert (row["mean"], row["low"], row["high"]) == pytest.approx((one.mean, *one.ends))
     assert (row["seeds"], row["diverged"]) == (one.count, 0)
+    assert list(row["values"]) == pytest.approx(list(one.values))
+    lost = tidy[tidy["diverged"] > 0]
+    assert [int(np.isnan(values).sum()) for values in lost["values"]] == list(lost["diverged"])
+    assert len(lost)
     shares = tidy[tidy["metric"] != "distance"].dropna()
     assert shares[["low", "high"]].to_numpy().min() >= 0 and shares[["low", "high"]].to_numpy().max() <= 100
 

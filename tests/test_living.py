@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import math
 import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from test_browser import (  # noqa: F401
@@ -25,11 +29,16 @@ from test_browser import (  # noqa: F401
 from torch import Tensor
 
 from regrob.affine import local_map, polytopes
+from regrob.analysis import measures, results, tables
+from regrob.analysis.summary import EXPLORED
 from regrob.certificates import distance_to_mistake
+from regrob.certificates.polytope import edge_distance
+from regrob.experiments import in_memory
 from regrob.experiments.two_arcs import trained_on_arcs, tuned_on_arcs
 from regrob.figures.living import frame
 from regrob.figures.living.four_boundaries import measure
 from regrob.figures.living.plane_network import CUT
+from regrob.figures.living.stored_results import DIGITS
 from regrob.figures.living.two_descents import mean_loss
 from regrob.theory import PENALTIES, derivatives, margin_l2, taylor_radius
 
@@ -48,10 +57,15 @@ MOVED = (
     "norm_ball",
     "penalty_pull",
     "plane_network",
+    "predicted_lengths",
     "simplex",
+    "stored_results",
     "taylor_ray",
     "two_descents",
 )
+DOTS = ("predicted_lengths", "stored_results")
+"""Those whose point goes from one dot to another, so that several places lead to the same one."""
+
 SHOWN = [(name, page) for name in MOVED for page in WHERE[name]]
 every_figure = pytest.mark.parametrize(("name", "page"), SHOWN)
 
@@ -213,7 +227,13 @@ def test_the_widget_s_module_draws_the_same(name: str, page: str, visit: Opener)
     """As anywidget calls it in a live notebook."""
     opened = visit(page)
     figure = Figure(opened, name)
-    data = json.loads(figure.box.locator("script").first.text_content())
+    script = figure.box.locator("script").first
+    file = script.get_attribute("data-file")  # of large data
+    data = (
+        opened.page.evaluate("(file) => window.regrobLiving.data[file]", file)
+        if file
+        else json.loads(script.text_content())
+    )
     values, answer = opened.page.evaluate(WIDGET, [frame.bundle(name), data])
     assert json.loads(values) and answer == "Down."
     assert opened.wrong == []
@@ -311,6 +331,59 @@ def check_four_boundaries(values: Values) -> None:
         is_near([shown[key] for key in ("accuracy", "distance", "nu")], list(found[1:]), rel=1e-4)
 
 
+@functools.cache
+def sweep(title: str) -> pd.DataFrame:
+    """The stored table that a page calls "Figure 4" or "cost"."""
+    return tables.read(results.folder(), title.lower().replace("figure ", "fig"))[0]
+
+
+def check_stored_results(values: Values) -> None:
+    title, _, name = values["network"].partition(", ")
+    network = next(one for one in measures.by_network(sweep(title)) if one.title == name)
+    measure = next(one for one in EXPLORED if one.key == (values["attack"], values["metric"]))
+    setting = (values["penalty"], values["weight"])
+    interval = network.interval(setting, measure)
+    assert (values["seeds"], values["diverged"]) == (interval.count, interval.dropped)
+    near = {"rel": 5e-6, "abs": 0.51 * 10.0 ** -DIGITS[measure.metric] if measure.metric in DIGITS else 0.0}
+    is_near(values["mean"], interval.mean, **near)
+    by_seed = network.values(setting, measure)
+    assert [value is None for value in values["values"]] == list(np.isnan(by_seed))
+    is_near([v for v in values["values"] if v is not None], list(by_seed[~np.isnan(by_seed)]), **near)
+    if interval.count == 1:
+        assert values["low"] is values["high"] is None
+    else:
+        is_near([values["low"], values["high"]], list(interval.ends), **near)
+
+
+def check_predicted_lengths(values: Values) -> None:
+    """The network of the page again: what is predicted is measured afresh; attacks find what they found."""
+    found = values["found"]
+    is_near(values["ratios"], {name: values[name] / found for name in ("margin", "radius", "edge")})
+    is_near(values["certified"], min(values["margin"], values["edge"]))
+    assert values["certified"] <= found and values["margin"] < values["radius"]
+    is_near(values["size"], found, rel=0.1)  # the change is rounded to fifteen steps
+    m = double(values["logitMargin"])[0]
+    is_near(values["radius"], float(taylor_radius.taylor_margin(m)) / values["nu"], rel=2e-5)
+    if values["network"] != "reference":
+        return  # each costs a training
+    start = reference()
+    row = slice(values["image"], values["image"] + 1)
+    images, labels = start.task.test_images[row].double(), start.task.test_labels[row]
+    network = copy.deepcopy(start.references[0]).double()
+    V, z = local_map(network, images)
+    is_near(values["label"], int(labels))
+    is_near(values["margin"], float(margin_l2(V, z, labels)), rel=1e-4)
+    is_near(values["radius"], float(taylor_radius.radius_l2(V, z, labels)), rel=1e-4)
+    is_near(values["edge"], float(edge_distance(network, images)), rel=1e-3)
+    is_near(values["nu"], float(derivatives.cross_lipschitz(V)), rel=1e-4)
+
+
+@functools.cache
+def reference() -> in_memory.Trained:
+    """The network of the page on theory and attacks."""
+    return in_memory.references("mnist-1-7", "lenet-300-100", seeds=1, iterations=300)
+
+
 CHECKS: dict[str, Callable[[Values], None]] = {
     name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")
 }
@@ -329,7 +402,46 @@ def test_its_numbers_are_the_package_s(name: str, page: str, visit: Opener) -> N
     for radio in figure.box.locator("input[type=radio]").all():
         radio.check()
         CHECKS[name](figure.values)
-    assert len({json.dumps(values) for values in seen}) >= (10 if figure.handles.count() else 5)
+    least = 10 if figure.handles.count() and name not in DOTS else 5
+    assert len({json.dumps(values) for values in seen}) >= least
+
+
+@pytest.mark.parametrize("name", DOTS)
+def test_hovering_goes_to_a_dot_and_a_check_sees_a_wrong_number(name: str, visit: Opener) -> None:  # noqa: F811
+    """The teeth of the two checks above: a tenth more at one place is seen."""
+    figure = Figure(visit(WHERE[name][0]), name)
+    before = figure.values
+    dots = figure.box.locator("svg.panel").first.locator("circle:not(.handle circle)")
+    for k in range(0, dots.count(), 7):
+        box = dots.nth(k).bounding_box()
+        figure.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        CHECKS[name](figure.values)
+    assert figure.values != before
+    for key in ("mean", "values", "found", "margin", "radius"):
+        if (right := figure.values.get(key)) is not None:
+            wrong = [*right[:-1], 1.1 * right[-1]] if isinstance(right, list) else 1.1 * right
+            with pytest.raises(AssertionError):
+                CHECKS[name]({**figure.values, key: wrong})
+
+
+def test_every_measure_of_every_network_is_explored(visit: Opener) -> None:  # noqa: F811
+    opened = visit(WHERE["stored_results"][0])
+    figure = Figure(opened, "stored_results")
+    network, quantity, attack = figure.box.locator("select").all()
+    assert network.locator("option").count() >= 10
+    seen = set()
+    for i in range(network.locator("option").count()):
+        network.select_option(index=i)
+        for j in range(quantity.locator("option").count()):
+            quantity.select_option(index=j)
+            for k in range(attack.locator("option").count()):
+                attack.select_option(index=k)
+                values = figure.values
+                seen.add((values["network"], values["attack"], values["metric"]))
+                if (i + j + k) % 3 == 0:
+                    CHECKS["stored_results"](values)
+    assert len(seen) == network.locator("option").count() * len(EXPLORED)
+    assert opened.wrong == []
 
 
 @every_figure
@@ -340,10 +452,19 @@ def test_the_table_shows_those_numbers(name: str, page: str, visit: Opener) -> N
     exposed = [float(v) for v in re.findall(r"-?\d+\.?\d*(?:e[-+]\d+)?", json.dumps(figure.values))]
     known = [*exposed, *(100 * value for value in exposed), *_derived(figure.values)]
     for cell in figure.box.locator(".numbers td").all_inner_texts():
+        for mantissa, exponent in re.findall(r"(−?\d+(?:\.\d+)?) × 10([⁻⁰-⁹¹²³]+)", cell):
+            power = 10.0 ** int(exponent.translate(RAISED))
+            step = power * 10.0 ** -len(mantissa.partition(".")[2])
+            value = power * float(mantissa.replace("−", "-"))
+            assert any(abs(value - other) <= 0.51 * step for other in known), (cell, known)
+        cell = re.sub(r"\S+ × 10[⁻⁰-⁹¹²³]+", "", cell)
         for text in re.findall(r"−?\d+(?:\.\d+)?(?![\d⁰-⁹ ]*×)", cell):
             value = float(text.replace("−", "-"))
             step = 10.0 ** -len(text.partition(".")[2])
             assert any(abs(value - other) <= 0.51 * step for other in known), (text, known)
+
+
+RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 
 def _derived(values: Values) -> list[float]:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
+import math
 import re
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
+from regrob.analysis import measures, results, summary, tables
 from regrob.certificates import distance_to_mistake
+from regrob.data import one_versus_seven
 from regrob.errors import InputError
+from regrob.experiments import predictions
 from regrob.experiments.two_arcs import trained_on_arcs
 from regrob.figures.living import frame, living
 from regrob.figures.living.four_boundaries import four_boundaries, measure
 from regrob.figures.living.norm_ball import norm_ball
 from regrob.figures.living.penalty_pull import penalty_pull
 from regrob.figures.living.plane_network import CUT, SEEN, plane_network
+from regrob.figures.living.predicted_lengths import COLUMNS, pack, predicted_lengths
 from regrob.figures.living.simplex import simplex
+from regrob.figures.living.stored_results import ATTACKS, DIGITS, stored_results
 from regrob.figures.living.taylor_ray import taylor_ray
 from regrob.figures.living.two_descents import two_descents
+from regrob.networks import mlp
+from regrob.training import train
 
 NAME = "taylor_ray"
 
@@ -135,6 +146,154 @@ def test_measured_distance_is_the_complete_method_s() -> None:
     measured = measure(network, few, labels[:5])
     assert measured.distance == pytest.approx(sorted(exact)[2], rel=1e-9)
     assert measured.accuracy == 1.0
+
+
+@pytest.fixture(scope="module")
+def stored() -> dict[str, object]:
+    """Data of the explorer: sweeps with ten, three, two and one seed, and with diverged ones."""
+    folder = results.folder()
+    sweeps = {name: tables.read(folder, name)[0] for name in ("fig4", "fig6", "cost")}
+    figure = stored_results(
+        sweeps, network="lenet-300-100", measure=("pgd", "accuracy"), start=("jacobian", 0.01)
+    )
+    assert len(gzip.compress(figure._text.encode())) < 60_000
+    return {"data": figure.data, "sweeps": sweeps, "predict": figure.predict}
+
+
+class Dot(NamedTuple):
+    """A dot of the explorer, and where its numbers come from."""
+
+    results: measures.NetworkResults
+    measure: measures.Measure
+    setting: measures.Setting
+    shown: dict[str, object]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether its numbers read otherwise than the package's interval does in a table."""
+        interval = self.results.interval(self.setting, self.measure)
+        ends = interval.ends if interval.count > 1 else (math.nan, math.nan)
+        right = [interval.mean, *ends, *self.results.values(self.setting, self.measure)]
+        shown = [self.shown["mean"], self.shown["low"], self.shown["high"], *self.shown["values"]]
+        shown = [math.nan if value is None else value for value in shown]
+        if self.measure.metric not in DIGITS:  # in no table: six digits
+            return shown != pytest.approx(right, rel=5e-6, nan_ok=True)
+        texts = [[f"{value:{self.measure.digits}}" for value in values] for values in (right, shown)]
+        return texts[0] != texts[1]
+
+
+def dots(stored: dict[str, object]) -> list[Dot]:
+    entries = iter(stored["data"]["networks"])
+    every = []
+    for table in stored["sweeps"].values():
+        for network in measures.by_network(table):
+            entry = next(entries)
+            for known in summary.EXPLORED:
+                columns = entry["measures"][" ".join(known.key)]
+                for i, setting in enumerate(entry["settings"]):
+                    shown = {name: column[i] for name, column in columns.items()}
+                    every.append(Dot(network, known, tuple(setting), shown))
+    return every
+
+
+def test_every_dot_of_the_explorer_reads_as_in_the_tables(stored: dict[str, object]) -> None:
+    every = dots(stored)
+    assert len(every) > 700
+    assert [dot[1:] for dot in every[::13] if dot.wrong] == []
+    counts = {sum(value is not None for value in dot.shown["values"]) for dot in every}
+    assert {1, 2, 3, 9, 10} <= counts  # one seed, two, intervals, and diverged ones
+    shares = [dot.shown for dot in every if dot.measure.factor == 100 and dot.shown["low"] is not None]
+    assert shares and all(0 <= dot["low"] <= dot["mean"] <= dot["high"] <= 100 for dot in shares)
+
+
+def test_a_dot_that_is_a_little_off_is_caught(stored: dict[str, object]) -> None:
+    """The tooth: an end that is a tenth off, seeds in another order, an end of a single seed."""
+    dot = next(dot for dot in dots(stored) if dot.measure is measures.PGD)
+    single = next(dot for dot in dots(stored) if dot.shown["low"] is None)
+    assert not dot.wrong and not single.wrong
+    for good, change in (
+        (dot, {"low": dot.shown["low"] - 0.1}),
+        (dot, {"values": dot.shown["values"][::-1]}),
+        (single, {"low": single.shown["mean"]}),
+    ):
+        assert good._replace(shown={**good.shown, **change}).wrong
+
+
+def test_the_explorer_offers_what_is_stored(stored: dict[str, object]) -> None:
+    data = stored["data"]
+    assert [entry["sign"] for entry in data["networks"]] == ["λ"] * 5 + ["ε"]
+    titles = {m["key"]: m["title"] for m in data["measures"]}
+    assert titles["deepfool success"] == "fooled by DeepFool, %"
+    assert titles["pgd accuracy"] == "accuracy, PGD, %" and dict(data["attacks"]) == ATTACKS
+    best = summary.best_settings(
+        [next(measures.by_network(stored["sweeps"]["fig4"]))],
+        ["jacobian", "curvature"],
+        measures.PGD,
+        [measures.PGD],
+    )
+    for text in best["PGD, %"].iloc[1:]:
+        assert text in stored["predict"][1]
+
+
+@pytest.fixture(scope="module")
+def measured() -> tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor]:
+    task = one_versus_seven("embedded")
+    network = mlp((784, 20, 2), generator=torch.Generator().manual_seed(0))
+    train(network, task, iterations=60)
+    images, labels = task.test_images[:14], task.test_labels[:14]
+    return predictions.measure_and_keep(network, images, labels, iterations=30), network, images
+
+
+def test_dots_are_the_table_s_and_mistakes_fool_the_network(
+    measured: tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor],
+) -> None:
+    (table, mistakes), network, images = measured
+    assert len(table) >= 10
+    start = int(table["image"].iloc[3])
+    figure = predicted_lengths({"reference": (table, mistakes)}, images, ("1", "7"), start=start)
+    (entry,) = figure.data["networks"]
+    for column in COLUMNS:
+        assert entry[column] == pytest.approx(table[column].tolist(), rel=1e-5), column
+    originals, changes = images[entry["image"]].flatten(1), _unpacked(entry["changes"]) - 8
+    added = changes * torch.tensor(entry["reach"])[:, None] / 7
+    digits = _unpacked(figure.data["digits"])[entry["image"]] / 15
+    assert float((digits - originals).abs().max()) <= 0.5001 / 15
+    read = network((originals + added).view_as(mistakes)).argmax(dim=1)
+    assert float((read.numpy() != np.array(entry["label"])).mean()) > 0.7  # some change back by rounding
+    sizes, found = added.norm(dim=1), torch.tensor(entry["found"])
+    assert bool(((sizes / found - 1).abs() < 0.1).all())
+    assert not bool(((2 * sizes / found - 1).abs() < 0.1).any())  # the tooth
+
+
+def _unpacked(texts: list[str]) -> torch.Tensor:
+    packed = torch.tensor([list(base64.b64decode(text)) for text in texts])
+    return torch.stack([packed // 16, packed % 16], dim=-1).flatten(1)
+
+
+def test_levels_survive_packing() -> None:
+    levels = torch.arange(784) % 16
+    assert torch.equal(_unpacked([pack(levels)])[0], levels)
+    assert not torch.equal(_unpacked([pack(levels.flip(0))])[0], levels)
+
+
+def test_mistakes_and_explorer_refuse_what_does_not_fit(
+    measured: tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor], stored: dict[str, object]
+) -> None:
+    (table, mistakes), _, images = measured
+    cases = [
+        (images[:, 0, :9], ("1", "7"), mistakes, 0, "28×28"),
+        (images, ("1", "7", "9"), mistakes, 0, "two classes"),
+        (images, ("1", "7"), mistakes[1:], 0, "a mistake for each"),
+        (images, ("1", "7"), mistakes, 999, "start must be"),
+    ]
+    for pictures, classes, changed, start, words in cases:
+        with pytest.raises(InputError, match=words):
+            predicted_lengths({"reference": (table, changed)}, pictures, classes, start=start)
+    for network, start in (("vgg", ("jacobian", 0.01)), ("lenet-5", ("jacobian", 0.5))):
+        with pytest.raises(InputError, match="need one value a seed"):
+            stored_results(stored["sweeps"], network=network, measure=("pgd", "accuracy"), start=start)
+    with pytest.raises(InputError, match="no measure has the key"):
+        stored_results(stored["sweeps"], network="lenet-5", measure=("pgd", "loss"), start=("jacobian", 0.1))
 
 
 def test_figures_refuse_what_they_cannot_draw() -> None:

@@ -68,6 +68,23 @@ def test_a_trained_network_lies_between_certificate_and_attack() -> None:
     assert not bool((predictions.pattern(network, x) == predictions.pattern(network, 1 - x)).all())
 
 
+def test_the_kept_mistakes_are_as_far_as_the_table_says_and_fool_the_network() -> None:
+    task = datasets.one_versus_seven("embedded")
+    network = mlp((784, 20, 2), generator=torch.Generator().manual_seed(0))
+    train(network, task, iterations=60)
+    images, labels = task.test_images[:12], task.test_labels[:12]
+    table, mistakes = predictions.measure_and_keep(network, images, labels, iterations=30)
+    rows = torch.tensor(table["image"].tolist())
+    lengths = (mistakes - images[rows]).flatten(1).norm(dim=1).double()
+    found = torch.tensor(table["found"].tolist(), dtype=torch.float64)
+    assert torch.allclose(lengths, found, rtol=1e-4)
+    assert not torch.allclose(lengths, torch.tensor(table["deepfool"].tolist()).double(), rtol=1e-4)
+    assert bool((network(mistakes).argmax(dim=1) != labels[rows]).all())
+    halfway = images[rows] + 0.5 * (mistakes - images[rows])
+    assert not bool((network(halfway).argmax(dim=1) != labels[rows]).any())
+    pd.testing.assert_frame_equal(table, predictions.measure(network, images, labels, iterations=30))
+
+
 def test_a_pool_is_a_kink_too() -> None:
     network = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 2))
     image = torch.tensor([[[[0.1, 0.2], [0.3, 0.4]]]])

@@ -11,10 +11,12 @@ from regrob.analysis.equal_robustness import at_equal
 from regrob.analysis.measures import (
     BENIGN,
     CARLINI,
+    CONFIDENCE,
     DEEPFOOL,
     LABELS,
     MEASURES,
     ROBUST,
+    SLOPE,
     UNPENALISED,
     Measure,
     NetworkResults,
@@ -38,6 +40,10 @@ HEADS = {
 """Measure → the head of its column on a page."""
 
 
+EXPLORED = (*MEASURES.values(), success(DEEPFOOL), success(CARLINI), CONFIDENCE, SLOPE)
+"""What a reader chooses from in a picture of stored results."""
+
+
 def tidy(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each network, measure, penalty and λ: the data of a picture that a reader explores.
 
@@ -47,11 +53,13 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         columns network, attack, metric, penalty, lambda; mean, low, high, in the measure's unit, where
         low and high are the ends of the 95 % interval, the two values of two seeds, and NaN of one
-        seed; seeds that were used; diverged, the seeds that were not.
+        seed; seeds that were used; diverged, the seeds that were not; values, one a seed in the order of
+        the seeds, NaN of one that diverged. What the table does not measure has no row.
     """
     import pandas as pd
 
-    measured = [*MEASURES.values(), success(DEEPFOOL), success(CARLINI)]
+    keys = ["network", "attack", "metric", "penalty", "lambda"]
+    by_seed = table.sort_values("seed").groupby(keys)["value"].agg(tuple)
     rows = [
         (
             results.network,
@@ -61,13 +69,13 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
             *interval.ends,
             interval.count,
             interval.dropped,
+            tuple(measure.factor * value for value in by_seed[results.network, *measure.key, *setting]),
         )
         for results in by_network(table)
-        for measure in measured
+        for measure in EXPLORED
         for setting, interval in interval_by_setting(results.table, results.network, measure).items()
     ]
-    names = ["network", "attack", "metric", "penalty", "lambda", "mean", "low", "high", "seeds", "diverged"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=[*keys, "mean", "low", "high", "seeds", "diverged", "values"])
 
 
 def in_words(networks: Iterable[NetworkResults], measures: Sequence[Measure] = EVERY) -> pd.DataFrame:

@@ -17,11 +17,12 @@ The module NAME.js imports its helpers and exports one object:
     export default { render({ model, el }) { const data = model.get("data"); … } };
 
 `el` is an empty element inside `figure.living`, laid out by living.css; `model.get` knows "data" and "alt".
-`common.js` has panels with axes (`plot`), points to drag (`handle`), range inputs (`slider`), choices
-(`choice`), a table of numbers (`readout`), and `expose`, which writes the numbers that are shown into
-`data-values`, where tests compare them with the package's. Each file must be plain: one import from
-"./common.js" and one `export default {…}`, since `bundle` makes one text of the two without a build tool.
-What a figure computes must be the package's own formula; what it needs beyond that is in the data.
+`common.js` has panels with axes (`plot`), points to drag (`handle`) or to lead from dot to dot (`picker`),
+range inputs (`slider`), choices (`choice`, `menu`), a table of numbers (`readout`), and `expose`, which
+writes the numbers that are shown into `data-values`, where tests compare them with the package's. Each file
+must be plain: one import from "./common.js" and one `export default {…}`, since `bundle` makes one text of
+the two without a build tool. What a figure computes must be the package's own formula; what it needs beyond
+that is in the data.
 
 On a page the extension copies the bundles to `_static/living/`; `loader.js` fetches a figure's own when it
 comes near the screen. They are classic scripts there, since modules do not load through `file://`.

@@ -1,4 +1,4 @@
-/* What living figures share: elements, numbers, panels with axes, things to drag, tables of numbers. */
+/* What living figures share: elements, numbers, panels with axes, things to drag, choices, tables of numbers. */
 
 /* --- Elements ------------------------------------------------------------------------ */
 
@@ -96,8 +96,36 @@ export function ticks(low, high, count = 5) {
   return found;
 }
 
+/* The same for a logarithmic axis: powers of ten; where these are fewer than three, 1, 2 and 5 times each. */
+export function steps(low, high) {
+  const found = (factors) => {
+    const marks = [];
+    for (let e = Math.floor(Math.log10(low)); 10 ** e <= high; e += 1) marks.push(...factors.map((factor) => Number(`${factor}e${e}`)));
+    return marks.filter((v) => v >= low * (1 - 1e-9) && v <= high * (1 + 1e-9));
+  };
+  return found([1]).length < 3 ? found([1, 2, 5]) : found([1]);
+}
+
 /* The numbers that are shown, in full, for tests and for the curious: `data-values` of the stage. */
 export const expose = (el, values) => { el.dataset.values = JSON.stringify(values); };
+
+/* --- Pictures of pixels -------------------------------------------------------------- */
+
+/* The bytes of a text in base64. */
+export const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+
+/* Paints each pixel of a canvas, row by row, in the colour [red, green, blue] that `shade(i)` gives. */
+export function paint(canvas, shade) {
+  const { width, height } = canvas, context = canvas.getContext("2d"), image = context.createImageData(width, height);
+  for (let i = 0; i < width * height; i += 1) image.data.set([...shade(i), 255], 4 * i);
+  context.putImageData(image, 0, 0);
+}
+
+/* Ink from 0 to 1, black on white. */
+export const grey = (v) => { const s = Math.round(255 * (1 - v)); return [s, s, s]; };
+
+/* A change of ink from -1 to 1: more is violet, less is orange. */
+export const tinted = (v) => (v > 0 ? [255 - 157 * v, 255 - 200 * v, 255 - 105 * v] : [255 + 24 * v, 255 + 141 * v, 255 + 235 * v]).map(Math.round);
 
 /* --- Panels -------------------------------------------------------------------------- */
 
@@ -189,8 +217,9 @@ export function word(panel, text, attributes = {}) {
 
 /* A point to drag: by mouse from anywhere in the panel, by finger from the point or with a tap, by arrow keys
    (Shift: ten times as far). `moved(x, y)` gets the wish and calls the returned `place(x, y, words)`. `along` "x"
-   or "y" binds it to one direction; `dropped()` is called when the hand rests; `anywhere: false` leaves the panel's ground alone. */
-export function handle(panel, { label, moved, along = "xy", step, colour = "", anywhere = true, range, dropped = () => {} }) {
+   or "y" binds it to one direction; `dropped()` is called when the hand rests; `anywhere: false` leaves the panel's ground alone.
+   `arrows(right, up)`, in steps, takes the keys instead. */
+export function handle(panel, { label, moved, along = "xy", step, colour = "", anywhere = true, range, arrows, dropped = () => {} }) {
   const [stepX, stepY] = step ?? [(panel.x[1] - panel.x[0]) / 100, (panel.y[1] - panel.y[0]) / 100];
   const [low, high] = range ?? (along === "y" ? panel.y : panel.x);
   const group = svg(panel.handles, "g", { class: "handle", role: "slider", tabindex: "0", "aria-label": label,
@@ -246,8 +275,10 @@ export function handle(panel, { label, moved, along = "xy", step, colour = "", a
     const [dx, dy] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key] ?? [0, 0];
     if (event.key === "Home" || event.key === "End") {
       const end = event.key === "Home" ? low : high;
-      wish(along === "y" ? now[0] : end, along === "y" ? end : now[1]);
-    } else if (dx || dy) {
+      if (arrows) arrows(end === low ? -Infinity : Infinity, 0);
+      else wish(along === "y" ? now[0] : end, along === "y" ? end : now[1]);
+    } else if (arrows && (dx || dy)) arrows(far * dx, far * dy);
+    else if (dx || dy) {
       /* On a line, both pairs of arrows move. */
       const one = dx || dy;
       if (along === "x") wish(now[0] + one * far * stepX, now[1]);
@@ -258,6 +289,24 @@ export function handle(panel, { label, moved, along = "xy", step, colour = "", a
     dropped();
   });
   return { element: group, place };
+}
+
+/* A point that sits on one of many dots: it goes to the dot nearest to the mouse (also before a button is
+   pressed), to a finger's tap, or by arrow keys to the next one that `next(right, up)` names. `dots` are places
+   [[x, y], …] in the panel's numbers; `picked(i)` is called with a dot and calls the returned `place`, as a handle's. */
+export function picker(panel, { label, dots, picked, next, range }) {
+  const nearest = (x, y) => {
+    const far = dots.map(([a, b]) => Math.hypot(panel.X(a) - panel.X(x), panel.Y(b) - panel.Y(y)));
+    return far.indexOf(Math.min(...far));
+  };
+  panel.root.addEventListener("pointermove", (event) => {
+    if (event.pointerType !== "mouse" || event.buttons) return;
+    const box = panel.root.getBoundingClientRect(), { width, height } = panel.root.viewBox.baseVal;
+    const [x, y] = [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
+    const i = nearest(panel.atX(x), panel.atY(y)), [a, b] = dots[i];
+    if (Math.hypot(panel.X(a) - x, panel.Y(b) - y) < 14) picked(i);
+  });
+  return handle(panel, { label, range, moved: (x, y) => picked(nearest(x, y)), arrows: (right, up) => picked(next(right, up)) });
 }
 
 const controls = (el) => el.querySelector(":scope > .controls") ?? html(el, "div", { class: "controls" });
@@ -277,18 +326,35 @@ export function slider(el, { label, min, max, step = "any", value, words = forma
   return { input, move: (v) => { input.value = v; show(); } };
 }
 
-/* One of a few: radio buttons in a row. options are [[value, words], …]. */
+/* One of a few: radio buttons in a row. options are [[value, words, class of a swatch or nothing], …]. `choose`
+   of what is returned takes one. */
 export function choice(el, { label, options, value, changed }) {
   const box = html(controls(el), "fieldset", { class: "choice" });
   html(box, "legend", {}, label);
-  const name = uniqueId("choice");
-  for (const [key, words] of options) {
+  const name = uniqueId("choice"), inputs = {};
+  for (const [key, words, swatch] of options) {
     const one = html(box, "label");
     const input = html(one, "input", { type: "radio", name, value: key, autocomplete: "off" });
     input.checked = key === value;
     input.addEventListener("change", () => changed(key));
+    if (swatch) html(one, "span", { class: `swatch ${swatch}`, "aria-hidden": "true" });
     html(one, "span", {}, words);
+    inputs[key] = input;
   }
+  return { element: box, choose: (key) => { inputs[key].checked = true; } };
+}
+
+/* One of many: a list that opens. options as in `choice`; `offer` gives others, and keeps the chosen one if it can. */
+export function menu(el, { label, options, value, changed }) {
+  const box = html(controls(el), "label", { class: "menu" });
+  html(box, "span", {}, label);
+  const select = html(box, "select", { autocomplete: "off" });
+  const offer = (others, wanted = select.value) => {
+    select.replaceChildren(...others.map(([key, words]) => new Option(words, key, false, key === wanted)));
+  };
+  offer(options, value);
+  select.addEventListener("change", () => changed(select.value));
+  return { offer, value: () => select.value };
 }
 
 /* A button in the row of controls. */

@@ -1,11 +1,9 @@
 /* A digit under attack: two networks of the book run in the page. The reader draws, and turns ε. */
-import { button, choice, expose, format, html, readout, sentence, slider } from "./common.js";
+import { button, bytes, choice, expose, format, grey, html, paint, readout, sentence, slider, tinted } from "./common.js";
 
 const SIDE = 28, PIXELS = SIDE * SIDE, STEPS = 20;
 
 /* --- The network: forward, and the gradient of any combination of its logits ------------- */
-
-const bytes = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 /* A layer's weights, row by row: two four-bit numbers a byte, less 8, times the row's scale. */
 function unpack({ shape: [rows, columns], weights, scales, biases }) {
@@ -234,15 +232,6 @@ export default {
       }
       return Math.ceil(high * 200) / 200;
     };
-    const paint = (target, shade) => {
-      const context = target.getContext("2d"), image = context.createImageData(SIDE, SIDE);
-      for (let i = 0; i < PIXELS; i += 1) image.data.set([...shade(i), 255], 4 * i);
-      context.putImageData(image, 0, 0);
-    };
-    const grey = (v) => { const s = Math.round(255 * (1 - v)); return [s, s, s]; };
-    /* More ink is violet, less is orange; ε at full strength. */
-    const tinted = (v) => (v > 0 ? [255 - 157 * v, 255 - 200 * v, 255 - 105 * v] : [255 + 24 * v, 255 + 141 * v, 255 + 235 * v]).map(Math.round);
-
     const update = () => {
       const layers = networks[which], at = examine(layers, x);
       const moved = attack(layers, x, at.y, epsilon), { z } = forward(layers, moved), p = softmax(z), read = largest([...z]);
