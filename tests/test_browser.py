@@ -459,7 +459,7 @@ NOT_ASKED = {
 # What axe looks at takes its time: the parts of a picture are none of its business, and contrast is
 # asked once for each colour on a ground in a size, in either scheme; the other rules know no colours.
 PICTURES_EMPTIED = """() => {
-  for (const picture of document.querySelectorAll("svg[role=img], svg.alphabet")) picture.replaceChildren();
+  for (const picture of document.querySelectorAll(".drawing svg, svg.alphabet")) picture.replaceChildren();
 }"""
 ASK_ALL_BUT_CONTRAST = """async (left_out) => {
   const names = axe.getRules().map((rule) => rule.ruleId).filter((name) => name !== "color-contrast");

@@ -127,16 +127,6 @@ def test_code_and_formulas_are_set_as_they_are() -> None:
     assert [part.astext() for part in paragraph.children] == ["5 % ✅", "5 %", "5\N{NO-BREAK SPACE}%"]
 
 
-def test_a_first_column_without_a_name_names_the_rows() -> None:
-    for first, stub in (("", 1), ("penalty", None)):
-        head = nodes.row("", *(nodes.entry("", nodes.paragraph("", word)) for word in (first, "value")))
-        group = nodes.tgroup(
-            "", nodes.colspec(), nodes.colspec(), nodes.thead("", head), nodes.tbody(), cols=2
-        )
-        captions.name_rows(nodes.table("", group))
-        assert group[0].get("stub") == stub
-
-
 def test_a_caption_of_a_table_with_a_role_has_letters_for_formulas() -> None:
     metadata = {"mystnb": {"figure": {"caption": r"What $\lambda$ does"}}}
     for opening, kind in (('<table role="table">', nodes.Text), ("<table>", nodes.math)):

@@ -56,7 +56,6 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
     for table in list(doctree.findall(nodes.table)):
         if not any(isinstance(child, nodes.title) for child in table.children):
             table.insert(0, nodes.title("", "", *caption_of(table)))
-        name_rows(table)
     for raw in list(doctree.findall(nodes.raw)):
         if raw.get("format") != "html" or (made := captioned(raw)) is None:
             continue
@@ -73,13 +72,6 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
         if not node["ids"]:
             node["ids"] = [f"{page}-shown-{number}"]
     tell_apart([node for node in shown if isinstance(node, nodes.table)])
-
-
-def name_rows(table: nodes.table) -> None:
-    """Where a table has no name for its first column, its cells are the names of the rows."""
-    entry = next(iter(table.findall(nodes.entry)), None)
-    if entry is not None and isinstance(entry.parent.parent, nodes.thead) and not entry.astext().strip():
-        next(iter(table.findall(nodes.colspec)))["stub"] = 1
 
 
 def tell_apart(tables: list[nodes.table]) -> None:
