@@ -220,6 +220,7 @@ LEAST_LETTER = 11.0
 LETTERS = """() => {
   const wrong = [];
   document.querySelectorAll(".drawing").forEach((drawing, number) => {
+    if (drawing.closest("[hidden]")) return;
     const shown = [...drawing.querySelectorAll(":scope > svg[role=img]")]
       .filter((svg) => svg.getBoundingClientRect().width);
     if (shown.length !== 1) { wrong.push([number, "layouts", shown.length]); return; }
@@ -669,12 +670,12 @@ class Sliding:
     def __init__(self, page: Any, box: Any) -> None:
         self.page = page
         self.control = box.locator("input[type=range]")
-        self.picture = box.locator("img:visible")
+        self.picture = box.locator(".frame svg[role=img]").locator("visible=true")
 
     def look(self) -> tuple[str, str, str]:
         """What is shown: the picture's pixels, its text, and the value in words."""
         pixels = self.picture.screenshot().hex()
-        return pixels, self.picture.get_attribute("alt"), self.control.get_attribute("aria-valuetext")
+        return pixels, self.picture.get_attribute("aria-label"), self.control.get_attribute("aria-valuetext")
 
     def moved_by(self, move: Callable[..., None], *where: Any) -> bool:
         """Whether a move changes all three: the picture, its text and the value in words."""
