@@ -12,7 +12,7 @@ from docutils import nodes
 pytest.importorskip("myst_nb")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "book" / "_ext"))
-from regrob_book import book_index, captions, head_and_foot, plain, typography
+from regrob_book import book_index, captions, head_and_foot, link_titles, plain, typography
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,19 @@ def test_a_caption_of_a_table_with_a_role_has_letters_for_formulas() -> None:
         made = captions.captioned(raw)
         assert any(isinstance(node, kind) and node.astext() != "" for node in made[1].children)
         assert ("λ" in made[1].astext()) == (kind is nodes.Text)
+
+
+def test_a_link_to_a_heading_with_a_formula_is_named_without_tex() -> None:
+    title = nodes.title("", "", nodes.Text("Is "), nodes.math("", r"\nu^2"), nodes.Text(" less?"))
+    unsayable = nodes.title("", "", nodes.math("", r"\widehat x"))
+    env = SimpleNamespace()
+    app = SimpleNamespace(env=env)
+    link_titles.collect(
+        app, nodes.document(None, None, "", nodes.section("", title), nodes.section("", unsayable))
+    )
+    assert link_titles.titles(env) == {r"Is \nu^2 less?": "Is ν² less?"}
+    named = nodes.reference("", "", nodes.inline("", r"Is \nu^2 less?"), internal=True)
+    outside = nodes.reference("", r"Is \nu^2 less?", refuri="")
+    page = nodes.document(None, None, "", nodes.paragraph("", "", named, outside))
+    link_titles.rename(app, page, "page")
+    assert [link.astext() for link in (named, outside)] == ["Is ν² less?", r"Is \nu^2 less?"]
