@@ -119,12 +119,22 @@ def test_marks_are_letters_of_the_page_and_a_number_keeps_its_sign() -> None:
 
 def test_code_and_formulas_are_set_as_they_are() -> None:
     paragraph = nodes.paragraph(
-        "", "", nodes.literal("", "5 % ✅"), nodes.math("5 %", "5 %"), nodes.Text("5 %")
+        "",
+        "",
+        nodes.literal("", "5 % ✅"),
+        nodes.doctest_block("", "5 % ✅"),
+        nodes.math("5 %", "5 %"),
+        nodes.Text("5 %"),
     )
     document = nodes.document(None, None, "", paragraph)
     app = SimpleNamespace(builder=SimpleNamespace(format="html"))
     typography.set_type(app, document, "page")
-    assert [part.astext() for part in paragraph.children] == ["5 % ✅", "5 %", "5\N{NO-BREAK SPACE}%"]
+    assert [part.astext() for part in paragraph.children] == [
+        "5 % ✅",
+        "5 % ✅",
+        "5 %",
+        "5\N{NO-BREAK SPACE}%",
+    ]
 
 
 def test_a_caption_of_a_table_with_a_role_has_letters_for_formulas() -> None:
