@@ -137,15 +137,16 @@ def test_code_and_formulas_are_set_as_they_are() -> None:
     ]
 
 
-def test_a_caption_of_a_table_with_a_role_has_letters_for_formulas() -> None:
+def test_a_caption_of_a_table_has_letters_for_formulas_and_one_of_a_figure_the_formulas() -> None:
     metadata = {"mystnb": {"figure": {"caption": r"What $\lambda$ does"}}}
-    for opening, kind in (('<table role="table">', nodes.Text), ("<table>", nodes.math)):
+    for opening, kind in (("<table>", nodes.Text), ('<figure class="living">', nodes.math)):
         cell = nodes.container(nb_element="cell_code", cell_metadata=metadata)
-        raw = nodes.raw("", f"{opening}<tr><td>1</td></tr></table>", format="html")
-        cell += raw
-        made = captions.captioned(raw)
-        assert any(isinstance(node, kind) and node.astext() != "" for node in made[1].children)
+        cell += nodes.raw("", f"{opening}<tr><td>1</td></tr>", format="html")
+        made = captions.captioned(cell[0])
+        assert isinstance(made[1][1], kind)
         assert ("λ" in made[1].astext()) == (kind is nodes.Text)
+    unsayable = [nodes.math("", r"\widehat x")]
+    assert captions.in_letters(unsayable) == unsayable
 
 
 def test_a_link_to_a_heading_with_a_formula_is_named_without_tex() -> None:
