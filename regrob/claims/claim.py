@@ -223,11 +223,12 @@ class Result:
 
     def _measure(self, check: Check, trials: int, seed: int, device: str) -> None:
         try:
-            count, worst, caught = check.measure(trials=trials, seed=seed, device=device)
+            measured = check.measure(trials=trials, seed=seed, device=device)
         except RegrobError as error:
             self._fail(f"{check.name}: {error}")
             return
-        self.trials += count
+        self.trials += measured.trials
+        worst = measured.worst
         if not worst <= check.tolerance:  # true of NaN too
             self._fail(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
             worst = math.inf if math.isnan(worst) else worst
@@ -235,7 +236,7 @@ class Result:
             self.evidence += (Evidence.NUMERIC,)
         if not self.worst / self.tolerance > worst / check.tolerance:  # NaN on the first check
             self.worst, self.tolerance = worst, check.tolerance
-        if not caught > check.tolerance:
+        if not measured.caught > check.tolerance:
             self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
 
     def _refute(self, counterexample: Counterexample) -> None:
