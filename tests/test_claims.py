@@ -93,6 +93,8 @@ def test_every_check_belongs_to_a_claim_and_is_added_once() -> None:
         assert set(file.CHECKS) <= ids
     assert all(not claim.checks for claim in CLAIMS.values())
     assert all(WHOLE[name].checks == checks for name, checks in CHECKS.items())
+    others = set(CLAIMS) - set(EXPERIMENTS)
+    assert all(WHOLE[name].derivation is CLAIMS[name].derivation for name in others)
 
 
 def test_claims_rest_on_known_claims_without_circles() -> None:
