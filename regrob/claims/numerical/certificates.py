@@ -187,7 +187,6 @@ SMOOTH = check_both(
     "the curvature at x",
 )
 
-
 NETWORK = tuple(
     against_nearest_mistake(
         f"the exact nearest mistake of random and trained networks, K = {K}",

@@ -259,7 +259,6 @@ EQ_44 = (
     ),
 )
 
-
 EQ_45 = (
     check(
         "autograd in the scale of random classifiers, any label",

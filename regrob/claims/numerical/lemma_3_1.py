@@ -232,7 +232,6 @@ UPPER = (
     ),
 )
 
-
 MULTI = (
     check(
         "lower bound, three and five classes",

@@ -43,9 +43,7 @@ LEMMA_JACOBIAN = (
     ),
 )
 
-
 LEMMA_GRADIENT = (gradient_error,)
-
 
 LEMMA_HESSIAN = (hessian_error,)
 

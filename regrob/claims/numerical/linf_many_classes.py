@@ -74,7 +74,6 @@ EQ_39 = (
     ),
 )
 
-
 EQ_40 = check_both(
     "no step as short as Eq. (40) reaches ξ",
     lambda c, inputs=True: overshoot(c, bound_40(c, inputs=inputs), box=True),
@@ -106,7 +105,6 @@ def distance_from_bounds(second: float) -> Tensor:
 
 ATTAINED = check_at("attained at V = (1, −1)", distance_from_bounds, -1.0, 0.0, "V = (1, 0)")
 
-
 INDUCED_GRADIENT = (
     *check_both(
         "‖∇‖₁ ≤ 2q‖V‖₁",
@@ -117,7 +115,6 @@ INDUCED_GRADIENT = (
     ),
     ATTAINED,
 )
-
 
 INDUCED_HESSIAN = (
     *check_both(

@@ -200,7 +200,6 @@ def chain_excess(draw: Draw, equality: bool = False) -> Tensor:
 
 EQ_24 = (chain_excess,)
 
-
 EQ_25 = (worst_case_error,)
 
 # --- what η* does not bound (new) ------------------------------------------------------

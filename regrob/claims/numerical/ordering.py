@@ -75,7 +75,6 @@ WIDE = Sampling(correct=False, inputs=12, high=3.0)  # n ≥ K, so that C Vᵀr 
 
 FEW_CLASSES = Sampling(classes=(2, 3, 4), correct=False)
 
-
 CONSTANT = (
     check_random(
         "a direction in which rᵀHr = (p/q)(∇ᵀr)² (random instances)",
@@ -152,7 +151,6 @@ EQ_41 = (
     ),
 )
 
-
 EQ_42 = (
     *check_both(
         "‖H‖ ≥ p_y‖∇‖², any label",
@@ -189,7 +187,6 @@ CHAIN_MAIN = check_both(
     lambda c: violation(0.5 * c.gradient_norm, c.curvature),
     "the left link as printed",
 )
-
 
 CHAIN_APPENDIX = (
     *check_both(

@@ -45,7 +45,6 @@ def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
 
 PROP_3_1 = (threshold_error, beyond_threshold)
 
-
 EQ_8 = (threshold_error,)
 
 

@@ -438,9 +438,7 @@ OptimiserFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 DESCENT = functools.partial(torch.optim.SGD, lr=0.03, weight_decay=1e-3)
 
-
 MOMENTUM = functools.partial(torch.optim.SGD, lr=0.03, momentum=0.9, weight_decay=1e-3)
-
 
 ADAM = functools.partial(torch.optim.Adam, lr=3e-3)
 
@@ -673,7 +671,6 @@ def gap_at_C(draw: Draw, centred: bool = True) -> Tensor:
 
 
 EQ_31 = (gap_at_C,)
-
 
 EQ_32 = (check("the least values, by Newton's method on each", gap_of_minima, wrong=2.0, mistake="λ'' = λ'"),)
 

@@ -215,9 +215,7 @@ def reading_checks(normalisation: Normalisation, holds: tuple[int, ...]) -> tupl
 
 EQ_16 = reading_checks("ordered", (3, 4, 5, 10))
 
-
 EQ_16_UNORDERED = reading_checks("unordered", (5, 10))
-
 
 EQ_16_MEAN = check_both(
     "no step as short as Eq. (16) reaches ξ", within(lambda c: bound_16(c, "mean")), 2, "twice as long"
@@ -327,7 +325,6 @@ TWO_SIDED = (
         "rivals that are not improbable",
     ),
 )
-
 
 DOMINATES = (
     *check_both(

@@ -19,7 +19,6 @@ statement = functools.partial(Claim, chapter="book/four_penalties")
 
 LEMMA = ("lemma-3.2-gradient", "lemma-3.2-hessian")
 
-
 FIXED = (BINARY, NO_BIASES, "w̌ and γ = |w̌ᵀx| > 0 held fixed, so that |log p_y/(1 − p_y)| = γν")
 
 # --- the eigenvector and Eq. (11) ------------------------------------------------------
@@ -248,7 +247,6 @@ EQ_44 = statement(
     counterexample=counterexample_44,
     expected=Verdict.PARTLY,
 )
-
 
 EQ_45 = statement(
     id="eq-45",

@@ -153,7 +153,6 @@ UPPER = statement(
     expected=Verdict.FAILS,
 )
 
-
 MULTI = statement(
     id="eq-33",
     where="Appendix E, Eq. (33)",
@@ -215,8 +214,6 @@ COLLAPSE = statement(
 
 SECTION_2 = (EQ_1,)
 
-
 CLAIMS = (BETA, LOWER, UPPER, COLLAPSE)
-
 
 APPENDIX = (MULTI, DECREASING)

@@ -55,7 +55,6 @@ LEMMA_JACOBIAN = statement(
     derivation=proof(prove_jacobian, wrong=True, mistake="the transpose of V"),
 )
 
-
 LEMMA_GRADIENT = statement(
     id="lemma-3.2-gradient",
     where="Lemma 3.2, Eq. (7), second line; Eq. (18)",

@@ -50,7 +50,6 @@ EQ_39 = statement(
     derivation=proof(prove_box, wrong=1, mistake="t for t²"),
 )
 
-
 EQ_40 = statement(
     id="eq-40",
     where="Appendix E, Eq. (40)",

@@ -95,7 +95,6 @@ PROP_3_2 = statement(
     derivation=proof(prove_dual, wrong=2, mistake="p_y squared"),
 )
 
-
 EQ_23 = statement(
     id="eq-23",
     where="Appendix C, below Eq. (22), and Eq. (23)",
@@ -227,8 +226,6 @@ ETA_BELOW = statement(
 
 SECTION_2 = (EQ_2,)
 
-
 CLAIMS = (PROP_3_2, ANY_NORM, PROP_3_3, ETA_BELOW)
-
 
 APPENDIX = (SCALAR, EQ_23, EQ_24, EQ_25)

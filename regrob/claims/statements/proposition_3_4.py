@@ -231,7 +231,6 @@ MINIMISERS = theorem(
     derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
 )
 
-
 STATIONARY = theorem(
     id="thm-equivalence-stationary",
     title="every stationary point of the Jacobian loss is one of the cross-Lipschitz loss",

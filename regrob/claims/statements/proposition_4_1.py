@@ -363,7 +363,6 @@ EQ_37 = statement(
     derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
-
 EQ_17 = statement(
     id="prop-4.1-eq-17",
     where="Proposition 4.1, Eq. (17)",
