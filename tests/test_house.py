@@ -69,6 +69,11 @@ def test_contributing_draws_the_contract() -> None:
         ("affine/graph.py", "import regrob.affine.kinks", "No circle between the files of a room"),
         ("analysis/tables.py", "import torch", "Tables are read without torch"),
         ("theory/margin.py", "import pandas", "The mathematics needs no tables and no pictures"),
+        (
+            "claims/statements/lemma_3_2.py",
+            "import regrob.theory.margin",
+            "The symbolic side of a claim needs no torch",
+        ),
         (None, None, None),
     ],
 )
