@@ -655,7 +655,7 @@ def test_the_book_as_one_pdf(tmp_path: Path) -> None:
     assert count > 5
     assert reader.pages[3].extract_text().strip().endswith("4"), "its number stands at its foot"
     titles = [item.title for part in reader.outline if isinstance(part, list) for item in part]
-    assert titles == ["Notation", "Lemma 3.2: one vector, three derivatives"], "in the book's order"
+    assert titles == ["Notation", "2. Lemma 3.2: one vector, three derivatives"], "in the book's order"
     links = [a.get_object() for page in reader.pages for a in page.get("/Annots", [])]
     within = [link for link in links if "/Dest" in link]
     assert len(within) > 10

@@ -88,7 +88,7 @@ import importlib, pkgutil
 import regrob
 from regrob import notebook, symbols
 from regrob.claims import CLAIMS, Claim, judge, statements, verdicts, verify
-from regrob.notebook import bar, check_answer, glue, glue_all, slider
+from regrob.notebook import bar, check_answer, glue, glue_all
 from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_sign, prove_zero, sum_over
 
 assert set(regrob.__all__) <= set(dir(regrob))
