@@ -27,9 +27,8 @@ Link = Callable[[str], str | None]
 SPACE = re.compile(r"\\q?quad(?![a-zA-Z])\s*|\\ ")
 DISPLAY = r"\displaystyle "  # fractions at their full size
 COLON = re.compile(r"(?<=[^\s\\]): *(?=\\|\s|$)")  # that ends a phrase; TeX would put a space before it
-SUBSCRIPT = re.compile(
-    r"(?<![A-Za-z0-9]{2})_(?:\{([^}]*)\}|([A-Za-z0-9]+|[∞*]))"
-)  # of a symbol, not of a name
+# Of a symbol, not of a name in the code.
+SUBSCRIPT = re.compile(r"(?<![A-Za-z0-9]{2})_(?:\{([^}]*)\}|([A-Za-z0-9]+|[∞*]))")
 WORD = re.compile(r"[a-z]{2}|a ")  # not a symbol
 LARGEST_DENOMINATOR = 20
 
