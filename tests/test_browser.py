@@ -838,6 +838,27 @@ def test_rows_of_results_are_cards_on_a_phone_and_rows_on_a_desk(visit: Opener) 
     assert all(not t["below"] and t["caption"] for t in desk)
 
 
+def test_a_narrow_table_of_results_stays_one_on_a_phone(visit: Opener) -> None:
+    page = visit("book/paper_and_ours.html", **PHONE).page
+    for name, beside in ((".narrow", True), (":not(.narrow)", False)):
+        first, second = (
+            page.locator(f"table.stacked{name}").first.locator("tbody tr").first.locator("> *").all()[:2]
+        )
+        assert (first.bounding_box()["y"] == second.bounding_box()["y"]) is beside
+
+
+def test_a_formula_of_the_errata_that_is_cut_shows_that_it_scrolls(visit: Opener) -> None:
+    page = visit("book/errata.html", **PHONE).page
+    cut = """(formula) => [...formula.querySelectorAll("mjx-math")].some(
+      (part) => part.getBoundingClientRect().right > formula.getBoundingClientRect().right + 1)"""
+    formulas = [
+        (f.evaluate(cut), f.evaluate("(f) => f.matches('.more-right')"))
+        for f in page.locator(".formula").all()
+    ]
+    assert any(is_cut for is_cut, _ in formulas) and not all(is_cut for is_cut, _ in formulas)
+    assert all(fades or not is_cut for is_cut, fades in formulas)
+
+
 def test_a_number_in_the_prose_is_no_heavier_than_its_sentence(visit: Opener) -> None:
     page = visit("book/confidence.html").page
     weights = page.evaluate(

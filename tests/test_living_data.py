@@ -63,6 +63,19 @@ def test_a_matplotlib_still_is_the_same_picture_each_time() -> None:
     assert len(stills) == 1 and '<img alt="Left' in stills.pop()
 
 
+def test_a_still_shows_a_label_that_sticks_out_of_the_figure() -> None:
+    import matplotlib.pyplot as plt
+
+    heights = {}
+    for label in ("", "x\nbelow\nthe\nedge"):
+        drawing, axes = plt.subplots(figsize=(3, 2))
+        drawing.subplots_adjust(bottom=0)
+        axes.set_xlabel(label)
+        still = living(NAME, {}, alt="A line.", still=drawing).still
+        heights[label] = int(re.search(r'height="(\d+)"', still)[1])  # type: ignore[index]
+    assert max(heights.values()) > heights[""] + 40
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

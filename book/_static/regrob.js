@@ -43,6 +43,8 @@ function unfoldForPaper() {
   window.addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
 }
 
+/* A page from a disk may read no other page, so its search shows titles without excerpts. */
+if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 mendTheme();
 unfoldForPaper();
 document.querySelectorAll("svg.claim-map.whole").forEach(lightArrows);

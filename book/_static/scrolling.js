@@ -1,10 +1,10 @@
 /* Boxes that scroll sideways show it and can be reached by keyboard; on a phone, tables of words become cards. */
 "use strict";
 
-const SCROLLERS = ["div.math", 'mjx-container[display="true"]', ".formula", ".table-wrap", ".cell_output .output", ".cell_output pre", ".cell_input pre",
+const SCROLLERS = ["div.math", 'mjx-container[display="true"]', ".formula", ".table-wrap", ".cell_output .output", ".bd-article pre",
   ".pst-scrollable-table-container"].join();
-/* In characters: more than a phone has room for beside other columns, and what two of can share a line. */
-const LONG_CELL = 24, SHORT_CELL = 18;
+/* In characters: a cell for which a phone has no room beside other columns, and a row for which it has. */
+const LONG_CELL = 24, NARROW_ROW = 36;
 
 const words = (cell) => cell.textContent.trim();
 
@@ -35,11 +35,18 @@ function headings(table) {
   return head.length === 1 ? head[0] : null;
 }
 
+/* At most four columns that stand side by side on a phone. */
+function isNarrow(table) {
+  const columns = [...headings(table).cells].map((_, column) =>
+    Math.max(...[...table.rows].map((row) => (row.cells[column] ? words(row.cells[column]).length : 0))));
+  return columns.length <= 4 && columns.reduce((sum, length) => sum + length, 0) <= NARROW_ROW;
+}
+
 /* A table of words becomes cards, one a row; a table of numbers stays one, and scrolls. */
 function holdsWords(table) {
   const cells = [...table.querySelectorAll("td, tbody th")];
   return headings(table) !== null && headings(table).cells.length > 2 && !table.querySelector("[colspan], [rowspan]")
-    && cells.some((cell) => words(cell).length > LONG_CELL);
+    && !isNarrow(table) && cells.some((cell) => words(cell).length > LONG_CELL);
 }
 
 /* A card stands alone: each cell says which column it is of. */
@@ -57,12 +64,18 @@ function stack(table) {
       cell.setAttribute("role", namesRow ? "rowheader" : row === head && names[column] ? "columnheader" : "cell");
       if (row === head || column === 0) return;
       if (names[column] && (words(cell) || cell.children.length)) cell.dataset.label = names[column];
-      cell.classList.toggle("short", words(cell).length <= SHORT_CELL);
+      const value = document.createElement("div"); /* one box beside the label, whatever it holds */
+      value.className = "value";
+      value.append(...cell.childNodes);
+      cell.append(value);
     });
   }
 }
 
-document.querySelectorAll(".bd-article table").forEach((table) => { if (holdsWords(table)) stack(table); });
+document.querySelectorAll(".bd-article table").forEach((table) => {
+  if (table.matches(".stacked")) table.classList.toggle("narrow", isNarrow(table)); /* a table of results */
+  else if (holdsWords(table)) stack(table);
+});
 window.addEventListener("load", () => {
   const typeset = window.MathJax && MathJax.startup && MathJax.startup.promise;
   Promise.resolve(typeset).then(markScrollers);

@@ -194,7 +194,10 @@ def where_it_ran(env: BuildEnvironment, page: str) -> tuple[str, str]:
         "full": "the full data sets, in live sweeps from the embedded digits",
     }[default_source()]
     seconds = max(1, round(data["runtime"]))
-    return f"ran in {seconds} s, preset {preset}, on {device}", f"what this page trains learns from {images}"
+    return (
+        f"ran in {seconds} s, preset {preset}, on {device}",
+        f"Networks trained on this page learn from {images}",
+    )
 
 
 def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from html import escape
 
-from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, brief, errata, verdict_in_words
+from .records import (
+    BROKEN,
+    FAILS,
+    HOLDS,
+    OPEN,
+    PARTLY,
+    SYMBOL,
+    Record,
+    brief,
+    errata,
+    grounds_in_words,
+    verdict_in_words,
+)
 
 Link = Callable[[str], str | None]
 """The address of a claim's statement seen from the current page, or None if it has none yet."""
 
 SPACE = re.compile(r"\\q?quad(?![a-zA-Z])\s*|\\ ")
 DISPLAY = r"\displaystyle "  # fractions at their full size
+COLON = re.compile(r"(?<=[^\s\\]): *(?=\\|\s|$)")  # that ends a phrase; TeX would put a space before it
+# Of a symbol, not of a name in the code.
+SUBSCRIPT = re.compile(r"(?<![A-Za-z0-9]{2})_(?:\{([^}]*)\}|([A-Za-z0-9]+|[∞*]))")
+WORD = re.compile(r"[a-z]{2}|a ")  # not a symbol
+LARGEST_DENOMINATOR = 20
 
 CSS_CLASS = {HOLDS: "holds", FAILS: "fails", PARTLY: "partly", OPEN: "open", BROKEN: "broken"}
 
@@ -45,13 +63,13 @@ def inline(record: Record, link: Link) -> str:
 def strip(records: Sequence[Record], link: Link, ran: str, learnt: str) -> str:
     """What opens a chapter: its verdicts and its run in one line, which unfolds to the list."""
     items = "".join(
-        f"<li>{anchor(escape(place_and_title(r)), link(r['id']))} {badge(r)}</li>" for r in records
+        f"<li>{anchor(subscripted(place_and_title(r)), link(r['id']))} {badge(r)}</li>" for r in records
     )
     line = " · ".join(filter(None, (brief(records), ran)))
-    run = "Judged when this book was built" + (f"; {learnt}" if learnt else "")
+    run = "Verdicts computed at this build." + (f" {learnt}." if learnt else "")
     return (
         f'<details class="claim-strip"><summary>{escape(line)}</summary>'
-        f'<ul aria-label="Claims of this chapter">{items}</ul><p class="run">{escape(run)}.</p></details>'
+        f'<ul aria-label="Claims of this chapter">{items}</ul><p class="run">{escape(run)}</p></details>'
     )
 
 
@@ -62,13 +80,19 @@ def place_and_title(record: Record) -> str:
 
 
 def _capital(words: str) -> str:
-    return words[:1].upper() + words[1:]
+    """A sentence's capital, unless it begins with a symbol."""
+    return words[:1].upper() + words[1:] if WORD.match(words) else words
+
+
+def subscripted(words: str) -> str:
+    """Escaped words in which p_y and Σ_{i<j} have true subscripts."""
+    return SUBSCRIPT.sub(lambda index: f"<sub>{index[1] or index[2]}</sub>", escape(words))
 
 
 def foot(record: Record, ledger: str | None) -> str:
     """The line under a theorem box: verdict, grounds, and the way to the ledger."""
     more = anchor("in the ledger", f"{ledger}#claim-{record['id']}" if ledger is not None else None)
-    return f'<p class="claim-foot">{badge(record)} <span>{escape(record["grounds"])}</span> {more}</p>'
+    return f'<p class="claim-foot">{badge(record)} <span>{escape(grounds_in_words(record))}</span> {more}</p>'
 
 
 def statement(record: Record) -> str:
@@ -80,13 +104,13 @@ def statement(record: Record) -> str:
         f'<div><dt>{name}</dt><dd class="formula">{sentence(tex)}</dd></div>' for name, tex in rows
     )
     if record["hypotheses"]:
-        shown += f"<div><dt>Needs</dt><dd>{escape('; '.join(record['hypotheses']))}</dd></div>"
+        shown += f"<div><dt>Needs</dt><dd>{subscripted('; '.join(record['hypotheses']))}</dd></div>"
     return f'<dl class="statement">{shown}</dl>'
 
 
 def sentence(tex: str) -> str:
     r"""A formula with words in it: its outer \text{…} become words, so that the line can wrap."""
-    pieces = _pieces(tex)
+    pieces = _pieces(COLON.sub(r"\\colon", tex))
     formulas = [piece for piece, words in pieces if not words]
     if any(
         f.count(r"\left") != f.count(r"\right") or f.count(r"\begin") != f.count(r"\end") for f in formulas
@@ -173,17 +197,17 @@ def _ledger_line(record: Record, link: Link) -> str:
         "text": record["text"],
     }
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-    identifier = escape(record["id"])
+    identifier, title = escape(record["id"]), subscripted(_capital(record["title"]))
     strongest = record["evidence"][0] if record["evidence"] else "none yet"
     proved = anchor("Read it in its chapter", link(record["id"]))
     # A link to #claim-ID opens the fold by itself, since it leads to what is inside.
     return (
-        f'<li{attributes}><details><summary><span class="title">{escape(_capital(record["title"]))}</span>'
+        f'<li{attributes}><details><summary><span class="title">{title}</span>'
         f'<span class="name"><code>{identifier}</code> '
         f'<span class="where">{escape(_capital(record["where"]))}</span></span> '
         f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
         f'<div class="claim" id="claim-{identifier}">{statement(record)}'
-        f'<p><span class="heading">Evidence</span> {escape(record["grounds"])}{_slip(record)}</p>'
+        f'<p><span class="heading">Evidence</span> {escape(grounds_in_words(record))}{_slip(record)}</p>'
         f"<p>{proved} · <code>{identifier}</code></p></div></details></li>"
     )
 
@@ -228,7 +252,7 @@ def errata_page(records: dict[str, Record], link: Link, download: str) -> str:
 
 
 def _erratum(record: Record, link: Link) -> str:
-    title = anchor(escape(place_and_title(record)), link(record["id"]))
+    title = anchor(subscripted(place_and_title(record)), link(record["id"]))
     return (
         f'<article class="erratum" id="erratum-{escape(record["id"])}"><h3>{title}</h3>'
         f"<p>{badge(record)}{_slip(record)} <code>{escape(record['id'])}</code></p>"
@@ -240,15 +264,34 @@ def _counterexample(record: Record) -> str:
     found = record["counterexample"]
     if not found:
         return ""
-    relation = {"=": "=", "<=": r"\le", ">=": r"\ge"}[found["relation"]]
+    printed = {
+        "=": "they would be equal",
+        "<=": "the left side would be at most the right",
+        ">=": "the left side would be at least the right",
+    }[found["relation"]]
     truth = {"=": r"\ne", "<=": ">", ">=": "<"}[found["relation"]]
     left, right = found["left_tex"], found["right_tex"]
-    exact = rf"{left} \;{truth}\; {right}"
-    decimals = rf"{found['left_value']} {truth} {found['right_value']}"
+    if _is_simple(found["left"]) and _is_simple(found["right"]):
+        fact = rf"{left} {truth} {right}"
+    else:
+        fact = rf"{_decimal(found['left_value'])} {truth} {_decimal(found['right_value'])}"
     return (
         '<div class="counterexample"><p><strong>Counterexample.</strong> Take</p>'
-        f'<p class="formula">{sentence(found["instance"])}.</p>'
-        f"<p>The printed statement claims that left {math(relation)} right, but in fact</p>"
-        f'<p class="formula">{math(exact)},</p>'
-        f'<p>in decimals <span class="formula">{math(decimals)}</span>.</p></div>'
+        f'<p class="formula">{sentence(found["instance"] + ".")}</p>'
+        f'<p class="formula">Left side: {math(left + ";")}</p>'
+        f'<p class="formula">right side: {math(right + ".")}</p>'
+        f'<p class="formula">As printed, {printed}; here {math(fact + ".")}</p></div>'
     )
+
+
+def _is_simple(number: str) -> bool:
+    """Whether it is an integer or a fraction that says as much as its decimals."""
+    try:
+        return Fraction(number).denominator <= LARGEST_DENOMINATOR
+    except ValueError:
+        return False
+
+
+def _decimal(number: str) -> str:
+    """Without the zeros at its end."""
+    return number.rstrip("0").rstrip(".") if "." in number else number

@@ -23,7 +23,7 @@ def configure(app: Sphinx, config: Config) -> None:
     """Name the bundle and keep MathJax from fetching its parts one by one."""
     config.mathjax_path = BUNDLE
     # Assistive MathML stays: it is what a screen reader reads.
-    config.mathjax3_config = {"loader": {"load": []}, "options": {"enableMenu": False}}
+    config.mathjax3_config = {"loader": {"load": []}}
 
 
 def installed() -> Path:

@@ -181,7 +181,10 @@ class Seen:
             case "inline":
                 return [badge(record) for record in mine]
             case "foot":
-                return [f"*{badge(record)}: {as_markdown.escaped(record['grounds'])}*" for record in mine]
+                return [
+                    f"*{badge(record)}: {as_markdown.escaped(records.grounds_in_words(record))}*"
+                    for record in mine
+                ]
             case "tally":
                 return [records.tally(self.ledger, place["part"])]
         return [str(place.get("name", ""))]

@@ -76,6 +76,18 @@ def verdict_in_words(record: Record) -> str:
     return str(record["verdict"])
 
 
+REFUTED = "exact counterexample"
+
+
+def grounds_in_words(record: Record) -> str:
+    """What the verdict rests on; where the printed text is refuted, the rest supports the corrected."""
+    grounds = str(record["grounds"]).split("; ")
+    if record["verdict"] not in (FAILS, PARTLY) or not record["corrected"] or REFUTED not in grounds:
+        return "; ".join(grounds)
+    support = "; ".join(part for part in grounds if part != REFUTED)
+    return f"{REFUTED}; corrected form: {support}" if support else REFUTED
+
+
 def errata(records: dict[str, Record]) -> dict[str, list[Record]]:
     """The statements of the paper that do not simply hold as printed, in four groups."""
     printed = [r for r in records.values() if r["text"] != "new"]

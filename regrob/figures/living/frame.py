@@ -192,10 +192,18 @@ def _still(still: Figure | str | None, alt: str) -> str:
     from PIL import Image
 
     drawn, small = io.BytesIO(), io.BytesIO()
-    still.savefig(drawn, format="png", dpi=STILL_DPI, facecolor="white", metadata={"Software": None})
+    still.savefig(
+        drawn,
+        format="png",
+        dpi=STILL_DPI,
+        facecolor="white",
+        metadata={"Software": None},
+        bbox_inches="tight",  # no label is cut at the edge
+    )
     plt.close(still)
-    Image.open(drawn).convert("RGB").quantize(64).save(small, "png", optimize=True)
-    width, height = (round(96 * float(inches)) for inches in still.get_size_inches())
+    picture = Image.open(drawn)
+    picture.convert("RGB").quantize(64).save(small, "png", optimize=True)
+    width, height = (round(96 * pixels / STILL_DPI) for pixels in picture.size)
     data = base64.b64encode(small.getvalue()).decode()
     return (
         f'<img alt="{html.escape(alt)}" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
