@@ -1,4 +1,4 @@
-/* Names for what the theme leaves nameless, the map's arrows, and paper. */
+/* Names for what the theme leaves nameless, its buttons, the map's arrows, and paper. */
 "use strict";
 
 function mendTheme() {
@@ -43,7 +43,16 @@ function unfoldForPaper() {
   window.addEventListener("afterprint", () => opened.forEach((fold) => { fold.open = false; }));
 }
 
+/* Two buttons of the theme: the pages' policy runs no script that stands in a page. */
+function pressButtons() {
+  const acts = { print: () => window.print(), "full-screen": () => window.toggleFullScreen() };
+  document.querySelectorAll("[data-press]").forEach((button) => {
+    button.addEventListener("click", acts[button.dataset.press]);
+  });
+}
+
 mendTheme();
 unfoldForPaper();
+pressButtons();
 document.querySelectorAll("svg.claim-map.whole").forEach(lightArrows);
 window.addEventListener("load", mendTheme);

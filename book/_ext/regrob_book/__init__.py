@@ -31,10 +31,12 @@ from . import (
     facts,
     head_and_foot,
     icons,
+    live_cells,
     living,
     markup,
     mathjax,
     pages,
+    policy,
     proofs,
     readers,
     records,
@@ -260,6 +262,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.add_js_file(f"{topic}.js", loading_method="defer")
     reference.setup(app)
     living.setup(app)
+    live_cells.setup(app)
     facts.setup(app)
     readers.setup(app)
     proofs.setup(app)
@@ -267,6 +270,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     book_index.setup(app)
     head_and_foot.setup(app)
     typography.setup(app)
+    policy.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", mathjax.configure)
     app.connect("config-inited", pages.take_executed)

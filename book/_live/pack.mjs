@@ -1,0 +1,50 @@
+// What a page's worker unpacks: SymPy, mpmath and regrob's torch-free files, as one archive.
+//   node pack.mjs PYODIDE_FOLDER ARCHIVE < LIST
+// LIST is JSON: {"files": {"name in the archive": "path here"}, "imports": ["module", …]}.
+// Python inside Pyodide imports the modules. What they load is stored compiled, since to compile it takes
+// a reader's telephone seconds; the rest of the libraries stays source, which is smaller.
+import { readFileSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+
+const [pyodideFolder, archive] = process.argv.slice(2).map((path) => resolve(path));
+const { files, imports } = JSON.parse(readFileSync(0, "utf8"));
+const { loadPyodide } = await import(`${pyodideFolder}/pyodide.mjs`);
+const python = await loadPyodide({ indexURL: `${pyodideFolder}/` });
+
+const ROOT = "/packed";
+for (const [name, path] of Object.entries(files)) {
+  python.FS.mkdirTree(`${ROOT}/${dirname(name)}`);
+  python.FS.writeFile(`${ROOT}/${name}`, readFileSync(path));
+}
+python.globals.set("ROOT", ROOT);
+python.globals.set("imports", python.toPy(imports));
+python.runPython(`
+import importlib, io, pathlib, py_compile, sys, tarfile
+from compression import zstd
+
+root = pathlib.Path(ROOT)
+sys.path.insert(0, ROOT)
+sys.dont_write_bytecode = True
+for name in imports:
+    importlib.import_module(name)
+loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+
+packed = io.BytesIO()
+with tarfile.open(fileobj=packed, mode="w") as archive:
+    for path in sorted(root.rglob("*")):
+        if path.is_dir():
+            continue
+        name, content = str(path.relative_to(root)), path.read_bytes()
+        # Our own files stay source: an error then shows the line. Others show none in a reader's traceback.
+        if str(path) in loaded and not name.startswith("regrob/"):
+            compiled = py_compile.compile(
+                str(path), cfile="/compiled.pyc", dfile=name, doraise=True,
+                invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+            )
+            name, content = name + "c", pathlib.Path(compiled).read_bytes()
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+pathlib.Path("/archive").write_bytes(zstd.compress(packed.getvalue(), level=19))
+`);
+writeFileSync(archive, python.FS.readFile("/archive"));

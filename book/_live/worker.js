@@ -1,0 +1,71 @@
+/* One Python in a worker. It starts when it is made, and asks this folder only.
+
+   The page sends {steps: [{place, code, name}, …]}. The worker answers with {kind, place, data}:
+   "progress" (bytes fetched so far), "ready"; for each step "start", any of "text", "value", "latex" and
+   "error", then "done" (whether it ran to its end, and seconds); "idle" after the last; "fatal". */
+import { loadPyodide } from "./pyodide.mjs";
+
+const folder = new URL("./", import.meta.url).href;
+const post = (kind, data, place) => self.postMessage({ kind, data, place });
+
+/* Every byte that comes in is counted, whoever asks for it. */
+const ask = self.fetch.bind(self);
+let fetched = 0;
+async function counted(...request) {
+  const answer = await ask(...request);
+  if (!answer.ok) throw new Error(`${answer.status} for ${answer.url}`);
+  const count = new TransformStream({
+    transform(piece, out) {
+      fetched += piece.byteLength;
+      post("progress", fetched);
+      out.enqueue(piece);
+    },
+  });
+  return new Response(answer.body.pipeThrough(count), { headers: answer.headers });
+}
+
+/* Code of a page computes; it has no business on any network. */
+function closeNetwork() {
+  const refuse = () => { throw new Error("a page's code reaches no network"); };
+  for (const name of ["fetch", "XMLHttpRequest", "WebSocket", "WebTransport", "EventSource", "Worker",
+    "BroadcastChannel", "importScripts", "indexedDB", "caches"]) {
+    for (let holder = self; holder; holder = Object.getPrototypeOf(holder)) {
+      if (Object.hasOwn(holder, name)) Object.defineProperty(holder, name, { value: refuse, writable: false });
+    }
+  }
+}
+
+async function start() {
+  self.fetch = counted;
+  const archive = counted(`${folder}python.tar.zst`).then((answer) => answer.arrayBuffer());
+  const python = await loadPyodide({ indexURL: folder, jsglobals: {} });
+  python.unpackArchive(await archive, "zstdtar", {
+    extractDir: python.runPython("import site; site.getsitepackages()[0]"),
+  });
+  closeNetwork();
+  const { Runner } = python.pyimport("driver");
+  const runner = Runner((kind, data) => post(kind, data, current));
+  python.runPython("import sympy");
+  post("ready");
+  return runner;
+}
+
+let current;
+const started = start();
+started.catch((error) => post("fatal", String(error?.message ?? error).slice(0, 1000)));
+
+let queue = Promise.resolve();
+self.onmessage = ({ data: { steps } }) => {
+  queue = queue.then(async () => {
+    const runner = await started;
+    for (const { place, code, name } of steps) {
+      current = place;
+      post("start", null, place);
+      const from = performance.now();
+      const ok = runner.run(place, code, name);
+      post("done", { ok, seconds: (performance.now() - from) / 1000 }, place);
+      if (!ok) break;
+    }
+    post("idle");
+  }).catch((error) => post("fatal", String(error?.message ?? error).slice(0, 1000)));
+};
