@@ -69,7 +69,7 @@
     /* A module in a blob keeps to the page's policy, which then names the book's folder only. */
     start() {
       if (!this.policy) {
-        const content = `connect-src ${book}; script-src ${book} 'wasm-unsafe-eval'; worker-src blob:`;
+        const content = `connect-src ${book}; script-src ${book} 'wasm-unsafe-eval'; worker-src blob: ${book}`;
         this.policy = make("meta", { httpEquiv: "Content-Security-Policy", content });
         document.head.append(this.policy);
       }
@@ -220,8 +220,8 @@
       } else if (kind === "done") {
         this.end(`${data.ok ? "ran" : "failed"} here in ${data.seconds.toFixed(1)} s`);
         this.output.hidden = !this.output.childElementCount;
-        window.MathJax?.typesetPromise?.([this.output]);
         this.block.dispatchEvent(new CustomEvent("live-done", { bubbles: true, detail: data }));
+        window.MathJax?.typesetPromise?.([this.output]);
       } else if (kind === "text" && this.output.lastElementChild?.className === "live-text") {
         this.output.lastElementChild.append(data);
       } else if (kind === "latex") {

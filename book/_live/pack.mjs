@@ -1,8 +1,8 @@
 // What a page's worker unpacks: SymPy, mpmath and regrob's torch-free files, as one archive.
 //   node pack.mjs PYODIDE_FOLDER ARCHIVE < LIST
 // LIST is JSON: {"files": {"name in the archive": "path here"}, "imports": ["module", …]}.
-// Python inside Pyodide imports the modules. What they load is stored compiled, since to compile it takes
-// a reader's telephone seconds; the rest of the libraries stays source, which is smaller.
+// Python inside Pyodide imports the modules and rehearses what proofs do. What that loads is stored compiled,
+// since to compile it takes a reader's telephone seconds; the rest of the libraries stays source, which is smaller.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
@@ -22,19 +22,26 @@ python.runPython(`
 import importlib, io, pathlib, py_compile, sys, tarfile
 from compression import zstd
 
-root = pathlib.Path(ROOT)
+folder = pathlib.Path(ROOT)
 sys.path.insert(0, ROOT)
 sys.dont_write_bytecode = True
 for name in imports:
     importlib.import_module(name)
+
+import sympy as sp
+t = sp.Symbol("t", positive=True)
+root = sp.sqrt(t**2 + 1)
+sp.simplify(sp.radsimp(1 / (1 + root)) - sp.factor(t**2 - 1)), sp.latex(root), sp.N(root.subs(t, 2))
+sp.integrate(sp.exp(-t), t), sp.limit(1 / root, t, sp.oo), sp.solve(t**2 - 2, t), sp.series(sp.exp(t), t)
+sp.Sum(t**2, (t, 0, 3)).doit(), sp.Matrix([[t, 1], [1, t]]).eigenvals(), sp.nsolve(t**2 - 2, 1), sp.diff(root, t)
 loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
 
 packed = io.BytesIO()
 with tarfile.open(fileobj=packed, mode="w") as archive:
-    for path in sorted(root.rglob("*")):
+    for path in sorted(folder.rglob("*")):
         if path.is_dir():
             continue
-        name, content = str(path.relative_to(root)), path.read_bytes()
+        name, content = str(path.relative_to(folder)), path.read_bytes()
         # Our own files stay source: an error then shows the line. Others show none in a reader's traceback.
         if str(path) in loaded and not name.startswith("regrob/"):
             compiled = py_compile.compile(
@@ -45,6 +52,6 @@ with tarfile.open(fileobj=packed, mode="w") as archive:
         entry = tarfile.TarInfo(name)
         entry.size = len(content)
         archive.addfile(entry, io.BytesIO(content))
-pathlib.Path("/archive").write_bytes(zstd.compress(packed.getvalue(), level=19))
+pathlib.Path("/archive").write_bytes(zstd.compress(packed.getvalue(), level=22))
 `);
 writeFileSync(archive, python.FS.readFile("/archive"));

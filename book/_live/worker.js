@@ -8,21 +8,29 @@ import { loadPyodide } from "./pyodide.mjs";
 const folder = new URL("./", import.meta.url).href;
 const post = (kind, data, place) => self.postMessage({ kind, data, place });
 
-/* Every byte that comes in is counted, whoever asks for it. */
+/* Bytes are counted as they come in. WebAssembly is counted when it is there: a browser keeps what it has
+   compiled for the next visit only if it gets the answer itself. */
 const ask = self.fetch.bind(self);
 let fetched = 0;
+function count(bytes) {
+  fetched += bytes;
+  post("progress", fetched);
+}
 async function counted(...request) {
   const answer = await ask(...request);
   if (!answer.ok) throw new Error(`${answer.status} for ${answer.url}`);
-  const count = new TransformStream({
+  if (answer.url.endsWith(".wasm")) return answer;
+  const counter = new TransformStream({
     transform(piece, out) {
-      fetched += piece.byteLength;
-      post("progress", fetched);
+      count(piece.byteLength);
       out.enqueue(piece);
     },
   });
-  return new Response(answer.body.pipeThrough(count), { headers: answer.headers });
+  return new Response(answer.body.pipeThrough(counter), { headers: answer.headers });
 }
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (entry.name.endsWith(".wasm")) count(entry.decodedBodySize);
+}).observe({ type: "resource" });
 
 /* Code of a page computes; it has no business on any network. */
 function closeNetwork() {

@@ -36,11 +36,15 @@ PACKAGE = Package(ROOT / live_analysis.OURS)
 PYTHON = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
 """Pyodide's files that a page needs as they are."""
 ARCHIVE = "python.tar.zst"
-FETCHED = (*PYTHON, "pyodide-lock.json", "worker.js", ARCHIVE)
-"""What a first run fetches."""
+COUNTED = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json", ARCHIVE)
+"""What the worker counts while it fetches."""
 
-LEFT_OUT = {"antlr", "autolev", "benchmarks", "c", "fortran", "latex", "physics", "tests"}
-"""Folders of SymPy and mpmath that no proof needs: tests, physics, parsers of other languages."""
+LEFT_OUT = {
+    *("antlr", "autolev", "benchmarks", "c", "fortran", "latex", "tests"),
+    *("biomechanics", "continuum_mechanics", "control", "hep", "mechanics", "optics", "quantum"),
+    *("categories", "crypto", "diffgeom", "holonomic", "liealgebras", "sandbox", "stats"),
+}
+"""Folders of SymPy and mpmath that no proof needs: tests, parsers of other languages, physics, other fields."""
 
 WITHOUT_SCRIPTS = "With scripts switched on, cells of this page run in your browser."
 
@@ -191,7 +195,7 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "steps": [None if isinstance(step, int) else step for step in steps],
-        "bytes": sum((folder / name).stat().st_size for name in FETCHED),
+        "bytes": sum((folder / name).stat().st_size for name in COUNTED),
     }
     target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
