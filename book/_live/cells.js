@@ -20,11 +20,58 @@
     return element;
   };
 
-  /* The page's Python: one worker, which starts at the first run and again after each stop. */
+  /* What the build says of this page: the steps to run, and how many bytes Python is. */
+  const plan = async () => {
+    const answer = await fetch(`${folder}pages/${DOCUMENTATION_OPTIONS.pagename}.json`);
+    if (!answer.ok) throw new Error(`${answer.status} for ${answer.url}`);
+    return answer.json();
+  };
+
+  /* Python in a worker. `hear` gets what the worker says, `say` words on its start. */
+  class Interpreter {
+    constructor(bytes, hear, say) {
+      Interpreter.keepToBook();
+      // A module in a blob keeps to the page's policy; one in a file would have none.
+      const blob = new Blob([`import ${JSON.stringify(`${folder}worker.js`)};`], { type: "text/javascript" });
+      this.worker = new Worker(URL.createObjectURL(blob), { type: "module", name: "Python" });
+      this.worker.onmessage = ({ data }) => {
+        if (data.kind === "progress") this.fetched = data.data;
+        else if (data.kind === "ready") clearInterval(this.clock);
+        else hear(data);
+      };
+      this.worker.onerror = (event) => hear({ kind: "fatal", data: event.message || "no worker started" });
+      this.fetched = 0;
+      const from = performance.now();
+      this.clock = setInterval(() => {
+        const seconds = Math.round((performance.now() - from) / 1000);
+        const [come, all] = [this.fetched, bytes].map((count) => (count / MEGABYTE).toFixed(1));
+        say(this.fetched < bytes ? `fetching Python, ${come} of ${all} MB, ${seconds} s` : `starting Python, ${seconds} s`);
+      }, 200);
+    }
+
+    /* From the first run on, the page and its workers reach the book's folder only. */
+    static keepToBook() {
+      if (Interpreter.policy) return;
+      const content = `connect-src ${book}; script-src ${book} 'wasm-unsafe-eval'; worker-src blob: ${book}`;
+      Interpreter.policy = make("meta", { httpEquiv: "Content-Security-Policy", content });
+      document.head.append(Interpreter.policy);
+    }
+
+    ask(message) {
+      this.worker.postMessage(message);
+    }
+
+    stop() {
+      clearInterval(this.clock);
+      this.worker.terminate();
+    }
+  }
+
+  /* The page's cells and its Python, which starts at the first run and again after each stop. */
   class Live {
     constructor(blocks) {
       this.cells = blocks.map((block, index) => new Cell(this, block, index));
-      this.worker = null;
+      this.python = null;
       this.done = 0; // so many steps have run as they now stand
       this.waiting = []; // cells that were asked to run and have not ended
       this.next = null; // the cell to run after these
@@ -33,9 +80,7 @@
     /* The steps of the page: its cells, and code of other cells that these need. */
     async load() {
       if (!this.steps) {
-        const answer = await fetch(`${folder}pages/${DOCUMENTATION_OPTIONS.pagename}.json`);
-        if (!answer.ok) throw new Error(`${answer.status} for ${answer.url}`);
-        const { steps, bytes } = await answer.json();
+        const { steps, bytes } = await plan();
         this.bytes = bytes;
         let cell = 0;
         this.steps = steps.map((code) => (code === null ? this.cells[cell++] : { code, name: "a cell above" }));
@@ -59,61 +104,34 @@
         const due = steps.slice(Math.min(this.done, cell.place), cell.place + 1);
         this.waiting = due.filter((step) => step instanceof Cell);
         this.waiting.forEach((each) => each.wait("waiting …"));
-        if (!this.worker) this.start();
-        this.worker.postMessage({ steps: due.map(({ place, code, name }) => ({ place, code, name })) });
+        this.python ??= new Interpreter(this.bytes, (said) => this.hear(said), (words) => this.waiting.at(-1)?.say(words));
+        this.python.ask({ steps: due.map(({ place, code, name }) => ({ place, code, name })) });
       } catch (error) {
         this.stop(`Python did not start: ${error.message}`);
       }
     }
 
-    /* A module in a blob keeps to the page's policy, which then names the book's folder only. */
-    start() {
-      if (!this.policy) {
-        const content = `connect-src ${book}; script-src ${book} 'wasm-unsafe-eval'; worker-src blob: ${book}`;
-        this.policy = make("meta", { httpEquiv: "Content-Security-Policy", content });
-        document.head.append(this.policy);
-      }
-      const blob = new Blob([`import ${JSON.stringify(`${folder}worker.js`)};`], { type: "text/javascript" });
-      const address = URL.createObjectURL(blob);
-      this.worker = new Worker(address, { type: "module", name: "live cells" });
-      this.worker.onmessage = ({ data }) => this.hear(data);
-      this.worker.onerror = (event) => this.stop(`Python did not start: ${event.message || "no worker"}`);
-      this.fetched = 0;
-      const from = performance.now();
-      this.clock = setInterval(() => {
-        const seconds = Math.round((performance.now() - from) / 1000);
-        const [come, all] = [this.fetched, this.bytes].map((bytes) => (bytes / MEGABYTE).toFixed(1));
-        const what = this.fetched < this.bytes ? `fetching Python, ${come} of ${all} MB` : "starting Python";
-        this.waiting.at(-1)?.say(`${what}, ${seconds} s`);
-      }, 200);
-    }
-
     stop(why) {
-      this.worker?.terminate();
-      this.worker = null;
-      clearInterval(this.clock);
+      this.python?.stop();
+      this.python = null;
       this.done = 0;
       [...this.waiting, this.next].forEach((cell) => cell?.end(why));
       this.waiting = [];
       this.next = null;
     }
 
-    /* A step was changed: what comes after it has not run as it now stands. */
+    /* A step was changed: it and what comes after it have not run as they now stand. */
     changed(cell) {
       if (cell.place !== undefined) this.done = Math.min(this.done, cell.place);
     }
 
     hear({ kind, data, place }) {
-      if (kind === "progress") {
-        this.fetched = data;
-      } else if (kind === "ready") {
-        clearInterval(this.clock);
-      } else if (kind === "fatal") {
+      if (kind === "fatal") {
         this.stop(`Python stopped: ${data}`);
       } else if (kind === "idle") {
         this.waiting.forEach((cell) => cell.end(`not run, since ${this.failed} failed`));
         this.waiting = [];
-        const next = this.next;
+        const { next } = this;
         this.next = null;
         if (next) this.run(next);
       } else {
@@ -234,9 +252,12 @@
 
   const blocks = [...document.querySelectorAll("div.live-cell")];
   const why = obstacle();
-  if (why) {
-    blocks[0]?.before(make("p", { className: "live-why", textContent: `Cells of this page do not run here, since ${why} they do.` }));
+  if (!why) {
+    if (blocks.length) new Live(blocks);
   } else {
-    new Live(blocks);
+    const place = blocks[0] ?? document.querySelector(".live-ledger");
+    place?.before(make("p", { className: "live-why", textContent: `Python does not run on this page, since ${why} it does.` }));
   }
+  // For verify.js, on the ledger's page.
+  window.regrobLive = { Interpreter, make, plan, possible: !why };
 }

@@ -1,4 +1,4 @@
-"""Runs a page's cells inside the browser's Python; the worker imports it and calls `Runner.run`.
+"""Runs a page's cells, or the ledger, inside the browser's Python; the worker imports it and calls `Runner`.
 
 A page is read from top to bottom, so its cells run like that: each begins with the names that the steps
 before it left, even if later ones have run since.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import json
 import sys
 import time
 import traceback
@@ -63,7 +64,7 @@ class Runner:
     """The names of one page, and the page's way to run code on them.
 
     Args:
-        send: takes a kind of output ("text", "value", "latex" or "error") and the output.
+        send: takes a kind of output ("text", "value", "latex", "error"; "claims", "claim") and the output.
     """
 
     def __init__(self, send: Callable[[str, str], object]) -> None:
@@ -136,6 +137,22 @@ class Runner:
             if frame.lineno and frame.lineno <= len(source):
                 lines.append(f"{frame.filename}, line {frame.lineno}: {source[frame.lineno - 1].strip()}")
         return "\n".join(dict.fromkeys(lines))  # a recursion says each line once
+
+    def verify(self) -> None:
+        """Judge every claim of the ledger by its derivation, its tooth and its exact counterexample."""
+        from regrob.claims import ledger
+
+        judged = [claim.id for claim in ledger.select(symbolic=True)]
+        self.send("claims", json.dumps({"judged": judged, "left_out": ledger.numerical_only()}))
+        for judgement in ledger.verify(symbolic=True):
+            record = {
+                "id": judgement.claim.id,
+                "ok": judgement.as_expected,
+                "verdict": judgement.verdict.value,
+                "failures": judgement.failures,
+                "seconds": judgement.seconds,
+            }
+            self.send("claim", json.dumps(record))
 
     def _offer_display(self) -> None:
         """`display`, as a notebook has it, by name and from IPython."""

@@ -1,12 +1,13 @@
 // What a page's worker unpacks: SymPy, mpmath and regrob's torch-free files, as one archive.
-//   node pack.mjs PYODIDE_FOLDER ARCHIVE < LIST
+//   node pack.mjs PYODIDE_FOLDER ARCHIVE LIBRARY < LIST
 // LIST is JSON: {"files": {"name in the archive": "path here"}, "imports": ["module", …]}.
 // Python inside Pyodide imports the modules and rehearses what proofs do. What that loads is stored compiled,
 // since to compile it takes a reader's telephone seconds; the rest of the libraries stays source, which is smaller.
+// LIBRARY is Pyodide's standard library, without the encodings of old computers, a tenth of it.
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
-const [pyodideFolder, archive] = process.argv.slice(2).map((path) => resolve(path));
+const [pyodideFolder, archive, library] = process.argv.slice(2).map((path) => resolve(path));
 const { files, imports } = JSON.parse(readFileSync(0, "utf8"));
 const { loadPyodide } = await import(`${pyodideFolder}/pyodide.mjs`);
 const python = await loadPyodide({ indexURL: `${pyodideFolder}/` });
@@ -16,12 +17,17 @@ for (const [name, path] of Object.entries(files)) {
   python.FS.mkdirTree(`${ROOT}/${dirname(name)}`);
   python.FS.writeFile(`${ROOT}/${name}`, readFileSync(path));
 }
+python.FS.writeFile("/library.zip", readFileSync(`${pyodideFolder}/python_stdlib.zip`));
 python.globals.set("ROOT", ROOT);
 python.globals.set("imports", python.toPy(imports));
 python.runPython(`
-import importlib, io, pathlib, py_compile, sys, tarfile
+import importlib, io, pathlib, py_compile, sys, tarfile, zipfile
 from compression import zstd
 
+ENCODINGS = {
+    *("__init__", "aliases", "ascii", "charmap", "cp437", "idna", "latin_1", "punycode", "raw_unicode_escape"),
+    *("unicode_escape", "utf_16", "utf_32", "utf_8", "utf_8_sig"),
+}
 folder = pathlib.Path(ROOT)
 sys.path.insert(0, ROOT)
 sys.dont_write_bytecode = True
@@ -42,8 +48,7 @@ with tarfile.open(fileobj=packed, mode="w") as archive:
         if path.is_dir():
             continue
         name, content = str(path.relative_to(folder)), path.read_bytes()
-        # Our own files stay source: an error then shows the line. Others show none in a reader's traceback.
-        if str(path) in loaded and not name.startswith("regrob/"):
+        if str(path) in loaded:
             compiled = py_compile.compile(
                 str(path), cfile="/compiled.pyc", dfile=name, doraise=True,
                 invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
@@ -52,6 +57,13 @@ with tarfile.open(fileobj=packed, mode="w") as archive:
         entry = tarfile.TarInfo(name)
         entry.size = len(content)
         archive.addfile(entry, io.BytesIO(content))
+
+with zipfile.ZipFile("/library.zip") as whole, zipfile.ZipFile("/small.zip", "w", zipfile.ZIP_DEFLATED) as small:
+    for entry in whole.infolist():
+        package, _, name = entry.filename.rpartition("/")
+        if package != "encodings" or pathlib.Path(name).stem in ENCODINGS:
+            small.writestr(zipfile.ZipInfo(entry.filename), whole.read(entry), zipfile.ZIP_DEFLATED, 9)
 pathlib.Path("/archive").write_bytes(zstd.compress(packed.getvalue(), level=22))
 `);
 writeFileSync(archive, python.FS.readFile("/archive"));
+writeFileSync(library, python.FS.readFile("/small.zip"));

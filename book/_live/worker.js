@@ -1,8 +1,9 @@
 /* One Python in a worker. It starts when it is made, and asks this folder only.
 
-   The page sends {steps: [{place, code, name}, …]}. The worker answers with {kind, place, data}:
-   "progress" (bytes fetched so far), "ready"; for each step "start", any of "text", "value", "latex" and
-   "error", then "done" (whether it ran to its end, and seconds); "idle" after the last; "fatal". */
+   The page sends {steps: [{place, code, name}, …]}, or {verify: true}. The worker answers with
+   {kind, place, data}: "progress" (bytes fetched so far), "ready"; for each step "start", any of "text",
+   "value", "latex" and "error", then "done" (whether it ran to its end, and seconds); for the ledger
+   "claims" (which will be judged, and which not), then "claim" for each; "idle" after the last; "fatal". */
 import { loadPyodide } from "./pyodide.mjs";
 
 const folder = new URL("./", import.meta.url).href;
@@ -62,18 +63,21 @@ let current;
 const started = start();
 started.catch((error) => post("fatal", String(error?.message ?? error).slice(0, 1000)));
 
+async function answer({ steps = [], verify = false }) {
+  const runner = await started;
+  if (verify) runner.verify();
+  for (const { place, code, name } of steps) {
+    current = place;
+    post("start", null, place);
+    const from = performance.now();
+    const ok = runner.run(place, code, name);
+    post("done", { ok, seconds: (performance.now() - from) / 1000 }, place);
+    if (!ok) break;
+  }
+  post("idle");
+}
+
 let queue = Promise.resolve();
-self.onmessage = ({ data: { steps } }) => {
-  queue = queue.then(async () => {
-    const runner = await started;
-    for (const { place, code, name } of steps) {
-      current = place;
-      post("start", null, place);
-      const from = performance.now();
-      const ok = runner.run(place, code, name);
-      post("done", { ok, seconds: (performance.now() - from) / 1000 }, place);
-      if (!ok) break;
-    }
-    post("idle");
-  }).catch((error) => post("fatal", String(error?.message ?? error).slice(0, 1000)));
+self.onmessage = ({ data }) => {
+  queue = queue.then(() => answer(data)).catch((error) => post("fatal", String(error?.message ?? error).slice(0, 1000)));
 };

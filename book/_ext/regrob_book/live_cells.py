@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -33,10 +34,11 @@ SCRIPTS = ROOT / "book" / "_live"
 FOLDER = "live"
 PACKAGE = Package(ROOT / live_analysis.OURS)
 
-PYTHON = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip")
+PYTHON = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
 """Pyodide's files that a page needs as they are."""
 ARCHIVE = "python.tar.zst"
-COUNTED = ("pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json", ARCHIVE)
+LIBRARY = "python_stdlib.zip"
+COUNTED = ("pyodide.asm.wasm", "pyodide-lock.json", LIBRARY, ARCHIVE)
 """What the worker counts while it fetches."""
 
 LEFT_OUT = {
@@ -46,6 +48,8 @@ LEFT_OUT = {
 }
 """Folders of SymPy and mpmath that no proof needs: tests, parsers of other languages, physics, other fields."""
 
+LIVE = re.compile(r'class="(?:[^"]* )?(live-cell|live-ledger)\b')
+"""What a page has if it runs something."""
 WITHOUT_SCRIPTS = "With scripts switched on, cells of this page run in your browser."
 
 
@@ -123,14 +127,14 @@ def build(folder: Path) -> Path:
     # Pyodide's list of packages to fetch from elsewhere is emptied: pages load nothing from outside.
     lock = json.loads((modules / "pyodide" / "pyodide-lock.json").read_text(encoding="utf-8"))
     (unfinished / "pyodide-lock.json").write_text(json.dumps({**lock, "packages": {}}), encoding="utf-8")
-    for name in ("cells.js", "cells.css", "worker.js"):
+    for name in ("cells.js", "cells.css", "verify.js", "worker.js"):
         shutil.copy2(SCRIPTS / name, unfinished / name)
     wanted = {
         "files": {name: str(path) for name, path in files.items()},
         "imports": ["sympy", *(module for module in PACKAGE.modules() if not module.endswith("__main__"))],
     }
     run(
-        *("node", SCRIPTS / "pack.mjs", modules / "pyodide", unfinished / ARCHIVE),
+        *("node", SCRIPTS / "pack.mjs", modules / "pyodide", unfinished / ARCHIVE, unfinished / LIBRARY),
         folder=packages,
         given=json.dumps(wanted),
     )
@@ -171,8 +175,16 @@ def built(folder: Path) -> Path | None:
 
 
 def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Give a chapter's live cells their class, and write what a browser runs of the chapter."""
-    if app.builder.name != "html" or not is_notebook(app, page):
+    """Give a chapter's live cells their class, and the ledger its place for a button."""
+    if app.builder.name != "html":
+        return
+    for ledger in doctree.findall(
+        lambda node: isinstance(node, nodes.Element) and node.get("kind") == "ledger"
+    ):
+        if not PACKAGE.why_not_imported("regrob.claims.ledger") and (folder := _served(app)):
+            _put_before(ledger, '<div class="live-ledger"></div>')
+            _write_plan(app, page, folder, [])
+    if not is_notebook(app, page):
         return
     cells = nbformat.read(app.env.doc2path(page), as_version=4).cells
     of_code = [place for place, cell in enumerate(cells) if cell.cell_type == "code"]
@@ -180,38 +192,50 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     tags = [set(cells[place].metadata.get("tags", ())) for place in of_code]
     steps = live_analysis.steps(sources, tags, PACKAGE)
     live = {of_code[step] for step in steps if isinstance(step, int)}
-    if not live:
-        return
-    folder = built(Path(app.confdir, "_build", FOLDER))
+    folder = _served(app) if live else None
     if folder is None:
         return
     shown = [node for node in doctree.findall(nodes.container) if node.get("cell_index") in live]
     for node in shown:
         node["classes"].append("live-cell")
-    why = nodes.raw("", f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>', format="html")
-    first = shown[0]
-    first.parent.insert(first.parent.index(first), why)
+    _put_before(shown[0], f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>')
+    _write_plan(app, page, folder, steps)
+
+
+def _served(app: Sphinx) -> Path | None:
+    return built(Path(app.confdir, "_build", FOLDER))
+
+
+def _put_before(node: nodes.Node, html: str) -> None:
+    node.parent.insert(node.parent.index(node), nodes.raw("", html, format="html"))
+
+
+def _write_plan(app: Sphinx, page: str, folder: Path, steps: list[live_analysis.Step]) -> None:
+    """What the page's script reads at the first run; a live cell, whose code is on the page, is null."""
     target = Path(app.outdir, "_static", FOLDER, "pages", f"{page}.json")
     target.parent.mkdir(parents=True, exist_ok=True)
-    content = {
+    plan = {
         "steps": [None if isinstance(step, int) else step for step in steps],
         "bytes": sum((folder / name).stat().st_size for name in COUNTED),
     }
-    target.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    target.write_text(json.dumps(plan, ensure_ascii=False), encoding="utf-8")
 
 
 def ask_for_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """The script and the style, on pages with live cells."""
-    if "live-cell" in context.get("body", ""):
+    """The scripts and the style, on pages that run something."""
+    found = set(LIVE.findall(context.get("body", "")))
+    if found:
         app.add_css_file(f"{FOLDER}/cells.css", priority=900)
         app.add_js_file(f"{FOLDER}/cells.js", loading_method="defer")
+    if "live-ledger" in found:
+        app.add_js_file(f"{FOLDER}/verify.js", loading_method="defer")
 
 
 def copy(app: Sphinx, error: Exception | None) -> None:
     """Put what was built beside the pages."""
     if error is not None or app.builder.name != "html" or not Path(app.outdir, "_static", FOLDER).is_dir():
         return
-    folder = built(Path(app.confdir, "_build", FOLDER))
+    folder = _served(app)
     if folder is not None:
         shutil.copytree(folder, Path(app.outdir, "_static", FOLDER), dirs_exist_ok=True)
 
