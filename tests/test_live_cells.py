@@ -114,6 +114,8 @@ class Cells:
 
 
 def words(text: str) -> str:
+    """Without the frames of formulas; Sphinx wraps those with several rows in one more."""
+    text = text.replace(r"\begin{split}", "").replace(r"\end{split}", "")
     return " ".join(text.replace(r"\[", " ").replace(r"\]", " ").split())
 
 

@@ -46,7 +46,7 @@ LEFT_OUT = {
     *("biomechanics", "continuum_mechanics", "control", "hep", "mechanics", "optics", "quantum"),
     *("categories", "crypto", "diffgeom", "holonomic", "liealgebras", "sandbox", "stats"),
 }
-"""Folders of SymPy and mpmath that no proof needs: tests, parsers of other languages, physics, other fields."""
+"""Folders of SymPy and mpmath that no proof needs: tests, other languages' parsers, physics, other fields."""
 
 LIVE = re.compile(r'class="(?:[^"]* )?(live-cell|live-ledger)\b')
 """What a page has if it runs something."""
