@@ -148,6 +148,21 @@ def test_a_name_that_torch_has_touched_is_lost(package: Package) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("cell", "live"),
+    [
+        ("for k in (1, 2):\n    W = k\n    print(W)", True),  # bound afresh before it is looked up
+        ("for k in (1, 2):\n    print(W)\n    W = k", False),
+        ("W = 1\nW += 1", True),
+        ("W += 1", False),
+        ("def f(n):\n    n += 1\n    return n\nf(1)", True),
+        ("if light():\n    W = 1\nelse:\n    print(W)", False),
+    ],
+)
+def test_a_name_bound_afresh_is_usable(package: Package, cell: str, live: bool) -> None:
+    assert steps(package, SET_UP, "W = torch.ones(1)", cell) == ([SET_UP_LIGHT, 2] if live else [])
+
+
 def test_a_function_whose_helper_becomes_heavy_is_lost(package: Package) -> None:
     define = "def helper():\n    return 1\ndef f():\n    return helper()"
     assert steps(package, SET_UP, define, "f()") == [SET_UP_LIGHT, 1, 2]
@@ -173,6 +188,8 @@ def test_the_cells_of_the_book() -> None:
         proofs = [
             p for p, source in enumerate(sources) if "prove_" in source and "import torch" not in source
         ]
+        if package.why_not_imported("regrob.claims.class_sums"):
+            proofs = [p for p in proofs if "weighted_moments" not in sources[p]]
         missed = [p for p in proofs if p not in places and "torch" not in sources[p]]
         assert not missed, f"{path.name}: {sources[missed[0]]}"
     assert live > 100

@@ -247,12 +247,42 @@ def _looked_up(statement: ast.stmt) -> set[str]:
     """The names that a statement takes from outside, those in functions that it defines too."""
     top = _table(statement)
     names = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_referenced()}
+    names |= {  # `x += 1` looks x up, which the table does not say
+        part.target.id
+        for part in ast.walk(statement)
+        if isinstance(part, ast.AugAssign)
+        and isinstance(part.target, ast.Name)
+        and part.target.id in top.get_identifiers()
+    }
     waiting = list(top.get_children())
     while waiting:
         scope = waiting.pop()
         names |= {symbol.get_name() for symbol in scope.get_symbols() if symbol.is_global()}
         waiting += scope.get_children()
     return names
+
+
+def _needed_before(statements: list[ast.stmt], bound: frozenset[str] = frozenset()) -> set[str]:
+    """The names that statements take from what ran before: looked up, and not bound by themselves first."""
+    needed = set[str]()
+    for statement in statements:
+        match statement:
+            case ast.For(target=target, iter=head_of_loop):
+                head, targets = [head_of_loop], [target]
+            case ast.With(items=items):
+                head = [item.context_expr for item in items]
+                targets = [item.optional_vars for item in items if item.optional_vars is not None]
+            case ast.If(test=test) | ast.While(test=test):
+                head, targets = [test], []
+            case _:
+                needed |= _looked_up(statement) - bound
+                bound |= _stored(statement)
+                continue
+        needed |= {name for part in head for name in _looked_up(ast.Expr(part))} - bound
+        bound |= {name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+        for block in (statement.body, getattr(statement, "orelse", [])):
+            needed |= _needed_before(block, bound)
+    return needed
 
 
 def _changed(statement: ast.stmt) -> set[str]:
@@ -331,8 +361,8 @@ class Chapter:
             self.names[statement.name] = binding
             cell.usable.append(statement)
             return [binding.reason]
-        own = _stored(statement) - self.names.keys()  # a loop's variable, say
-        reasons = [self.why_not_usable(name) for name in sorted(_looked_up(statement) - own)]
+        own = _stored(statement) - self.names.keys()
+        reasons = [self.why_not_usable(name) for name in sorted(_needed_before([statement]) - own)]
         reason = next(filter(None, [*reasons, self._reason_of_attributes(statement)]), "")
         if not reason:
             cell.usable.append(statement)
