@@ -212,6 +212,11 @@ def _add_verify(commands: Commands) -> None:
         "--only", nargs="+", action="extend", default=[], metavar="ID", help="these claims only"
     )
     verify.add_argument("--json", action="store_true", help="print a list of objects instead of a table")
+    verify.add_argument(
+        "--symbolic",
+        action="store_true",
+        help="derivations, their teeth and exact counterexamples only: needs no torch",
+    )
     verify.add_argument("--trials", type=positive, default=1000, metavar="N", help="instances a check (1000)")
     verify.add_argument("--seed", type=int, default=0, metavar="S", help="of the random instances (0)")
     verify.add_argument("--device", default="cpu", metavar="D", help="cpu or cuda (cpu)")
@@ -243,8 +248,11 @@ def _add_verify(commands: Commands) -> None:
 def _verify(options: argparse.Namespace) -> int:
     from regrob.claims import ledger
 
-    claims = ledger.select(options.only)
-    check_device(options.device)
+    if options.symbolic and options.network:
+        raise InputError("--network asks for numbers, which --symbolic leaves out; give one of the two")
+    claims = ledger.select(options.only, symbolic=options.symbolic)
+    if not options.symbolic:
+        check_device(options.device)
     if options.network:
         return _verify_own(options, claims)
     if options.input_shape or options.images or options.jitter:
@@ -254,7 +262,13 @@ def _verify(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     for number, claim in enumerate(claims, start=1):
         _notice(f"{number}/{len(claims)} {claim.id}")
-        (result,) = ledger.verify([claim.id], trials=options.trials, seed=options.seed, device=options.device)
+        (result,) = ledger.verify(
+            [claim.id],
+            symbolic=options.symbolic,
+            trials=options.trials,
+            seed=options.seed,
+            device=options.device,
+        )
         _notice("")
         results.append(result)
         if not options.json:
@@ -269,6 +283,13 @@ def _verify(options: argparse.Namespace) -> int:
             f"\n{len(results)} claims judged ({tally}); "
             + (f"{wrong} NOT as expected" if wrong else "every verdict as expected, every tooth bites")
             + f"; {time.perf_counter() - started:.1f} s"
+        )
+    if options.symbolic:
+        left_out = ledger.numerical_only()
+        print(
+            "Left out: every numerical check, for these need torch, and so the "
+            f"{len(left_out)} claims that have no other: {', '.join(left_out)}",
+            file=sys.stderr if options.json else sys.stdout,
         )
     return AS_EXPECTED if all(r.as_expected for r in results) else UNEXPECTED
 

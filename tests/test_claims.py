@@ -20,10 +20,10 @@ from torch import Tensor
 import regrob.claims
 from regrob import networks
 from regrob.affine.kinks import kinks
-from regrob.claims import hypotheses, ledger
+from regrob.claims import hypotheses, ledger, numerical
 from regrob.claims import instances as drawing
+from regrob.claims.check import Check
 from regrob.claims.claim import (
-    Check,
     Claim,
     Counterexample,
     Derivation,
@@ -35,31 +35,37 @@ from regrob.claims.claim import (
 from regrob.claims.combinators import check, on_instances, on_networks
 from regrob.claims.instances import Draw, Instance, Sample
 from regrob.claims.ledger import CLAIMS
+from regrob.claims.numbers import CHECKS, EXPERIMENTS
+from regrob.claims.numerical.proposition_3_4 import both_trainings
 from regrob.claims.oracle import autograd_derivatives
-from regrob.claims.statements.proposition_3_4 import both_trainings
+from regrob.claims.statements.four_penalties import critical_points
 from regrob.errors import HypothesisError, InputError, ProofError, RegrobError
+from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK
+
+WHOLE = {claim.id: claim for claim in ledger.select()}
+"""Every claim with its checks."""
 
 # --- the real claims ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", WHOLE)
 def test_every_verdict_is_the_expected_one(name: str) -> None:
-    result = judge(CLAIMS[name], trials=200)
+    result = judge(WHOLE[name], trials=200)
     assert result.failures == ()
-    assert result.verdict is CLAIMS[name].expected
+    assert result.verdict is WHOLE[name].expected
     assert result.as_expected
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.checks])
+@pytest.mark.parametrize("name", CHECKS)
 def test_no_check_hangs_on_the_seed(name: str, seed: int) -> None:
-    checks_only = dataclasses.replace(CLAIMS[name], derivation=None)
+    checks_only = dataclasses.replace(WHOLE[name], derivation=None)
     assert judge(checks_only, trials=100, seed=seed).failures == ()
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", WHOLE)
 def test_a_claim_is_complete(name: str) -> None:
-    claim = CLAIMS[name]
+    claim = WHOLE[name]
     assert claim.id == name
     assert claim.id == claim.id.lower()
     assert " " not in claim.id
@@ -70,6 +76,25 @@ def test_a_claim_is_complete(name: str) -> None:
     assert claim.corrected or not claim.restated
     if claim.expected in (Verdict.FAILS, Verdict.PARTLY):
         assert claim.counterexample is not None
+
+
+def test_every_check_belongs_to_a_claim_and_is_added_once() -> None:
+    assert set(CHECKS) | set(EXPERIMENTS) <= set(CLAIMS)
+    folder = Path(numerical.__file__).parent
+    files = [
+        importlib.import_module(f"{numerical.__name__}.{path.stem}")
+        for path in folder.glob("*.py")
+        if path.stem != "__init__"
+    ]
+    assert sum(len(file.CHECKS) for file in files) == len(CHECKS), "an id in two files, or a file left out"
+    for file in files:  # a claim's checks stand in the file with its statement's name
+        statements = vars(importlib.import_module(file.__name__.replace(".numerical.", ".statements.")))
+        ids = {value.id for value in statements.values() if isinstance(value, Claim)}
+        assert set(file.CHECKS) <= ids
+    assert all(not claim.checks for claim in CLAIMS.values())
+    assert all(WHOLE[name].checks == checks for name, checks in CHECKS.items())
+    others = set(CLAIMS) - set(EXPERIMENTS)
+    assert all(WHOLE[name].derivation is CLAIMS[name].derivation for name in others)
 
 
 def test_claims_rest_on_known_claims_without_circles() -> None:
@@ -408,11 +433,11 @@ def test_unknown_ids_are_refused_with_the_known_ones() -> None:
     ):
         list(ledger.verify(["eq-99"]))
     assert [c.id for c in ledger.select(["eq-8", "eq-5"])] == ["eq-8", "eq-5"]
-    assert ledger.select() == list(CLAIMS.values())
+    assert [c.id for c in ledger.select()] == list(CLAIMS)
 
 
 def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
-    good = judge(CLAIMS["eq-8"], trials=20)
+    good = judge(WHOLE["eq-8"], trials=20)
     broken = judge(claim(checks=(dataclasses.replace(GOOD, tooth=values(0.0)),)))
     lines = ledger.table([good, broken]).splitlines()
     assert len(lines) == 3
@@ -474,6 +499,12 @@ def test_a_shared_hypothesis_is_typed_once() -> None:
     ]
     assert "any label" in shared
     assert not retyped
+
+
+def test_the_stored_critical_points_are_the_roots() -> None:
+    roots = [float(root.evalf(20)) for root in critical_points()]
+    assert roots == pytest.approx([INPUT_GRADIENT_PEAK, CURVATURE_PEAK], rel=0, abs=1e-15)
+    assert roots[0] != pytest.approx(INPUT_GRADIENT_PEAK + 2e-15, rel=0, abs=1e-15)
 
 
 def test_both_trainings_of_the_last_layer_agree_but_for_a_common_shift() -> None:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from regrob import cli, networks
 from regrob.claims import instances, ledger, your_network
-from regrob.claims.claim import Check, Claim
+from regrob.claims.check import Check
+from regrob.claims.claim import Claim
 from regrob.data import datasets, download
 from regrob.errors import InputError
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import regrob_book  # noqa: E402
 from fontTools.ttLib import TTFont  # noqa: E402
-from regrob_book import claim_map, icons, markup, mathjax, pages, records, reference  # noqa: E402
+from regrob_book import claim_map, facts, icons, markup, mathjax, pages, records, reference  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
 
@@ -540,6 +540,18 @@ def test_thebe_is_dropped_and_nothing_else() -> None:
     context = {"script_files": thebe[:2] + ours, "css_files": thebe[2:]}
     pages.drop_thebe(None, "page", "page.html", context, None)
     assert context == {"script_files": ours, "css_files": []}
+
+
+def test_the_cover_counts_the_numbered_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = (
+        "parts:\n"
+        "  - caption: First\n    chapters: [{file: book/start}]\n"
+        "  - caption: One\n    numbered: 1\n    chapters: [{file: book/a}, {file: book/b}]\n"
+        "  - caption: Two\n    numbered: 1\n    chapters: [{file: book/c}]\n"
+    )
+    (tmp_path / "_toc.yml").write_text(parts, encoding="utf-8")
+    monkeypatch.setattr(facts, "ROOT", tmp_path)
+    assert facts.COUNTS["chapters"]() == "3"
 
 
 def test_docstrings_become_restructured_text() -> None:

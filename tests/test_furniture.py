@@ -12,7 +12,7 @@ from docutils import nodes
 pytest.importorskip("myst_nb")
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "book" / "_ext"))
-from regrob_book import book_index, captions, head_and_foot, plain, typography
+from regrob_book import book_index, captions, head_and_foot, link_titles, plain, typography
 
 
 @pytest.mark.parametrize(
@@ -119,20 +119,47 @@ def test_marks_are_letters_of_the_page_and_a_number_keeps_its_sign() -> None:
 
 def test_code_and_formulas_are_set_as_they_are() -> None:
     paragraph = nodes.paragraph(
-        "", "", nodes.literal("", "5 % ✅"), nodes.math("5 %", "5 %"), nodes.Text("5 %")
+        "",
+        "",
+        nodes.literal("", "5 % ✅"),
+        nodes.doctest_block("", "5 % ✅"),
+        nodes.math("5 %", "5 %"),
+        nodes.Text("5 %"),
     )
     document = nodes.document(None, None, "", paragraph)
     app = SimpleNamespace(builder=SimpleNamespace(format="html"))
     typography.set_type(app, document, "page")
-    assert [part.astext() for part in paragraph.children] == ["5 % ✅", "5 %", "5\N{NO-BREAK SPACE}%"]
+    assert [part.astext() for part in paragraph.children] == [
+        "5 % ✅",
+        "5 % ✅",
+        "5 %",
+        "5\N{NO-BREAK SPACE}%",
+    ]
 
 
-def test_a_caption_of_a_table_with_a_role_has_letters_for_formulas() -> None:
+def test_a_caption_of_a_table_has_letters_for_formulas_and_one_of_a_figure_the_formulas() -> None:
     metadata = {"mystnb": {"figure": {"caption": r"What $\lambda$ does"}}}
-    for opening, kind in (('<table role="table">', nodes.Text), ("<table>", nodes.math)):
+    for opening, kind in (("<table>", nodes.Text), ('<figure class="living">', nodes.math)):
         cell = nodes.container(nb_element="cell_code", cell_metadata=metadata)
-        raw = nodes.raw("", f"{opening}<tr><td>1</td></tr></table>", format="html")
-        cell += raw
-        made = captions.captioned(raw)
-        assert any(isinstance(node, kind) and node.astext() != "" for node in made[1].children)
+        cell += nodes.raw("", f"{opening}<tr><td>1</td></tr>", format="html")
+        made = captions.captioned(cell[0])
+        assert isinstance(made[1][1], kind)
         assert ("λ" in made[1].astext()) == (kind is nodes.Text)
+    unsayable = [nodes.math("", r"\widehat x")]
+    assert captions.in_letters(unsayable) == unsayable
+
+
+def test_a_link_to_a_heading_with_a_formula_is_named_without_tex() -> None:
+    title = nodes.title("", "", nodes.Text("Is "), nodes.math("", r"\nu^2"), nodes.Text(" less?"))
+    unsayable = nodes.title("", "", nodes.math("", r"\widehat x"))
+    env = SimpleNamespace()
+    app = SimpleNamespace(env=env)
+    link_titles.collect(
+        app, nodes.document(None, None, "", nodes.section("", title), nodes.section("", unsayable))
+    )
+    assert link_titles.titles(env) == {r"Is \nu^2 less?": "Is ν² less?"}
+    named = nodes.reference("", "", nodes.inline("", r"Is \nu^2 less?"), internal=True)
+    outside = nodes.reference("", r"Is \nu^2 less?", refuri="")
+    page = nodes.document(None, None, "", nodes.paragraph("", "", named, outside))
+    link_titles.rename(app, page, "page")
+    assert [link.astext() for link in (named, outside)] == ["Is ν² less?", r"Is \nu^2 less?"]

@@ -7,6 +7,7 @@ import torch
 from regrob.claims import combinators, comparisons, quadratic_model, samplings
 from regrob.claims.claim import Claim, judge
 from regrob.claims.instances import Draw
+from regrob.claims.numerical.proposition_4_1 import nu_squared
 from regrob.claims.statements import lemma_4_1, proposition_4_1
 from regrob.errors import ProofError
 from regrob.symbols import sum_over
@@ -77,12 +78,10 @@ def test_readings_of_nu_squared(classes):
     ordered = sum(
         (V[..., i] - V[..., j]).square().sum(dim=-1) for i in range(classes) for j in range(classes)
     )
-    torch.testing.assert_close(proposition_4_1.nu_squared(V, "ordered"), ordered / classes**2)
-    torch.testing.assert_close(
-        proposition_4_1.nu_squared(V, "ordered"), derivatives.cross_lipschitz_squared(V)
-    )
-    torch.testing.assert_close(proposition_4_1.nu_squared(V, "unordered"), ordered / (2 * classes**2))
-    torch.testing.assert_close(proposition_4_1.nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
+    torch.testing.assert_close(nu_squared(V, "ordered"), ordered / classes**2)
+    torch.testing.assert_close(nu_squared(V, "ordered"), derivatives.cross_lipschitz_squared(V))
+    torch.testing.assert_close(nu_squared(V, "unordered"), ordered / (2 * classes**2))
+    torch.testing.assert_close(nu_squared(V, "mean"), ordered / (classes * (classes - 1)))
 
 
 @pytest.mark.parametrize("classes", [3, 4])

@@ -73,7 +73,8 @@ def test_the_kept_mistakes_are_as_far_as_the_table_says_and_fool_the_network() -
     network = mlp((784, 20, 2), generator=torch.Generator().manual_seed(0))
     train(network, task, iterations=60)
     images, labels = task.test_images[:12], task.test_labels[:12]
-    table, mistakes = predictions.measure_and_keep(network, images, labels, iterations=30)
+    measured = predictions.measure_and_keep(network, images, labels, iterations=30)
+    table, mistakes = measured.table, measured.mistakes
     rows = torch.tensor(table["image"].tolist())
     lengths = (mistakes - images[rows]).flatten(1).norm(dim=1).double()
     found = torch.tensor(table["found"].tolist(), dtype=torch.float64)

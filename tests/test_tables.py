@@ -10,7 +10,7 @@ import sys
 import pandas as pd
 import pytest
 
-from regrob.analysis import provenance, tables
+from regrob.analysis import paper_numbers, provenance, tables
 from regrob.errors import DataError
 
 SIDECAR = {
@@ -54,6 +54,7 @@ def test_words_of_a_sidecar():
         "fine-tuning": "3 000",
         "weights": "0.1, 6.4",
         "missing": "0.0001, 0.001, 0.01, 0.2, 0.4, 0.8 and 1.6",
+        "grid": "Of the paper's λ this leaves out 0.0001, 0.001, 0.01, 0.2, 0.4, 0.8 and 1.6.",
         "batch": "64",
         "images": "the whole test set",
         "searched-images": "the whole test set",
@@ -69,6 +70,12 @@ def test_words_of_a_sidecar():
     assert row["Carlini–Wagner sees"] == "200 test images"
     with pytest.raises(DataError, match="no result of lenet-5"):
         provenance.origin(table, SIDECAR, "lenet-5")
+
+
+def test_a_grid_that_is_the_papers_is_said_to_be_all_of_it():
+    own = {"network": "net", "lambda": [0.0, *paper_numbers.weights(SIDECAR["dataset"])]}
+    found = provenance.origin(pd.DataFrame(own), SIDECAR, "net")
+    assert (found["missing"], found["grid"]) == ("none", "These are all the λ of the paper.")
 
 
 def test_words_of_photographs_know_their_own_grid_and_who_saw_fewer_images():

@@ -12,7 +12,7 @@ from small_table import table
 from regrob.analysis import comparisons, phrases, provenance, summary, words
 from regrob.analysis.comparisons import AtBest
 from regrob.analysis.intervals import Interval, mean_interval
-from regrob.analysis.measures import ATTACKS, BENIGN, DEEPFOOL, PGD, by_network
+from regrob.analysis.measures import ATTACKS, BENIGN, DEEPFOOL, PGD, Measure, by_network
 
 UP, DOWN, OPEN = Interval(2.0, 1.0, 3.0, 5), Interval(-2.0, -3.0, -1.0, 5), Interval(0.5, -1.0, 2.0, 5)
 ALONE = mean_interval([2.0])
@@ -279,6 +279,34 @@ def test_standing_groups_the_rivals() -> None:
     standing = words.verdicts_at_best(ENDS, math.inf, PGD)
     assert standing == ("ahead of the Jacobian penalty, and not told apart from the cross-Lipschitz penalty")
     assert words.verdicts_at_best(ENDS, 0.01, PGD) == "behind the Jacobian penalty"
+
+
+def alike(difference: Interval, measure: Measure) -> list[AtBest]:
+    """The curvature and two rivals that all differ from it alike, by one measure."""
+    penalties = ("curvature", "jacobian", "cross-lipschitz")
+    return [AtBest(0.01, measure.key, penalty, UP, (0.1,), difference) for penalty in penalties]
+
+
+@pytest.mark.parametrize(
+    ("difference", "standing", "joined"),
+    [
+        (OPEN, "not told apart from any rival", "or"),
+        (UP, "ahead of every rival", "and"),
+        (DOWN, "behind every rival", "and"),
+    ],
+)
+def test_a_standing_towards_all_rivals_names_none(difference: Interval, standing: str, joined: str) -> None:
+    ends = alike(difference, PGD) + alike(difference, DEEPFOOL)
+    assert words.verdicts_at_best(ends, 0.01, PGD) == standing
+    places = {"under PGD": PGD, "by DeepFool's distance": DEEPFOOL}
+    told = words.verdicts_by_place(ends, 0.01, places)
+    assert told == f"{standing}, under PGD {joined} by DeepFool's distance"
+
+
+def test_a_standing_that_the_measures_do_not_share_is_told_of_each() -> None:
+    ends = alike(UP, PGD) + alike(OPEN, DEEPFOOL)
+    told = words.verdicts_by_place(ends, 0.01, {"under PGD": PGD, "by distance": DEEPFOOL})
+    assert told == "under PGD ahead of every rival; by distance not told apart from any rival"
 
 
 def row_of(verdict: str, firm: bool) -> pd.Series:

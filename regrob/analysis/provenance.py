@@ -40,13 +40,15 @@ def origin(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[s
 
     tried = sorted({float(w) for w in table[table["network"] == network]["lambda"]} - {0.0})
     absent = [weight for weight in paper_numbers.weights(sidecar["dataset"]) if weight not in tried]
+    missing = phrases.listed(f"{weight:g}" for weight in absent)
     return {
         "preset": str(sidecar["preset"]),
         "seeds": phrases.counted(budget["seeds"], "seed"),
         "reference": phrases.thousands(budget["reference"]),
         "fine-tuning": phrases.thousands(budget["fine_tuning"]),
         "weights": ", ".join(f"{weight:g}" for weight in tried),
-        "missing": phrases.listed(f"{weight:g}" for weight in absent),
+        "missing": missing,
+        "grid": f"Of the paper's λ this leaves out {missing}." if absent else ALL_WEIGHTS,
         "batch": str(budget["batch"]),
         "images": count(budget["images"]),
         "searched-images": count(budget["searched_images"] or budget["images"]),
@@ -57,6 +59,8 @@ def origin(table: pd.DataFrame, sidecar: dict[str, Any], network: str) -> dict[s
         "hours": f"{sidecar['seconds'] / 3600:.1f}",
     }
 
+
+ALL_WEIGHTS = "These are all the λ of the paper."
 
 PROTOCOL = {
     "seeds": "seeds",

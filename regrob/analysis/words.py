@@ -330,13 +330,32 @@ def scores(compared: Sequence[AtBest], prices: Mapping[str, float], digits: str 
 
 
 def verdicts_at_best(compared: Sequence[AtBest], price: float, measure: Measure) -> str:
-    """What the first penalty is to its rivals, as half a sentence: "ahead of the Jacobian penalty"."""
+    """What the first penalty is to its rivals, as half a sentence.
+
+    "ahead of the Jacobian penalty"; "not told apart from any rival" where several end alike.
+    """
     words = {"higher": "ahead of", "lower": "behind", "undecided": "not told apart from"}
     groups: dict[str, list[str]] = {}
     for best in compared:
         if best.penalty != compared[0].penalty and (best.price, best.measure) == (price, measure.key):
             groups.setdefault(words[best.difference.verdict], []).append(PENALTY_PHRASES[best.penalty])
+    if len(groups) == 1:
+        ((word, names),) = groups.items()
+        if len(names) > 1:
+            return f"{word} {'any' if word == words['undecided'] else 'every'} rival"
     return ", and ".join(f"{word} {phrases.listed(names)}" for word, names in groups.items())
+
+
+def verdicts_by_place(compared: Sequence[AtBest], price: float, places: Mapping[str, Measure]) -> str:
+    """`verdicts_at_best` by several measures, each with its words, such as "under PGD".
+
+    Where all end alike: "not told apart from any rival, under PGD or by DeepFool's distance".
+    """
+    standings = {place: verdicts_at_best(compared, price, measure) for place, measure in places.items()}
+    if len(set(standings.values())) == 1:
+        (standing,) = set(standings.values())
+        return f"{standing}, {(' or ' if standing.startswith('not') else ' and ').join(standings)}"
+    return "; ".join(f"{place} {standing}" for place, standing in standings.items())
 
 
 # --- equal robustness in words ------------------------------------------------------------

@@ -43,6 +43,9 @@ from regrob.errors import InputError
 from regrob.theory.margin import rival_distances
 from regrob.theory.margin import rivals as other_classes
 
+FIRST_RUN = 10
+"""So many steps go to the first run before anything else is searched: no other part gets as near as soon."""
+
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 """What a new projection counts in the average, at the first step and at the last."""
 
@@ -100,9 +103,10 @@ def boundary_projection(
     two classes and by 1.04 % with ten. Another `seed` may do better.
 
     Args:
-        steps: the unit of the search's length, one gradient each. The first run takes half of them,
-            each rival's run two thirds, a search on the sphere five times as many, and the last run a
-            quarter. The sphere is searched twice where no rival has a run of its own.
+        steps: the unit of the search's length, one gradient each. The first run takes half of them, and
+            up to ten before it leaves any. Each rival's run takes 4/3 of what it leaves, a search on the
+            sphere ten times as many, and the last run a half. So up to ten steps are a short search of one
+            run. The sphere is searched twice where no rival has a run of its own.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none). Of two
             classes the first run follows the only one.
         seed: of the noise in the search on the sphere.
@@ -122,20 +126,13 @@ def boundary_projection(
     x, goal, z = given.images, given.goal, given.z
     view = ScaledPullback(given.view, z)
     search = _Search(view, x, goal, given.box)
-    search.run(math.ceil(steps / 2))
-    classes = z.shape[-1]
-    by_rival = not goal.targeted and rivals > 0 and classes > 2
-    if by_rival:
-        order = _nearest_rivals(view, x, labels)
-        for rank in range(min(rivals, classes - 1)):
-            search.run(math.ceil(2 * steps / 3), order[:, rank])
-    generator = torch.Generator().manual_seed(seed)
-    if by_rival:
-        search.turn(5 * steps, generator, search.leading_rivals())
-    else:  # other noise is the other start where no rival gave one
-        for _ in range(2):
-            search.turn(5 * steps, generator)
-    search.run(math.ceil(steps / 4), resumed=True)
+    first = max(math.ceil(steps / 2), min(steps, FIRST_RUN))
+    search.run(first)
+    if steps > first:
+        classes = z.shape[-1]
+        generator = torch.Generator().manual_seed(seed)
+        runs = 0 if goal.targeted or classes == 2 else min(rivals, classes - 1)
+        search.widen(steps - first, runs, generator)
     search.shorten()
     search.settle(given.network)
     return conclude(given, search.best, norm="l2", saturated=saturates(z, labels))
@@ -240,6 +237,24 @@ class _Search:
                     origin, average, point = origin[kept], average[kept], point[kept]
         never = active[self.distance[active].isinf()]
         self.best[never] = point[self.distance[active].isinf()].view(self.best[never].shape)
+
+    def widen(self, steps: int, rivals: int, generator: torch.Generator) -> None:
+        """Look elsewhere than the first run did: towards each rival, on the sphere, and from the best points.
+
+        Args:
+            steps: the unit of the search's length.
+            rivals: how many nearest rivals get a run of their own.
+            generator: of the noise on the sphere.
+        """
+        if rivals > 0:
+            order = _nearest_rivals(self.view, self.x, self.goal.labels)
+            for rank in range(rivals):
+                self.run(math.ceil(4 * steps / 3), order[:, rank])
+            self.turn(10 * steps, generator, self.leading_rivals())
+        else:  # other noise is the other start where no rival gave one
+            for _ in range(2):
+                self.turn(10 * steps, generator)
+        self.run(math.ceil(steps / 2), resumed=True)
 
     def leading_rivals(self) -> Tensor:
         """The class other than the label that leads at each best point: (N,)."""

@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
-from regrob.claims.instances import Draw
-from regrob.errors import InputError, ProofError, RegrobError
+from regrob.errors import ProofError, RegrobError
 
 if TYPE_CHECKING:
     import sympy as sp
+
+    from regrob.claims.check import Check
 
 
 class Text(StrEnum):
@@ -53,31 +52,6 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Check:
-    """A numerical test with its tooth.
-
-    Attributes:
-        name: what is compared with what.
-        excess: draws instances and returns, per instance, by how much the statement is
-            violated, scaled so that rounding stays below `tolerance`. An identity returns a
-            relative residual, an inequality its relative violation (negative when slack).
-        tooth: the same for a deliberately wrong variant, which must exceed the tolerance.
-        wrong: what the wrong variant gets wrong, in words.
-        tolerance: largest excess that passes, above zero.
-    """
-
-    name: str
-    excess: Callable[[Draw], Tensor]
-    tooth: Callable[[Draw], Tensor]
-    wrong: str
-    tolerance: float = 1e-10
-
-    def __post_init__(self) -> None:
-        if not 0 < self.tolerance < math.inf:
-            raise InputError(f"{self.name}: the tolerance must be positive, got {self.tolerance}")
-
-
-@dataclass(frozen=True)
 class Derivation:
     """A symbolic proof: runs, raises ProofError if it fails, and says how general it is.
 
@@ -92,6 +66,23 @@ class Derivation:
     tooth: Callable[[], object]
     wrong: str
     evidence: Evidence = Evidence.GENERAL
+
+
+def proof(
+    prove: Callable[..., object], *, wrong: object, mistake: str, evidence: Evidence = Evidence.GENERAL
+) -> Derivation:
+    """The derivation `prove()`, with `prove(wrong)` as its tooth.
+
+    A statement and its tooth differ in one choice, a sign, a factor or the number of classes: so the
+    proof is written once, as a function of that choice, right by default.
+
+    Args:
+        prove: runs the proof and raises ProofError if it fails.
+        wrong: the choice that must be caught.
+        mistake: the wrong choice, in words.
+        evidence: how general it is.
+    """
+    return Derivation(prove, lambda: prove(wrong), mistake, evidence)
 
 
 @dataclass(frozen=True)
@@ -147,7 +138,8 @@ class Claim:
         restated: the corrected statement says the same in a form that can be tested; nothing was wrong.
         transcription: True if the fault may be the text recovery's and not the authors'.
         depends: ids of the claims that its proof uses.
-        derivation, checks, counterexample: what judges it.
+        derivation, counterexample: what judges it symbolically.
+        checks: what judges it by numbers; none in `statements`, as `numerical.with_numbers` adds them.
         expected: the verdict that the ledger must reach; PARTLY says that the counterexample
             refutes only a part.
         chapter: document name of the page that treats it, "book/lemma_3_2".
@@ -167,6 +159,11 @@ class Claim:
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
     expected: Verdict = Verdict.HOLDS
+
+    @property
+    def is_symbolic(self) -> bool:
+        """Whether a derivation or an exact counterexample speaks of it, and not numbers alone."""
+        return self.derivation is not None or self.counterexample is not None
 
     @property
     def text(self) -> Text:
@@ -224,15 +221,14 @@ class Result:
             return
         self._fail(f"the derivation proves a wrong statement too: {derivation.wrong}")
 
-    def _measure(self, check: Check, draw: Draw) -> None:
+    def _measure(self, check: Check, trials: int, seed: int, device: str) -> None:
         try:
-            excess, tooth = check.excess(draw), check.tooth(draw)
+            measured = check.measure(trials=trials, seed=seed, device=device)
         except RegrobError as error:
             self._fail(f"{check.name}: {error}")
             return
-        # The largest excess, NaN if there is none or it is one.
-        worst, caught = (float(values.max()) if values.numel() else math.nan for values in (excess, tooth))
-        self.trials += excess.numel()
+        self.trials += measured.trials
+        worst = measured.worst
         if not worst <= check.tolerance:  # true of NaN too
             self._fail(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
             worst = math.inf if math.isnan(worst) else worst
@@ -240,7 +236,7 @@ class Result:
             self.evidence += (Evidence.NUMERIC,)
         if not self.worst / self.tolerance > worst / check.tolerance:  # NaN on the first check
             self.worst, self.tolerance = worst, check.tolerance
-        if not caught > check.tolerance:
+        if not measured.caught > check.tolerance:
             self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
 
     def _refute(self, counterexample: Counterexample) -> None:
@@ -263,7 +259,7 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
     """Run a claim's derivation, checks, teeth and counterexample, and compute the verdict.
 
     Args:
-        claim: what to judge.
+        claim: what to judge, by all that it has: a claim without checks is judged symbolically.
         trials: random instances a check draws.
         seed: a check's instances depend on it and on the names of claim and check alone.
         device: where the instances live.
@@ -274,7 +270,7 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
         judgement._derive(claim.derivation)
     for check in claim.checks:
         check_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
-        judgement._measure(check, Draw(trials, check_seed, device))
+        judgement._measure(check, trials, check_seed, device)
     if claim.counterexample is not None:
         judgement._refute(claim.counterexample())
     judgement.verdict = judgement._conclude()

@@ -1,7 +1,6 @@
-"""Proofs and checks from one function each, of one free choice: right by default and wrong for the tooth.
+"""Checks from one function each, of one free choice: right by default and wrong for the tooth.
 
-A statement and its tooth differ in one choice: a sign, a factor, a norm, the number of classes.
-So a proof is written once, as a function of that choice, and so is a check: `excess(draw, choice=right)`.
+As a proof (`claim.proof`), a check is written once, as a function of a choice: `excess(draw, choice=right)`.
 Where it needs no more than one instance or one network at a time, it is a function of these, and
 `on_instances` or `on_networks` draws them:
 
@@ -17,16 +16,9 @@ from functools import partial
 
 from torch import Tensor
 
-from regrob.claims.claim import Check, Derivation, Evidence
+from regrob.claims.check import Check
 from regrob.claims.instances import Draw, Excess, Sample
 from regrob.claims.samplings import CORRECT_ONLY, Sampling, over_networks, over_random
-
-
-def proof(
-    prove: Callable[..., object], *, wrong: object, mistake: str, evidence: Evidence = Evidence.GENERAL
-) -> Derivation:
-    """The derivation `prove()`, with `prove(wrong)` as its tooth; the arguments are as in `check`."""
-    return Derivation(prove, lambda: prove(wrong), mistake, evidence)
 
 
 def check(name: str, excess: Excess, *, wrong: object, mistake: str, tolerance: float = 1e-10) -> Check:

@@ -1,4 +1,8 @@
-"""All claims together: select, judge, and print."""
+"""All claims together: select, judge, and print.
+
+`CLAIMS` has their symbolic side; `select` and whatever builds on it add the numerical one, unless they are
+asked for the symbolic one alone, which needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -54,27 +58,52 @@ _CHAPTERS = (
 )
 
 CLAIMS: dict[str, Claim] = {claim.id: claim for claims in _CHAPTERS for claim in claims}
-"""Every claim by id, in the paper's order."""
+"""Every claim by id, in the paper's order, without its checks."""
 
 
-def select(only: Iterable[str] = ()) -> list[Claim]:
+def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
     """The claims with these ids, or all of them.
 
+    Args:
+        only: ids; none for all.
+        symbolic: without their checks, and only those with a derivation or an exact counterexample.
+
     Raises:
-        InputError: an unknown id; the message lists the known ones.
+        InputError: an unknown id (the message lists the known ones), or an id with numbers alone where
+            `symbolic` asks for more.
     """
     wanted = list(only)
     unknown = [name for name in wanted if name not in CLAIMS]
     if unknown:
         raise InputError(f"no claim is called {unknown[0]!r}; the ledger has {', '.join(CLAIMS)}")
-    return [CLAIMS[name] for name in wanted] if wanted else list(CLAIMS.values())
+    claims = [CLAIMS[name] for name in wanted] if wanted else list(CLAIMS.values())
+    if not symbolic:
+        from regrob.claims.numbers import with_numbers  # torch is loaded here
+
+        return [with_numbers(claim) for claim in claims]
+    for claim in claims:
+        if wanted and not claim.is_symbolic:
+            raise InputError(
+                f"{claim.id!r} is judged by numerical checks alone, so there is nothing symbolic to verify"
+            )
+    return [claim for claim in claims if claim.is_symbolic]
+
+
+def numerical_only() -> list[str]:
+    """Ids of the claims that have neither a derivation nor an exact counterexample."""
+    return [name for name, claim in CLAIMS.items() if not claim.is_symbolic]
 
 
 def verify(
-    only: Iterable[str] = (), *, trials: int = 1000, seed: int = 0, device: str = "cpu"
+    only: Iterable[str] = (),
+    *,
+    symbolic: bool = False,
+    trials: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> Iterator[Result]:
-    """Judge the claims one by one, yielding each judgement as it is ready."""
-    for claim in select(only):
+    """Judge the claims one by one, yielding each judgement as it is ready; the arguments are as in `select`."""
+    for claim in select(only, symbolic=symbolic):
         yield judge(claim, trials=trials, seed=seed, device=device)
 
 
@@ -176,14 +205,18 @@ class Verdicts:
         )
 
 
-def verdicts(*ids: str, trials: int = 200) -> Verdicts:
-    """Judge the named claims now and return their table.
+def verdicts(*ids: str, symbolic: bool = False, trials: int = 200) -> Verdicts:
+    """Judge the named claims now and return their table; `symbolic` is as in `select`.
 
     Raises:
         InputError: an unknown id.
         RegrobError: a verdict that the ledger does not expect.
     """
-    results = list(bar(verify(ids, trials=trials), title="judge", total=len(ids) or None, unit="claim"))
+    results = list(
+        bar(
+            verify(ids, symbolic=symbolic, trials=trials), title="judge", total=len(ids) or None, unit="claim"
+        )
+    )
     for judgement in results:
         if not judgement.as_expected:
             raise RegrobError(

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from regrob.affine import kinks, local_map, require_frozen_statistics
 from regrob.checks import check_images, check_labels
-from regrob.claims.claim import Check, Claim
+from regrob.claims.check import Check
+from regrob.claims.claim import Claim
 from regrob.claims.instances import Draw, Instance, Sample
 from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError

@@ -60,16 +60,21 @@ def bundle(figure: Figure, include: object = None, exclude: object = None) -> Ma
     return {"image/png": picture, "image/svg+xml": text}
 
 
-def drawing(figure: Figure) -> str:
-    """The figure as SVG for desks, which carries the one for phones; the figure is laid out anew for it."""
+def drawing(figure: Figure, tight: bool = True) -> str:
+    """The figure as SVG for desks, which carries the one for phones; the figure is laid out anew for it.
+
+    Args:
+        figure: what is drawn.
+        tight: cut off the margins; without it, figures of one size give drawings of one size.
+    """
     phone.enlarge_letters(figure, LEAST_FONT)
-    desk = _shrunk(_saved(figure))
+    desk = _shrunk(_saved(figure, tight))
     if len(gzip.compress(ET.tostring(desk), mtime=0)) > HEAVIEST / 3:
         make_pixels(figure)
-        desk = _shrunk(_saved(figure))
+        desk = _shrunk(_saved(figure, tight))
     phone.stack(figure)
     carried = ET.SubElement(desk, f"{{{SVG}}}defs", {"id": PHONE})
-    carried.append(_shrunk(_saved(figure)))
+    carried.append(_shrunk(_saved(figure, tight)))
     ET.register_namespace("", SVG)
     return ET.tostring(desk, encoding="unicode")
 
@@ -93,14 +98,19 @@ def make_pixels(figure: Figure) -> None:
             artist.set_rasterized(True)
 
 
-def _saved(figure: Figure) -> ET.Element:
+def _saved(figure: Figure, tight: bool) -> ET.Element:
     import matplotlib as mpl
 
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context({"svg.hashsalt": "regrob", "svg.fonttype": "path"}):
         figure.savefig(
-            buffer, format="svg", bbox_inches="tight", transparent=True, dpi=RASTER_DPI, metadata=nothing
+            buffer,
+            format="svg",
+            bbox_inches="tight" if tight else None,
+            transparent=True,
+            dpi=RASTER_DPI,
+            metadata=nothing,
         )
     return ET.fromstring(buffer.getvalue())
 

@@ -34,8 +34,11 @@ def stack(figure: Figure) -> None:
     """Lay out a figure's panels below each other, `WIDTH` inches wide; the figure itself is changed.
 
     A panel that shared numbers or words of an axis with a neighbour gets its own. Pictures without
-    numbers on their axes, digits for example, stay side by side as far as there is room.
+    numbers on their axes, digits for example, stay side by side as far as there is room. A figure
+    without panels stays as it is.
     """
+    if not figure.axes:
+        return
     figure.draw_without_rendering()
     borrow_labels(figure)
     enlarge_letters(figure, LEAST_FONT)

@@ -31,6 +31,7 @@ from . import (
     facts,
     head_and_foot,
     icons,
+    link_titles,
     live_cells,
     living,
     markup,
@@ -270,6 +271,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     book_index.setup(app)
     head_and_foot.setup(app)
     typography.setup(app)
+    link_titles.setup(app)
     policy.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", mathjax.configure)

@@ -55,7 +55,7 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
     page = posixpath.basename(app.env.docname)
     for table in list(doctree.findall(nodes.table)):
         if not any(isinstance(child, nodes.title) for child in table.children):
-            table.insert(0, nodes.title("", "", *caption_of(table)))
+            table.insert(0, nodes.title("", "", *in_letters(caption_of(table))))
     for raw in list(doctree.findall(nodes.raw)):
         if raw.get("format") != "html" or (made := captioned(raw)) is None:
             continue
@@ -80,7 +80,7 @@ def tell_apart(tables: list[nodes.table]) -> None:
         names = Counter(table[0].astext() for table in tables)
         for table in tables:
             if names[table[0].astext()] > 1:
-                table[0] = nodes.title("", "", *step(table))
+                table[0] = nodes.title("", "", *in_letters(step(table)))
 
 
 def caption_of(table: nodes.Element) -> list[nodes.Node]:
@@ -111,15 +111,20 @@ def captioned(raw: nodes.raw) -> Captioned | None:
         assert opening is not None
         head, said, tail = text[: opening.end()], _of_cell(raw, text), text[opening.end() :]
     node = (CaptionedFigure if living else CaptionedTable)("")
-    if given and opening is not None and 'role="table"' in opening[0]:
-        # A formula is no part that the role allows; its letters will do.
-        said = _spelt(plain.of_text(given["caption"]) or given["caption"])
-    elif given:
+    if given:
         said = _spelt(given["caption"])
     said = said or _copied_title(raw)
+    if not living:
+        said = in_letters(said)
     inner = Caption("", "", *said, html_tag="figcaption" if living else "caption")
     node += [_raw(head), inner, _raw(tail)]
     return node
+
+
+def in_letters(said: list[nodes.Node]) -> list[nodes.Node]:
+    """A caption of a table, with letters for its formulas: the role of a table allows no formula in it."""
+    letters = {part: plain.of_formula(part.astext()) for part in said if isinstance(part, nodes.math)}
+    return [part if letters.get(part) is None else nodes.Text(letters[part]) for part in said]
 
 
 def _around_figure(text: str) -> tuple[str, list[nodes.Node], str]:
@@ -212,7 +217,7 @@ def title_when_resolved(app: Sphinx, doctree: nodes.document, page: str) -> None
     """A caption for tables that other extensions write when a page is finished."""
     for number, table in enumerate(doctree.findall(nodes.table), 1):
         if not any(isinstance(child, nodes.title) for child in table.children):
-            table.insert(0, nodes.title("", "", *_copied_title(table)))
+            table.insert(0, nodes.title("", "", *in_letters(_copied_title(table))))
             table["ids"] = table["ids"] or [f"{posixpath.basename(page)}-written-{number}"]
 
 

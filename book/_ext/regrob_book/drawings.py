@@ -6,10 +6,12 @@ each of the book's colours a variable, to which `drawings.css` gives a value for
 
 from __future__ import annotations
 
+import base64
+import gzip
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from docutils import nodes
@@ -36,6 +38,8 @@ NAMES = {
 # Greys that are none of these, by their lightness: lines of a grid, edges, and what is nearly a text.
 GREYS = ((0xD0, "var(--drawing-faint)"), (0xA0, "var(--drawing-pale)"), (0x30, "var(--drawing-grey)"))
 
+FRAME = re.compile(r'<img alt="(?P<alt>[^"]*)"[^>]*><!--svg:(?P<svg>[A-Za-z0-9+/=]+)-->')
+
 Glyphs = dict[str, ET.Element]
 
 
@@ -50,9 +54,22 @@ def put_into_page(app: Sphinx, doctree: nodes.document, page: str) -> None:
         image.replace_self(
             nodes.raw("", inline(text, image.get("alt", ""), f"d{number}", glyphs), format="html")
         )
+    sliders = [node for node in doctree.findall(nodes.raw) if "<!--svg:" in node.astext()]
+    for number, slider in enumerate(sliders, 1):
+        slider.children = [nodes.Text(with_drawings(slider.astext(), f"s{number}", glyphs))]
     if glyphs:
         first = next(node for node in doctree.findall(nodes.raw) if 'class="drawing"' in node.astext())
         first.insert(0, nodes.Text(alphabet(glyphs)))
+
+
+def with_drawings(text: str, name: str, glyphs: Glyphs) -> str:
+    """A slider's HTML (`regrob.figures.slider`) with drawings in place of its pictures."""
+
+    def drawn(match: re.Match[str]) -> str:
+        svg = gzip.decompress(base64.b64decode(match["svg"])).decode()
+        return inline(svg, unescape(match["alt"]), f"{name}-{match.start()}", glyphs)
+
+    return FRAME.sub(drawn, text)
 
 
 def is_drawing(image: nodes.image) -> bool:

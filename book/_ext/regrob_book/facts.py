@@ -15,6 +15,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import yaml
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -31,15 +32,21 @@ class Picture(nodes.General, nodes.Element):
     """A place for a figure of another page; `name` is its label."""
 
 
-def chapters() -> list[Path]:
-    """The notebooks of the book."""
+def notebooks() -> list[Path]:
+    """The notebooks of the book, numbered chapters or not."""
     return sorted((ROOT / "book").glob("*.ipynb"))
+
+
+def numbered_chapters() -> str:
+    """How many chapters the table of contents numbers."""
+    contents: dict[str, Any] = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    return str(sum(len(part["chapters"]) for part in contents["parts"] if part.get("numbered")))
 
 
 def hours() -> str:
     """How long the chapters' prose takes to read."""
     words = 0
-    for path in chapters():
+    for path in notebooks():
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "markdown":
                 words += len(re.findall(r"\w+", "".join(cell["source"])))
@@ -59,7 +66,7 @@ def tests() -> str:
 
 def cells() -> str:
     """How many cells of notebooks run in the tests."""
-    of_all = (json.loads(path.read_text(encoding="utf-8"))["cells"] for path in chapters())
+    of_all = (json.loads(path.read_text(encoding="utf-8"))["cells"] for path in notebooks())
     return str(sum(cell["cell_type"] == "code" for cells in of_all for cell in cells))
 
 
@@ -74,7 +81,7 @@ def trained() -> str:
 
 
 COUNTS: dict[str, Callable[[], str]] = {
-    "chapters": lambda: str(len(chapters())),
+    "chapters": numbered_chapters,
     "hours": hours,
     "tests": tests,
     "cells": cells,

@@ -22,7 +22,7 @@ def set_type(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if app.builder.format != "html":
         return
     for text in list(doctree.findall(nodes.Text)):
-        if not within(text, nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw):
+        if not within(text, nodes.literal, nodes.FixedTextElement, nodes.math):
             parts = in_type(str(text))
             if parts != [text]:
                 text.parent.replace(text, parts)

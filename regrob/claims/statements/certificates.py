@@ -2,112 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from functools import lru_cache, partial
-from itertools import pairwise
-from typing import NamedTuple
+from functools import partial
 
 import sympy as sp
-import torch
-from torch import Tensor
 
-from regrob import networks
-from regrob.affine.local_map import local_map
-from regrob.certificates import (
-    AffineCertificates,
-    affine_certificates,
-    certified_radius,
-    distance_to_mistake,
-    edge_distance,
-)
-from regrob.claims.claim import Check, Claim, Counterexample, Evidence, Verdict
-from regrob.claims.combinators import check, check_at, check_both, proof
-from regrob.claims.comparisons import violation, worst
+from regrob.claims.claim import Claim, Counterexample, Evidence, Verdict, proof
 from regrob.claims.hypotheses import ARGMAX, BINARY, OFF_KINKS_SHORT, ORDERED
-from regrob.claims.instances import Draw, Instance, fit_clouds, written_down
-from regrob.claims.samplings import CLASSES
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.claims.statements.proposition_4_1 import prove_centring
-from regrob.errors import InputError, ProofError
+from regrob.errors import ProofError
 from regrob.symbols import prove_sign, prove_zero
-from regrob.theory import bounds, derivatives, probability, taylor_radius
-from regrob.theory.margin import margin_l2
 
 statement = partial(Claim, chapter="book/certificates")
+
+
 theorem = partial(statement, where="new")
+
+
 CERTAIN = "p_y > 1/2, that is m = log(p_y/q) > 0"
+
+
 AFFINE = "within Q(x), or for an affine classifier"
+
+
 MOVES = "VC ≠ 0; otherwise no step changes the class, and d is infinite"
-
-# --- small networks whose nearest mistake is known exactly -----------------------------
-
-
-class Measured(NamedTuple):
-    """Points of networks with two inputs: each field (P,).
-
-    Attributes:
-        exact: distance to the nearest mistake of the network itself, by cutting the plane.
-        margin: d, of the affine classifier around the point.
-        edge: dist(x, ∂Q(x)).
-        taylor: ‖r*‖₂ of Proposition 3.1, zero where that is undefined.
-        certified: `certified_radius`.
-    """
-
-    exact: Tensor
-    margin: Tensor
-    edge: Tensor
-    taylor: Tensor
-    certified: Tensor
-
-
-@lru_cache(maxsize=8)
-def measured(classes: int, seed: int, *, count: int = 6) -> Measured:
-    """Points of `count` ReLU networks 2-6-5-K with biases, every other one trained."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = []
-    for i in range(count):
-        network = networks.mlp((2, 6, 5, classes), generator=generator).double()
-        networks.scatter_biases(network, 0.6, generator)
-        if i % 2:
-            centres = torch.rand(classes, 2, generator=generator, dtype=torch.float64) * 2 - 1
-            fit_clouds(network, centres, generator, spread=0.25, batch=32, steps=60, rate=0.1)
-        points = torch.rand(3, 2, generator=generator, dtype=torch.float64) * 2 - 1
-        V, z = local_map(network, points)
-        y = z.argmax(dim=1)
-        certified = certified_radius(network, points, y)
-        edge = edge_distance(network, points)
-        margin = margin_l2(V, z, y)
-        taylor = torch.zeros_like(margin)
-        if classes == 2:
-            defined = taylor_radius.has_taylor_radius(V, z, y)
-            taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
-        for j, point in enumerate(points):
-            try:
-                exact = distance_to_mistake(network, point, int(y[j]), low=-4.0, high=4.0)
-            except InputError:  # the nearest mistake lies outside the square
-                continue
-            if math.isfinite(exact):
-                rows.append(torch.stack([exact, margin[j], edge[j], taylor[j], certified[j]]))
-    return Measured(*torch.stack(rows).T)
-
-
-def certified(points: Measured) -> Tensor:
-    """What the ledger certifies."""
-    return points.certified
-
-
-def against_nearest_mistake(
-    name: str, classes: int, *, wrong: Callable[[Measured], Tensor], mistake: str
-) -> Check:
-    """No certified radius exceeds the distance to the nearest mistake; the radius `wrong` does."""
-
-    def excess(draw: Draw, radius: Callable[[Measured], Tensor] = certified) -> Tensor:
-        points = measured(classes, draw.seed % 2)
-        return (radius(points) - points.exact) / points.exact
-
-    return check(name, excess, wrong=wrong, mistake=mistake)
-
 
 # --- "a formal guarantee" --------------------------------------------------------------
 
@@ -136,14 +54,6 @@ GUARANTEE = statement(
     corrected=r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) \text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}",
     hypotheses=(BINARY, "classified correctly"),
     depends=("thm-taylor-overshoots", "thm-network-certificate"),
-    checks=(
-        against_nearest_mistake(
-            "min(d, dist(x, ∂Q)) against the exact nearest mistake, K = 2",
-            2,
-            wrong=lambda points: points.taylor,
-            mistake="the Taylor radius",
-        ),
-    ),
     counterexample=counterexample_linear,
     expected=Verdict.FAILS,
 )
@@ -164,14 +74,6 @@ def counterexample_polytope() -> Counterexample:
     )
 
 
-def margin_error(draw: Draw, inside: bool = True) -> Tensor:
-    """Where the ball of radius d stays in Q(x), or does not: is d the network's own distance?"""
-    networks_points = [measured(K, seed) for K in (2, 3) for seed in range(2)]
-    return torch.cat(
-        [((m.exact - m.margin).abs() / m.exact)[(m.margin <= m.edge) == inside] for m in networks_points]
-    )
-
-
 POLYTOPE = statement(
     id="remark-formal-guarantee-polytope",
     where="Section 3.1, below Proposition 3.1",
@@ -180,14 +82,6 @@ POLYTOPE = statement(
     corrected=r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): d \text{ is its distance to a mistake if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))",
     hypotheses=("classified correctly", OFF_KINKS_SHORT),
     depends=("eq-1-deepfool", "eq-5"),
-    checks=(
-        check(
-            "d is the exact distance where its ball stays inside Q(x)",
-            margin_error,
-            wrong=False,
-            mistake="balls that leave Q(x)",
-        ),
-    ),
     counterexample=counterexample_polytope,
     expected=Verdict.FAILS,
 )
@@ -207,21 +101,6 @@ def prove_threshold(denominator: int = 2) -> None:
     # For any threshold above log 2: p_y = ½ − e loses to a rival with ½ + e/2, and L → log 2 as e → 0.
     prove_sign((sp.Rational(1, 2) + e / 2) - (sp.Rational(1, 2) - e), "positive")
     prove_zero(sp.limit(-sp.log(sp.Rational(1, 2) - e), e, 0) - sp.log(2))
-
-
-def threshold_excess(draw: Draw, base: int | None = 2) -> Tensor:
-    """Random logits: below log `base` (log K if None) the label must lead, above log K it must not."""
-    excesses = []
-    for K in CLASSES:
-        share = Draw(max(50, draw.trials // len(CLASSES)), draw.seed, draw.device)
-        _, z, y = share.instances(K, correct=False, low=0.1)
-        own = z.gather(-1, y.unsqueeze(-1)).squeeze(-1)
-        rival = z.scatter(-1, y.unsqueeze(-1), -torch.inf).amax(dim=-1)
-        lead = (own - rival) / z.abs().amax(dim=-1)
-        safe = probability.slack(z, y, threshold=math.log(base or K)) > 0
-        refuted = probability.slack(z, y) < 0
-        excesses.append(torch.where(safe, -lead, torch.where(refuted, lead, -1.0)))
-    return torch.cat(excesses)
 
 
 def counterexample_log_k() -> Counterexample:
@@ -247,9 +126,6 @@ LOG_K = statement(
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
     derivation=proof(prove_threshold, wrong=3, mistake="p_y > 1/3 instead of 1/2"),
-    checks=(
-        check("random logits, K from 2 to 10", threshold_excess, wrong=None, mistake="log K on both sides"),
-    ),
     counterexample=counterexample_log_k,
     expected=Verdict.FAILS,
 )
@@ -268,20 +144,6 @@ def prove_chain(share: int = 2) -> None:
     prove_centring()  # ‖VC‖₂² ≤ ‖VC‖_F² = D/K = Kν²/2, as ν² = 2D/K²
 
 
-def radii(case: Instance) -> AffineCertificates:
-    """Each field (T,)."""
-    return affine_certificates(case.V, case.z, case.y)
-
-
-def chain_excess(case: Instance) -> Tensor:
-    """The three links' violations; equality at K = 2, where m is the gap itself."""
-    r = radii(case)
-    links = [violation(*link) for link in pairwise((r.cross_lipschitz, r.spectral, r.pairs, r.margin))]
-    if case.K == 2:
-        links = [link.abs() for link in links]
-    return worst(*(link.nan_to_num(0.0) for link in links))  # 0/0: nothing certified, nothing violated
-
-
 CHAIN = theorem(
     id="thm-affine-certificates",
     title="valid radii from the logit margin and Lipschitz constants",
@@ -289,12 +151,6 @@ CHAIN = theorem(
     hypotheses=(AFFINE, CERTAIN, MOVES, ORDERED, "d is the distance to the nearest mistake"),
     depends=("eq-1-deepfool",),
     derivation=proof(prove_chain, wrong=1, mistake="a difference of length one"),
-    checks=check_both(
-        "the chain's three links",
-        chain_excess,
-        lambda c: violation(radii(c).margin, radii(c).cross_lipschitz),
-        "the ends exchanged",
-    ),
 )
 
 
@@ -309,13 +165,6 @@ def prove_smooth(bend: int = 1) -> None:
     prove_zero(sp.Rational(1, 2) - 2 * p * (1 - p) - 2 * (p - sp.Rational(1, 2)) ** 2)
 
 
-def local_smooth_excess(case: Instance) -> Tensor:
-    """The smooth radius with the curvature at x itself, a Taylor radius, against d."""
-    xi = probability.slack(case.z, case.y, threshold=math.log(2.0)).clamp_min(0.0)
-    taylor = taylor_radius.positive_root(case.gradient_norm, derivatives.curvature(case.V, case.z), xi)
-    return violation(taylor, radii(case).margin)
-
-
 SMOOTH = theorem(
     id="thm-smooth-certificate",
     title="a valid radius from a curvature that holds everywhere",
@@ -323,12 +172,6 @@ SMOOTH = theorem(
     hypotheses=(AFFINE, CERTAIN, MOVES, "‖H‖₂ ≤ ‖VC‖₂²/2 at every point, not only at x"),
     depends=("thm-sharp-norms", "remark-threshold-log-k"),
     derivation=proof(prove_smooth, wrong=2, mistake="twice the curvature"),
-    checks=check_both(
-        "the smooth radius against d",
-        lambda c: violation(radii(c).smooth, radii(c).margin),
-        local_smooth_excess,
-        "the curvature at x",
-    ),
 )
 
 NETWORK = theorem(
@@ -343,15 +186,6 @@ NETWORK = theorem(
     ),
     depends=("eq-1-deepfool", "eq-5", "remark-polytope"),
     derivation=proof(prove_nearest, wrong=2, mistake="twice the squared distance to a hyperplane"),
-    checks=tuple(
-        against_nearest_mistake(
-            f"the exact nearest mistake of random and trained networks, K = {K}",
-            K,
-            wrong=lambda points: points.margin,
-            mistake="d alone",
-        )
-        for K in (2, 3)
-    ),
 )
 
 # --- many classes: the Taylor radius may err on either side ----------------------------
@@ -373,12 +207,6 @@ def prove_both_sides(order: int = 1) -> None:
         prove_sign(gap, "positive", certificate=gap)
 
 
-def taylor_over_margin(x: float) -> Tensor:
-    """The package's own bracket, which is exact here, less its margin."""
-    V, z, y = written_down([[1.0, 0.0, 0.0]], [x, 0.0, 0.0])
-    return bounds.radius_l2_bracket(V, z, y).upper - margin_l2(V, z, y)
-
-
 EITHER = theorem(
     id="thm-many-classes-either-side",
     title="with three classes the Taylor radius may also fall short",
@@ -386,16 +214,8 @@ EITHER = theorem(
     hypotheses=("K = 3, β = log K",),
     depends=("lemma-4.1-hessian",),
     derivation=proof(prove_both_sides, wrong=-1, mistake="the two exchanged", evidence=Evidence.FINITE),
-    checks=(
-        check_at(
-            "in float64: shorter than d at log 6/5",
-            taylor_over_margin,
-            math.log(1.2),
-            math.log(8.0),
-            "at log 8, where it is longer",
-        ),
-    ),
 )
 
 AFTER_PROP_3_1 = (GUARANTEE, POLYTOPE)
+
 CLAIMS = (LOG_K, CHAIN, SMOOTH, NETWORK, EITHER)

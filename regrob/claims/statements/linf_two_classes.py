@@ -2,50 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable
 from functools import partial
 
 import sympy as sp
-import torch
-from torch import Tensor
-from torch.nn import functional
 
-from regrob.claims.claim import Claim, Counterexample, Verdict
-from regrob.claims.combinators import check, checked, on_instances, on_networks, proof
-from regrob.claims.comparisons import relative
+from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
-from regrob.claims.instances import Draw, Instance, Sample, closed_form, unit
 from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
-from regrob.theory import derivatives, probability, taylor_radius
 
 statement = partial(Claim, chapter="book/linf_two_classes")
-
-
-def corners(n: int) -> Tensor:
-    """All sign vectors of length n: (2^n, n)."""
-    return torch.tensor(list(itertools.product((-1.0, 1.0), repeat=n)), dtype=torch.float64)
-
-
-def gains(instance: Instance, r: Tensor) -> Tensor:
-    """∇ᵀr + rᵀHr/2 for many steps r (…, T, n) at once, without forming H: (…, T)."""
-    A = derivatives.hessian_factor(instance.V, instance.z)  # rᵀHr = ‖Aᵀr‖²
-    along = (A.mT @ r.unsqueeze(-1)).squeeze(-1)
-    return (instance.gradient * r).sum(dim=-1) + 0.5 * along.square().sum(dim=-1)
-
-
-def largest_gain(instance: Instance, radius: Tensor) -> Tensor:
-    """The largest gain over the boxes of these half-widths (T,): it is convex, so at one of 2^n corners."""
-    box = corners(instance.V.shape[1]).to(radius)[:, None, :] * radius[:, None]
-    return gains(instance, box).amax(dim=0)
-
-
-def unit_dual_norm(instance: Instance) -> Instance:
-    """V rescaled to ‖v₊ − v₋‖₁ = 1, so that one ε is of the same effect on all instances."""
-    V, z, y = instance
-    return closed_form(V / instance.s.abs().sum(dim=-1)[:, None, None], z, y)
-
 
 # --- Eq. (2): the worst loss in a box --------------------------------------------------
 
@@ -64,24 +30,6 @@ def prove_fgsm(sign: int = 1) -> None:
         prove_zero(least, because="equality at r = −ε sign(s)")
 
 
-@checked(
-    "the true loss at FGSM's corner against all 32 corners",
-    wrong=3,
-    mistake="three classes, where FGSM is not optimal",
-)
-def fgsm_shortfall(draw: Draw, classes: int = 2) -> Tensor:
-    """The true loss at FGSM's corner against the worst of the box's 2^n corners."""
-    instance = draw.instances(classes, correct=False, high=5.0)
-    epsilon = 4 * draw.uniform(draw.trials, stream=1) / instance.V.abs().sum(dim=(1, 2))
-
-    def loss(directions: Tensor) -> Tensor:  # (…, T, n) → (…, T)
-        moved = instance.moved(directions * epsilon[:, None])
-        return probability.loss(moved, instance.y.expand(moved.shape[:-1]))
-
-    worst = loss(corners(instance.V.shape[1]).to(epsilon)[:, None, :]).amax(dim=0)
-    return 1 - loss(instance.gradient.sign()) / worst
-
-
 EQ_2 = statement(
     id="eq-2-fgsm",
     where="Section 2.1, Eq. (2)",
@@ -91,7 +39,6 @@ EQ_2 = statement(
     restated=True,
     hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
     derivation=proof(prove_fgsm, wrong=-1, mistake="the step against the gradient"),
-    checks=(fgsm_shortfall,),
 )
 
 # --- Eqs. (21), (22): a constraint on one number ---------------------------------------
@@ -107,21 +54,6 @@ def prove_scalar(power: int = 1) -> None:
     prove_roots()
 
 
-@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", wrong=-1, mistake="the odds upside down")
-def constraint_error(draw: Draw, power: int = 1) -> Tensor:
-    """rᵀHr against (p/q)^power (∇ᵀr)² with autograd's ∇ and H."""
-
-    def error(s: Sample) -> Tensor:
-        g, H = s.autograd.gradient, s.autograd.hessian
-        r = draw.normal(*g.shape) + 3 * unit(g)
-        curved = (r.unsqueeze(-2) @ H @ r.unsqueeze(-1)).flatten()
-        odds = torch.exp(power * s.instance.m)
-        scalar = odds * (g * r).sum(dim=-1).square()
-        return (curved - scalar).abs() / curved / s.noise.square()
-
-    return draw.over_samples(error, 2)
-
-
 SCALAR = statement(
     id="eq-22",
     where="Appendix C, Eqs. (21), (22)",
@@ -130,7 +62,6 @@ SCALAR = statement(
     hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL, "ξ = β − L"),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     derivation=proof(prove_scalar, wrong=2, mistake="the odds squared"),
-    checks=(constraint_error,),
 )
 
 # --- Proposition 3.2 -------------------------------------------------------------------
@@ -154,11 +85,6 @@ def prove_length(printed: int = 1) -> None:
     prove_roots()
 
 
-def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_linf) -> Tensor:
-    """The largest gain over the box of that radius, against ξ."""
-    return (largest_gain(instance, radius(*instance)) - instance.xi).abs() / instance.xi
-
-
 PROP_3_2 = statement(
     id="prop-3.2",
     where="Proposition 3.2, Eq. (9)",
@@ -167,24 +93,7 @@ PROP_3_2 = statement(
     hypotheses=(BINARY, OFF_KINKS_SHORT, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("eq-22",),
     derivation=proof(prove_dual, wrong=2, mistake="p_y squared"),
-    checks=(
-        check(
-            "the best corner of the box of that radius reaches log 2 exactly",
-            on_instances(threshold_error),
-            wrong=taylor_radius.radius_l2,
-            mistake="the ℓ2 radius",
-        ),
-    ),
 )
-
-
-def literal_radius(V: Tensor, z: Tensor, y: Tensor, p: Tensor | None = None) -> Tensor:
-    """Eq. (23) through ‖∇‖₁, with p, or p_y if None, in place of p(x)."""
-    instance = closed_form(V, z, y)
-    p = instance.p if p is None else p
-    X = 2 * instance.p * instance.xi / instance.q
-    return instance.q / (p * instance.gradient.abs().sum(dim=-1)) * (X / (torch.sqrt(1 + X) + 1))
-
 
 EQ_23 = statement(
     id="eq-23",
@@ -195,37 +104,9 @@ EQ_23 = statement(
     transcription=True,
     hypotheses=PROP_3_2.hypotheses,
     depends=("prop-3.2",),
-    checks=(
-        check(
-            "the box of that radius, with p_y",
-            on_instances(lambda i, radius=literal_radius: threshold_error(i, radius)),
-            wrong=lambda V, z, y: literal_radius(V, z, y, torch.softmax(z, dim=-1)[..., 0]),
-            mistake="the first class's probability",
-        ),
-    ),
 )
 
 # --- any norm (new) --------------------------------------------------------------------
-
-
-@checked(
-    "ℓ_{3/2}, ℓ2, ℓ3, ℓ4: a step of that length along the dual direction",
-    wrong=False,
-    mistake="the norm itself in place of its dual",
-)
-@on_instances
-def dual_step_error(instance: Instance, dual: bool = True) -> Tensor:
-    """A step of norm τ/‖s‖_* along the maximiser of sᵀr reaches log 2, for four norms."""
-    s, xi, uphill = instance.s, instance.xi, unit(instance.gradient)
-    tau = taylor_radius.taylor_margin(instance.m)
-    errors = []
-    for order in (1.5, 2.0, 3.0, 4.0):
-        direction = uphill.sign() * uphill.abs() ** (1 / (order - 1))
-        r = direction / torch.linalg.vector_norm(direction, order, dim=-1, keepdim=True)
-        size = torch.linalg.vector_norm(unit(s), order / (order - 1) if dual else order, dim=-1)
-        length = tau / (size * s.norm(dim=-1))
-        errors.append((gains(instance, length[:, None] * r) - xi).abs() / xi)
-    return torch.cat(errors)
 
 
 ANY_NORM = statement(
@@ -236,7 +117,6 @@ ANY_NORM = statement(
     hypotheses=(BINARY, CORRECT, DISTINCT, "‖·‖ any norm, ‖·‖_* its dual norm"),
     depends=("eq-22",),
     derivation=proof(prove_length, wrong=2, mistake="p_y squared"),
-    checks=(dual_step_error,),
 )
 
 # --- Proposition 3.3: the worst case in the ball ---------------------------------------
@@ -255,38 +135,6 @@ def prove_worst(halves: int = 1) -> None:
     prove_equal(in_G.subs(G, q * S), epsilon * q * S + halves * epsilon**2 * p * q * S**2 / 2)
 
 
-def two_norm_eta(V: Tensor, z: Tensor, y: Tensor, epsilon: float) -> Tensor:
-    """Eq. (25) with ‖·‖₂ where its norm has no subscript."""
-    p, q = probability.label_probability(z, y), probability.rival_probability(z, y)
-    reach = epsilon * derivatives.cross_lipschitz(V)
-    return probability.loss(z, y) + q * reach + 0.5 * p * q * reach.square()
-
-
-@checked("η* against the best of 32 corners, any label", wrong=two_norm_eta, mistake="the ℓ2 norm")
-def worst_case_error(draw: Draw, eta: Callable[..., Tensor] = taylor_radius.worst_case_loss) -> Tensor:
-    """η* against the best of the 2^n corners."""
-    instance = unit_dual_norm(draw.instances(2, correct=False, high=8.0))
-    errors = []
-    for epsilon in (0.01, 1.0, 30.0):
-        loss = probability.loss(instance.z, instance.y)
-        best = loss + largest_gain(instance, torch.full_like(loss, epsilon))
-        errors.append((eta(*instance, epsilon) - best).abs() / best)
-    return torch.cat(errors)
-
-
-@checked(
-    "η* against autograd's ∇ and H at ε sign(∇)", wrong=1.01, mistake="ε one per cent larger", tolerance=1e-9
-)
-@on_networks
-def sign_step_error(s: Sample, factor: float = 1.0) -> Tensor:
-    """η* from (V, z) against ε‖∇‖₁ + ε² sign(∇)ᵀH sign(∇)/2 with autograd's ∇ and H."""
-    g, epsilon = s.autograd.gradient, 0.1
-    gain = s.instance.gain(epsilon * g.sign())
-    eta = taylor_radius.worst_case_loss(s.map.V, s.map.z, s.y, factor * epsilon)
-    claimed = eta - probability.loss(s.map.z, s.y)
-    return relative((claimed - gain)[:, None], gain[:, None], axes=1) / s.noise
-
-
 PROP_3_3 = statement(
     id="prop-3.3",
     where="Proposition 3.3, Eq. (10)",
@@ -300,7 +148,6 @@ PROP_3_3 = statement(
     ),
     depends=("eq-22",),
     derivation=proof(prove_worst, wrong=2, mistake="no factor 1/2"),
-    checks=(worst_case_error, sign_step_error),
 )
 
 
@@ -320,23 +167,6 @@ def counterexample_eq_24() -> Counterexample:
     )
 
 
-@checked("each link at random r, “≤” throughout", wrong=True, mistake="“=” as printed")
-def chain_excess(draw: Draw, equality: bool = False) -> Tensor:
-    """By how much the links of Eq. (24) fail at a random r of the ball; the second is ≤, or “=” as printed."""
-    instance = draw.instances(2, high=8.0)
-    r = 2 * draw.uniform(*instance.V.shape[:-1], stream=1) - 1
-    one_norm = instance.gradient.abs().sum(dim=-1)
-    odds = instance.m.exp()
-
-    def line(radius: Tensor) -> Tensor:
-        return radius * one_norm + 0.5 * odds * (radius * one_norm).square()
-
-    first, second = gains(instance, r), line(r.abs().amax(dim=-1))
-    third = line(torch.ones_like(second))
-    link = (second - third).abs() if equality else second - third
-    return torch.maximum(first - second, link) / third
-
-
 EQ_24 = statement(
     id="eq-24",
     where="Appendix C, Eq. (24)",
@@ -346,7 +176,6 @@ EQ_24 = statement(
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
-    checks=(chain_excess,),
     counterexample=counterexample_eq_24,
     expected=Verdict.PARTLY,
 )
@@ -360,7 +189,6 @@ EQ_25 = statement(
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-24",),
-    checks=(worst_case_error,),
 )
 
 # --- what η* does not bound (new) ------------------------------------------------------
@@ -386,22 +214,6 @@ def prove_below(order: int = 1) -> None:
     prove_zero(weights - 2 * order * w * (t - m), because="the pair's weights")
 
 
-@checked(
-    "η* against the exact worst loss up to ε‖s‖₁ = 2m",
-    wrong=(1.0, 30.0),
-    mistake="larger ε, where a parabola overtakes a line",
-)
-def true_loss_excess(draw: Draw, shares: tuple[float, float] = (1e-3, 1.0)) -> Tensor:
-    """η* against the true worst loss, both over ε‖s‖₁ = share·2m, with shares from this range."""
-    low, high = shares
-    instance = unit_dual_norm(draw.instances(2, low=0.05))
-    m = instance.m
-    reach = 2 * m * (low + (high - low) * draw.uniform(*m.shape, stream=1))
-    eta = taylor_radius.worst_case_loss(instance.V * reach[:, None, None], instance.z, instance.y, 1.0)
-    true = functional.softplus(reach - m)
-    return (eta - true) / true
-
-
 ETA_BELOW = statement(
     id="thm-eta-below-true-loss",
     where="new, on Proposition 3.3 and Eq. (2)",
@@ -410,9 +222,10 @@ ETA_BELOW = statement(
     hypotheses=(BINARY, CORRECT, DISTINCT, "the classifier affine over the ball"),
     depends=("prop-3.3", "eq-2-fgsm"),
     derivation=proof(prove_below, wrong=2, mistake="twice the weight"),
-    checks=(true_loss_excess,),
 )
 
 SECTION_2 = (EQ_2,)
+
 CLAIMS = (PROP_3_2, ANY_NORM, PROP_3_3, ETA_BELOW)
+
 APPENDIX = (SCALAR, EQ_23, EQ_24, EQ_25)

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 
 import sympy as sp
-import torch
-from torch import Tensor, nn
 
-from regrob.affine import local_map, masked_product
-from regrob.claims.claim import Check, Claim, Counterexample, Verdict
-from regrob.claims.combinators import check, checked, on_networks, proof
-from regrob.claims.comparisons import relative
+from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
-from regrob.claims.instances import Draw, Sample
-from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import ProofError
 from regrob.symbols import prove_sign
-from regrob.theory import derivatives
 
 statement = partial(Claim, chapter="book/locally_affine")
-
-
-def bias_free(sample: Sample) -> bool:
-    """Whether no layer adds a constant: then z = Vᵀx."""
-    return not any(name.endswith(("bias", "running_mean")) for name in sample.network.state_dict())
-
-
-def is_mlp(sample: Sample) -> bool:
-    """Whether the network is one that `masked_product` can multiply out."""
-    return "MLP" in sample.name
-
 
 # --- Eqs. (3), (4): the network and its masks ------------------------------------------
 
@@ -48,17 +28,6 @@ def prove_induction(bias: bool = False) -> None:
         raise ProofError(f"{D * pre} is not {claimed}")
 
 
-@checked("z against Vᵀx where there is no bias", wrong=False, mistake="networks with biases")
-def homogeneity_error(draw: Draw, without_biases: bool = True) -> Tensor:
-    """z against Vᵀx on the networks without, or with, biases."""
-
-    def error(s: Sample) -> Tensor:
-        through = (s.map.V.mT @ s.images.flatten(1).unsqueeze(-1)).squeeze(-1)
-        return relative(through - s.map.z, s.map.z, axes=1)
-
-    return draw.over_samples(error, 2, only=lambda s: bias_free(s) is without_biases)
-
-
 EQ_3 = statement(
     id="eq-3",
     where="Section 3, Eq. (3)",
@@ -68,28 +37,7 @@ EQ_3 = statement(
     restated=True,
     hypotheses=(PIECEWISE, "no biases anywhere"),
     derivation=proof(prove_induction, wrong=True, mistake="a bias in the layer"),
-    checks=(homogeneity_error,),
 )
-
-
-def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
-    """V = W₁D₁…W_d at each image; without `slopes`, leaky layers get masks of zeros and ones."""
-    assert isinstance(sample.network, nn.Sequential)
-    network = copy.deepcopy(sample.network)
-    for module in network:
-        if isinstance(module, nn.LeakyReLU) and not slopes:
-            module.negative_slope = 0.0
-    return torch.stack([masked_product(network, image) for image in sample.images])
-
-
-@checked(
-    "W₁D₁…W_d against autograd's Jacobian, slopes in D",
-    wrong=False,
-    mistake="masks of zeros and ones in a leaky network",
-)
-def mask_error(draw: Draw, slopes: bool = True) -> Tensor:
-    """The multiplied-out V, with or without slopes in the masks."""
-    return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s, slopes)), 3, only=is_mlp)
 
 
 def counterexample_eq_4() -> Counterexample:
@@ -110,7 +58,6 @@ EQ_4 = statement(
     printed=r"D_j(\mathbf x) = \operatorname{diag}(1_{W_j[:,1]^T\mathbf a_{j-1}>0},\ldots),\quad \mathbf a_j = \sigma(W_j^T\mathbf a_{j-1}),\ 1\le j\le d",
     corrected=r"\text{entries } \alpha \text{ instead of } 0 \text{ for a slope } \alpha;\ \text{the recursion runs over } 1\le j\le d-1",
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT, "CReLU doubles the units, so its D is not square"),
-    checks=(mask_error,),
     counterexample=counterexample_eq_4,
     expected=Verdict.PARTLY,
 )
@@ -130,41 +77,6 @@ def prove_convex(inside: bool = True) -> None:
     prove_sign(t * h, "positive")
 
 
-@checked(
-    "V is the same at tx, t from 1e-3 to 1e3, without biases", wrong=False, mistake="networks with biases"
-)
-def cone_error(draw: Draw, without_biases: bool = True) -> Tensor:
-    """V at tx against V at x on the networks without, or with, biases."""
-
-    def error(s: Sample) -> Tensor:
-        scaled = [local_map(s.network, t * s.images, check=False).V for t in (1e-3, 0.1, 30.0, 1e3)]
-        return torch.cat([relative(V - s.map.V, s.map.V, axes=2) for V in scaled])
-
-    return draw.over_samples(error, 2, only=lambda s: bias_free(s) is without_biases)
-
-
-@checked(
-    "midpoints of points of Q(x) lie in Q(x)", wrong=False, mistake="midpoints of points of different pieces"
-)
-def midpoint_error(draw: Draw, same_piece: bool = True) -> Tensor:
-    """V midway between points with the V of the first image, or between any two points."""
-
-    def error(s: Sample) -> Tensor:
-        reference = s.map.V[:1]
-
-        def difference(points: Tensor) -> Tensor:
-            return relative(local_map(s.network, points, check=False).V - reference, reference, axes=2)
-
-        points = s.images[:1] + 0.3 * draw.normal(40, *s.images.shape[1:])
-        if same_piece:
-            points = points[difference(points) < 1e-12]
-        if points.shape[0] == 0:
-            return torch.zeros(1, dtype=torch.float64)
-        return difference((points + points.flip(0)) / 2)
-
-    return draw.over_samples(error, 2, only=is_mlp)
-
-
 POLYTOPE = statement(
     id="remark-polytope",
     where="Section 3, above Eq. (5)",
@@ -175,27 +87,9 @@ POLYTOPE = statement(
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT),
     depends=("eq-3",),
     derivation=proof(prove_convex, wrong=False, mistake="signs that differ"),
-    checks=(cone_error, midpoint_error),
 )
 
 # --- which architectures ---------------------------------------------------------------
-
-
-class Attention(nn.Module):
-    """Softmax self-attention over four tokens of two numbers, read out linearly: (N, 8) → (N, K)."""
-
-    def __init__(self, classes: int, generator: torch.Generator) -> None:
-        super().__init__()
-        self.read = nn.Linear(8, classes, dtype=torch.float64)
-        with torch.no_grad():
-            self.read.weight.normal_(generator=generator)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Queries, keys and values are the tokens themselves."""
-        tokens = x.unflatten(-1, (4, 2))
-        mixed = torch.softmax(tokens @ tokens.mT, dim=-1) @ tokens
-        logits: Tensor = self.read(mixed.flatten(-2))
-        return logits
 
 
 def prove_second_derivative(keep: int = 1) -> None:
@@ -216,16 +110,6 @@ def prove_second_derivative(keep: int = 1) -> None:
     split = second.replace(lambda e: isinstance(e, sp.Sum), lambda e: total(e.function / sp.exp(z(k, t))))
     if sp.expand(split - claimed) != 0:
         raise ProofError(f"the chain rule leaves {sp.expand(split - claimed)}")
-
-
-def attention_error(draw: Draw) -> Tensor:
-    """V M Vᵀ against autograd's Hessian of softmax self-attention."""
-    generator = torch.Generator().manual_seed(draw.seed)
-    network = Attention(3, generator)
-    x = torch.randn(6, 8, generator=generator, dtype=torch.float64)
-    truth = autograd_derivatives(network, x, network(x).argmax(dim=-1))
-    formula = derivatives.hessian(truth.jacobian, network(x).detach())
-    return relative(formula - truth.hessian, truth.hessian, axes=2)
 
 
 def counterexample_attention() -> Counterexample:
@@ -250,14 +134,6 @@ ARCHITECTURES = statement(
     hypotheses=(OFF_KINKS_SHORT, "frozen statistics"),
     depends=("eq-5",),
     derivation=proof(prove_second_derivative, wrong=0, mistake="the logits' own bend left out"),
-    checks=(
-        Check(
-            "H = V M Vᵀ for convolution, pooling, skip connection, BatchNorm",
-            on_networks(lambda s: s.hessian_error(derivatives.hessian(s.map.V, s.map.z)), 3),
-            attention_error,
-            "softmax self-attention",
-        ),
-    ),
     counterexample=counterexample_attention,
     expected=Verdict.PARTLY,
 )
@@ -283,33 +159,6 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
         raise ProofError(f"the affine map leaves {left}")
 
 
-@checked(
-    "V, multiplied out from weights and masks, against autograd's Jacobian",
-    wrong=(1, 0),
-    mistake="the two classes exchanged",
-)
-def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Tensor:
-    """The multiplied-out V with its columns in this order."""
-    return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s)[..., order]), 2, only=is_mlp)
-
-
-def step_check(name: str, *classes: int) -> Check:
-    """Move a little inside Q(x): the logits of networks with so many classes must move by Vᵀr exactly."""
-
-    def excess(draw: Draw, factor: float = 1.0) -> Tensor:
-        def error(s: Sample) -> Tensor:
-            step = s.step * draw.normal(*s.images.shape)
-            with torch.no_grad():
-                moved = s.network(s.images + step) - s.network(s.images)
-            predicted = (factor * s.map.V.mT @ step.flatten(1).unsqueeze(-1)).squeeze(-1)
-            return relative(moved - predicted, predicted, axes=1)
-
-        return draw.over_samples(error, *classes)
-
-    # The step leaves seven digits of a difference of logits, or more.
-    return check(name, excess, wrong=1.01, mistake="V one per cent too large", tolerance=1e-6)
-
-
 EQ_5 = statement(
     id="eq-5",
     where="Section 3, Eq. (5)",
@@ -319,7 +168,6 @@ EQ_5 = statement(
     restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
-    checks=(masked_product_error, step_check("a step inside Q(x) moves the logits by V'r", 2)),
 )
 
 CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)

@@ -5,29 +5,22 @@ from __future__ import annotations
 from functools import partial
 
 import sympy as sp
-import torch
-from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.class_sums import P, double_sum, weighted_moments
-from regrob.claims.combinators import check_at, check_both, check_networks, check_random, proof
-from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ANY_LABEL, ANY_LABEL_ANY_K, ARGMAX, OFF_KINKS, ORDERED
-from regrob.claims.instances import Instance, written_down
-from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, Sampling
 from regrob.claims.statements.proposition_4_1 import (
     E,
     at_least,
     gershgorin,
-    middle_43,
-    pair_sum,
     prove_above_trace_bound,
     prove_bend_crude,
 )
 from regrob.symbols import prove_sign, prove_zero, sum_over
-from regrob.theory import derivatives
 
 statement = partial(Claim, chapter="book/ordering")
+
+
 theorem = partial(statement, where="new")
 
 # --- the Loewner inequality ------------------------------------------------------------
@@ -51,24 +44,6 @@ def prove_loewner(weight: int = 1) -> None:
     prove_sign(pair, "nonnegative")
 
 
-def difference_from_rank_one(case: Instance, factor: float = 1.0) -> Tensor:
-    """H − factor·(p/q)∇∇ᵀ: (T, n, n)."""
-    ratio = factor * case.p / case.q
-    return case.hessian - ratio[:, None, None] * case.gradient.unsqueeze(-1) * case.gradient.unsqueeze(-2)
-
-
-def loewner_excess(case: Instance, factor: float = 1.0) -> Tensor:
-    """−λ_min(H − factor·(p/q)∇∇ᵀ) relative to ‖H‖₂: positive where the inequality fails."""
-    least: Tensor = torch.linalg.eigvalsh(difference_from_rank_one(case, factor))[..., 0]
-    return -least / case.curvature
-
-
-def distance_from_rank_one(spread: float) -> Tensor:
-    """K = 4 with rivals `spread` apart: H − (p/q)∇∇ᵀ relative to H."""
-    case = written_down([[1.0, 0.0, spread, 0.0], [0.0, 2.0, 2.0, 2.0]], [0.5, 0.3, -0.2, 0.1])
-    return difference_from_rank_one(case).abs().amax() / case.curvature
-
-
 LOEWNER = theorem(
     id="thm-loewner",
     title="the Hessian dominates the squared gradient",
@@ -76,21 +51,6 @@ LOEWNER = theorem(
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K, "equality iff all rivals' columns coincide"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=proof(prove_loewner, wrong=2, mistake="twice the constant"),
-    checks=(
-        *check_both(
-            "least eigenvalue of H − (p/q)∇∇'", loewner_excess, 1.01, "one per cent more", MISTAKES_TOO
-        ),
-        *check_both(
-            "the norms",
-            lambda c, factor=1.0: violation(factor * c.p / c.q * c.gradient_norm.square(), c.curvature),
-            1.01,
-            "one per cent more",
-            MISTAKES_TOO,
-        ),
-        check_at(
-            "equality where the rivals coincide", distance_from_rank_one, 0.0, 0.1, "rivals that differ"
-        ),
-    ),
 )
 
 
@@ -105,32 +65,6 @@ def prove_constant(sign: int = -1) -> None:
     prove_zero(form - p / q * (sign * q) ** 2, because="the ratio is p/q")
 
 
-def tight_direction_error(case: Instance, factor: float = 1.0) -> Tensor:
-    """Solve C Vᵀr = C e_y by least squares; where that succeeds, compare the ratio with p/q.
-
-    In units of the rounding to expect: rᵀHr = pq comes out of terms as large as ‖H‖‖r‖².
-    """
-    C = torch.eye(case.K, dtype=case.V.dtype, device=case.V.device) - 1.0 / case.K
-    target = torch.nn.functional.one_hot(case.y, case.K).to(case.V)
-    r = (torch.linalg.pinv((case.V @ C).mT) @ (target @ C).unsqueeze(-1)).squeeze(-1)
-    a = (case.V.mT @ r.unsqueeze(-1)).squeeze(-1)
-    solved = ((a - target) @ C).abs().amax(dim=-1) < 1e-9
-    ratio = case.quadratic_form(r) / (case.gradient * r).sum(dim=-1).square()
-    cancelled = case.curvature * r.square().sum(dim=-1) / (case.p * case.q)
-    error = ratio_error(ratio, factor * case.p / case.q) / cancelled.clamp_min(1.0)
-    return torch.where(solved & (case.q > 1e-3), error, torch.zeros_like(error))
-
-
-def largest_ratio_excess(case: Instance, factor: float = 1.0) -> Tensor:
-    """How far ∇ᵀH⁺∇ exceeds q/p. Small eigenvalues, which are rounding, are left out: that only lowers it."""
-    inverse = torch.linalg.pinv(case.hessian, rtol=1e-5, hermitian=True)
-    form = (case.gradient.unsqueeze(-2) @ inverse @ case.gradient.unsqueeze(-1)).flatten()
-    return violation(form, factor * case.q / case.p)
-
-
-WIDE = Sampling(correct=False, inputs=12, high=3.0)  # n ≥ K, so that C Vᵀr = C e_y has a solution
-FEW_CLASSES = Sampling(classes=(2, 3, 4), correct=False)
-
 CONSTANT = theorem(
     id="thm-loewner-constant",
     title="p_y/q is the best constant",
@@ -138,24 +72,6 @@ CONSTANT = theorem(
     hypotheses=(OFF_KINKS, "∇ ≠ 0", ANY_LABEL),
     depends=("thm-loewner",),
     derivation=proof(prove_constant, wrong=1, mistake="∇ᵀr = +q, with p/q unchanged"),
-    checks=(
-        check_random(
-            "a direction in which rᵀHr = (p/q)(∇ᵀr)² (random instances)",
-            tight_direction_error,
-            1.01,
-            "one per cent more",
-            WIDE,
-        ),
-        check_networks(
-            "the same (networks, autograd)", tight_direction_error, 1.01, "one per cent more", FEW_CLASSES
-        ),
-        check_random(
-            "∇'H⁺∇ ≤ q/p_y (random instances)", largest_ratio_excess, 0.99, "one per cent less", WIDE
-        ),
-        check_networks(
-            "∇'H⁺∇ ≤ q/p_y (networks, autograd)", largest_ratio_excess, 0.99, "one per cent less", FEW_CLASSES
-        ),
-    ),
 )
 
 # --- what follows from it --------------------------------------------------------------
@@ -175,16 +91,6 @@ def prove_ordering(parts: int = 2) -> None:
     prove_zero(half * E(0, 2) - form - off_diagonal - gaps, because="λ_max(M) ≤ ½")
 
 
-def distance_between_ends(x: float) -> Tensor:
-    """K = 4: V = (1, 0, 0, 0) as x → 0 for the left end; (1, −1, 0, 0), p → (½, ½, 0, 0) for the right."""
-    left = written_down([[1.0, 0.0, 0.0, 0.0]], [x, 0.0, 0.0, 0.0])
-    right = written_down([[1.0, -1.0, 0.0, 0.0]], [x, -x, -1 / x**0.5, -1 / x**0.5])
-    return worst(
-        ratio_error(left.curvature * 3, left.gradient_norm.square()),
-        ratio_error(right.curvature, 0.5 * right.centred_norm.square()),
-    )
-
-
 ORDERING = theorem(
     id="cor-ordering",
     title="the penalties in order, with their best constants",
@@ -192,24 +98,6 @@ ORDERING = theorem(
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),
     derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
-    checks=(
-        *check_both(
-            "‖∇‖²/(K−1) ≤ ‖H‖ ≤ ½‖VC‖²",
-            lambda c, half=0.5: violation(
-                c.gradient_norm.square() / (c.K - 1.0), c.curvature, half * c.centred_norm.square()
-            ),
-            1 / 3,
-            "a third for a half",
-        ),
-        check_at(
-            "both ends are approached at K = 4",
-            distance_between_ends,
-            1e-6,
-            0.5,
-            "far from the limit",
-            tolerance=1e-5,
-        ),
-    ),
 )
 
 
@@ -221,11 +109,6 @@ def prove_third(bound: int = 3) -> None:
     prove_sign(sp.expand((1 - p + gap) - 2 * (p - gap)), "positive")
 
 
-def half_gradient_excess(case: Instance, least: float = 1 / 3) -> Tensor:
-    """The violation of ½‖∇‖² ≤ ‖H‖ where p_y ≥ `least`; −1 elsewhere."""
-    return torch.where(case.p >= least, violation(0.5 * case.gradient_norm.square(), case.curvature), -1.0)
-
-
 HALF = theorem(
     id="cor-half",
     title="when half the squared gradient is below the curvature",
@@ -233,7 +116,6 @@ HALF = theorem(
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("thm-loewner",),
     derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4"),
-    checks=check_both("½‖∇‖² ≤ ‖H‖ where p_y ≥ 1/3", half_gradient_excess, 0.0, "any p_y", MISTAKES_TOO),
 )
 
 # --- Eqs. (41) and (42) ----------------------------------------------------------------
@@ -259,21 +141,6 @@ EQ_41 = statement(
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
     depends=("eq-36", "cor-ordering"),
     derivation=proof(prove_41, wrong=5, mistake="p(1 − p) ≤ 1/5"),
-    checks=(
-        *check_both(
-            "both links",
-            lambda c: worst(violation(c.curvature, 2 * c.p * c.q * c.lipschitz.square()), c.p * c.q - 0.25),
-            lambda c: violation(c.curvature, c.p * c.q * c.lipschitz.square()),
-            "p_y q‖V‖_F², without the factor 2",
-        ),
-        *check_both(
-            "‖H‖₂ ≤ ½‖V‖_F² for any label",
-            lambda c: violation(c.curvature, 0.5 * c.lipschitz.square()),
-            lambda c: violation(c.curvature, 2 * c.p * c.q * c.lipschitz.square()),
-            "the first link for any label",
-            MISTAKES_TOO,
-        ),
-    ),
 )
 
 
@@ -305,37 +172,11 @@ EQ_42 = statement(
     hypotheses=(OFF_KINKS, "any label in the first links", "p_y ≥ 1/2 in the last"),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=proof(prove_42, wrong=2, mistake="twice ‖∇‖²"),
-    checks=(
-        *check_both(
-            "‖H‖ ≥ p_y‖∇‖², any label",
-            lambda c: violation(c.p * c.gradient_norm.square(), c.curvature),
-            lambda c: violation(c.gradient_norm.square(), c.curvature),
-            "‖∇‖² itself",
-            MISTAKES_TOO,
-        ),
-        *check_both(
-            "‖H‖ ≥ ½‖∇‖² where p_y ≥ ½",
-            lambda c, least=0.5: half_gradient_excess(c, least),
-            0.0,
-            "any p_y and any label",
-            MISTAKES_TOO,
-        ),
-    ),
     counterexample=counterexample_42,
     expected=Verdict.PARTLY,
 )
 
 # --- the chains and Eq. (43) -----------------------------------------------------------
-
-
-def chain_excess(case: Instance, divisor: float) -> Tensor:
-    """‖∇‖²/divisor ≤ ‖H‖ ≤ ½‖VC‖² ≤ ½‖V‖_F²."""
-    return violation(
-        case.gradient_norm.square() / divisor,
-        case.curvature,
-        0.5 * case.centred_norm.square(),
-        0.5 * case.lipschitz.square(),
-    )
 
 
 def two_classes(s: sp.Rational) -> tuple[sp.Expr, sp.Expr, sp.Expr]:
@@ -365,12 +206,6 @@ CHAIN_MAIN = statement(
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
     derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
-    checks=check_both(
-        "the corrected chain",
-        lambda c: chain_excess(c, c.K - 1.0),
-        lambda c: violation(0.5 * c.gradient_norm, c.curvature),
-        "the left link as printed",
-    ),
     counterexample=counterexample_main,
     expected=Verdict.FAILS,
 )
@@ -384,24 +219,6 @@ CHAIN_APPENDIX = statement(
     hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
     depends=("eq-41", "cor-half"),
     derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4 in the left link"),
-    checks=(
-        *check_both(
-            "the left link where p_y ≥ 1/3, the right one always",
-            lambda c, least=1 / 3: worst(
-                half_gradient_excess(c, least), violation(c.curvature, 0.5 * c.lipschitz.square())
-            ),
-            0.0,
-            "the left link for any p_y",
-            MISTAKES_TOO,
-        ),
-        check_random(
-            "both links for K = 2 and 3, correctly classified (random instances)",
-            lambda c, divisor=2.0: chain_excess(c, divisor),
-            0.5,
-            "four times the gradient penalty",
-            Sampling(classes=(2, 3)),
-        ),
-    ),
     counterexample=counterexample_42,
     expected=Verdict.PARTLY,
 )
@@ -425,11 +242,6 @@ def counterexample_43() -> Counterexample:
     )
 
 
-def top_43(case: Instance) -> Tensor:
-    """K(K−1)ν²/8, the last term of Eq. (43): (T,)."""
-    return 0.125 * case.K * (case.K - 1) * derivatives.cross_lipschitz_squared(case.V)
-
-
 EQ_43 = statement(
     id="eq-43",
     where="Appendix E, Eq. (43)",
@@ -439,21 +251,6 @@ EQ_43 = statement(
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
     derivation=proof(prove_43, wrong=2, mistake="K ≥ 2"),
-    checks=(
-        *check_both(
-            "all three links, K ≥ 3",
-            lambda c: violation(c.curvature, pair_sum(c), middle_43(c), top_43(c)),
-            lambda c: violation(pair_sum(c), 0.5 * middle_43(c)),
-            "half of the second sum",
-            THREE_OR_MORE,
-        ),
-        *check_both(
-            "tr H ≤ K p_y q ν², every K",
-            lambda c: violation(pair_sum(c), c.K * c.p * c.q * derivatives.cross_lipschitz_squared(c.V)),
-            lambda c: violation(pair_sum(c), middle_43(c)),
-            "Eq. (43) as printed, K = 2 included",
-        ),
-    ),
     counterexample=counterexample_43,
     expected=Verdict.PARTLY,
 )
@@ -470,13 +267,6 @@ def counterexample_cross() -> Counterexample:
     )
 
 
-def cross_chain_excess(case: Instance) -> Tensor:
-    """‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4, and ≤ K(K−1)ν²/8 too from K = 3 on."""
-    nu2 = derivatives.cross_lipschitz_squared(case.V)
-    chain = violation(case.gradient_norm.square() / (case.K - 1), case.curvature, 0.25 * case.K * nu2)
-    return worst(chain, violation(case.curvature, top_43(case))) if case.K >= 3 else chain
-
-
 CHAIN_CROSS = statement(
     id="chain-cross-lipschitz",
     where="Appendix E, below Eq. (42)",
@@ -486,12 +276,6 @@ CHAIN_CROSS = statement(
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
     derivation=proof(prove_43, wrong=2, mistake="K ≥ 2 in the printed right end"),
-    checks=check_both(
-        "‖∇‖²/(K−1) ≤ ‖H‖ ≤ Kν²/4 for every K, ≤ K(K−1)ν²/8 for K ≥ 3",
-        cross_chain_excess,
-        lambda c: violation(c.gradient_norm.square() / (c.K - 1), c.curvature, top_43(c)),
-        "K(K−1)/8 at K = 2 too",
-    ),
     counterexample=counterexample_cross,
     expected=Verdict.PARTLY,
 )

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import sympy as sp
-import torch
-from torch import Tensor
 
-from regrob.claims.claim import Claim, Counterexample, Verdict
-from regrob.claims.combinators import checked, on_instances, proof
+from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
-from regrob.claims.instances import Draw, Instance, closed_form, signed, unit
 from regrob.symbols import prove_equal, prove_sign, prove_zero
-from regrob.theory import derivatives, taylor_radius
-from regrob.theory.margin import margin_l2
 
 statement = partial(Claim, chapter="book/proposition_3_1")
+
+
 theorem = partial(statement, where="new")
 
 # --- Proposition 3.1 -------------------------------------------------------------------
@@ -55,33 +50,6 @@ def prove_radius(outside: int = 1) -> None:
     prove_zero(q * nu * rho + p * q * nu**2 * rho**2 / 2 - xi, because="the quadratic model reaches β")
 
 
-def printed_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
-    """Eq. (8) as printed, with the −1 under the root."""
-    instance = closed_form(V, z, y)
-    p, q = instance.p, instance.q
-    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(V))
-
-
-@checked("a step of ‖r*‖ along ∇ reaches the threshold", wrong=printed_radius, mistake="Eq. (8) as printed")
-@on_instances
-def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
-    """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
-    g, xi = instance.gradient, instance.xi
-    gain = instance.gain(radius(*instance).unsqueeze(-1) * unit(g))
-    return (gain - xi).abs() / xi
-
-
-@checked("no shorter step does", wrong=1.3, mistake="steps 1.3 times as long, some of which do")
-def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
-    """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
-    instance = draw.instances(2)
-    g, xi = instance.gradient, instance.xi
-    r = draw.normal(*g.shape, stream=1)
-    r = unit(r) + 9 * r[:, :1].sign() * unit(g)
-    r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
-    return (instance.gain(r) - xi) / xi
-
-
 PROP_3_1 = statement(
     id="prop-3.1",
     where="Proposition 3.1, in the form of Eq. (20)'s last line",
@@ -90,7 +58,6 @@ PROP_3_1 = statement(
     hypotheses=(BINARY, OFF_KINKS, CORRECT, DISTINCT, "β = log 2", MODEL),
     depends=("lemma-3.2-gradient", "lemma-3.2-hessian"),
     derivation=proof(prove_radius, wrong=0, mistake="the −1 under the root"),
-    checks=(threshold_error, beyond_threshold),
 )
 
 
@@ -116,7 +83,6 @@ EQ_8 = statement(
     hypotheses=PROP_3_1.hypotheses,
     transcription=True,
     depends=("prop-3.1",),
-    checks=(threshold_error,),
     counterexample=counterexample_eq_8,
     expected=Verdict.FAILS,
 )
@@ -140,18 +106,6 @@ def prove_monotone(claim_sign: int = 1) -> None:
     prove_zero(sp.limit(1 / closed, p, 1, "-"), because="the limit at 1")
 
 
-@checked(
-    "first differences over margins from 1e-6 to 700",
-    wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
-    mistake="a radius that shrinks like q^0.55",
-)
-def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
-    """By how much the radius falls between neighbouring margins of a sorted sample."""
-    m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
-    tau = radius(m)
-    return -(tau.diff() / tau[1:])
-
-
 MONOTONE = statement(
     id="remark-radius-monotone",
     where="Section 3.1, Figure 1 and the text below Eq. (8)",
@@ -162,7 +116,6 @@ MONOTONE = statement(
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("prop-3.1",),
     derivation=proof(prove_monotone, wrong=-1, mistake="decreasing instead"),
-    checks=(radius_decrease,),
 )
 
 # --- New: the Taylor radius against the true margin ------------------------------------
@@ -180,22 +133,6 @@ def prove_overshoot(factor: int = 1) -> None:
     prove_sign((claimed - 1).subs(p, (1 + s) / 2), "positive")
 
 
-@checked("‖r*‖/d stays above one", wrong=-1, mistake="the two exchanged", tolerance=1e-12)
-def below_margin(draw: Draw, power: int = 1) -> Tensor:
-    """How far the ratio ‖r*‖/d, to this power, lies below one."""
-    instance = draw.instances(2, low=0.3)
-    return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
-
-
-@checked("a step of d ends on the boundary", wrong=1.001, mistake="a step one per mille longer")
-@on_instances
-def boundary_gap(instance: Instance, stretch: float = 1.0) -> Tensor:
-    """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
-    away = -signed(instance.y).unsqueeze(-1) * instance.s
-    moved = instance.moved(unit(away) * margin_l2(*instance).unsqueeze(-1) * stretch)
-    return (moved[:, 0] - moved[:, 1]).abs() / instance.z.abs().amax(dim=-1)
-
-
 OVERSHOOT = theorem(
     id="thm-taylor-overshoots",
     title="the Taylor radius always exceeds the true margin",
@@ -208,7 +145,6 @@ OVERSHOOT = theorem(
     ),
     depends=("prop-3.1",),
     derivation=proof(prove_overshoot, wrong=2, mistake="twice the excess slope"),
-    checks=(below_margin, boundary_gap),
 )
 
 
@@ -226,22 +162,6 @@ def prove_convex(sign: int = 1) -> None:
     prove_sign(second.subs(p, (1 + u / (1 + u)) / 2), "positive")
 
 
-@checked(
-    "midpoints of random pairs of probabilities",
-    wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
-    mistake="the radius's square root",
-)
-def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
-    """The radius halfway between two probabilities against the mean of the two radii."""
-    p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
-
-    def at(p: Tensor) -> Tensor:
-        return radius(torch.log(p / (1 - p)))
-
-    mean = at(p).mean(dim=1)
-    return (at(p.mean(dim=1)) - mean) / mean
-
-
 CONVEX = statement(
     id="thm-radius-convex",
     where="new, on Figure 1",
@@ -250,7 +170,6 @@ CONVEX = statement(
     hypotheses=(BINARY, "1/2 < p_y < 1", "ν > 0 held fixed"),
     depends=("thm-taylor-overshoots",),
     derivation=proof(prove_convex, wrong=-1, mistake="a logit that is concave in p"),
-    checks=(midpoint_excess,),
 )
 
 CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT, CONVEX)

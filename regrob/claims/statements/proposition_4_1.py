@@ -8,47 +8,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import sympy as sp
-import torch
-from torch import Tensor
 
-from regrob.claims.claim import Check, Claim, Counterexample, Verdict
+from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
-from regrob.claims.combinators import check_at, check_both, proof
-from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.hypotheses import ANY_LABEL, ARGMAX, DISTINCT, MODEL_BELOW_LOG_K, OFF_KINKS, ORDERED
-from regrob.claims.instances import Instance, written_down
-from regrob.claims.quadratic_model import overshoot, shortfall, within
-from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, TWO_CLASSES, Sampling, over_random
 from regrob.claims.statements.lemma_4_1 import prove_pairs
 from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
-from regrob.theory import bounds, taylor_radius
 
 statement = partial(Claim, chapter="book/proposition_4_1")
+
+
 theorem = partial(statement, where="new")
+
+
 E = weighted_moments()  # over all classes
+
+
 OVER_RIVALS = weighted_moments(Q)
-
-# --- sums over pairs of classes --------------------------------------------------------
-
-
-def distances(V: Tensor) -> Tensor:
-    """‖v_i − v_j‖² for all ordered pairs: (…, K, K)."""
-    return (V.unsqueeze(-1) - V.unsqueeze(-2)).square().sum(dim=-3)
-
-
-def total_distance(V: Tensor) -> Tensor:
-    """D = Σ_{i<j} ‖v_i − v_j‖²: (…)."""
-    return 0.5 * distances(V).sum(dim=(-2, -1))
-
-
-def pair_sum(case: Instance) -> Tensor:
-    """Σ_{i<j} p_i p_j ‖v_i − v_j‖², the right-hand side of Eq. (35), which is tr H: (T,)."""
-    p = torch.softmax(case.z, dim=-1)
-    return 0.5 * (p.unsqueeze(-1) * p.unsqueeze(-2) * distances(case.V)).sum(dim=(-2, -1))
-
 
 # --- Eq. (34) --------------------------------------------------------------------------
 
@@ -62,12 +40,6 @@ def prove_slope_crude(constant: int = 2) -> None:
     prove_sign(p_j * others, "nonnegative")
 
 
-def distance_from_sharp_slope(second: float) -> Tensor:
-    """‖∇‖ against √2·q‖V‖₂ at V = (1, second); equal for V = (1, −1)."""
-    case = written_down([[1.0, second]], [0.7, 0.7 * second])
-    return ratio_error(case.gradient_norm, 2**0.5 * case.q * case.spectral_norm)
-
-
 EQ_34 = statement(
     id="eq-34",
     where="Appendix E, Eq. (34)",
@@ -76,27 +48,10 @@ EQ_34 = statement(
     hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("lemma-4.1-gradient",),
     derivation=proof(prove_slope_crude, wrong=1, mistake="‖p − e_y‖ ≤ q, without the factor √2"),
-    checks=(
-        *check_both(
-            "‖∇‖ ≤ 2q‖V‖₂ ≤ 2q‖V‖_F",
-            lambda c: worst(
-                violation(c.gradient_norm, 2 * c.q * c.spectral_norm), violation(c.spectral_norm, c.lipschitz)
-            ),
-            lambda c: violation(c.gradient_norm, c.q * c.spectral_norm),
-            "q in place of 2q",
-            MISTAKES_TOO,
-        ),
-        check_at(
-            "the best constant is √2: attained at V = (1, −1)",
-            distance_from_sharp_slope,
-            -1.0,
-            0.0,
-            "V = (1, 0), where it is not",
-        ),
-    ),
 )
 
 # --- Eq. (35) --------------------------------------------------------------------------
+
 
 EQ_35 = statement(
     id="eq-35",
@@ -109,13 +64,6 @@ EQ_35 = statement(
     depends=("remark-psd",),
     # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
     derivation=proof(prove_pairs, wrong=2, mistake="every pair counted twice"),
-    checks=check_both(
-        "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
-        lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
-        lambda c: violation(c.curvature, 0.5 * pair_sum(c)),
-        "half the sum",
-        MISTAKES_TOO,
-    ),
 )
 
 # --- Eq. (36) --------------------------------------------------------------------------
@@ -137,14 +85,6 @@ def prove_bend_crude(constant: int = 2) -> None:
     prove_equal(double - diagonal, claimed, because="each index counts once")
 
 
-def norm_sum(case: Instance) -> Tensor:
-    """Σ_{i≠j} p_i p_j (‖v_i‖² + ‖v_j‖²) = 2 Σ p_i(1 − p_i)‖v_i‖²: (T,)."""
-    p = torch.softmax(case.z, dim=-1)
-    squares = case.V.square().sum(dim=-2)
-    pairs = p.unsqueeze(-1) * p.unsqueeze(-2) * (squares.unsqueeze(-1) + squares.unsqueeze(-2))
-    return (pairs - torch.diag_embed(pairs.diagonal(dim1=-2, dim2=-1))).sum(dim=(-2, -1))
-
-
 EQ_36 = statement(
     id="eq-36",
     where="Appendix E, Eq. (36)",
@@ -153,12 +93,6 @@ EQ_36 = statement(
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35",),
     derivation=proof(prove_bend_crude, wrong=1, mistake="‖v_i‖² + ‖v_j‖² without the 2"),
-    checks=check_both(
-        "both links of Eq. (36)",
-        lambda c: violation(c.curvature, norm_sum(c), 2 * c.p * c.q * c.lipschitz.square()),
-        lambda c: violation(c.curvature, c.p * c.q * c.lipschitz.square()),
-        "p_y q‖V‖_F², without the factor 2",
-    ),
 )
 
 # --- the sharp forms -------------------------------------------------------------------
@@ -193,16 +127,6 @@ def prove_sharp(radius: int = 2) -> None:
     prove_bend_crude()  # p_i(1 − p_i) ≤ p_y q
 
 
-def sharp_slope(case: Instance, factor: float = 2.0) -> Tensor:
-    """√(q·min(1, 2q))·‖VC‖₂: (T,)."""
-    return (case.q * (factor * case.q).clamp_max(1.0)).sqrt() * case.centred_norm
-
-
-def sharp_bend(case: Instance, factor: float = 2.0) -> Tensor:
-    """p_y·min(1, 2q)·‖VC‖₂²: (T,)."""
-    return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
-
-
 SHARP = theorem(
     id="thm-sharp-norms",
     title="how large gradient and curvature can be",
@@ -210,26 +134,6 @@ SHARP = theorem(
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
     derivation=proof(prove_sharp, wrong=1, mistake="Gershgorin's radius forgotten"),
-    checks=(
-        *check_both(
-            "‖∇‖ and ‖H‖ against ‖VC‖₂",
-            lambda c, factor=2.0: worst(
-                violation(c.gradient_norm, sharp_slope(c, factor)),
-                violation(c.curvature, sharp_bend(c, factor)),
-            ),
-            1.9,
-            "1.9 in place of 2",
-        ),
-        *check_both(
-            "equality at K = 2",
-            lambda c: worst(
-                ratio_error(c.gradient_norm, sharp_slope(c)), ratio_error(c.curvature, sharp_bend(c))
-            ),
-            lambda c: ratio_error(c.gradient_norm, sharp_slope(c, 1.9)),
-            "1.9 in place of 2",
-            TWO_CLASSES,
-        ),
-    ),
 )
 
 
@@ -251,17 +155,6 @@ def prove_trace_bound(factor: int = 2) -> None:
     prove_zero(2 * P * Q * (D / K) - factor / K * P * Q * D, because="λ_max(M) ≤ 2p_y q")
 
 
-def trace_bound(case: Instance, factor: float = 2.0) -> Tensor:
-    """(2/K)p_y q D: (T,)."""
-    return factor / case.K * case.p * case.q * total_distance(case.V)
-
-
-def distance_from_trace_bound(tail: float) -> Tensor:
-    """V = (½, −½, 0, 0): tr H → (2/K)p_y q D as the last two classes, with logits −tail, become improbable."""
-    case = written_down([[0.5, -0.5, 0.0, 0.0]], [1.0, -1.0, -tail, -tail])
-    return ratio_error(pair_sum(case), trace_bound(case))
-
-
 TRACE = theorem(
     id="thm-trace-bound",
     title="the sharp constant in place of Eq. (43)'s",
@@ -269,55 +162,12 @@ TRACE = theorem(
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35", "thm-sharp-norms"),
     derivation=proof(prove_trace_bound, wrong=1, mistake="1/K in place of 2/K"),
-    checks=(
-        *check_both(
-            "tr H ≤ (2/K) p_y q D",
-            lambda c, factor=2.0: violation(pair_sum(c), trace_bound(c, factor)),
-            1.9,
-            "1.9 in place of 2",
-        ),
-        check_at(
-            "the constant is approached at K = 4",
-            distance_from_trace_bound,
-            40.0,
-            2.0,
-            "rivals that are not improbable",
-        ),
-    ),
 )
 
 # --- the two bounds --------------------------------------------------------------------
 
+
 XI, MU = sp.symbols("xi mu", positive=True)
-Normalisation = Literal["ordered", "unordered", "mean"]
-
-
-def nu_squared(V: Tensor, normalisation: Normalisation) -> Tensor:
-    """Three readings of the paper's Σ‖v_i − v_j‖²/K²: (…).
-
-    Args:
-        normalisation: "ordered": all ordered pairs over K², as in [10] and in this package;
-            "unordered": pairs i < j over K²; "mean": the average over the K(K−1) ordered pairs.
-    """
-    K, D = V.shape[-1], total_distance(V)
-    return {"ordered": 2 * D / K**2, "unordered": D / K**2, "mean": 2 * D / (K * (K - 1))}[normalisation]
-
-
-def middle_43(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
-    """½K(K−1)p_y qν², the third term of Eq. (43): (T,)."""
-    return 0.5 * case.K * (case.K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
-
-
-def bound_16(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
-    """Eq. (16) as printed, in the rationalised form: (T,)."""
-    return taylor_radius.positive_root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
-
-
-def bound_17(case: Instance, factor: float = 2.0) -> Tensor:
-    """Eq. (17), in the rationalised form: (T,). The factor is that of Eqs. (34) and (36)."""
-    return taylor_radius.positive_root(
-        factor * case.q * case.lipschitz, factor * case.p * case.q * case.lipschitz.square(), case.xi
-    )
 
 
 def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr = XI) -> sp.Expr:
@@ -406,29 +256,6 @@ def counterexample_unordered(classes: int = 4) -> Counterexample:
     )
 
 
-def reading_checks(normalisation: Normalisation, holds: tuple[int, ...]) -> tuple[Check, ...]:
-    """Eq. (16) must be a lower bound for the K that `holds` lists, and must not be one at K = 2."""
-
-    def distance_from_failing(case: Instance) -> Tensor:
-        return 1e-3 - overshoot(case, bound_16(case, normalisation)).amax()
-
-    return (
-        *check_both(
-            f"no step as short as Eq. (16) reaches ξ, K in {holds}",
-            within(lambda c: bound_16(c, normalisation)),
-            2,
-            "twice as long",
-            Sampling(classes=holds),
-        ),
-        Check(
-            "Eq. (16) fails at K = 2",
-            over_random(distance_from_failing, TWO_CLASSES),
-            over_random(distance_from_failing, Sampling(classes=holds[:1])),
-            f"K = {holds[0]}, where it does not",
-        ),
-    )
-
-
 PRINTED_16 = r"\|\mathbf r^*\|_2 \ge \frac{4\|V\|_F}{K(K-1)p_y\nu^2}\left(\sqrt{1+\frac{K(K-1)p_y\nu^2\xi}{4(1-p_y)\|V\|_F^2}}-1\right)"
 
 EQ_16 = statement(
@@ -440,7 +267,6 @@ EQ_16 = statement(
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, DISTINCT, "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
     derivation=proof(prove_16, wrong=2, mistake="K ≥ 2"),
-    checks=reading_checks("ordered", (3, 4, 5, 10)),
     counterexample=counterexample_ordered,
     expected=Verdict.PARTLY,
 )
@@ -459,7 +285,6 @@ EQ_16_UNORDERED = replace(
         "K ≥ 5 (printed: K ≥ 2)",
     ),
     derivation=proof(lambda fewest=5: prove_16(fewest, pairs=1), wrong=4, mistake="K ≥ 4"),
-    checks=reading_checks("unordered", (5, 10)),
     counterexample=counterexample_unordered,
 )
 
@@ -472,9 +297,6 @@ EQ_16_MEAN = replace(
     restated=True,
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
     derivation=proof(prove_mean, wrong=1, mistake="pairs i < j over K(K − 1)"),
-    checks=check_both(
-        "no step as short as Eq. (16) reaches ξ", within(lambda c: bound_16(c, "mean")), 2, "twice as long"
-    ),
     counterexample=None,
     expected=Verdict.HOLDS,
 )
@@ -492,11 +314,6 @@ def counterexample_38() -> Counterexample:
     )
 
 
-def middle_38(case: Instance) -> Tensor:
-    """Eq. (38)'s first line with the −1 outside the root: (T,)."""
-    return taylor_radius.positive_root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
-
-
 EQ_38 = statement(
     id="eq-38",
     where="Appendix E, Eq. (38)",
@@ -506,31 +323,11 @@ EQ_38 = statement(
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
     derivation=proof(prove_16, wrong=2, mistake="K ≥ 2 in the second link"),
-    checks=(
-        *check_both("no step as short as the first line reaches ξ", within(middle_38), 2, "twice as long"),
-        *check_both(
-            "the first line is at least Eq. (16)",
-            lambda c: violation(bound_16(c), middle_38(c)),
-            lambda c: violation(middle_38(c), bound_16(c)),
-            "the two exchanged",
-            THREE_OR_MORE,
-        ),
-    ),
     counterexample=counterexample_38,
     expected=Verdict.PARTLY,
 )
 
 # --- which bound is tighter ------------------------------------------------------------
-
-
-def tighter_excess(case: Instance, shift: int = 1) -> Tensor:
-    """The tighter bound must be the one that the sign of ‖V‖_F² − K(K−1)ν²/4 names."""
-    mean = case.V.mean(dim=-1).square().sum(dim=-1)
-    square = case.lipschitz.square()
-    sign = (square - 0.5 * (case.K - shift) * (square - case.K * mean)) / square
-    gap = (bound_16(case) - bound_17(case)) / bound_17(case)
-    decided = sign.abs() > 1e-9
-    return torch.where(decided, -sign.sign() * gap, torch.zeros_like(gap))
 
 
 TIGHTER = statement(
@@ -543,9 +340,6 @@ TIGHTER = statement(
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
     derivation=proof(prove_centring, wrong=2, mistake="K − 2 for K − 1"),  # ν² = 2D/K²
-    checks=check_both(
-        "the identity's sign names the tighter bound", tighter_excess, 2, "K − 2 for K − 1", THREE_OR_MORE
-    ),
 )
 
 # --- Eqs. (17) and (37) ----------------------------------------------------------------
@@ -569,15 +363,6 @@ EQ_37 = statement(
     derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
-
-def distance_from_17(second: float) -> Tensor:
-    """Eq. (17) against the exact radius at V = (1 + second, second), K = 2 and a margin of 60."""
-    case = written_down([[1.0 + second, second]], [30.0, -30.0])
-    return (
-        1 - bound_17(case) / taylor_radius.positive_root(case.gradient_norm, case.curvature, case.xi)
-    ).abs()
-
-
 EQ_17 = statement(
     id="prop-4.1-eq-17",
     where="Proposition 4.1, Eq. (17)",
@@ -586,30 +371,9 @@ EQ_17 = statement(
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
     derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
-    checks=(
-        *check_both(
-            "no step as short as Eq. (17) reaches ξ",
-            lambda c, factor=2.0: overshoot(c, bound_17(c, factor)),
-            1.0,
-            "‖∇‖ ≤ q‖V‖_F and ‖H‖ ≤ p_y q‖V‖_F², half of Eqs. (34) and (36)",
-        ),
-        check_at(
-            "the constant cannot be raised: ratio → 1 at V = (½, −½)",
-            distance_from_17,
-            -0.5,
-            0.0,
-            "V = (1, 0)",
-            tolerance=1e-6,
-        ),
-    ),
 )
 
 # --- the bound that replaces both ------------------------------------------------------
-
-
-def bracket(case: Instance) -> bounds.Bracket:
-    """Both ends of Theorem `thm-two-sided`: (T,) each."""
-    return bounds.radius_l2_bracket(case.V, case.z, case.y)
 
 
 def reach(twice: int = 2) -> sp.Expr:
@@ -634,12 +398,6 @@ def prove_two_sided(twice: int = 2) -> None:
     prove_upper_end(twice)
 
 
-def distance_between_ends(tail: float) -> Tensor:
-    """K = 4, V = (½, −½, 0, 0): both ends meet as the last two classes become improbable."""
-    case = written_down([[0.5, -0.5, 0.0, 0.0]], [2.0, -2.0, -tail, -tail])
-    return bracket(case).upper / bracket(case).lower - 1
-
-
 TWO_SIDED = theorem(
     id="thm-two-sided",
     title="the radius between two closed forms",
@@ -647,34 +405,6 @@ TWO_SIDED = theorem(
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
     derivation=proof(prove_two_sided, wrong=1, mistake="pξ/q under the root"),
-    checks=(
-        *check_both(
-            "no step as short as the lower end reaches ξ",
-            within(lambda c: bracket(c).lower),
-            1.01,
-            "one per cent longer",
-        ),
-        *check_both(
-            "a step of the upper end along ∇ does",
-            lambda c, stretch=1.0: shortfall(c, (stretch * bracket(c).upper).unsqueeze(-1) * c.uphill),
-            0.99,
-            "one per cent shorter",
-        ),
-        *check_both(
-            "equal ends at K = 2",
-            lambda c, factor=1.0: ratio_error(bracket(c).upper, factor * bracket(c).lower),
-            2**0.5,
-            "the factor 1/√2 forgotten",
-            TWO_CLASSES,
-        ),
-        check_at(
-            "the ends meet in a limit at K = 4 too",
-            distance_between_ends,
-            40.0,
-            3.0,
-            "rivals that are not improbable",
-        ),
-    ),
 )
 
 
@@ -707,22 +437,6 @@ DOMINATES = theorem(
     hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
     derivation=proof(prove_dominates, wrong=3, mistake="c ≤ 3q"),
-    checks=(
-        *check_both(
-            "Eq. (17) against the lower end",
-            lambda c, factor=1.0: violation(factor * bound_17(c), bracket(c).lower),
-            2**0.5,
-            "Eq. (17) raised by √2",
-            TWO_CLASSES,
-        ),
-        *check_both(
-            "Eqs. (16) and (17) against the lower end, K ≥ 3",
-            lambda c: worst(*(violation(bound(c), bracket(c).lower) for bound in (bound_16, bound_17))),
-            lambda c: violation(bound_16(c), bracket(c).lower / 2**0.5),
-            "the lower end divided by √2",
-            THREE_OR_MORE,
-        ),
-    ),
 )
 
 CLAIMS = (

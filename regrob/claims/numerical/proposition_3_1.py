@@ -1,0 +1,113 @@
+"""Proposition 3.1 in numbers: the Taylor radius of two classes, its growth, and the true margin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from regrob.claims.check import Check
+from regrob.claims.combinators import checked, on_instances
+from regrob.claims.instances import Draw, Instance, closed_form, signed, unit
+from regrob.theory import derivatives, taylor_radius
+from regrob.theory.margin import margin_l2
+
+# --- Proposition 3.1 -------------------------------------------------------------------
+
+
+def printed_radius(V: Tensor, z: Tensor, y: Tensor) -> Tensor:
+    """Eq. (8) as printed, with the −1 under the root."""
+    instance = closed_form(V, z, y)
+    p, q = instance.p, instance.q
+    return torch.sqrt(2 * p * instance.xi / q) / (p * derivatives.cross_lipschitz(V))
+
+
+@checked("a step of ‖r*‖ along ∇ reaches the threshold", wrong=printed_radius, mistake="Eq. (8) as printed")
+@on_instances
+def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_radius.radius_l2) -> Tensor:
+    """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
+    g, xi = instance.gradient, instance.xi
+    gain = instance.gain(radius(*instance).unsqueeze(-1) * unit(g))
+    return (gain - xi).abs() / xi
+
+
+@checked("no shorter step does", wrong=1.3, mistake="steps 1.3 times as long, some of which do")
+def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
+    """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
+    instance = draw.instances(2)
+    g, xi = instance.gradient, instance.xi
+    r = draw.normal(*g.shape, stream=1)
+    r = unit(r) + 9 * r[:, :1].sign() * unit(g)
+    r = unit(r) * stretch * taylor_radius.radius_l2(*instance).unsqueeze(-1)
+    return (instance.gain(r) - xi) / xi
+
+
+PROP_3_1 = (threshold_error, beyond_threshold)
+
+EQ_8 = (threshold_error,)
+
+
+@checked(
+    "first differences over margins from 1e-6 to 700",
+    wrong=lambda m: taylor_radius.taylor_margin(m) * torch.sigmoid(-m).sqrt() ** 1.1,
+    mistake="a radius that shrinks like q^0.55",
+)
+def radius_decrease(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
+    """By how much the radius falls between neighbouring margins of a sorted sample."""
+    m = (1e-6 * (7e8) ** draw.uniform(draw.trials + 1)).sort().values
+    tau = radius(m)
+    return -(tau.diff() / tau[1:])
+
+
+MONOTONE = (radius_decrease,)
+
+# --- New: the Taylor radius against the true margin ------------------------------------
+
+
+@checked("‖r*‖/d stays above one", wrong=-1, mistake="the two exchanged", tolerance=1e-12)
+def below_margin(draw: Draw, power: int = 1) -> Tensor:
+    """How far the ratio ‖r*‖/d, to this power, lies below one."""
+    instance = draw.instances(2, low=0.3)
+    return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
+
+
+@checked("a step of d ends on the boundary", wrong=1.001, mistake="a step one per mille longer")
+@on_instances
+def boundary_gap(instance: Instance, stretch: float = 1.0) -> Tensor:
+    """How far apart the logits are after a step of `stretch`·d along −s: a tie means that d is the distance."""
+    away = -signed(instance.y).unsqueeze(-1) * instance.s
+    moved = instance.moved(unit(away) * margin_l2(*instance).unsqueeze(-1) * stretch)
+    return (moved[:, 0] - moved[:, 1]).abs() / instance.z.abs().amax(dim=-1)
+
+
+OVERSHOOT = (below_margin, boundary_gap)
+
+
+@checked(
+    "midpoints of random pairs of probabilities",
+    wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
+    mistake="the radius's square root",
+)
+def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
+    """The radius halfway between two probabilities against the mean of the two radii."""
+    p = 0.5 + 0.499 * draw.uniform(draw.trials, 2)
+
+    def at(p: Tensor) -> Tensor:
+        return radius(torch.log(p / (1 - p)))
+
+    mean = at(p).mean(dim=1)
+    return (at(p.mean(dim=1)) - mean) / mean
+
+
+CONVEX = (midpoint_excess,)
+
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "prop-3.1": PROP_3_1,
+    "eq-8": EQ_8,
+    "remark-radius-monotone": MONOTONE,
+    "thm-taylor-overshoots": OVERSHOOT,
+    "thm-radius-convex": CONVEX,
+}
+"""The checks of each claim, by its id."""

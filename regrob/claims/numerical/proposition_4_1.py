@@ -1,0 +1,362 @@
+"""Proposition 4.1 in numbers: each bound against steps that reach ξ, and against the others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from regrob.claims.check import Check
+from regrob.claims.combinators import check_at, check_both
+from regrob.claims.comparisons import ratio_error, violation, worst
+from regrob.claims.instances import Instance, written_down
+from regrob.claims.quadratic_model import overshoot, shortfall, within
+from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, TWO_CLASSES, Sampling, over_random
+from regrob.theory import bounds, taylor_radius
+
+# --- sums over pairs of classes --------------------------------------------------------
+
+
+def distances(V: Tensor) -> Tensor:
+    """‖v_i − v_j‖² for all ordered pairs: (…, K, K)."""
+    return (V.unsqueeze(-1) - V.unsqueeze(-2)).square().sum(dim=-3)
+
+
+def total_distance(V: Tensor) -> Tensor:
+    """D = Σ_{i<j} ‖v_i − v_j‖²: (…)."""
+    return 0.5 * distances(V).sum(dim=(-2, -1))
+
+
+def pair_sum(case: Instance) -> Tensor:
+    """Σ_{i<j} p_i p_j ‖v_i − v_j‖², the right-hand side of Eq. (35), which is tr H: (T,)."""
+    p = torch.softmax(case.z, dim=-1)
+    return 0.5 * (p.unsqueeze(-1) * p.unsqueeze(-2) * distances(case.V)).sum(dim=(-2, -1))
+
+
+# --- Eq. (34) --------------------------------------------------------------------------
+
+
+def distance_from_sharp_slope(second: float) -> Tensor:
+    """‖∇‖ against √2·q‖V‖₂ at V = (1, second); equal for V = (1, −1)."""
+    case = written_down([[1.0, second]], [0.7, 0.7 * second])
+    return ratio_error(case.gradient_norm, 2**0.5 * case.q * case.spectral_norm)
+
+
+EQ_34 = (
+    *check_both(
+        "‖∇‖ ≤ 2q‖V‖₂ ≤ 2q‖V‖_F",
+        lambda c: worst(
+            violation(c.gradient_norm, 2 * c.q * c.spectral_norm), violation(c.spectral_norm, c.lipschitz)
+        ),
+        lambda c: violation(c.gradient_norm, c.q * c.spectral_norm),
+        "q in place of 2q",
+        MISTAKES_TOO,
+    ),
+    check_at(
+        "the best constant is √2: attained at V = (1, −1)",
+        distance_from_sharp_slope,
+        -1.0,
+        0.0,
+        "V = (1, 0), where it is not",
+    ),
+)
+
+# --- Eq. (35) --------------------------------------------------------------------------
+
+
+EQ_35 = check_both(
+    "‖H‖ ≤ Σ_{i<j} p_i p_j ‖v_i − v_j‖² = tr H",
+    lambda c: worst(violation(c.curvature, pair_sum(c)), violation(pair_sum(c), c.trace).abs()),
+    lambda c: violation(c.curvature, 0.5 * pair_sum(c)),
+    "half the sum",
+    MISTAKES_TOO,
+)
+
+# --- Eq. (36) --------------------------------------------------------------------------
+
+
+def norm_sum(case: Instance) -> Tensor:
+    """Σ_{i≠j} p_i p_j (‖v_i‖² + ‖v_j‖²) = 2 Σ p_i(1 − p_i)‖v_i‖²: (T,)."""
+    p = torch.softmax(case.z, dim=-1)
+    squares = case.V.square().sum(dim=-2)
+    pairs = p.unsqueeze(-1) * p.unsqueeze(-2) * (squares.unsqueeze(-1) + squares.unsqueeze(-2))
+    return (pairs - torch.diag_embed(pairs.diagonal(dim1=-2, dim2=-1))).sum(dim=(-2, -1))
+
+
+EQ_36 = check_both(
+    "both links of Eq. (36)",
+    lambda c: violation(c.curvature, norm_sum(c), 2 * c.p * c.q * c.lipschitz.square()),
+    lambda c: violation(c.curvature, c.p * c.q * c.lipschitz.square()),
+    "p_y q‖V‖_F², without the factor 2",
+)
+
+# --- the sharp forms -------------------------------------------------------------------
+
+
+def sharp_slope(case: Instance, factor: float = 2.0) -> Tensor:
+    """√(q·min(1, 2q))·‖VC‖₂: (T,)."""
+    return (case.q * (factor * case.q).clamp_max(1.0)).sqrt() * case.centred_norm
+
+
+def sharp_bend(case: Instance, factor: float = 2.0) -> Tensor:
+    """p_y·min(1, 2q)·‖VC‖₂²: (T,)."""
+    return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
+
+
+SHARP = (
+    *check_both(
+        "‖∇‖ and ‖H‖ against ‖VC‖₂",
+        lambda c, factor=2.0: worst(
+            violation(c.gradient_norm, sharp_slope(c, factor)),
+            violation(c.curvature, sharp_bend(c, factor)),
+        ),
+        1.9,
+        "1.9 in place of 2",
+    ),
+    *check_both(
+        "equality at K = 2",
+        lambda c: worst(
+            ratio_error(c.gradient_norm, sharp_slope(c)), ratio_error(c.curvature, sharp_bend(c))
+        ),
+        lambda c: ratio_error(c.gradient_norm, sharp_slope(c, 1.9)),
+        "1.9 in place of 2",
+        TWO_CLASSES,
+    ),
+)
+
+
+def trace_bound(case: Instance, factor: float = 2.0) -> Tensor:
+    """(2/K)p_y q D: (T,)."""
+    return factor / case.K * case.p * case.q * total_distance(case.V)
+
+
+def distance_from_trace_bound(tail: float) -> Tensor:
+    """V = (½, −½, 0, 0): tr H → (2/K)p_y q D as the last two classes, with logits −tail, become improbable."""
+    case = written_down([[0.5, -0.5, 0.0, 0.0]], [1.0, -1.0, -tail, -tail])
+    return ratio_error(pair_sum(case), trace_bound(case))
+
+
+TRACE = (
+    *check_both(
+        "tr H ≤ (2/K) p_y q D",
+        lambda c, factor=2.0: violation(pair_sum(c), trace_bound(c, factor)),
+        1.9,
+        "1.9 in place of 2",
+    ),
+    check_at(
+        "the constant is approached at K = 4",
+        distance_from_trace_bound,
+        40.0,
+        2.0,
+        "rivals that are not improbable",
+    ),
+)
+
+# --- the two bounds --------------------------------------------------------------------
+
+
+Normalisation = Literal["ordered", "unordered", "mean"]
+
+
+def nu_squared(V: Tensor, normalisation: Normalisation) -> Tensor:
+    """Three readings of the paper's Σ‖v_i − v_j‖²/K²: (…).
+
+    Args:
+        normalisation: "ordered": all ordered pairs over K², as in [10] and in this package;
+            "unordered": pairs i < j over K²; "mean": the average over the K(K−1) ordered pairs.
+    """
+    K, D = V.shape[-1], total_distance(V)
+    return {"ordered": 2 * D / K**2, "unordered": D / K**2, "mean": 2 * D / (K * (K - 1))}[normalisation]
+
+
+def middle_43(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
+    """½K(K−1)p_y qν², the third term of Eq. (43): (T,)."""
+    return 0.5 * case.K * (case.K - 1) * case.p * case.q * nu_squared(case.V, normalisation)
+
+
+def bound_16(case: Instance, normalisation: Normalisation = "ordered") -> Tensor:
+    """Eq. (16) as printed, in the rationalised form: (T,)."""
+    return taylor_radius.positive_root(2 * case.q * case.lipschitz, middle_43(case, normalisation), case.xi)
+
+
+def bound_17(case: Instance, factor: float = 2.0) -> Tensor:
+    """Eq. (17), in the rationalised form: (T,). The factor is that of Eqs. (34) and (36)."""
+    return taylor_radius.positive_root(
+        factor * case.q * case.lipschitz, factor * case.p * case.q * case.lipschitz.square(), case.xi
+    )
+
+
+# --- Eq. (16) under three readings -----------------------------------------------------
+
+
+def reading_checks(normalisation: Normalisation, holds: tuple[int, ...]) -> tuple[Check, ...]:
+    """Eq. (16) must be a lower bound for the K that `holds` lists, and must not be one at K = 2."""
+
+    def distance_from_failing(case: Instance) -> Tensor:
+        return 1e-3 - overshoot(case, bound_16(case, normalisation)).amax()
+
+    return (
+        *check_both(
+            f"no step as short as Eq. (16) reaches ξ, K in {holds}",
+            within(lambda c: bound_16(c, normalisation)),
+            2,
+            "twice as long",
+            Sampling(classes=holds),
+        ),
+        Check(
+            "Eq. (16) fails at K = 2",
+            over_random(distance_from_failing, TWO_CLASSES),
+            over_random(distance_from_failing, Sampling(classes=holds[:1])),
+            f"K = {holds[0]}, where it does not",
+        ),
+    )
+
+
+EQ_16 = reading_checks("ordered", (3, 4, 5, 10))
+
+EQ_16_UNORDERED = reading_checks("unordered", (5, 10))
+
+EQ_16_MEAN = check_both(
+    "no step as short as Eq. (16) reaches ξ", within(lambda c: bound_16(c, "mean")), 2, "twice as long"
+)
+
+
+def middle_38(case: Instance) -> Tensor:
+    """Eq. (38)'s first line with the −1 outside the root: (T,)."""
+    return taylor_radius.positive_root(2 * case.q * case.lipschitz, pair_sum(case), case.xi)
+
+
+EQ_38 = (
+    *check_both("no step as short as the first line reaches ξ", within(middle_38), 2, "twice as long"),
+    *check_both(
+        "the first line is at least Eq. (16)",
+        lambda c: violation(bound_16(c), middle_38(c)),
+        lambda c: violation(middle_38(c), bound_16(c)),
+        "the two exchanged",
+        THREE_OR_MORE,
+    ),
+)
+
+# --- which bound is tighter ------------------------------------------------------------
+
+
+def tighter_excess(case: Instance, shift: int = 1) -> Tensor:
+    """The tighter bound must be the one that the sign of ‖V‖_F² − K(K−1)ν²/4 names."""
+    mean = case.V.mean(dim=-1).square().sum(dim=-1)
+    square = case.lipschitz.square()
+    sign = (square - 0.5 * (case.K - shift) * (square - case.K * mean)) / square
+    gap = (bound_16(case) - bound_17(case)) / bound_17(case)
+    decided = sign.abs() > 1e-9
+    return torch.where(decided, -sign.sign() * gap, torch.zeros_like(gap))
+
+
+TIGHTER = check_both(
+    "the identity's sign names the tighter bound", tighter_excess, 2, "K − 2 for K − 1", THREE_OR_MORE
+)
+
+# --- Eqs. (17) and (37) ----------------------------------------------------------------
+
+
+def distance_from_17(second: float) -> Tensor:
+    """Eq. (17) against the exact radius at V = (1 + second, second), K = 2 and a margin of 60."""
+    case = written_down([[1.0 + second, second]], [30.0, -30.0])
+    return (
+        1 - bound_17(case) / taylor_radius.positive_root(case.gradient_norm, case.curvature, case.xi)
+    ).abs()
+
+
+EQ_17 = (
+    *check_both(
+        "no step as short as Eq. (17) reaches ξ",
+        lambda c, factor=2.0: overshoot(c, bound_17(c, factor)),
+        1.0,
+        "‖∇‖ ≤ q‖V‖_F and ‖H‖ ≤ p_y q‖V‖_F², half of Eqs. (34) and (36)",
+    ),
+    check_at(
+        "the constant cannot be raised: ratio → 1 at V = (½, −½)",
+        distance_from_17,
+        -0.5,
+        0.0,
+        "V = (1, 0)",
+        tolerance=1e-6,
+    ),
+)
+
+# --- the bound that replaces both ------------------------------------------------------
+
+
+def bracket(case: Instance) -> bounds.Bracket:
+    """Both ends of Theorem `thm-two-sided`: (T,) each."""
+    return bounds.radius_l2_bracket(case.V, case.z, case.y)
+
+
+def distance_between_ends(tail: float) -> Tensor:
+    """K = 4, V = (½, −½, 0, 0): both ends meet as the last two classes become improbable."""
+    case = written_down([[0.5, -0.5, 0.0, 0.0]], [2.0, -2.0, -tail, -tail])
+    return bracket(case).upper / bracket(case).lower - 1
+
+
+TWO_SIDED = (
+    *check_both(
+        "no step as short as the lower end reaches ξ",
+        within(lambda c: bracket(c).lower),
+        1.01,
+        "one per cent longer",
+    ),
+    *check_both(
+        "a step of the upper end along ∇ does",
+        lambda c, stretch=1.0: shortfall(c, (stretch * bracket(c).upper).unsqueeze(-1) * c.uphill),
+        0.99,
+        "one per cent shorter",
+    ),
+    *check_both(
+        "equal ends at K = 2",
+        lambda c, factor=1.0: ratio_error(bracket(c).upper, factor * bracket(c).lower),
+        2**0.5,
+        "the factor 1/√2 forgotten",
+        TWO_CLASSES,
+    ),
+    check_at(
+        "the ends meet in a limit at K = 4 too",
+        distance_between_ends,
+        40.0,
+        3.0,
+        "rivals that are not improbable",
+    ),
+)
+
+DOMINATES = (
+    *check_both(
+        "Eq. (17) against the lower end",
+        lambda c, factor=1.0: violation(factor * bound_17(c), bracket(c).lower),
+        2**0.5,
+        "Eq. (17) raised by √2",
+        TWO_CLASSES,
+    ),
+    *check_both(
+        "Eqs. (16) and (17) against the lower end, K ≥ 3",
+        lambda c: worst(*(violation(bound(c), bracket(c).lower) for bound in (bound_16, bound_17))),
+        lambda c: violation(bound_16(c), bracket(c).lower / 2**0.5),
+        "the lower end divided by √2",
+        THREE_OR_MORE,
+    ),
+)
+
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "eq-34": EQ_34,
+    "eq-35": EQ_35,
+    "eq-36": EQ_36,
+    "thm-sharp-norms": SHARP,
+    "thm-trace-bound": TRACE,
+    "prop-4.1-eq-16": EQ_16,
+    "prop-4.1-eq-16-unordered": EQ_16_UNORDERED,
+    "prop-4.1-eq-16-mean": EQ_16_MEAN,
+    "eq-38": EQ_38,
+    "remark-which-bound": TIGHTER,
+    "prop-4.1-eq-17": EQ_17,
+    "thm-two-sided": TWO_SIDED,
+    "cor-dominates": DOMINATES,
+}
+"""The checks of each claim, by its id."""
