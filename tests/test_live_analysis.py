@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("myst_nb")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from regrob_book import live_analysis  # noqa: E402
+from regrob_book import live_analysis, live_cells  # noqa: E402
 from regrob_book.live_analysis import Package, Step  # noqa: E402
 
 FILES = {
@@ -193,3 +193,32 @@ def test_the_cells_of_the_book() -> None:
         missed = [p for p in proofs if p not in places and "torch" not in sources[p]]
         assert not missed, f"{path.name}: {sources[missed[0]]}"
     assert live > 100
+
+
+def test_a_machine_without_node_builds_without_the_buttons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(live_cells.logger, "info", lambda words, *values: said.append(words % values))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert live_cells.built(tmp_path / "without") is None
+    assert said[-1] == "live cells: left out, since there is no npm: install Node.js with npm"
+    monkeypatch.setenv("REGROB_LIVE_CELLS", "0")
+    assert live_cells.built(tmp_path / "not wanted") is None
+    assert len(said) == 2
+
+
+def test_what_is_built_is_named_by_its_parts(tmp_path: Path) -> None:
+    part = tmp_path / "part.py"
+    part.write_text("a = 1")
+    before = live_cells.key({"part.py": part})
+    assert live_cells.key({"part.py": part}) == before
+    part.write_text("a = 2")
+    assert live_cells.key({"part.py": part}) != before
+
+
+def test_what_npm_brings_is_pinned_by_hash_and_names_no_registry() -> None:
+    lock = json.loads((live_cells.SCRIPTS / "package-lock.json").read_text("utf-8"))
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert all(package["integrity"].startswith("sha512-") for package in packages.values())
+    assert not [name for name, package in packages.items() if "resolved" in package]

@@ -252,6 +252,32 @@ def test_an_exercise_is_judged_on_the_page(visit: Opener) -> None:  # noqa: F811
     assert cells.output(place) == "right\n"
 
 
+def test_the_ledger_is_verified_by_the_browser(visit: Opener) -> None:  # noqa: F811
+    opened = visit("book/ledger.html")
+    place = opened.page.locator(".live-ledger")
+    if not place.count():
+        pytest.skip("the ledger of this build cannot be read without torch")
+    place.get_by_role("button", name="Let my browser verify it").click()
+    opened.page.wait_for_function(
+        "() => / in \\d+ s/.test(document.querySelector('.live-ledger output').value) "
+        "&& document.querySelector('.live-ledger output').value.includes('Left out')",
+        timeout=2 * PATIENCE,
+    )
+    note = str(place.locator("output").evaluate("output => output.value"))
+    good, judged, left_out = map(int, re.findall(r"(\d+) of (\d+) claims .* Left out: (\d+)", note)[0])
+    records = json.loads((HTML / "claims.json").read_text("utf-8"))
+    assert good == judged > 100 and judged + left_out == len(records)
+    verdicts = {record["id"]: record["verdict"] for record in records}
+    rows = opened.page.evaluate(
+        "() => [...document.querySelectorAll('ul.claims > li')].map((row) => "
+        "[row.querySelector('.claim').id, row.querySelector('.live-verified')?.textContent ?? ''])"
+    )
+    said = {name.removeprefix("claim-"): words for name, words in rows if words}
+    assert len(said) == judged
+    assert all(words.startswith(f"{verdicts[name]}: verified here") for name, words in said.items())
+    assert opened.wrong == []
+
+
 def test_on_a_telephone(visit: Opener) -> None:  # noqa: F811
     opened = visit(PROOF, **PHONE)
     cells = Cells(opened)
