@@ -69,7 +69,8 @@ notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 
 browser: $(READY) ## open every built page in Chromium, run readers' notebooks (after make book)
 	$(say) "Opening every built page in Chromium; running two readers' notebooks elsewhere"
-	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py tests/test_living.py tests/test_built_furniture.py tests/test_readers.py
+	@$(BIN)/python -m pytest -q -n $(JOBS) tests/test_browser.py tests/test_living.py tests/test_live_cells.py \
+	  tests/test_policy.py tests/test_built_furniture.py tests/test_readers.py
 
 pdf: $(READY) ## print the built book into one PDF with Chromium (after make book)
 	$(say) "Printing every page with Chromium"

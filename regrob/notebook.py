@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from regrob.errors import InputError
@@ -125,18 +125,30 @@ def _symbolic(answer: Any, expected: Any) -> str | None:
 
 
 def _numeric(answer: Any, expected: Any, tolerance: float) -> str | None:
-    import numpy as np
-
-    right = np.asarray(expected, dtype=float)
+    shape, right = _numbers(expected)
     try:
-        given = np.asarray(answer, dtype=float)
+        given_shape, given = _numbers(answer)
     except (TypeError, ValueError):
         return f"{answer!r} is not a number, or not an array of numbers"
-    if given.shape != right.shape:
-        return f"the shape should be {right.shape}, yours is {given.shape}"
-    error = np.abs(given - right) / np.maximum(1.0, np.abs(right))
-    if bool(np.all(error <= tolerance)):
+    if given_shape != shape:
+        return f"the shape should be {shape}, yours is {given_shape}"
+    close = [abs(a - b) <= tolerance * max(1.0, abs(b)) for a, b in zip(given, right, strict=True)]
+    if all(close):
         return None
-    if right.ndim == 0:
-        return f"{float(given):.6g} is too {'small' if given < right else 'large'}"
-    return f"{int(np.sum(~(error <= tolerance)))} of {right.size} numbers are off"
+    if shape == ():
+        return f"{given[0]:.6g} is too {'small' if given[0] < right[0] else 'large'}"
+    return f"{close.count(False)} of {len(right)} numbers are off"
+
+
+def _numbers(value: Any) -> tuple[tuple[int, ...], list[float]]:
+    """Shape and entries of a number, array, tensor or nested sequence; without NumPy, which a page lacks."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return (), [float(value)]
+    parts = [_numbers(part) for part in value]
+    shapes = {shape for shape, _ in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"rows of different shapes: {sorted(shapes)}")
+    inner = next(iter(shapes), ())
+    return (len(parts), *inner), [number for _, entries in parts for number in entries]

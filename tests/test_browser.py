@@ -429,7 +429,7 @@ def first_paint(browser: Any, address: str, line: dict[str, Any]) -> float:
     with Visit(browser, address.rpartition("/book/")[0], viewport={"width": 1280, "height": 900}) as opened:
         opened.context.new_cdp_session(opened.page).send("Network.emulateNetworkConditions", line)
         opened.open(address)
-        opened.page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        opened.page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length")
         return float(opened.page.evaluate(FIRST_PAINT)) / 1000
 
 

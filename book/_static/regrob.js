@@ -1,4 +1,4 @@
-/* Names for what the theme leaves nameless, the map's arrows, and paper. */
+/* Names for what the theme leaves nameless, its buttons, the map's arrows, and paper. */
 "use strict";
 
 function mendTheme() {
@@ -45,7 +45,17 @@ function unfoldForPaper() {
 
 /* A page from a disk may read no other page, so its search shows titles without excerpts. */
 if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+/* Two buttons of the theme: the pages' policy runs no script that stands in a page. */
+function pressButtons() {
+  const acts = { print: () => window.print(), "full-screen": () => window.toggleFullScreen() };
+  document.querySelectorAll("[data-press]").forEach((button) => {
+    button.addEventListener("click", acts[button.dataset.press]);
+  });
+}
+
 mendTheme();
 unfoldForPaper();
+pressButtons();
 document.querySelectorAll("svg.claim-map.whole").forEach(lightArrows);
 window.addEventListener("load", mendTheme);

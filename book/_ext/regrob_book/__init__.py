@@ -32,10 +32,12 @@ from . import (
     head_and_foot,
     icons,
     link_titles,
+    live_cells,
     living,
     markup,
     mathjax,
     pages,
+    policy,
     proofs,
     readers,
     records,
@@ -264,6 +266,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.add_js_file(f"{topic}.js", loading_method="defer")
     reference.setup(app)
     living.setup(app)
+    live_cells.setup(app)
     facts.setup(app)
     readers.setup(app)
     proofs.setup(app)
@@ -272,6 +275,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     head_and_foot.setup(app)
     typography.setup(app)
     link_titles.setup(app)
+    policy.setup(app)
     app.connect("config-inited", pages.add_static)
     app.connect("config-inited", mathjax.configure)
     app.connect("config-inited", pages.take_executed)
