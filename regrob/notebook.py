@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from regrob.errors import InputError
 
-if TYPE_CHECKING:
-    pass
-
 PROGRESS = "REGROB_PROGRESS"
 """Set to 1 by the first cell of a reader's notebook. Tests and the build leave it, so they print no bar."""
+
+ANSWER = "answer-"
+"""What the name of a glued value begins with if it is an exercise's; the name of its function follows."""
+
+STORED_ANSWERS: dict[str, str] = {}
+"""Name of a function → its value as text; a page of the book puts here what it cannot compute itself."""
 
 PATIENCE = 1.0
 """Seconds that a bar waits before it appears; what ends sooner needs none."""
@@ -91,21 +95,84 @@ def check_answer(answer: object, expected: object, *, tolerance: float = 1e-6) -
     Args:
         answer: the reader's; None prints "not answered yet".
         expected: a number, text, SymPy expression, tensor or sequence of numbers, or a
-            function without arguments that returns one (called only once there is an answer).
+            function without arguments that returns one (called only once there is an answer, and
+            while the book is built, for pages that cannot call it).
         tolerance: largest error that counts as right, relative to max(1, |expected|).
     """
     if answer is None:
+        if callable(expected) and os.environ.get("REGROB_STATIC") == "1":
+            glue(f"{ANSWER}{_name(expected)}", answer_as_text(expected()))
         print("not answered yet")
         return
-    wrong = _what_is_wrong(answer, expected() if callable(expected) else expected, tolerance)
+    wrong = _what_is_wrong(answer, _value(expected) if callable(expected) else expected, tolerance)
     print("right" if wrong is None else f"not yet: {wrong}")
+
+
+def answer_as_text(value: Any) -> str:
+    """The value of an exercise as JSON, with a SymPy expression as the code that makes it.
+
+    Args:
+        value: a number, text, SymPy expression, array, tensor or nested sequence of numbers.
+
+    Raises:
+        TypeError: the value is of another kind.
+
+    Example:
+        >>> answer_from_text(answer_as_text((0.5, 2)))
+        [0.5, 2]
+    """
+    if _is_symbolic(value):
+        import sympy as sp
+
+        return json.dumps({"sympy": sp.srepr(value)})
+    return json.dumps(value, default=_plain)
+
+
+def answer_from_text(text: str) -> Any:
+    """The value that `answer_as_text` wrote; arrays, tensors and tuples become lists.
+
+    Example:
+        >>> import sympy as sp
+        >>> p = sp.Symbol("p", positive=True)
+        >>> answer_from_text(answer_as_text(p * (1 - p))) - p * (1 - p)
+        0
+    """
+    value = json.loads(text)
+    if isinstance(value, dict):
+        import sympy as sp
+
+        return sp.sympify(value["sympy"])
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """What JSON cannot write itself: arrays and tensors as lists, entries from SymPy as numbers."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if _is_symbolic(value):
+        return float(value)
+    raise TypeError(f"the value of an exercise is a number, text, expression or array, got {value!r}")
+
+
+def _is_symbolic(value: object) -> bool:
+    return type(value).__module__.startswith("sympy")
+
+
+def _name(function: Callable[[], object]) -> str:
+    return getattr(function, "__name__", "")
+
+
+def _value(function: Callable[[], object]) -> Any:
+    """What a function returns: the stored value if there is one under its name."""
+    stored = STORED_ANSWERS.get(_name(function))
+    return function() if stored is None else answer_from_text(stored)
 
 
 def _what_is_wrong(answer: Any, expected: Any, tolerance: float) -> str | None:
     if isinstance(expected, str | bool):
         same = str(answer).strip().casefold() == str(expected).strip().casefold()
         return None if same else f"{answer!r} is not it"
-    if type(expected).__module__.startswith("sympy") and not getattr(expected, "is_number", False):
+    if _is_symbolic(expected) and not getattr(expected, "is_number", False):
         return _symbolic(answer, expected)
     return _numeric(answer, expected, tolerance)
 

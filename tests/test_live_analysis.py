@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -73,7 +75,7 @@ def test_what_using_a_name_loads(package: Package, module: str, name: str, reaso
 
 def steps(package: Package, *sources: str, tags: dict[int, str] | None = None) -> list[Step]:
     of_cell = [{(tags or {}).get(place, "")} for place in range(len(sources))]
-    return live_analysis.steps(list(sources), of_cell, package)
+    return live_analysis.plan(list(sources), of_cell, package).steps
 
 
 SET_UP = "import math\nimport sympy as sp\nimport torch\nfrom regrob.lazy import light, trained\ntorch.set()"
@@ -175,15 +177,103 @@ def test_code_that_is_not_shown_cannot_be_run_but_gives_what_is_needed(package: 
     assert steps(package, "a = 1", tags={0: "remove-cell"}) == []
 
 
+HEAVY = "def f():\n    return torch.ones(k)"
+JUDGE = "from regrob.helper import half as check_answer\nk = 1"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"{HEAVY}\ncheck_answer(None, f)",
+        f"answer = None\n{HEAVY}\ncheck_answer(answer, f, tolerance=1e-3)",
+        "def f():\n    return trained()\ncheck_answer(None, f)",
+        "def f():\n    return np.ones(3)\ncheck_answer(None, f)",  # never imported on the page
+    ],
+)
+def test_an_exercise_may_be_computed_with_torch(package: Package, cell: str) -> None:
+    found = live_analysis.plan([SET_UP, JUDGE, cell], [set()] * 3, package)
+    assert found == live_analysis.Plan([SET_UP_LIGHT, 1, 2], {"f"})
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        f"{HEAVY}\ncheck_answer(None, f)\nassert f() == 1",  # called here too
+        f"{HEAVY}\ncheck_answer(f(), f)",
+        f"{HEAVY}\ncheck_answer(None, f())",
+        f"{HEAVY}\ncheck_answer(None, f, tolerance=torch.ones(1))",
+        f"{HEAVY}\ncheck_answer(torch.ones(1), f)",
+        f"{HEAVY}\nprint(None, f)",
+        "W = torch.ones(1)\ncheck_answer(None, W)",  # a value that no function gives
+        "check_answer(None, nowhere)",
+    ],
+)
+def test_only_what_an_answer_is_compared_with_may(package: Package, cell: str) -> None:
+    found = live_analysis.plan([SET_UP, JUDGE, cell], [set()] * 3, package)
+    assert found.steps == [SET_UP_LIGHT, 1]
+    assert not found.stored
+
+
+def test_a_function_whose_value_is_stored_keeps_its_name_alone(package: Package) -> None:
+    heavy = "helper = 2\ndef f():\n    return torch.ones(helper)\nassert f() == 1"
+    found = live_analysis.plan([SET_UP, JUDGE, heavy, "check_answer(None, f)"], [set()] * 4, package)
+    assert found == live_analysis.Plan([SET_UP_LIGHT, 1, "def f():\n    ...", 3], {"f"})
+
+
+def test_a_function_that_the_page_can_call_is_called(package: Package) -> None:
+    cells = [SET_UP, JUDGE, "def f():\n    return k", "check_answer(None, f)"]
+    found = live_analysis.plan(cells, [set()] * 4, package)
+    assert found == live_analysis.Plan([SET_UP_LIGHT, 1, 2, 3], set())
+    touched = "k = torch.ones(1)"  # the page would compute with the old k
+    found = live_analysis.plan([*cells[:3], touched, cells[3]], [set()] * 5, package)
+    assert found == live_analysis.Plan([SET_UP_LIGHT, 1, 2, 4], {"f"})
+
+
+def of_the_book(path: Path) -> tuple[list[str], list[set[str]]]:
+    """Code and tags of a chapter's cells of code."""
+    cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+    return ["".join(cell["source"]) for cell in cells], [set(c["metadata"].get("tags", ())) for c in cells]
+
+
+def test_every_exercise_is_answered_on_its_page() -> None:
+    package = Package(ROOT / "regrob")
+    exercises = stored = 0
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        sources, tags = of_the_book(path)
+        plan = live_analysis.plan(sources, tags, package)
+        asked = [place for place, source in enumerate(sources) if "check_answer(answer" in source]
+        assert set(asked) <= set(plan.steps), f"{path.name}: {sources[min(set(asked) - set(plan.steps))]}"
+        defined = [
+            statement.name
+            for source in sources
+            if not source.startswith("%")
+            for statement in ast.parse(source).body
+            if isinstance(statement, ast.FunctionDef)
+        ]
+        ours = [re.search(r"check_answer\(answer, (\w+)", sources[place])[1] for place in asked]
+        assert all(defined.count(name) == 1 for name in ours), f"{path.name}: names of exercises: {ours}"
+        assert plan.stored <= set(ours), f"{path.name}: only an unanswered exercise stores its value"
+        exercises += len(asked)
+        stored += len(plan.stored)
+    assert exercises >= 48
+    assert 30 < stored < exercises, "some are computed on the page"
+
+
 def test_the_cells_of_the_book() -> None:
     package = Package(ROOT / "regrob")
     live = 0
     for path in sorted((ROOT / "book").glob("*.ipynb")):
-        cells = [c for c in json.loads(path.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
-        sources = ["".join(cell["source"]) for cell in cells]
-        tags = [set(cell["metadata"].get("tags", ())) for cell in cells]
-        places = [step for step in live_analysis.steps(sources, tags, package) if isinstance(step, int)]
-        assert not [p for p in places if "torch." in sources[p] or "plt." in sources[p]]
+        sources, tags = of_the_book(path)
+        plan = live_analysis.plan(sources, tags, package)
+        places = [step for step in plan.steps if isinstance(step, int)]
+        for place in places:
+            run = [
+                part
+                for part in ast.parse(sources[place]).body
+                if getattr(part, "name", "") not in plan.stored
+            ]
+            code = ast.unparse(ast.Module(run, []))
+            assert "torch." not in code and "plt." not in code
         live += len(places)
         proofs = [
             p for p, source in enumerate(sources) if "prove_" in source and "import torch" not in source
@@ -222,3 +312,22 @@ def test_what_npm_brings_is_pinned_by_hash_and_names_no_registry() -> None:
     packages = {name: package for name, package in lock["packages"].items() if name}
     assert all(package["integrity"].startswith("sha512-") for package in packages.values())
     assert not [name for name, package in packages.items() if "resolved" in package]
+
+
+def test_expected_values_are_read_from_what_the_build_glued() -> None:
+    nbformat = pytest.importorskip("nbformat")
+
+    def glued(name: str, text: str) -> object:
+        prefix = "application/papermill.record/"
+        scrapbook = {"name": name, "mime_prefix": prefix}
+        return nbformat.v4.new_output(
+            "display_data", {prefix + "text/plain": text}, metadata={"scrapbook": scrapbook}
+        )
+
+    printed = nbformat.v4.new_output("stream", text="not answered yet\n")
+    cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell("1", outputs=[glued("answer-f", "'[0.5]'"), printed]),
+        nbformat.v4.new_code_cell("2", outputs=[glued("share", "'12'"), glued("answer-g", repr('"a\'b"'))]),
+    ]
+    assert live_cells.expected_values(cells) == {"f": "[0.5]", "g": '"a\'b"'}

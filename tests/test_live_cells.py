@@ -252,6 +252,32 @@ def test_an_exercise_is_judged_on_the_page(visit: Opener) -> None:  # noqa: F811
     assert cells.output(place) == "right\n"
 
 
+@pytest.mark.parametrize(
+    ("page", "function", "right", "nearly"),
+    [
+        ("four_penalties", "chain_values", "[0.2, 4 / 5, 2.5]", "[0.2, 0.8, 2.501]"),  # defined in the cell
+        ("lemma_4_1", "expected", "[-5 / 4, 27 / 16]", "[5 / 4, 27 / 16]"),  # in an earlier one
+    ],
+)
+def test_an_exercise_computed_with_torch_is_judged_on_the_page(
+    page: str,
+    function: str,
+    right: str,
+    nearly: str,
+    visit: Opener,  # noqa: F811
+) -> None:
+    opened = visit(f"book/{page}.html")
+    cells = Cells(opened)
+    place = cells.find(f"check_answer(answer, {function}")
+    code = str(opened.page.locator(".live-cell").nth(place).locator(".cell_input").text_content())
+    assert code.count("answer = None") == 1
+    for answer, said in ((nearly, "not yet: 1 of "), (right, "right\n")):
+        cells.write(place, code.replace("answer = None", f"answer = {answer}"))
+        assert cells.run(place).startswith("ran")
+        assert cells.output(place).startswith(said)
+    assert opened.wrong == []
+
+
 def test_the_ledger_is_verified_by_the_browser(visit: Opener) -> None:  # noqa: F811
     opened = visit("book/ledger.html")
     place = opened.page.locator(".live-ledger")

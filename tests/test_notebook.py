@@ -91,3 +91,28 @@ x, y = sp.symbols("x y")
 def test_check_answer(answer: object, expected: object, said: str, capsys: pytest.CaptureFixture) -> None:
     assert check_answer(answer, expected) is None
     assert capsys.readouterr().out == said + "\n"
+
+
+def test_the_value_of_an_exercise_is_stored_while_the_book_is_built(
+    displayed: list, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half() -> torch.Tensor:
+        return torch.tensor([0.5, 1.5])
+
+    monkeypatch.delenv("REGROB_STATIC", raising=False)
+    check_answer(None, half)
+    assert displayed == []  # a stored notebook does not hold it
+    monkeypatch.setenv("REGROB_STATIC", "1")
+    check_answer(None, half)
+    check_answer([0.5, 1.5], half)  # of a solution nothing is stored
+    check_answer(None, 0.5)
+    [(data, metadata)] = displayed
+    assert data == {"application/papermill.record/text/plain": "'[0.5, 1.5]'"}
+    assert metadata["scrapbook"]["name"] == "answer-half"
+    assert capsys.readouterr().out.splitlines() == ["not answered yet"] * 2 + ["right", "not answered yet"]
+
+
+def test_an_exercise_that_cannot_be_computed_stops_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGROB_STATIC", "1")
+    with pytest.raises(ZeroDivisionError):
+        check_answer(None, lambda: 1 / 0)

@@ -4,6 +4,8 @@ A cell is live if each of its statements needs only the standard library, SymPy 
 without PyTorch. Statements are followed one by one through the chapter: a name is *usable* while what bound
 it is, and a function is usable while every name that it looks up is. An earlier cell that is not live still
 gives what later live cells need of it: its imports, its helpers, its numbers.
+
+The function that `check_answer` compares an answer with may need anything: the build stores its value.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 OURS = "regrob"
 LIBRARIES = {"mpmath", "sympy"}
@@ -42,6 +45,9 @@ MUTATORS = {
 
 NOTHING_SHOWN = {"remove-cell", "remove-input"}
 """Tags of cells whose code is not on the page: there is nothing to run or edit."""
+
+JUDGE = "check_answer"
+"""Compares a reader's answer with the value of a function, its second argument."""
 
 Node = tuple[str, str]
 """A module of ours and a name in it."""
@@ -309,11 +315,13 @@ class Binding:
         reason: why it cannot be used in a browser; "" if it can, as far as `needs` can.
         needs: names that a function looks up when it is called.
         module: the module of ours that it is, "" otherwise.
+        function: whether a `def` of the chapter bound it.
     """
 
     reason: str = ""
     needs: frozenset[str] = frozenset()
     module: str = ""
+    function: bool = False
 
 
 @dataclass
@@ -323,10 +331,12 @@ class Cell:
     Attributes:
         reasons: why it is not live; empty if it is.
         usable: the statements of it that could run in a browser, alone.
+        stored: functions that could not, whose values `check_answer` compares with.
     """
 
     reasons: list[str] = field(default_factory=list)
     usable: list[ast.stmt] = field(default_factory=list)
+    stored: set[str] = field(default_factory=set)
 
 
 class Chapter:
@@ -347,7 +357,7 @@ class Chapter:
             reasons = self._follow(statement, cell)
             cell.reasons += [reason for reason in reasons if reason]
         for statement in statements:  # functions look their names up when all of the cell has run
-            if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef) and statement.name not in cell.stored:
                 reason = self.why_not_usable(statement.name)
                 cell.reasons += [reason] if reason else []
         return cell
@@ -357,12 +367,14 @@ class Chapter:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             return self._follow_import(statement, cell)
         if isinstance(statement, ast.FunctionDef) and not statement.decorator_list:
-            binding = Binding(self._reason_of_attributes(statement), frozenset(_looked_up(statement)))
-            self.names[statement.name] = binding
+            needs = frozenset(_looked_up(statement))
+            self.names[statement.name] = Binding(self._reason_of_attributes(statement), needs, function=True)
             cell.usable.append(statement)
-            return [binding.reason]
+            return []  # it is judged when all of the cell has run
         own = _stored(statement) - self.names.keys()
-        reasons = [self.why_not_usable(name) for name in sorted(_needed_before([statement]) - own)]
+        cell.stored |= self._stored_values(statement)
+        needed = _needed_before([statement]) - own - self._stored_values(statement)
+        reasons = [self.why_not_usable(name) for name in sorted(needed)]
         reason = next(filter(None, [*reasons, self._reason_of_attributes(statement)]), "")
         if not reason:
             cell.usable.append(statement)
@@ -409,6 +421,15 @@ class Chapter:
             waiting += binding.needs
         return ""
 
+    def _stored_values(self, statement: ast.stmt) -> set[str]:
+        """The function of a call of `check_answer` that cannot be called in a browser, if there is one."""
+        match statement:
+            case ast.Expr(ast.Call(func=ast.Name(id=name), args=[_, ast.Name(id=function)])) if name == JUDGE:
+                is_function = self.names.get(function, Binding()).function
+                only_there = sum(getattr(part, "id", "") == function for part in ast.walk(statement)) == 1
+                return {function} if is_function and only_there and self.why_not_usable(function) else set()
+        return set()
+
     def _reason_of_attributes(self, statement: ast.stmt) -> str:
         """Why `module.name`, with a module of ours, cannot be used."""
         for node in ast.walk(statement):
@@ -424,8 +445,21 @@ Step = int | str
 """A live cell's place among the chapter's cells of code, or code that runs unseen before the next one."""
 
 
-def steps(sources: list[str], tags: list[set[str]], package: Package) -> list[Step]:
-    """What a browser runs of a chapter, in order: its live cells, and what they need of the others.
+@dataclass(frozen=True)
+class Plan:
+    """What a browser runs of a chapter.
+
+    Attributes:
+        steps: its live cells in order, and what they need of the others.
+        stored: names of functions whose values the build must store, since a browser cannot call them.
+    """
+
+    steps: list[Step]
+    stored: set[str]
+
+
+def plan(sources: list[str], tags: list[set[str]], package: Package) -> Plan:
+    """What a browser runs of a chapter.
 
     Args:
         sources: the code of every cell of code.
@@ -438,21 +472,30 @@ def steps(sources: list[str], tags: list[set[str]], package: Package) -> list[St
         for source, tag, cell in zip(sources, tags, cells, strict=True)
     ]
     if not any(live):
-        return []
+        return Plan([], set())
+    stored = set[str]().union(*(cell.stored for cell, lives in zip(cells, live, strict=True) if lives))
     wanted = set[str]()
     backwards: list[Step] = []
     for place in reversed(range(len(cells))):
         if live[place]:
             backwards.append(place)
             for statement in ast.parse(sources[place]).body:
-                wanted |= _looked_up(statement)
+                if not _defines(statement, stored):
+                    wanted |= _looked_up(statement)
             continue
         kept = []
         for statement in reversed(cells[place].usable):
             imports = isinstance(statement, ast.Import | ast.ImportFrom)
-            if imports or (_stored(statement) | _changed(statement)) & wanted:
+            if _defines(statement, wanted & stored):
+                kept.append(f"def {statement.name}():\n    ...")  # never called
+            elif imports or (_stored(statement) | _changed(statement)) & wanted:
                 kept.append(ast.unparse(statement))
                 wanted |= _looked_up(statement)
         if kept:
             backwards.append("\n".join(reversed(kept)))
-    return backwards[::-1]
+    return Plan(backwards[::-1], stored)
+
+
+def _defines(statement: ast.stmt, names: set[str]) -> TypeGuard[ast.FunctionDef]:
+    """Whether a statement is the `def` of one of these functions."""
+    return isinstance(statement, ast.FunctionDef) and statement.name in names

@@ -7,6 +7,7 @@ the buttons, and says so. REGROB_LIVE_CELLS=0 leaves them out.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import json
@@ -23,9 +24,11 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from regrob.notebook import ANSWER
+
 from . import live_analysis
 from .live_analysis import Package
-from .readers import is_notebook
+from .readers import executed, is_notebook
 
 logger = logging.getLogger(__name__)
 
@@ -190,8 +193,8 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     of_code = [place for place, cell in enumerate(cells) if cell.cell_type == "code"]
     sources = [cells[place].source for place in of_code]
     tags = [set(cells[place].metadata.get("tags", ())) for place in of_code]
-    steps = live_analysis.steps(sources, tags, PACKAGE)
-    live = {of_code[step] for step in steps if isinstance(step, int)}
+    plan = live_analysis.plan(sources, tags, PACKAGE)
+    live = {of_code[step] for step in plan.steps if isinstance(step, int)}
     folder = _served(app) if live else None
     if folder is None:
         return
@@ -199,7 +202,29 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     for node in shown:
         node["classes"].append("live-cell")
     _put_before(shown[0], f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>')
+    steps = plan.steps
+    if plan.stored:
+        values = expected_values(executed(app, page).cells)
+        for name in sorted(plan.stored - values.keys()):
+            logger.warning("the value of %s, with which an exercise is checked, was not stored", name)
+        stored = {name: values[name] for name in sorted(plan.stored & values.keys())}
+        steps = [f"import regrob.notebook\nregrob.notebook.STORED_ANSWERS.update({stored})", *steps]
     _write_plan(app, page, folder, steps)
+
+
+def expected_values(cells: list[Any]) -> dict[str, str]:
+    """Function → its value as text, as `check_answer` glued it while this build ran the cells."""
+    glued = [
+        (output.metadata.scrapbook.name, output.data)
+        for cell in cells
+        for output in cell.get("outputs", ())
+        if "scrapbook" in output.get("metadata", {})
+    ]
+    return {
+        name.removeprefix(ANSWER): ast.literal_eval(data["application/papermill.record/text/plain"])
+        for name, data in glued
+        if name.startswith(ANSWER)
+    }
 
 
 def _served(app: Sphinx) -> Path | None:
