@@ -269,7 +269,7 @@ def test_an_exercise_computed_with_torch_is_judged_on_the_page(
     opened = visit(f"book/{page}.html")
     cells = Cells(opened)
     place = cells.find(f"check_answer(answer, {function}")
-    code = str(opened.page.locator(".live-cell").nth(place).locator(".cell_input").text_content())
+    code = str(opened.page.locator(".live-cell").nth(place).locator(".cell_input pre").text_content())
     assert code.count("answer = None") == 1
     for answer, said in ((nearly, "not yet: 1 of "), (right, "right\n")):
         cells.write(place, code.replace("answer = None", f"answer = {answer}"))
