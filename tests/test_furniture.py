@@ -147,6 +147,11 @@ def test_a_caption_of_a_table_has_letters_for_formulas_and_one_of_a_figure_the_f
         assert ("λ" in made[1].astext()) == (kind is nodes.Text)
     unsayable = [nodes.math("", r"\widehat x")]
     assert captions.in_letters(unsayable) == unsayable
+    authored = nodes.table("", nodes.title("", "", nodes.Text("At the best "), nodes.math("", r"\lambda")))
+    page = nodes.document(None, None, "", authored)
+    captions.give(SimpleNamespace(env=SimpleNamespace(docname="book/page")), page)
+    assert authored[0].astext() == "At the best λ"
+    assert not list(authored[0].findall(nodes.math))
 
 
 def test_a_link_to_a_heading_with_a_formula_is_named_without_tex() -> None:

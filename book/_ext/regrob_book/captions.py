@@ -55,7 +55,8 @@ def give(app: Sphinx, doctree: nodes.document) -> None:
     page = posixpath.basename(app.env.docname)
     for table in list(doctree.findall(nodes.table)):
         if not any(isinstance(child, nodes.title) for child in table.children):
-            table.insert(0, nodes.title("", "", *in_letters(caption_of(table))))
+            table.insert(0, nodes.title("", "", *caption_of(table)))
+        table[0][:] = in_letters(list(table[0]))
     for raw in list(doctree.findall(nodes.raw)):
         if raw.get("format") != "html" or (made := captioned(raw)) is None:
             continue
