@@ -333,10 +333,15 @@ def gap_and_coefficients(
     z_y − max_{j≠y} z_j + κ; for a target t, max_{j≠t} z_j − z_t + κ.
     """
     own = goal.classes[:, None]
-    highest, rival = z.scatter(1, own, -math.inf).max(dim=1, keepdim=True)
+    highest, rival = rival_logits(z, goal.classes).max(dim=1, keepdim=True)
     sign = -1.0 if goal.targeted else 1.0
     coefficients = torch.zeros_like(z).scatter_(1, own, sign).scatter_(1, rival, -sign)
     return (sign * (z.gather(1, own) - highest)).squeeze(1) + confidence, coefficients
+
+
+def rival_logits(z: ImageLogits, classes: ImageLabels) -> ImageLogits:
+    """The logits with −∞ at each image's own class, so that a maximum is one of its rivals'."""
+    return z.scatter(1, classes[:, None], -math.inf)
 
 
 def saturates(z: ImageLogits, labels: ImageLabels) -> ImageMask:

@@ -10,9 +10,9 @@ another. So the sphere through the best point is searched too, by gradient steps
 with time, which is the attack of Rony et al. (2019), "decoupling direction and norm". Alone it
 settles too, in one of many local minima. Here its gradients are taken at points that noise has
 moved, as in graduated optimisation: those at first see the network smoothed over more than the
-distance to the mistake, and the noise fades as the steps shrink. Which rival leads so far out
-is up to the noise, and a search that it takes to a rival whose boundary is farther does not
-come back. So where rivals had runs of their own, the search stays with the nearest of them.
+distance to the mistake, and the noise fades as the steps shrink. So far out, the noise decides
+which rival leads. If that is one whose boundary is farther, the search does not come back. So
+where rivals had runs of their own, it stays with the nearest of them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from regrob.attacks._common import (
     inside,
     over_pixels,
     prepare,
+    rival_logits,
     saturates,
 )
 from regrob.checks import ImageLabels, Images, InputVector, PerExample, check_count
@@ -44,7 +45,7 @@ from regrob.theory.margin import rival_distances
 from regrob.theory.margin import rivals as other_classes
 
 FIRST_RUN = 10
-"""So many steps go to the first run before anything else is searched: no other part gets as near as soon."""
+"""Steps that the first run takes before anything else is searched: no other part comes as near as soon."""
 
 FIRST_SHARE, LAST_SHARE = 0.8, 0.1
 """What a new projection counts in the average, at the first step and at the last."""
@@ -103,10 +104,11 @@ def boundary_projection(
     two classes and by 1.04 % with ten. Another `seed` may do better.
 
     Args:
-        steps: the unit of the search's length, one gradient each. The first run takes half of them, and
-            up to ten before it leaves any. Each rival's run takes 4/3 of what it leaves, a search on the
-            sphere ten times as many, and the last run a half. So up to ten steps are a short search of one
-            run. The sphere is searched twice where no rival has a run of its own.
+        steps: the unit of the search's length; a step is one gradient. The first run takes half of them,
+            or the first ten if that is more. Of the steps that it leaves, each rival's run takes 4/3 as
+            many, a search on the sphere ten times as many, and the last run half as many. So a search of
+            at most ten steps is the first run alone. The sphere is searched twice where no rival has a
+            run of its own.
         rivals: how many nearest rivals get a run of their own (at most K − 1; 0 for none). Of two
             classes the first run follows the only one.
         seed: of the noise in the search on the sphere.
@@ -258,8 +260,7 @@ class _Search:
 
     def leading_rivals(self) -> Tensor:
         """The class other than the label that leads at each best point: (N,)."""
-        z = self.view.logits(self.best)
-        return z.scatter(1, self.goal.labels[:, None], -math.inf).argmax(dim=1)
+        return rival_logits(self.view.logits(self.best), self.goal.labels).argmax(dim=1)
 
     def turn(self, steps: int, generator: torch.Generator, towards: Tensor | None = None) -> None:
         """Search the sphere through the best points: climb the gradient, return to the sphere, resize it.

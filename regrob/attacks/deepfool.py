@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -17,6 +15,7 @@ from regrob.attacks._common import (
     inside,
     over_pixels,
     prepare,
+    rival_logits,
     saturates,
 )
 from regrob.checks import ImageLabels, ImageLogits, Images, check_count, check_size
@@ -100,8 +99,7 @@ def _leading_rivals(z: ImageLogits, labels: ImageLabels, candidates: int | None)
     """The other classes that lead, one fewer than `candidates`: (N, candidates − 1); None if that is all."""
     if candidates is None or candidates >= z.shape[1]:
         return None
-    others = z.scatter(1, labels[:, None], -math.inf)
-    return others.topk(candidates - 1, dim=1).indices
+    return rival_logits(z, labels).topk(candidates - 1, dim=1).indices
 
 
 def _towards(view: Pullback, point: Images, wanted: Goal) -> tuple[Tensor, Tensor, Tensor]:

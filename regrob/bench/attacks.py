@@ -346,8 +346,8 @@ SEARCHES = 1000
 """Steps of the two of adv-lib's attacks that take one gradient each."""
 
 
-SHORT = {2: 8, 10: 12}
-"""By classes, so many steps of ours take less time than SuperDeepFool with its own settings."""
+SHORT_STEPS = {2: 8, 10: 12}
+"""Number of classes → steps of a short search of ours, which should take less time than SuperDeepFool."""
 
 
 def _nearest(name: str, classes: int, quick: bool) -> Measurement:
@@ -367,8 +367,11 @@ def _nearest(name: str, classes: int, quick: bool) -> Measurement:
         theirs[f"ALMA-{steps}"] = functools.partial(peers.alma, distance="l2", num_steps=steps)
     (network,) = _trained(name, iterations=100 if quick else 0, classes=classes)
     index = torch.arange(4) if quick else held_out() if classes == 10 else torch.arange(100)
-    short = f"ours, {SHORT[classes]} steps"
-    ours: dict[str, Seeker] = {"ours": _ours, short: functools.partial(_ours, steps=SHORT[classes])}
+    short = f"ours, {SHORT_STEPS[classes]} steps"
+    ours: dict[str, Seeker] = {
+        "ours": _images_of(boundary_projection),
+        short: _images_of(functools.partial(boundary_projection, steps=SHORT_STEPS[classes])),
+    }
     ratios, fooled = [], True
     distances: dict[str, float] = dict.fromkeys((*ours, *theirs), 0.0)
     seconds = distances.copy()
@@ -389,8 +392,9 @@ def _nearest(name: str, classes: int, quick: bool) -> Measurement:
     return Measurement(ratios, fooled and nearer, facts)
 
 
-def _ours(network: nn.Module, x: Tensor, y: Tensor, steps: int = 40) -> Tensor:
-    return boundary_projection(network, x, y, steps=steps).images
+def _images_of(search: Ours) -> Seeker:
+    """A search of ours that gives the images alone, as a peer does."""
+    return lambda network, x, y: search(network, x, y).images
 
 
 def _run(attack: Seeker, network: nn.Module, x: Tensor, y: Tensor) -> tuple[float, float, bool]:

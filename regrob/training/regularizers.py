@@ -133,6 +133,7 @@ def _penalty_and_logits(
     """The penalty at each image, and the logits of the pass that it took, in eval mode."""
     check_name(kind)
     check_probes(kind, probes)
+    check_pixels(images)
     labels = _checked_labels(kind, images, labels)
     if isinstance(network, nn.parallel.DistributedDataParallel | nn.DataParallel):
         network = network.module  # a pass of the wrapper's own hands buffers round, and overwrites them
@@ -150,8 +151,7 @@ def _penalty_and_logits(
 
 
 def _checked_labels(kind: str, images: Images, labels: ImageLabels | None) -> ImageLabels:
-    """The labels, zeros for the penalties that read none; the images must be floats."""
-    check_pixels(images)
+    """The labels; zeros for the penalties that read none."""
     if labels is not None:
         return labels
     if kind == "input-gradient":
@@ -217,6 +217,7 @@ class Regularizer(nn.Module):
         >>> JacobianPenalty(0.1).of_logits(x, x.relu())
         tensor(0.1000, grad_fn=<MulBackward0>)
         """
+        check_pixels(images)
         y = _checked_labels(self.kind, images, labels)
         if self.kind == "curvature":
             raise InputError(
