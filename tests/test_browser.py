@@ -55,6 +55,11 @@ def chromium() -> str | None:
     return os.environ.get("REGROB_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
 
 
+def firefox() -> str | None:
+    """The other browser's path: REGROB_FIREFOX, or the first one installed."""
+    return os.environ.get("REGROB_FIREFOX") or shutil.which("firefox-esr") or shutil.which("firefox")
+
+
 def what_is_missing() -> str | None:
     """Why the pages cannot be tried, in words; None if they can."""
     if not (HTML / "index.html").exists():
@@ -69,13 +74,18 @@ def what_is_missing() -> str | None:
     return None
 
 
+def missing(reason: str) -> None:
+    """Skip, or fail where the environment demands the browsers."""
+    if os.environ.get("REGROB_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_here() -> None:
     reason = what_is_missing()
-    if reason and os.environ.get("REGROB_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason)
     if reason:
-        pytest.skip(reason)
+        missing(reason)
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -96,14 +106,24 @@ def site(_everything_is_here: None) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="module")
-def browser(_everything_is_here: None) -> Iterator[Any]:
+def launched(name: str) -> Iterator[Any]:
+    """A running Chromium or Firefox."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        if name == "firefox":
+            if firefox() is None:
+                missing("no Firefox: install one, or name it in REGROB_FIREFOX")
+            started = playwright.firefox.launch(channel="moz-firefox", executable_path=firefox())
+        else:
+            started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield started
         started.close()
+
+
+@pytest.fixture(scope="module")
+def browser(_everything_is_here: None) -> Iterator[Any]:
+    yield from launched("chromium")
 
 
 class Visit:

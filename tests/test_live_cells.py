@@ -1,4 +1,4 @@
-"""Cells that run in the browser: on built pages, in a real Chromium, against what the build showed.
+"""Cells that run in the browser: on built pages, in Chromium and in Firefox, against what the build showed.
 
 Skipped where there is no built book or no browser, as `test_browser` says.
 """
@@ -9,19 +9,11 @@ import gzip
 import json
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_browser import (  # noqa: F401
-    HTML,
-    PHONE,
-    Opener,
-    Visit,
-    _everything_is_here,
-    browser,
-    site,
-    visit,
-)
+from test_browser import HTML, Opener, Visit, _everything_is_here, launched, site, visit  # noqa: F401
 
 LIVE = HTML / "_static" / "live"
 PAGES = sorted(
@@ -52,6 +44,12 @@ BUILT = """async () => {
     cell.matches(".tag_nbval-ignore-output") ? null
       : [...cell.querySelectorAll(".cell_output")].map((part) => part.textContent).join(""));
 }"""
+
+
+@pytest.fixture(scope="module", params=["chromium", "firefox"])
+def browser(request: pytest.FixtureRequest, _everything_is_here: None) -> Iterator[Any]:  # noqa: F811
+    """What the pages are opened in."""
+    yield from launched(request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -202,21 +200,21 @@ def test_a_broken_proof_fails_in_words(visit: Opener) -> None:  # noqa: F811
     assert opened.wrong == []
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("1 +", "Python cannot read line 1"),
-        ("assert 1 == 2", "What is asserted is false."),
-        ("def f(): return f()\nf()", "A function calls itself without end."),
-        ("while True: print('again')", "printed more than"),
-        ("import torch", "ModuleNotFoundError"),
-    ],
-)
-def test_errors_are_said_in_words(code: str, said: str, visit: Opener) -> None:  # noqa: F811
+ERRORS = {
+    "1 +": "Python cannot read line 1",
+    "assert 1 == 2": "What is asserted is false.",
+    "def f(): return f()\nf()": "A function calls itself without end.",
+    "while True: print('again')": "printed more than",
+    "import torch": "ModuleNotFoundError",
+}
+
+
+def test_errors_are_said_in_words(visit: Opener) -> None:  # noqa: F811
     cells = Cells(visit(PROOF))
-    cells.write(0, code)
-    assert cells.run(0).startswith("failed")
-    assert said in cells.output(0)
+    for code, said in ERRORS.items():
+        cells.write(0, code)
+        assert cells.run(0).startswith("failed")
+        assert said in cells.output(0)
 
 
 REACHES = [
@@ -227,15 +225,15 @@ REACHES = [
 ]
 
 
-@pytest.mark.parametrize("code", REACHES)
-def test_a_cell_reaches_no_network(code: str, visit: Opener, site: str) -> None:  # noqa: F811
+def test_a_cell_reaches_no_network(visit: Opener, site: str) -> None:  # noqa: F811
     opened = visit(PROOF)
     cells = Cells(opened)
     cells.run(0)
     asked: list[str] = []
     opened.page.on("request", lambda request: asked.append(request.url))
-    cells.write(0, code.replace("{site}", site))
-    assert cells.run(0).startswith("failed")
+    for code in REACHES:
+        cells.write(0, code.replace("{site}", site))
+        assert cells.run(0).startswith("failed"), code
     assert not [address for address in asked if "live" not in address]
 
 
@@ -304,8 +302,45 @@ def test_the_ledger_is_verified_by_the_browser(visit: Opener) -> None:  # noqa: 
     assert opened.wrong == []
 
 
+def judged(page: Any, place: Any) -> str:
+    """What the note beside a claim's buttons says at the end."""
+    page.wait_for_function(
+        "note => /verified here|Python stopped|did not/.test(note.value)",
+        arg=place.locator("output").first.element_handle(),
+        timeout=PATIENCE,
+    )
+    return str(place.locator("output").first.evaluate("note => note.value"))
+
+
+def test_one_claim_is_verified_beside_its_badge(visit: Opener) -> None:  # noqa: F811
+    opened = visit(PROOF)
+    for name, verdict in (("prop-3.1", "holds"), ("eq-8", "fails as printed")):
+        place = opened.page.locator(f".live-claim[data-claim='{name}']")
+        place.get_by_role("button", name="Verify it here").click()
+        assert judged(opened.page, place).startswith(f"{verdict}: verified here, ")
+    assert opened.wrong == []
+
+
+def test_a_claims_proof_is_opened_and_broken(visit: Opener) -> None:  # noqa: F811
+    opened = visit("book/ledger.html#claim-prop-3.1")
+    place = opened.page.locator("#claim-prop-3\\.1 .live-bar").first
+    place.get_by_role("button", name="Open its proof").click()
+    cells = Cells(opened)
+    opened.page.wait_for_selector(".cm-content")
+    assert cells.run(0).startswith("ran here in")
+    code = json.loads((LIVE / "claims" / "prop-3.1.json").read_text("utf-8"))["code"]
+    cells.write(0, code.replace("q * nu * rho +", "q * nu * rho -"))
+    assert cells.run(0).startswith("failed")
+    assert "The proof fails: the quadratic model reaches β" in cells.output(0)
+    cells.press(0, "Reset")
+    assert cells.run(0).startswith("ran here in")
+    place.get_by_role("button", name="Verify it here").click()
+    assert judged(opened.page, place).startswith("holds: verified here")
+    assert opened.wrong == []
+
+
 def test_on_a_telephone(visit: Opener) -> None:  # noqa: F811
-    opened = visit(PROOF, **PHONE)
+    opened = visit(PROOF, viewport={"width": 390, "height": 844}, has_touch=True)
     cells = Cells(opened)
     assert cells.run(1).startswith("ran")
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

@@ -69,8 +69,10 @@
 
   /* The page's cells and its Python, which starts at the first run and again after each stop. */
   class Live {
-    constructor(blocks) {
-      this.cells = blocks.map((block, index) => new Cell(this, block, index));
+    /* `given` is the plan, if it is not the page's own; `name` what its only cell is called. */
+    constructor(blocks, given = null, name = "") {
+      this.cells = blocks.map((block, index) => new Cell(this, block, name || `cell ${index + 1}`));
+      this.plan = given;
       this.python = null;
       this.done = 0; // so many steps have run as they now stand
       this.waiting = []; // cells that were asked to run and have not ended
@@ -80,7 +82,7 @@
     /* The steps of the page: its cells, and code of other cells that these need. */
     async load() {
       if (!this.steps) {
-        const { steps, bytes } = await plan();
+        const { steps, bytes } = this.plan ?? await plan();
         this.bytes = bytes;
         let cell = 0;
         this.steps = steps.map((code) => (code === null ? this.cells[cell++] : { code, name: "a cell above" }));
@@ -151,10 +153,10 @@
 
   /* One cell: its buttons, its editor, its output. */
   class Cell {
-    constructor(live, block, index) {
+    constructor(live, block, name) {
       this.live = live;
       this.block = block;
-      this.name = `cell ${index + 1}`;
+      this.name = name;
       this.input = block.querySelector(".cell_input");
       this.shown = this.input.querySelector(".highlight");
       this.original = this.shown.querySelector("pre").textContent.replace(/\n$/, "");
@@ -255,9 +257,9 @@
   if (!why) {
     if (blocks.length) new Live(blocks);
   } else {
-    const place = blocks[0] ?? document.querySelector(".live-ledger");
+    const place = blocks[0] ?? document.querySelector(".live-ledger, .live-claim");
     place?.before(make("p", { className: "live-why", textContent: `Python does not run on this page, since ${why} it does.` }));
   }
-  // For verify.js, on the ledger's page.
-  window.regrobLive = { Interpreter, make, plan, possible: !why };
+  // For verify.js, on pages with claims.
+  window.regrobLive = { folder, Interpreter, Live, make, plan, possible: !why };
 }

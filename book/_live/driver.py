@@ -1,4 +1,4 @@
-"""Runs a page's cells, or the ledger, inside the browser's Python; the worker imports it and calls `Runner`.
+"""Runs a page's cells, or judges claims, in the browser's Python; the worker imports it and calls `Runner`.
 
 A page is read from top to bottom, so its cells run like that: each begins with the names that the steps
 before it left, even if later ones have run since.
@@ -138,13 +138,18 @@ class Runner:
                 lines.append(f"{frame.filename}, line {frame.lineno}: {source[frame.lineno - 1].strip()}")
         return "\n".join(dict.fromkeys(lines))  # a recursion says each line once
 
-    def verify(self) -> None:
-        """Judge every claim of the ledger by its derivation, its tooth and its exact counterexample."""
+    def verify(self, only: str) -> None:
+        """Judge claims by their derivations, their teeth and their exact counterexamples.
+
+        Args:
+            only: the claims' ids, a list as JSON; all claims if it is empty.
+        """
         from regrob.claims import ledger
 
-        judged = [claim.id for claim in ledger.select(symbolic=True)]
+        ids = json.loads(only)
+        judged = [claim.id for claim in ledger.select(ids, symbolic=True)]
         self.send("claims", json.dumps({"judged": judged, "left_out": ledger.numerical_only()}))
-        for judgement in ledger.verify(symbolic=True):
+        for judgement in ledger.verify(ids, symbolic=True):
             record = {
                 "id": judgement.claim.id,
                 "ok": judgement.as_expected,

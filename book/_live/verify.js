@@ -1,68 +1,157 @@
-/* The ledger, judged again on the reader's own machine: every derivation, tooth and exact counterexample. */
+/* Claims, judged again on the reader's own machine by derivation, tooth and exact counterexample: the whole
+   ledger, or one. The code of a claim's proof can be opened, changed and run. */
 "use strict";
 {
-  const { Interpreter, make, plan, possible } = window.regrobLive;
+  const { folder, Interpreter, Live, make, plan, possible } = window.regrobLive;
+  const button = (text, onclick) => make("button", { type: "button", textContent: text, onclick });
 
-  const offer = (place) => {
-    const button = make("button", { type: "button", textContent: "Let my browser verify it" });
-    const stop = make("button", { type: "button", textContent: "Stop", hidden: true });
-    const bar = make("progress", { hidden: true, value: 0, ariaLabel: "Claims judged" });
-    const note = make("output", { className: "live-note" });
-    place.append(button, stop, bar, note);
-    place.classList.add("live-bar");
-    const rows = new Map([...document.querySelectorAll("ul.claims .claim[id]")]
-      .map((claim) => [claim.id.replace("claim-", ""), claim.closest("li").querySelector("summary")]));
-    let python, judged, leftOut, good, wrong, from;
+  /* One Python judges for the whole page, one request at a time. */
+  const judge = {
+    buttons: new Set(),
+    python: null,
+    asker: null,
 
-    const end = (words) => {
-      python?.stop();
-      python = null;
-      note.value = words;
-      stop.hidden = true;
-      button.disabled = false;
-    };
-
-    const say = {
-      claims(data) {
-        const { judged: ids, left_out: others } = JSON.parse(data);
-        [judged, leftOut, good, wrong, from] = [ids, others, 0, [], performance.now()];
-        bar.max = judged.length;
-      },
-      claim(data) {
-        const { id, ok, verdict, failures, seconds } = JSON.parse(data);
-        if (ok) good += 1;
-        else wrong.push(id);
-        bar.value = good + wrong.length;
-        note.value = `${bar.value} of ${judged.length} claims`;
-        const words = ok ? `${verdict}: verified here, ${seconds.toFixed(1)} s` : `not verified here: ${failures.join("; ")}`;
-        rows.get(id)?.append(make("span", { className: `live-verified ${ok ? "holds" : "fails"}`, textContent: words }));
-      },
-      idle() {
-        const seconds = Math.round((performance.now() - from) / 1000);
-        const failed = wrong.length ? `; not verified: ${wrong.join(", ")}` : "";
-        end(`${good} of ${judged.length} claims verified by your browser in ${seconds} s${failed}. Left out: `
-          + `${leftOut.length} that rest on numbers alone, and the random instances of all, which need PyTorch.`);
-      },
-      fatal(data) {
-        end(`Python stopped: ${data}`);
-      },
-    };
-
-    button.onclick = async () => {
-      button.disabled = true;
-      stop.hidden = bar.hidden = false;
-      bar.removeAttribute("value");
-      document.querySelectorAll(".live-verified").forEach((mark) => mark.remove());
+    /* `asker` hears "claims", then "claim" for each, and at last `ended`; `say` gets words on the start. */
+    async verify(only, asker) {
+      this.asker = asker;
+      this.buttons.forEach((each) => { each.disabled = true; });
       try {
         const { bytes } = await plan();
-        python = new Interpreter(bytes, ({ kind, data }) => say[kind]?.(data), (words) => { note.value = words; });
-        python.ask({ verify: true });
+        if (this.asker !== asker) return; // stopped meanwhile
+        this.python ??= new Interpreter(bytes, (said) => this.hear(said), (words) => this.asker?.say(words));
+        this.python.ask({ verify: only });
       } catch (error) {
-        end(`Python did not start: ${error.message}`);
+        this.stop(`Python did not start: ${error.message}`);
       }
-    };
-    stop.onclick = () => end("stopped");
+    },
+
+    hear({ kind, data }) {
+      if (kind === "fatal") this.stop(`Python stopped: ${data}`);
+      else if (kind === "idle") this.end("");
+      else if (kind === "claims" || kind === "claim") this.asker?.[kind](JSON.parse(data));
+    },
+
+    stop(why) {
+      this.python?.stop();
+      this.python = null;
+      this.end(why);
+    },
+
+    end(why) {
+      const { asker } = this;
+      this.asker = null;
+      this.buttons.forEach((each) => { each.disabled = false; });
+      asker?.ended(why);
+    },
   };
 
-  if (possible) document.querySelectorAll(".live-ledger").forEach(offer);
+  const outcome = ({ ok, verdict, failures, seconds }) => make("span", {
+    className: `live-verified ${ok ? "holds" : "fails"}`,
+    textContent: ok ? `${verdict}: verified here, ${seconds.toFixed(1)} s` : `not verified here: ${failures.join("; ")}`,
+  });
+
+  /* The buttons of one claim: judge it, or open the code that proves it. */
+  const offerClaim = (place, id) => {
+    const note = make("output", { className: "live-note" });
+    const verify = button("Verify it here", () => {
+      note.replaceChildren();
+      judge.verify([id], {
+        say: (words) => { note.value = words; },
+        claims: () => { note.value = "judging …"; },
+        claim: (judged) => note.replaceChildren(outcome(judged)),
+        ended: (why) => { if (why) note.value = why; },
+      });
+    });
+    const open = button("Open its proof", () => openProof(place, id, open, note));
+    judge.buttons.add(verify);
+    place.classList.add("live-bar");
+    place.append(verify, open, note);
+  };
+
+  /* A claim's proof as a cell below its buttons, after a step that brings the names of its file. */
+  let opened = null;
+  const openProof = async (place, id, open, note) => {
+    open.disabled = true;
+    try {
+      const answer = await fetch(`${folder}claims/${id}.json`);
+      if (!answer.ok) throw new Error(`${answer.status} for ${answer.url}`);
+      const { before, code } = await answer.json();
+      const { bytes } = await plan();
+      const input = make("div", { className: "cell_input" }, make("div", { className: "highlight" }, make("pre", { textContent: code })));
+      const block = make("div", { className: "cell live-cell" }, input);
+      place.after(block);
+      opened?.stop("stopped, since another proof was opened");
+      opened = new Live([block], { steps: [before, null], bytes }, `proof of ${id}`);
+      open.remove();
+      opened.cells[0].edit();
+    } catch (error) {
+      note.value = `The proof did not come: ${error.message}`;
+      open.disabled = false;
+    }
+  };
+
+  /* The buttons in a claim's row, once it is unfolded: a hundred rows need none before. */
+  const offerInRow = (claim, id) => {
+    const fold = claim.closest("details");
+    const offer = () => {
+      fold.removeEventListener("toggle", offer);
+      const place = make("div");
+      claim.append(place);
+      offerClaim(place, id);
+    };
+    if (fold.open) offer();
+    else fold.addEventListener("toggle", offer);
+  };
+
+  /* The button for the whole ledger: a bar, a word in each row, and what came out. */
+  const offerLedger = (place) => {
+    const stop = button("Stop", () => judge.stop("stopped"));
+    const bar = make("progress", { hidden: true, value: 0, ariaLabel: "Claims judged" });
+    const note = make("output", { className: "live-note" });
+    const rows = new Map([...document.querySelectorAll("ul.claims .claim[id]")]
+      .map((claim) => [claim.id.replace("claim-", ""), claim.closest("li").querySelector("summary")]));
+    const start = button("Let my browser verify it", () => {
+      let judged, leftOut, from;
+      let good = 0;
+      const wrong = [];
+      stop.hidden = bar.hidden = false;
+      bar.removeAttribute("value");
+      document.querySelectorAll("ul.claims summary .live-verified").forEach((mark) => mark.remove());
+      judge.verify([], {
+        say: (words) => { note.value = words; },
+        claims(ids) {
+          [judged, leftOut, from] = [ids.judged, ids.left_out, performance.now()];
+          bar.max = judged.length;
+        },
+        claim(record) {
+          if (record.ok) good += 1;
+          else wrong.push(record.id);
+          bar.value = good + wrong.length;
+          note.value = `${bar.value} of ${judged.length} claims`;
+          rows.get(record.id)?.append(outcome(record));
+        },
+        ended(why) {
+          stop.hidden = true;
+          if (why) {
+            note.value = why;
+            return;
+          }
+          const seconds = Math.round((performance.now() - from) / 1000);
+          const failed = wrong.length ? `; not verified: ${wrong.join(", ")}` : "";
+          note.value = `${good} of ${judged.length} claims verified by your browser in ${seconds} s${failed}. Left out: `
+            + `${leftOut.length} that rest on numbers alone, and the random instances of all, which need PyTorch.`;
+        },
+      });
+    });
+    stop.hidden = true;
+    judge.buttons.add(start);
+    place.classList.add("live-bar");
+    place.append(start, stop, bar, note);
+    for (const id of place.dataset.claims.split(" ")) offerInRow(document.getElementById(`claim-${id}`), id);
+  };
+
+  if (possible) {
+    document.querySelectorAll(".live-ledger").forEach(offerLedger);
+    document.querySelectorAll(".live-claim").forEach((place) => offerClaim(place, place.dataset.claim));
+  }
 }

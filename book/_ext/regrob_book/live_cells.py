@@ -26,7 +26,7 @@ from sphinx.util import logging
 
 from regrob.notebook import ANSWER
 
-from . import live_analysis
+from . import live_analysis, proof_code
 from .live_analysis import Package
 from .readers import executed, is_notebook
 
@@ -51,7 +51,7 @@ LEFT_OUT = {
 }
 """Folders of SymPy and mpmath that no proof needs: tests, other languages' parsers, physics, other fields."""
 
-LIVE = re.compile(r'class="(?:[^"]* )?(live-cell|live-ledger)\b')
+LIVE = re.compile(r'class="(?:[^"]* )?(live-cell|live-ledger|live-claim)\b')
 """What a page has if it runs something."""
 WITHOUT_SCRIPTS = "With scripts switched on, cells of this page run in your browser."
 
@@ -178,38 +178,53 @@ def built(folder: Path) -> Path | None:
 
 
 def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Give a chapter's live cells their class, and the ledger its place for a button."""
+    """Give a chapter's live cells their class, and claims and the ledger their places for buttons."""
     if app.builder.name != "html":
         return
-    for ledger in doctree.findall(
-        lambda node: isinstance(node, nodes.Element) and node.get("kind") == "ledger"
-    ):
-        if not PACKAGE.why_not_imported("regrob.claims.ledger") and (folder := _served(app)):
-            _put_before(ledger, '<div class="live-ledger"></div>')
-            _write_plan(app, page, folder, [])
-    if not is_notebook(app, page):
+    steps, live = _steps(app, page) if is_notebook(app, page) else ([], set())
+    places = _of_claims(doctree) if not PACKAGE.why_not_imported("regrob.claims.ledger") else []
+    folder = _served(app) if live or places else None
+    if folder is None:
         return
+    for node, html in places:
+        _put_after(node, html)
+    shown = [node for node in doctree.findall(nodes.container) if node.get("cell_index") in live]
+    for node in shown:
+        node["classes"].append("live-cell")
+    if shown:
+        _put_after(shown[0], f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>', before=True)
+    _write_plan(app, page, folder, steps)
+
+
+def _of_claims(doctree: nodes.document) -> list[tuple[nodes.Element, str]]:
+    """The ledger, and the lines under boxes of claims that need no torch → the place for their buttons."""
+    from regrob.claims import ledger
+
+    symbolic = [claim.id for claim in ledger.select(symbolic=True)]
+    places = []
+    for node in doctree.findall(lambda node: isinstance(node, nodes.Element) and "claims" in node):
+        if node["kind"] == "ledger":
+            places.append((node, f'<div class="live-ledger" data-claims="{" ".join(symbolic)}"></div>'))
+        elif node["kind"] == "foot" and node["claims"][0] in symbolic:
+            places.append((node, f'<div class="live-claim" data-claim="{node["claims"][0]}"></div>'))
+    return places
+
+
+def _steps(app: Sphinx, page: str) -> tuple[list[live_analysis.Step], set[int]]:
+    """What a chapter's page runs, and the places of its live cells."""
     cells = nbformat.read(app.env.doc2path(page), as_version=4).cells
     of_code = [place for place, cell in enumerate(cells) if cell.cell_type == "code"]
     sources = [cells[place].source for place in of_code]
     tags = [set(cells[place].metadata.get("tags", ())) for place in of_code]
     plan = live_analysis.plan(sources, tags, PACKAGE)
     live = {of_code[step] for step in plan.steps if isinstance(step, int)}
-    folder = _served(app) if live else None
-    if folder is None:
-        return
-    shown = [node for node in doctree.findall(nodes.container) if node.get("cell_index") in live]
-    for node in shown:
-        node["classes"].append("live-cell")
-    _put_before(shown[0], f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>')
-    steps = plan.steps
-    if plan.stored:
-        values = expected_values(executed(app, page).cells)
-        for name in sorted(plan.stored - values.keys()):
-            logger.warning("the value of %s, with which an exercise is checked, was not stored", name)
-        stored = {name: values[name] for name in sorted(plan.stored & values.keys())}
-        steps = [f"import regrob.notebook\nregrob.notebook.STORED_ANSWERS.update({stored})", *steps]
-    _write_plan(app, page, folder, steps)
+    if not plan.stored:
+        return plan.steps, live
+    values = expected_values(executed(app, page).cells)
+    for name in sorted(plan.stored - values.keys()):
+        logger.warning("the value of %s, with which an exercise is checked, was not stored", name)
+    stored = {name: values[name] for name in sorted(plan.stored & values.keys())}
+    return [f"import regrob.notebook\nregrob.notebook.STORED_ANSWERS.update({stored})", *plan.steps], live
 
 
 def expected_values(cells: list[Any]) -> dict[str, str]:
@@ -231,8 +246,8 @@ def _served(app: Sphinx) -> Path | None:
     return built(Path(app.confdir, "_build", FOLDER))
 
 
-def _put_before(node: nodes.Node, html: str) -> None:
-    node.parent.insert(node.parent.index(node), nodes.raw("", html, format="html"))
+def _put_after(node: nodes.Node, html: str, *, before: bool = False) -> None:
+    node.parent.insert(node.parent.index(node) + (not before), nodes.raw("", html, format="html"))
 
 
 def _write_plan(app: Sphinx, page: str, folder: Path, steps: list[live_analysis.Step]) -> None:
@@ -252,7 +267,7 @@ def ask_for_script(app: Sphinx, page: str, template: str, context: dict[str, Any
     if found:
         app.add_css_file(f"{FOLDER}/cells.css", priority=900)
         app.add_js_file(f"{FOLDER}/cells.js", loading_method="defer")
-    if "live-ledger" in found:
+    if found & {"live-ledger", "live-claim"}:
         app.add_js_file(f"{FOLDER}/verify.js", loading_method="defer")
 
 
@@ -261,8 +276,17 @@ def copy(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.name != "html" or not Path(app.outdir, "_static", FOLDER).is_dir():
         return
     folder = _served(app)
-    if folder is not None:
-        shutil.copytree(folder, Path(app.outdir, "_static", FOLDER), dirs_exist_ok=True)
+    if folder is None:
+        return
+    target = Path(app.outdir, "_static", FOLDER)
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    if not PACKAGE.why_not_imported("regrob.claims.ledger"):
+        from regrob.claims import ledger
+
+        (target / "claims").mkdir(exist_ok=True)
+        for claim in ledger.select(symbolic=True):
+            code = json.dumps(proof_code.of(claim), ensure_ascii=False)
+            (target / "claims" / f"{claim.id}.json").write_text(code, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> None:

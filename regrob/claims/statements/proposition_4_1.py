@@ -205,6 +205,11 @@ def prove_16(fewest: int = 3, pairs: int = 2) -> None:
     prove_above_trace_bound(K, pairs / K**2)
 
 
+def prove_16_unordered(fewest: int = 5) -> None:
+    """Eq. (16) with each pair counted once."""
+    prove_16(fewest, pairs=1)
+
+
 def prove_mean(pairs: int = 2) -> None:
     """With ν² = pairs·D/(K(K−1)), Eq. (43)'s middle is (pairs/2)·p_y qD ≥ (2/K)p_y qD for K ≥ 2."""
     K = at_least(2)
@@ -284,7 +289,7 @@ EQ_16_UNORDERED = replace(
         "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0",
         "K ≥ 5 (printed: K ≥ 2)",
     ),
-    derivation=proof(lambda fewest=5: prove_16(fewest, pairs=1), wrong=4, mistake="K ≥ 4"),
+    derivation=proof(prove_16_unordered, wrong=4, mistake="K ≥ 4"),
     counterexample=counterexample_unordered,
 )
 
