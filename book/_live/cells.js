@@ -27,17 +27,19 @@
     return answer.json();
   };
 
-  /* Python in a worker. `hear` gets what the worker says, `say` words on its start. */
+  /* Python in a worker. `hear` gets what the worker says, `say` words on its start; `ready` is called after it. */
   class Interpreter {
-    constructor(bytes, hear, say) {
+    constructor(bytes, hear, say, ready = () => {}) {
       Interpreter.keepToBook();
       // A module in a blob keeps to the page's policy; one in a file would have none.
       const blob = new Blob([`import ${JSON.stringify(`${folder}worker.js`)};`], { type: "text/javascript" });
       this.worker = new Worker(URL.createObjectURL(blob), { type: "module", name: "Python" });
       this.worker.onmessage = ({ data }) => {
         if (data.kind === "progress") this.fetched = data.data;
-        else if (data.kind === "ready") clearInterval(this.clock);
-        else hear(data);
+        else if (data.kind === "ready") {
+          clearInterval(this.clock);
+          ready();
+        } else hear(data);
       };
       this.worker.onerror = (event) => hear({ kind: "fatal", data: event.message || "no worker started" });
       this.fetched = 0;

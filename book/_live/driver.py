@@ -64,7 +64,7 @@ class Runner:
     """The names of one page, and the page's way to run code on them.
 
     Args:
-        send: takes a kind of output ("text", "value", "latex", "error"; "claims", "claim") and the output.
+        send: takes a kind of output ("text", "value", "latex", "error", "claim") and the output.
     """
 
     def __init__(self, send: Callable[[str, str], object]) -> None:
@@ -138,18 +138,11 @@ class Runner:
                 lines.append(f"{frame.filename}, line {frame.lineno}: {source[frame.lineno - 1].strip()}")
         return "\n".join(dict.fromkeys(lines))  # a recursion says each line once
 
-    def verify(self, only: str) -> None:
-        """Judge claims by their derivations, their teeth and their exact counterexamples.
-
-        Args:
-            only: the claims' ids, a list as JSON; all claims if it is empty.
-        """
+    def verify(self, name: str) -> None:
+        """Judge the claim of this name by its derivation, its tooth and its exact counterexample."""
         from regrob.claims import ledger
 
-        ids = json.loads(only)
-        judged = [claim.id for claim in ledger.select(ids, symbolic=True)]
-        self.send("claims", json.dumps({"judged": judged, "left_out": ledger.numerical_only()}))
-        for judgement in ledger.verify(ids, symbolic=True):
+        for judgement in ledger.verify([name], symbolic=True):
             record = {
                 "id": judgement.claim.id,
                 "ok": judgement.as_expected,

@@ -5,35 +5,64 @@
   const { folder, Interpreter, Live, make, plan, possible } = window.regrobLive;
   const button = (text, onclick) => make("button", { type: "button", textContent: text, onclick });
 
-  /* One Python judges for the whole page, one request at a time. */
+  /* So many Pythons judge side by side; each holds some hundred megabytes. */
+  const MOST = navigator.deviceMemory < 4 ? 1 : Math.min(3, navigator.hardwareConcurrency ?? 1);
+
+  /* Judges claims for the whole page, one request at a time. */
   const judge = {
     buttons: new Set(),
-    python: null,
+    pythons: [],
+    waiting: [], // ids
+    running: 0,
     asker: null,
 
-    /* `asker` hears "claims", then "claim" for each, and at last `ended`; `say` gets words on the start. */
-    async verify(only, asker) {
+    /* `asker` hears `claim` for each id, and at last `ended`; `say` gets words on the start. */
+    async verify(ids, asker) {
       this.asker = asker;
+      this.waiting = [...ids];
       this.buttons.forEach((each) => { each.disabled = true; });
       try {
         const { bytes } = await plan();
         if (this.asker !== asker) return; // stopped meanwhile
-        this.python ??= new Interpreter(bytes, (said) => this.hear(said), (words) => this.asker?.say(words));
-        this.python.ask({ verify: only });
+        this.pythons.forEach((python) => this.next(python));
+        if (this.pythons.length) this.grow(bytes);
+        else this.start(bytes, (words) => this.asker?.say(words), () => this.grow(bytes));
       } catch (error) {
         this.stop(`Python did not start: ${error.message}`);
       }
     },
 
-    hear({ kind, data }) {
+    start(bytes, say = () => {}, ready = () => {}) {
+      const python = new Interpreter(bytes, (said) => this.hear(python, said), say, ready);
+      this.pythons.push(python);
+      this.next(python);
+    },
+
+    /* More of them, once the first is there: what they need is fetched then. */
+    grow(bytes) {
+      while (this.pythons.length < MOST && this.waiting.length) this.start(bytes);
+    },
+
+    next(python) {
+      if (!this.waiting.length) return;
+      this.running += 1;
+      python.ask({ verify: this.waiting.shift() });
+    },
+
+    hear(python, { kind, data }) {
       if (kind === "fatal") this.stop(`Python stopped: ${data}`);
-      else if (kind === "idle") this.end("");
-      else if (kind === "claims" || kind === "claim") this.asker?.[kind](JSON.parse(data));
+      else if (kind === "claim") this.asker?.claim(JSON.parse(data));
+      else if (kind === "idle") {
+        this.running -= 1;
+        this.next(python);
+        if (!this.running) this.end("");
+      }
     },
 
     stop(why) {
-      this.python?.stop();
-      this.python = null;
+      this.pythons.forEach((python) => python.stop());
+      this.pythons = [];
+      this.running = 0;
       this.end(why);
     },
 
@@ -57,7 +86,6 @@
       note.replaceChildren();
       judge.verify([id], {
         say: (words) => { note.value = words; },
-        claims: () => { note.value = "judging …"; },
         claim: (judged) => note.replaceChildren(outcome(judged)),
         ended: (why) => { if (why) note.value = why; },
       });
@@ -110,24 +138,22 @@
     const note = make("output", { className: "live-note" });
     const rows = new Map([...document.querySelectorAll("ul.claims .claim[id]")]
       .map((claim) => [claim.id.replace("claim-", ""), claim.closest("li").querySelector("summary")]));
+    const ids = place.dataset.claims.split(" ");
     const start = button("Let my browser verify it", () => {
-      let judged, leftOut, from;
-      let good = 0;
+      const from = performance.now();
       const wrong = [];
+      let good = 0;
       stop.hidden = bar.hidden = false;
+      bar.max = ids.length;
       bar.removeAttribute("value");
       document.querySelectorAll("ul.claims summary .live-verified").forEach((mark) => mark.remove());
-      judge.verify([], {
+      judge.verify(ids, {
         say: (words) => { note.value = words; },
-        claims(ids) {
-          [judged, leftOut, from] = [ids.judged, ids.left_out, performance.now()];
-          bar.max = judged.length;
-        },
         claim(record) {
           if (record.ok) good += 1;
           else wrong.push(record.id);
           bar.value = good + wrong.length;
-          note.value = `${bar.value} of ${judged.length} claims`;
+          note.value = `${bar.value} of ${ids.length} claims`;
           rows.get(record.id)?.append(outcome(record));
         },
         ended(why) {
@@ -138,8 +164,8 @@
           }
           const seconds = Math.round((performance.now() - from) / 1000);
           const failed = wrong.length ? `; not verified: ${wrong.join(", ")}` : "";
-          note.value = `${good} of ${judged.length} claims verified by your browser in ${seconds} s${failed}. Left out: `
-            + `${leftOut.length} that rest on numbers alone, and the random instances of all, which need PyTorch.`;
+          note.value = `${good} of ${ids.length} claims verified by your browser in ${seconds} s${failed}. Left out: `
+            + `${rows.size - ids.length} that rest on numbers alone, and the random instances of all, which need PyTorch.`;
         },
       });
     });
@@ -147,7 +173,7 @@
     judge.buttons.add(start);
     place.classList.add("live-bar");
     place.append(start, stop, bar, note);
-    for (const id of place.dataset.claims.split(" ")) offerInRow(document.getElementById(`claim-${id}`), id);
+    for (const id of ids) offerInRow(document.getElementById(`claim-${id}`), id);
   };
 
   if (possible) {

@@ -1,9 +1,9 @@
 /* One Python in a worker. It starts when it is made, and asks this folder only.
 
-   The page sends {steps: [{place, code, name}, …]}, or {verify: [id, …]}, where none means all. The worker answers with
+   The page sends {steps: [{place, code, name}, …]}, or {verify: id}. The worker answers with
    {kind, place, data}: "progress" (bytes fetched so far), "ready"; for each step "start", any of "text",
-   "value", "latex" and "error", then "done" (whether it ran to its end, and seconds); for the ledger
-   "claims" (which will be judged, and which not), then "claim" for each; "idle" after the last; "fatal". */
+   "value", "latex" and "error", then "done" (whether it ran to its end, and seconds); for a claim "claim", how
+   it was judged; "idle" after all of it; "fatal". */
 import { loadPyodide } from "./pyodide.mjs";
 
 const folder = new URL("./", import.meta.url).href;
@@ -65,7 +65,7 @@ started.catch((error) => post("fatal", String(error?.message ?? error).slice(0, 
 
 async function answer({ steps = [], verify }) {
   const runner = await started;
-  if (verify) runner.verify(JSON.stringify(verify));
+  if (verify) runner.verify(verify);
   for (const { place, code, name } of steps) {
     current = place;
     post("start", null, place);
