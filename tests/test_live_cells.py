@@ -22,7 +22,7 @@ PAGES = sorted(
 PROOF = "book/proposition_3_1.html"
 MOST = 11_000_000
 """Bytes of a first run, as a server sends them."""
-HEAVIEST_BINDING = 5_000
+HEAVIEST_BINDING = 2_500
 """Bytes of script and style, as sent, on a page on which nobody runs anything."""
 WARM = 3.0
 PATIENCE = 120_000  # milliseconds; several browsers share the machine
@@ -80,7 +80,7 @@ class Cells:
     def wait(self, cell: int, words: str = "^(ran|failed|not run|stopped|Python)") -> str:
         self.page.wait_for_function(
             "([cell, words]) => new RegExp(words).test("
-            "document.querySelectorAll('.live-cell')[cell].querySelector('.live-note').value)",
+            "document.querySelectorAll('.live-cell')[cell].querySelector('.live-note')?.value)",
             arg=[cell, words],
             timeout=PATIENCE,
         )
@@ -101,6 +101,7 @@ class Cells:
         editor = block.locator(".cm-content")
         editor.click()
         self.page.keyboard.press("Control+a")
+        self.page.keyboard.press("Delete")  # else Firefox leaves an empty line before what is inserted
         self.page.keyboard.insert_text(code)
 
     def find(self, words: str) -> int:
@@ -136,10 +137,8 @@ def test_nothing_is_fetched_before_the_first_click(visit: Opener) -> None:  # no
     opened = visit(PROOF)
     asked = opened.page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
     live = [name.partition("?")[0].rpartition("/")[2] for name in asked if "/live/" in name]
-    assert sorted(live) == ["cells.css", "cells.js"]
-    assert (
-        sum(len(gzip.compress((LIVE / n).read_bytes())) for n in ("cells.css", "cells.js")) < HEAVIEST_BINDING
-    )
+    assert sorted(live) == ["cells.css", "live.js"]
+    assert sum(len(gzip.compress((LIVE / name).read_bytes())) for name in live) < HEAVIEST_BINDING
 
 
 def test_a_first_run_is_light_and_soon_done(visit: Opener) -> None:  # noqa: F811
@@ -242,10 +241,10 @@ def test_an_exercise_is_judged_on_the_page(visit: Opener) -> None:  # noqa: F811
     place = cells.find("check_answer(answer")
     cells.run(place)
     assert cells.output(place) == "not answered yet\n"
-    cells.write(place, "p = sp.Symbol('p')\ncheck_answer(p**2, third_derivative)")
+    cells.write(place, "p = sp.Symbol('p')\ncheck_answer([0.5, 2.2], expected)")
     cells.run(place)
     assert cells.output(place).startswith("not yet: ")
-    cells.write(place, "p = sp.Symbol('p')\ncheck_answer(p * (1 - p) * (1 - 2 * p), third_derivative)")
+    cells.write(place, "check_answer([1 / 2, 2.25], expected)")
     cells.run(place)
     assert cells.output(place) == "right\n"
 
@@ -331,7 +330,7 @@ def test_a_claims_proof_is_opened_and_broken(visit: Opener) -> None:  # noqa: F8
     code = json.loads((LIVE / "claims" / "prop-3.1.json").read_text("utf-8"))["code"]
     cells.write(0, code.replace("q * nu * rho +", "q * nu * rho -"))
     assert cells.run(0).startswith("failed")
-    assert "The proof fails: the quadratic model reaches β" in cells.output(0)
+    assert "The proof fails: not proved zero: the quadratic model reaches β" in cells.output(0)
     cells.press(0, "Reset")
     assert cells.run(0).startswith("ran here in")
     place.get_by_role("button", name="Verify it here").click()
@@ -359,7 +358,7 @@ def test_pages_without_scripts_or_a_server_say_why(browser: Any, site: str) -> N
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site + PROOF)
-    assert page.locator(".live-why").text_content().startswith("With scripts switched on")
+    assert page.locator(".live-why").first.text_content().startswith("With scripts switched on")
     assert not page.locator(".live-bar").count()
     context.close()
     page = browser.new_page()

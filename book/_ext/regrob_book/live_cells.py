@@ -51,7 +51,7 @@ LEFT_OUT = {
 }
 """Folders of SymPy and mpmath that no proof needs: tests, other languages' parsers, physics, other fields."""
 
-LIVE = re.compile(r'class="(?:[^"]* )?(live-cell|live-ledger|live-claim)\b')
+LIVE = re.compile(r'class="(?:[^"]* )?(?:live-cell|live-ledger|live-claim)\b')
 """What a page has if it runs something."""
 WITHOUT_SCRIPTS = "With scripts switched on, cells of this page run in your browser."
 
@@ -130,7 +130,7 @@ def build(folder: Path) -> Path:
     # Pyodide's list of packages to fetch from elsewhere is emptied: pages load nothing from outside.
     lock = json.loads((modules / "pyodide" / "pyodide-lock.json").read_text(encoding="utf-8"))
     (unfinished / "pyodide-lock.json").write_text(json.dumps({**lock, "packages": {}}), encoding="utf-8")
-    for name in ("cells.js", "cells.css", "verify.js", "worker.js"):
+    for name in ("cells.css", "cells.js", "live.js", "verify.js", "worker.js"):
         shutil.copy2(SCRIPTS / name, unfinished / name)
     wanted = {
         "files": {name: str(path) for name, path in files.items()},
@@ -262,13 +262,10 @@ def _write_plan(app: Sphinx, page: str, folder: Path, steps: list[live_analysis.
 
 
 def ask_for_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """The scripts and the style, on pages that run something."""
-    found = set(LIVE.findall(context.get("body", "")))
-    if found:
+    """The buttons' script and style, on pages that run something."""
+    if LIVE.search(context.get("body", "")):
         app.add_css_file(f"{FOLDER}/cells.css", priority=900)
-        app.add_js_file(f"{FOLDER}/cells.js", loading_method="defer")
-    if found & {"live-ledger", "live-claim"}:
-        app.add_js_file(f"{FOLDER}/verify.js", loading_method="defer")
+        app.add_js_file(f"{FOLDER}/live.js", loading_method="defer")
 
 
 def copy(app: Sphinx, error: Exception | None) -> None:
