@@ -139,11 +139,11 @@ class Runner:
         return "\n".join(dict.fromkeys(lines))  # a recursion says each line once
 
     def verify(self) -> None:
-        """Judge every claim of the ledger by its derivation, its tooth and its exact counterexample."""
+        """Judge every claim of the ledger by all that needs no torch, with its teeth."""
         from regrob.claims import ledger
 
         judged = [claim.id for claim in ledger.select(symbolic=True)]
-        self.send("claims", json.dumps({"judged": judged, "left_out": ledger.numerical_only()}))
+        self.send("claims", json.dumps({"judged": judged, "left_out": ledger.needing_torch()}))
         for judgement in ledger.verify(symbolic=True):
             record = {
                 "id": judgement.claim.id,

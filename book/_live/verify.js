@@ -1,4 +1,4 @@
-/* The ledger, judged again on the reader's own machine: every derivation, tooth and exact counterexample. */
+/* The ledger, judged again on the reader's own machine: every derivation, enclosed check, tooth and exact counterexample. */
 "use strict";
 {
   const { Interpreter, make, plan, possible } = window.regrobLive;
@@ -41,7 +41,8 @@
         const seconds = Math.round((performance.now() - from) / 1000);
         const failed = wrong.length ? `; not verified: ${wrong.join(", ")}` : "";
         end(`${good} of ${judged.length} claims verified by your browser in ${seconds} s${failed}. Left out: `
-          + `${leftOut.length} that rest on numbers alone, and the random instances of all, which need PyTorch.`);
+          + `${leftOut.length} with nothing but checks in float64 (${leftOut.join(", ")}), and these checks of all others, `
+          + "which need PyTorch.");
       },
       fatal(data) {
         end(`Python stopped: ${data}`);
