@@ -215,7 +215,7 @@ def _add_verify(commands: Commands) -> None:
     verify.add_argument(
         "--symbolic",
         action="store_true",
-        help="derivations, their teeth and exact counterexamples only: needs no torch",
+        help="without the checks in float64, which alone need torch",
     )
     verify.add_argument("--trials", type=positive, default=1000, metavar="N", help="instances a check (1000)")
     verify.add_argument("--seed", type=int, default=0, metavar="S", help="of the random instances (0)")
@@ -249,7 +249,9 @@ def _verify(options: argparse.Namespace) -> int:
     from regrob.claims import ledger
 
     if options.symbolic and options.network:
-        raise InputError("--network asks for numbers, which --symbolic leaves out; give one of the two")
+        raise InputError(
+            "--network asks for checks in float64, which --symbolic leaves out; give one of the two"
+        )
     claims = ledger.select(options.only, symbolic=options.symbolic)
     if not options.symbolic:
         check_device(options.device)
@@ -285,10 +287,9 @@ def _verify(options: argparse.Namespace) -> int:
             + f"; {time.perf_counter() - started:.1f} s"
         )
     if options.symbolic:
-        left_out = ledger.numerical_only()
         print(
-            "Left out: every numerical check, for these need torch, and so the "
-            f"{len(left_out)} claims that have no other: {', '.join(left_out)}",
+            "Left out: every check in float64, for these need torch, and so what has no other: "
+            + ", ".join(ledger.needing_torch()),
             file=sys.stderr if options.json else sys.stdout,
         )
     return AS_EXPECTED if all(r.as_expected for r in results) else UNEXPECTED

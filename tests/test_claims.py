@@ -59,7 +59,7 @@ def test_every_verdict_is_the_expected_one(name: str) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 @pytest.mark.parametrize("name", CHECKS)
 def test_no_check_hangs_on_the_seed(name: str, seed: int) -> None:
-    checks_only = dataclasses.replace(WHOLE[name], derivation=None)
+    checks_only = dataclasses.replace(WHOLE[name], derivation=None, enclosed=())
     assert judge(checks_only, trials=100, seed=seed).failures == ()
 
 
@@ -153,14 +153,14 @@ ONE, TWO = sp.Integer(1), sp.Integer(2)
 def test_evidence_is_what_went_through() -> None:
     assert judge(claim()).verdict is Verdict.OPEN
     numeric = judge(claim(checks=(GOOD,)))
-    assert (numeric.verdict, numeric.evidence, numeric.trials) == (Verdict.HOLDS, (Evidence.NUMERIC,), 2)
-    assert numeric.worst == 1e-15
+    assert (numeric.verdict, numeric.evidence) == (Verdict.HOLDS, (Evidence.NUMERIC,))
+    assert (numeric.numeric.trials, numeric.numeric.worst) == (2, 1e-15)
     both = judge(claim(checks=(GOOD, GOOD), derivation=TRUE))
     assert both.evidence == (Evidence.GENERAL, Evidence.NUMERIC)
-    assert both.trials == 4
+    assert both.numeric.trials == 4
     finite = judge(claim(derivation=dataclasses.replace(TRUE, evidence=Evidence.FINITE)))
     assert finite.evidence == (Evidence.FINITE,)
-    assert math.isnan(finite.worst)
+    assert math.isnan(finite.numeric.worst)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_the_worst_is_the_closest_to_its_own_tolerance() -> None:
     loose = Check("loose", values(1e-7), values(1.0), "w", tolerance=1e-6)
     for checks in ((strict, loose), (loose, strict)):
         result = judge(claim(checks=checks))
-        assert (result.worst, result.tolerance) == (9e-13, 1e-12)
+        assert (result.numeric.worst, result.numeric.tolerance) == (9e-13, 1e-12)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, -1.0, math.nan, math.inf])
@@ -400,7 +400,7 @@ def test_labels_get_the_papers_signs() -> None:
 
 PROMISED = {
     "id", "where", "text", "verdict", "evidence", "trials", "worst",
-    "tolerance", "hypotheses", "depends", "counterexample",
+    "tolerance", "enclosed", "hypotheses", "depends", "counterexample",
 }  # fmt: skip
 
 
@@ -410,7 +410,9 @@ def test_records_are_json_with_the_promised_fields() -> None:
     assert all(set(record) >= PROMISED for record in records)
     holds, fails = records
     assert (holds["id"], holds["verdict"], holds["counterexample"]) == ("prop-3.1", "holds", None)
-    assert holds["evidence"] == ["general derivation", "numeric"]
+    assert holds["evidence"] == ["general derivation", "interval arithmetic", "numeric"]
+    assert holds["enclosed"]["trials"] > 8
+    assert 0 < holds["enclosed"]["worst"] < holds["enclosed"]["tolerance"] < 1e-29
     assert holds["trials"] == 100
     assert 0 <= holds["worst"] < holds["tolerance"]
     assert (fails["verdict"], fails["text"]) == ("fails as printed", "corrected")
@@ -452,9 +454,9 @@ def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
 def test_verdicts_print_the_same_on_every_machine() -> None:
     table = ledger.verdicts("lemma-3.2-gradient", "eq-8", trials=20)
     assert repr(table).splitlines() == [
-        "claim               text judged  evidence                     verdict",
-        "lemma-3.2-gradient  corrected    general derivation, numeric  holds",
-        "eq-8                corrected    numeric                      fails as printed",
+        "claim               text judged  evidence                                          verdict",
+        "lemma-3.2-gradient  corrected    general derivation, interval arithmetic, numeric  holds",
+        "eq-8                corrected    interval arithmetic, numeric                      fails as printed",
     ]
     html = table._repr_html_()
     assert html.count("<tr>") == 3

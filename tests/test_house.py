@@ -74,6 +74,11 @@ def test_contributing_draws_the_contract() -> None:
             "import regrob.theory.margin",
             "The symbolic side of a claim needs no torch",
         ),
+        (
+            "claims/rational_networks.py",
+            "import numpy",
+            "The symbolic side of a claim needs no torch",
+        ),
         (None, None, None),
     ],
 )

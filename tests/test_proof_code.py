@@ -16,7 +16,7 @@ from regrob_book import proof_code  # noqa: E402
 from regrob.claims import ledger  # noqa: E402
 from regrob.errors import ProofError  # noqa: E402
 
-CLAIMS = {claim.id: claim for claim in ledger.select(symbolic=True)}
+CLAIMS = {claim.id: claim for claim in ledger.CLAIMS.values() if proof_code.has(claim)}
 
 
 def run(before: str, code: str) -> None:

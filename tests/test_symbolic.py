@@ -1,4 +1,4 @@
-"""The symbolic side of the ledger where torch, numpy, pandas and matplotlib are missing."""
+"""The side of the ledger that needs no torch, where torch, numpy, pandas and matplotlib are missing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from regrob.claims import ledger
 from regrob.claims.claim import Claim, Evidence, judge
+from regrob.claims.enclosed import CHECKS
 
 REFUSED = ("torch", "numpy", "pandas", "matplotlib")
 
@@ -40,8 +41,8 @@ def test_the_whole_symbolic_ledger_runs_and_agrees_with_a_run_beside_torch() -> 
     outcome = verify_without("--symbolic", "--json")
     assert outcome.returncode == 0, outcome.stderr
     records = {record["id"]: record for record in json.loads(outcome.stdout)}
-    assert list(records) == [name for name, claim in ledger.CLAIMS.items() if claim.is_symbolic]
-    assert set(ledger.CLAIMS) - set(records) == set(ledger.numerical_only())
+    assert list(records) == [name for name, claim in ledger.CLAIMS.items() if not claim.needs_torch]
+    assert set(ledger.CLAIMS) - set(records) == set(ledger.needing_torch()) == {"eq-33"}
     for result in ledger.verify(symbolic=True):
         record = records[result.claim.id]
         assert record == ledger.as_record(result) | {"seconds": record["seconds"]}
@@ -49,6 +50,8 @@ def test_the_whole_symbolic_ledger_runs_and_agrees_with_a_run_beside_torch() -> 
         assert record["trials"] == 0
         assert Evidence.NUMERIC not in record["evidence"]
         assert record["evidence"] or record["counterexample"]
+        assert (record["enclosed"] is None) == (Evidence.ENCLOSED not in record["evidence"])
+    assert sum(record["enclosed"] is not None for record in records.values()) == len(CHECKS) > 30
 
 
 def test_what_is_left_out_is_said() -> None:
@@ -56,17 +59,18 @@ def test_what_is_left_out_is_said() -> None:
     assert outcome.returncode == 0, outcome.stderr
     lines = outcome.stdout.splitlines()
     assert lines[0].startswith("✓ eq-5  holds")
-    assert "general derivation" in lines[0]
+    assert "general derivation; interval arithmetic" in lines[0]
+    assert "interval arithmetic" in lines[1]
     assert "numeric" not in lines[0]
     assert "2 claims judged (holds: 1, fails as printed: 1); every verdict as expected" in lines[-2]
-    assert lines[-1].startswith("Left out: every numerical check")
-    assert all(name in lines[-1] for name in ledger.numerical_only())
+    assert lines[-1].startswith("Left out: every check in float64")
+    assert all(name in lines[-1] for name in ledger.needing_torch())
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--only", "eq-23"), "'eq-23' is judged by numerical checks alone"),
+        (("--only", "eq-33"), "'eq-33' is judged by checks in float64 alone, and these need torch"),
         (("--only", "eq-999"), "no claim is called 'eq-999'"),
         (("--network", "a:b"), "--symbolic leaves out"),
     ],
@@ -87,7 +91,7 @@ FRONT_DOORS = """
 import importlib, pkgutil
 import regrob
 from regrob import notebook, symbols
-from regrob.claims import CLAIMS, Claim, judge, statements, verdicts, verify
+from regrob.claims import CLAIMS, Claim, enclosed, judge, statements, verdicts, verify
 from regrob.notebook import bar, check_answer, glue, glue_all
 from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_sign, prove_zero, sum_over
 
@@ -105,8 +109,8 @@ def test_a_page_without_numbers_needs_no_torch() -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.splitlines() == [
         "right",
-        "claim               text judged  evidence            verdict",
-        "lemma-3.2-gradient  corrected    general derivation  holds",
+        "claim               text judged  evidence                                 verdict",
+        "lemma-3.2-gradient  corrected    general derivation, interval arithmetic  holds",
     ]
 
 
@@ -117,6 +121,7 @@ def test_the_refusal_refuses(library: str) -> None:
 
 def test_a_claim_without_checks_is_judged_by_the_rest() -> None:
     bare = judge(ledger.CLAIMS["eq-5"])
-    assert (bare.evidence, bare.trials) == ((Evidence.GENERAL,), 0)
+    assert (bare.evidence, bare.numeric.trials) == ((Evidence.GENERAL, Evidence.ENCLOSED), 0)
+    assert ledger.CLAIMS["eq-33"].needs_torch
     open_claim = Claim(id="x", where="new", title="t", printed="1 = 1", chapter="book/x")
-    assert not open_claim.is_symbolic
+    assert open_claim.needs_torch

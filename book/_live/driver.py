@@ -139,7 +139,7 @@ class Runner:
         return "\n".join(dict.fromkeys(lines))  # a recursion says each line once
 
     def verify(self, name: str) -> None:
-        """Judge the claim of this name by its derivation, its tooth and its exact counterexample."""
+        """Judge the claim of this name by all that needs no torch, with its teeth."""
         from regrob.claims import ledger
 
         for judgement in ledger.verify([name], symbolic=True):

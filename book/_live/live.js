@@ -24,6 +24,7 @@
   const offer = (place, kind, name = "") => {
     const bar = Object.assign(document.createElement("div"), { className: "live-bar live-offer" });
     for (const words of WORDS[kind]) {
+      if (words === "Open its proof" && !("proof" in place.dataset)) continue; // intervals alone judge it
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: words });
       if (name) button.ariaLabel = `${words} ${name}`;
       button.onclick = async () => {
@@ -46,13 +47,14 @@
   };
 
   /* The buttons in a row of the ledger, once it is unfolded: a hundred rows need none before. */
-  const offerInRow = (id) => {
+  const offerInRow = (id, proved) => {
     const row = document.getElementById(`claim-${id}`);
     const fold = row.closest("details");
     const unfolded = async () => {
       fold.removeEventListener("toggle", unfolded);
       const place = Object.assign(document.createElement("div"), { className: "live-claim" });
       place.dataset.claim = id;
+      if (proved) place.dataset.proof = "";
       row.append(place);
       offer(place, "live-claim");
       if (fetched) (await fetched).adopt();
@@ -67,7 +69,8 @@
     places("live-claim").forEach((claim) => offer(claim, "live-claim"));
     for (const ledger of places("live-ledger")) {
       offer(ledger, "live-ledger");
-      ledger.dataset.claims.split(" ").forEach(offerInRow);
+      const proofs = ledger.dataset.proofs.split(" ");
+      ledger.dataset.claims.split(" ").forEach((id) => offerInRow(id, proofs.includes(id)));
     }
   } else {
     const first = document.querySelector(Object.keys(WORDS).map((kind) => `.${kind}`).join());

@@ -1,5 +1,5 @@
-/* Claims, judged again on the reader's own machine by derivation, tooth and exact counterexample: the whole
-   ledger, or one. The code of a claim's proof can be opened, changed and run. */
+/* Claims, judged again on the reader's own machine by derivation, interval arithmetic, exact counterexample and
+   the teeth of all: the whole ledger, or one. The code of a claim's proof can be opened, changed and run. */
 import { folder, Interpreter, Live, make, plan } from "./cells.js";
 
 const button = (text, onclick) => make("button", { type: "button", textContent: text, onclick });
@@ -93,7 +93,7 @@ const offerClaim = (place, id) => {
   verify.disabled = judge.asker !== null;
   judge.buttons.add(verify);
   place.classList.add("live-bar");
-  place.append(verify, open, note);
+  place.append(verify, ...("proof" in place.dataset ? [open] : []), note);
 };
 
 /* A claim's proof as a cell below its buttons, after a step that brings the names of its file. */
@@ -151,8 +151,10 @@ const offerLedger = (place) => {
         }
         const seconds = Math.round((performance.now() - from) / 1000);
         const failed = wrong.length ? `; not verified: ${wrong.join(", ")}` : "";
+        const leftOut = [...rows.keys()].filter((id) => !ids.includes(id));
         note.value = `${good} of ${ids.length} claims verified by your browser in ${seconds} s${failed}. Left out: `
-          + `${rows.size - ids.length} that rest on numbers alone, and the random instances of all, which need PyTorch.`;
+          + `${leftOut.length} with nothing but checks in float64 (${leftOut.join(", ")}), and these checks of all `
+          + "others, which need PyTorch.";
       },
     });
   });

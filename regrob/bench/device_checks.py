@@ -361,7 +361,7 @@ def _kill(device: str, wrong: bool) -> list[Difference]:
 
 
 def _ledger(device: str, wrong: bool) -> list[Difference]:
-    """Every claim's numerical checks and their teeth on the device; derivations have no device."""
+    """Every claim's checks in float64 and their teeth on the device; nothing else has one."""
     from regrob.claims import ledger
     from regrob.claims.claim import judge
 
@@ -371,7 +371,11 @@ def _ledger(device: str, wrong: bool) -> list[Difference]:
         check = broken.checks[0]
         checks = (dataclasses.replace(check, excess=check.tooth), *broken.checks[1:])
         claims = [dataclasses.replace(broken, checks=checks)]
-    numerical = [dataclasses.replace(c, derivation=None, counterexample=None) for c in claims if c.checks]
+    numerical = [
+        dataclasses.replace(claim, derivation=None, counterexample=None, enclosed=())
+        for claim in claims
+        if claim.checks
+    ]
     failures = [f for claim in numerical for f in judge(claim, trials=50, seed=0, device=device).failures]
     return [Difference("checks that fail or teeth that do not bite", len(failures), 0)]
 

@@ -1,35 +1,21 @@
-"""What a numerical check is: by how much a statement is violated, and the same of a wrong one."""
+"""What a check in float64 is: by how much a statement is violated, and the same of a wrong one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
 from regrob.claims.instances import Draw
+from regrob.claims.measurement import Measurement
 from regrob.errors import InputError
-
-
-class Measurement(NamedTuple):
-    """What a check's instances say.
-
-    Attributes:
-        trials: how many numbers were compared.
-        worst: the largest excess, NaN if there is none or it is one.
-        caught: the tooth's, likewise.
-    """
-
-    trials: int
-    worst: float
-    caught: float
 
 
 @dataclass(frozen=True)
 class Check:
-    """A numerical test with its tooth.
+    """A test in float64 with its tooth.
 
     Attributes:
         name: what is compared with what.

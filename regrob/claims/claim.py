@@ -7,20 +7,22 @@ written down; the other two are computed each time the ledger runs.
 
 from __future__ import annotations
 
-import math
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING
 
+from regrob.claims.measurement import Measurement, Tally
 from regrob.errors import ProofError, RegrobError
 
 if TYPE_CHECKING:
     import sympy as sp
 
     from regrob.claims.check import Check
+    from regrob.claims.enclosure import EnclosedCheck
 
 
 class Text(StrEnum):
@@ -37,6 +39,7 @@ class Evidence(StrEnum):
 
     GENERAL = "general derivation"
     FINITE = "finite-K derivation"
+    ENCLOSED = "interval arithmetic"
     NUMERIC = "numeric"
     EXPERIMENT = "experiment"
 
@@ -139,7 +142,8 @@ class Claim:
         transcription: True if the fault may be the text recovery's and not the authors'.
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
-        checks: what judges it by numbers; none in `statements`, as `numerical.with_numbers` adds them.
+        enclosed: what judges it by interval arithmetic; none in `statements`, as the ledger adds them.
+        checks: what judges it in float64; none in `statements`, as `numbers.with_numbers` adds them.
         expected: the verdict that the ledger must reach; PARTLY says that the counterexample
             refutes only a part.
         chapter: document name of the page that treats it, "book/lemma_3_2".
@@ -156,14 +160,15 @@ class Claim:
     transcription: bool = False
     depends: tuple[str, ...] = ()
     derivation: Derivation | None = None
+    enclosed: tuple[EnclosedCheck, ...] = ()
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
     expected: Verdict = Verdict.HOLDS
 
     @property
-    def is_symbolic(self) -> bool:
-        """Whether a derivation or an exact counterexample speaks of it, and not numbers alone."""
-        return self.derivation is not None or self.counterexample is not None
+    def needs_torch(self) -> bool:
+        """Whether nothing but checks in float64 could judge it."""
+        return self.derivation is None and self.counterexample is None and not self.enclosed
 
     @property
     def text(self) -> Text:
@@ -182,10 +187,8 @@ class Result:
     Attributes:
         claim: what was judged.
         verdict, evidence: computed.
-        trials: instances tried, over all checks.
-        worst: the largest excess of the check that comes closest to its tolerance; NaN
-            without checks, infinite where a check could not be evaluated.
-        tolerance: that check's tolerance.
+        numeric: what the checks in float64 say together.
+        enclosed: what those by interval arithmetic say together.
         counterexample: the exact instance, if the printed statement fails.
         failures: what went wrong, if the verdict is BROKEN; empty otherwise.
         seconds: wall time.
@@ -194,9 +197,8 @@ class Result:
     claim: Claim
     verdict: Verdict = Verdict.OPEN
     evidence: tuple[Evidence, ...] = ()
-    trials: int = 0
-    worst: float = math.nan
-    tolerance: float = math.nan
+    numeric: Tally = field(default_factory=Tally)
+    enclosed: Tally = field(default_factory=Tally)
     counterexample: Counterexample | None = None
     failures: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -221,21 +223,19 @@ class Result:
             return
         self._fail(f"the derivation proves a wrong statement too: {derivation.wrong}")
 
-    def _measure(self, check: Check, trials: int, seed: int, device: str) -> None:
+    def _measure(
+        self, check: Check | EnclosedCheck, measure: Callable[[], Measurement], kind: Evidence, tally: Tally
+    ) -> None:
         try:
-            measured = check.measure(trials=trials, seed=seed, device=device)
+            measured = measure()
         except RegrobError as error:
             self._fail(f"{check.name}: {error}")
             return
-        self.trials += measured.trials
-        worst = measured.worst
-        if not worst <= check.tolerance:  # true of NaN too
-            self._fail(f"{check.name}: {worst:.2e} exceeds {check.tolerance:.0e}")
-            worst = math.inf if math.isnan(worst) else worst
-        elif Evidence.NUMERIC not in self.evidence:
-            self.evidence += (Evidence.NUMERIC,)
-        if not self.worst / self.tolerance > worst / check.tolerance:  # NaN on the first check
-            self.worst, self.tolerance = worst, check.tolerance
+        tally.add(measured, check.tolerance)
+        if not measured.worst <= check.tolerance:  # true of NaN too
+            self._fail(f"{check.name}: {measured.worst:.2e} exceeds {check.tolerance:.0e}")
+        elif kind not in self.evidence:
+            self.evidence += (kind,)
         if not measured.caught > check.tolerance:
             self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
 
@@ -256,21 +256,24 @@ class Result:
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks, teeth and counterexample, and compute the verdict.
+    """Run a claim's derivation, checks of both kinds, teeth and counterexample, and compute the verdict.
 
     Args:
-        claim: what to judge, by all that it has: a claim without checks is judged symbolically.
-        trials: random instances a check draws.
-        seed: a check's instances depend on it and on the names of claim and check alone.
+        claim: what to judge, by all that it has: a claim without checks is judged by the rest.
+        trials: random instances that a check in float64 draws.
+        seed: in float64, a check's instances depend on it and on the names of claim and check alone.
         device: where the instances live.
     """
     started = time.perf_counter()
     judgement = Result(claim)
     if claim.derivation is not None:
         judgement._derive(claim.derivation)
+    for enclosed in claim.enclosed:
+        judgement._measure(enclosed, enclosed.measure, Evidence.ENCLOSED, judgement.enclosed)
     for check in claim.checks:
         check_seed = zlib.crc32(f"{claim.id}/{check.name}/{seed}".encode())
-        judgement._measure(check, trials, check_seed, device)
+        measure = partial(check.measure, trials=trials, seed=check_seed, device=device)
+        judgement._measure(check, measure, Evidence.NUMERIC, judgement.numeric)
     if claim.counterexample is not None:
         judgement._refute(claim.counterexample())
     judgement.verdict = judgement._conclude()

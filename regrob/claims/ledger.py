@@ -1,7 +1,7 @@
 """All claims together: select, judge, and print.
 
-`CLAIMS` has their symbolic side; `select` and whatever builds on it add the numerical one, unless they are
-asked for the symbolic one alone, which needs no torch.
+`CLAIMS` has all of them that needs no torch: derivations, exact counterexamples and enclosed checks. `select` and
+whatever builds on it add the checks in float64, unless they are asked for the rest alone.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from regrob.claims import enclosed
 from regrob.claims.claim import Claim, Evidence, Result, judge
+from regrob.claims.measurement import Tally
 from regrob.claims.statements import (
     certificates,
     exact_curvature,
@@ -57,8 +60,12 @@ _CHAPTERS = (
     exact_radius.CLAIMS,
 )
 
-CLAIMS: dict[str, Claim] = {claim.id: claim for claims in _CHAPTERS for claim in claims}
-"""Every claim by id, in the paper's order, without its checks."""
+CLAIMS: dict[str, Claim] = {
+    claim.id: replace(claim, enclosed=enclosed.CHECKS.get(claim.id, ()))
+    for claims in _CHAPTERS
+    for claim in claims
+}
+"""Every claim by id, in the paper's order, without its checks in float64."""
 
 
 def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
@@ -66,11 +73,11 @@ def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
 
     Args:
         only: ids; none for all.
-        symbolic: without their checks, and only those with a derivation or an exact counterexample.
+        symbolic: without their checks in float64, and only those that have something else.
 
     Raises:
-        InputError: an unknown id (the message lists the known ones), or an id with numbers alone where
-            `symbolic` asks for more.
+        InputError: an unknown id (the message lists the known ones), or an id with nothing but
+            checks in float64 where `symbolic` asks for the rest.
     """
     wanted = list(only)
     unknown = [name for name in wanted if name not in CLAIMS]
@@ -82,16 +89,14 @@ def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
 
         return [with_numbers(claim) for claim in claims]
     for claim in claims:
-        if wanted and not claim.is_symbolic:
-            raise InputError(
-                f"{claim.id!r} is judged by numerical checks alone, so there is nothing symbolic to verify"
-            )
-    return [claim for claim in claims if claim.is_symbolic]
+        if wanted and claim.needs_torch:
+            raise InputError(f"{claim.id!r} is judged by checks in float64 alone, and these need torch")
+    return [claim for claim in claims if not claim.needs_torch]
 
 
-def numerical_only() -> list[str]:
-    """Ids of the claims that have neither a derivation nor an exact counterexample."""
-    return [name for name, claim in CLAIMS.items() if not claim.is_symbolic]
+def needing_torch() -> list[str]:
+    """Ids of the claims that nothing but checks in float64 can judge."""
+    return [name for name, claim in CLAIMS.items() if claim.needs_torch]
 
 
 def verify(
@@ -120,11 +125,15 @@ def ancestors(claim: Claim) -> set[str]:
 
 
 def evidence_in_words(judgement: Result) -> str:
-    """What the verdict rests on: "general derivation; numeric, 6000 trials, worst 2e-16"."""
+    """What the verdict rests on: "general derivation; numeric, 6000 trials in float64, worst 2e-16"."""
     parts = []
     for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
-            parts.append(f"{kind.value}, {judgement.trials} trials in float64, worst {judgement.worst:.1e}")
+            tally = judgement.numeric
+            parts.append(f"{kind.value}, {tally.trials} trials in float64, worst {tally.worst:.1e}")
+        elif kind is Evidence.ENCLOSED:
+            tally = judgement.enclosed
+            parts.append(f"{kind.value}, {tally.trials} comparisons, worst {tally.worst:.1e}")
         else:
             parts.append(kind.value)
     if judgement.counterexample is not None:
@@ -133,7 +142,11 @@ def evidence_in_words(judgement: Result) -> str:
 
 
 def as_record(judgement: Result) -> dict[str, Any]:
-    """One JSON object a claim, with the fields that the command line promises."""
+    """One JSON object a claim, with the fields that the command line promises.
+
+    `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
+    by interval arithmetic, and is None for a claim without.
+    """
     claim, exact = judgement.claim, judgement.counterexample
     return {
         "id": claim.id,
@@ -145,9 +158,8 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
         "evidence": [kind.value for kind in judgement.evidence],
-        "trials": judgement.trials,
-        "worst": judgement.worst if math.isfinite(judgement.worst) else None,
-        "tolerance": judgement.tolerance if math.isfinite(judgement.tolerance) else None,
+        **_as_numbers(judgement.numeric),
+        "enclosed": _as_numbers(judgement.enclosed) if claim.enclosed else None,
         "hypotheses": list(claim.hypotheses),
         "depends": list(claim.depends),
         "counterexample": None
@@ -164,6 +176,14 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "failures": list(judgement.failures),
         "chapter": claim.chapter,
         "seconds": round(judgement.seconds, 3),
+    }
+
+
+def _as_numbers(tally: Tally) -> dict[str, Any]:
+    return {
+        "trials": tally.trials,
+        "worst": tally.worst if math.isfinite(tally.worst) else None,
+        "tolerance": tally.tolerance if math.isfinite(tally.tolerance) else None,
     }
 
 

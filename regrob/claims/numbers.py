@@ -1,4 +1,4 @@
-"""The numerical side of the ledger: each claim's checks, found by the claim's id.
+"""The side of the ledger that needs torch: each claim's checks in float64, found by the claim's id.
 
 The files of `numerical` hold them. Only whoever asks for numbers imports this file, and torch with it.
 """
@@ -44,13 +44,13 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **proposition_3_4.CHECKS,
     **proposition_4_1.CHECKS,
 }
-"""The checks of every claim that has some, by its id."""
+"""The checks in float64 of every claim that has some, by its id."""
 
 EXPERIMENTS = four_penalties.EXPERIMENTS
 """Trainings that stand in the place of a derivation, by the claim's id."""
 
 
 def with_numbers(claim: Claim) -> Claim:
-    """The claim with its checks, and with its experiment if it has one."""
+    """The claim with its checks in float64, and with its experiment if it has one."""
     checks = claim.checks + CHECKS.get(claim.id, ())
     return replace(claim, checks=checks, derivation=EXPERIMENTS.get(claim.id, claim.derivation))

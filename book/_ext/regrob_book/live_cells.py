@@ -200,13 +200,16 @@ def _of_claims(doctree: nodes.document) -> list[tuple[nodes.Element, str]]:
     """The ledger, and the lines under boxes of claims that need no torch → the place for their buttons."""
     from regrob.claims import ledger
 
-    symbolic = [claim.id for claim in ledger.select(symbolic=True)]
+    claims = {claim.id: claim for claim in ledger.select(symbolic=True)}
+    proofs = [name for name, claim in claims.items() if proof_code.has(claim)]
     places = []
     for node in doctree.findall(lambda node: isinstance(node, nodes.Element) and "claims" in node):
         if node["kind"] == "ledger":
-            places.append((node, f'<div class="live-ledger" data-claims="{" ".join(symbolic)}"></div>'))
-        elif node["kind"] == "foot" and node["claims"][0] in symbolic:
-            places.append((node, f'<div class="live-claim" data-claim="{node["claims"][0]}"></div>'))
+            data = f'data-claims="{" ".join(claims)}" data-proofs="{" ".join(proofs)}"'
+            places.append((node, f'<div class="live-ledger" {data}></div>'))
+        elif node["kind"] == "foot" and (name := node["claims"][0]) in claims:
+            data = f'data-claim="{name}"' + (" data-proof" if name in proofs else "")
+            places.append((node, f'<div class="live-claim" {data}></div>'))
     return places
 
 
@@ -281,7 +284,7 @@ def copy(app: Sphinx, error: Exception | None) -> None:
         from regrob.claims import ledger
 
         (target / "claims").mkdir(exist_ok=True)
-        for claim in ledger.select(symbolic=True):
+        for claim in filter(proof_code.has, ledger.select(symbolic=True)):
             code = json.dumps(proof_code.of(claim), ensure_ascii=False)
             (target / "claims" / f"{claim.id}.json").write_text(code, encoding="utf-8")
 

@@ -11,8 +11,13 @@ from typing import Any
 from regrob.claims.claim import Claim
 
 
+def has(claim: Claim) -> bool:
+    """Whether symbols prove or refute the claim, and not numbers alone."""
+    return claim.derivation is not None or claim.counterexample is not None
+
+
 def of(claim: Claim) -> dict[str, str]:
-    """The code that proves or refutes a claim.
+    """The code that proves or refutes a claim that has some.
 
     Returns:
         `code`, the functions of the claim's own file that are run, and the lines that run them; `before`,
