@@ -144,7 +144,7 @@ def test_nothing_is_fetched_before_the_first_click(visit: Opener) -> None:  # no
 
 
 def test_a_first_run_is_light_and_soon_done(visit: Opener) -> None:  # noqa: F811
-    fetched = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "python.tar.zst")
+    fetched = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "python.zip.zst")
     assert sum(len(gzip.compress((LIVE / name).read_bytes(), 9)) for name in fetched) < MOST
     cells = Cells(visit(PROOF))
     cells.run(0)

@@ -46,11 +46,18 @@ function closeNetwork() {
 
 async function start() {
   self.fetch = counted;
-  const archive = counted(`${folder}python.tar.zst`).then((answer) => answer.arrayBuffer());
+  const archive = counted(`${folder}python.zip.zst`).then((answer) => answer.arrayBuffer());
   const python = await loadPyodide({ indexURL: folder, jsglobals: {} });
-  python.unpackArchive(await archive, "zstdtar", {
-    extractDir: python.runPython("import site; site.getsitepackages()[0]"),
-  });
+  python.FS.writeFile("/python.zip.zst", new Uint8Array(await archive));
+  python.runPython(`
+    import pathlib, sys
+    from compression import zstd
+    packed = pathlib.Path("/python.zip.zst")
+    pathlib.Path("/python.zip").write_bytes(zstd.decompress(packed.read_bytes()))
+    packed.unlink()
+    sys.path.append("/python.zip")
+    del packed
+  `);
   closeNetwork();
   const { Runner } = python.pyimport("driver");
   const runner = Runner((kind, data) => post(kind, data, current));

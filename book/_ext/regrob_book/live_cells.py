@@ -39,7 +39,7 @@ PACKAGE = Package(ROOT / live_analysis.OURS)
 
 PYTHON = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm")
 """Pyodide's files that a page needs as they are."""
-ARCHIVE = "python.tar.zst"
+ARCHIVE = "python.zip.zst"
 LIBRARY = "python_stdlib.zip"
 COUNTED = ("pyodide.asm.wasm", "pyodide-lock.json", LIBRARY, ARCHIVE)
 """What the worker counts while it fetches."""
