@@ -356,7 +356,7 @@ def test_on_a_telephone(visit: Opener) -> None:  # noqa: F811
     assert opened.wrong == []
 
 
-def test_pages_without_scripts_or_a_server_say_why(browser: Any, site: str) -> None:
+def test_pages_without_scripts_or_a_server_say_why(browser: Any, site: str) -> None:  # noqa: F811
     if browser.browser_type.name == "chromium":  # Firefox cannot be told to leave scripts out
         context = browser.new_context(java_script_enabled=False)
         page = context.new_page()

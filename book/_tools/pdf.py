@@ -200,9 +200,9 @@ def title_of(page: Page) -> str:
         """(head) => {
           const copy = head.cloneNode(true);
           copy.querySelectorAll(".headerlink, mjx-assistive-mml, script").forEach((e) => e.remove());
-          copy.querySelectorAll("mjx-c").forEach((c) => {
-            const shown = head.querySelector("." + c.className);
-            c.textContent = getComputedStyle(shown, "::before").content.slice(1, -1);
+          const letters = head.querySelectorAll("mjx-c");
+          copy.querySelectorAll("mjx-c").forEach((c, place) => {
+            c.textContent = getComputedStyle(letters[place], "::before").content.slice(1, -1);
           });
           return copy.textContent;
         }"""
