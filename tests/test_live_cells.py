@@ -282,7 +282,10 @@ def test_the_ledger_is_verified_by_the_browser(visit: Opener) -> None:  # noqa: 
     place = opened.page.locator(".live-ledger")
     if not place.count():
         pytest.skip("the ledger of this build cannot be read without torch")
-    place.get_by_role("button", name="Let my browser verify it").click()
+    button = place.get_by_role("button", name="Let my browser verify it")
+    rows_begin = opened.page.locator("ul.claims").bounding_box()["y"]
+    assert button.bounding_box()["y"] < rows_begin, "above the rows, where a reader sees it"
+    button.click()
     opened.page.wait_for_function(
         "() => / in \\d+ s/.test(document.querySelector('.live-ledger output')?.value) "
         "&& document.querySelector('.live-ledger output')?.value.includes('Left out')",

@@ -187,17 +187,17 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if folder is None:
         return
     for node, html in places:
-        _put_after(node, html)
+        _put(html, node, before=node["kind"] == "ledger")
     shown = [node for node in doctree.findall(nodes.container) if node.get("cell_index") in live]
     for node in shown:
         node["classes"].append("live-cell")
     if shown:
-        _put_after(shown[0], f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>', before=True)
+        _put(f'<noscript><p class="live-why">{WITHOUT_SCRIPTS}</p></noscript>', shown[0], before=True)
     _write_plan(app, page, folder, steps)
 
 
 def _of_claims(doctree: nodes.document) -> list[tuple[nodes.Element, str]]:
-    """The ledger, and the lines under boxes of claims that need no torch → the place for their buttons."""
+    """The ledger, and the lines under boxes of claims that need no torch; with each the place for its buttons."""
     from regrob.claims import ledger
 
     claims = {claim.id: claim for claim in ledger.select(symbolic=True)}
@@ -249,7 +249,8 @@ def _served(app: Sphinx) -> Path | None:
     return built(Path(app.confdir, "_build", FOLDER))
 
 
-def _put_after(node: nodes.Node, html: str, *, before: bool = False) -> None:
+def _put(html: str, node: nodes.Node, *, before: bool) -> None:
+    """Beside a node: before or after it."""
     node.parent.insert(node.parent.index(node) + (not before), nodes.raw("", html, format="html"))
 
 
