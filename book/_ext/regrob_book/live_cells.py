@@ -197,7 +197,7 @@ def mark(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 
 def _of_claims(doctree: nodes.document) -> list[tuple[nodes.Element, str]]:
-    """The ledger, and the lines under boxes of claims that need no torch; with each the place for its buttons."""
+    """The ledger, and the lines under boxes of claims that need no torch; each with the place for buttons."""
     from regrob.claims import ledger
 
     claims = {claim.id: claim for claim in ledger.select(symbolic=True)}
