@@ -2,7 +2,7 @@
 
 A claim has two sides. The symbolic one needs SymPy and no torch: `claim` says what a claim is and judges
 one; `statements` has them, with derivations and exact counterexamples, one file for each page of the
-book; `ledger` holds and prints them all; `hypotheses` has the words they share, and `class_sums` sums over
+book; `ledger` holds and prints them all; `formal` says which of them Coq has proved; `hypotheses` has the words they share, and `class_sums` sums over
 any number of classes.
 
 The numerical side is imported when it is asked for: `numbers` finds a claim's checks, which `numerical` has

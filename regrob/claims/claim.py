@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import sympy as sp
 
     from regrob.claims.check import Check
+    from regrob.claims.formal import FormalProof
 
 
 class Text(StrEnum):
@@ -35,6 +36,7 @@ class Text(StrEnum):
 class Evidence(StrEnum):
     """On what grounds the verdict stands, strongest first."""
 
+    FORMAL = "formally proved"
     GENERAL = "general derivation"
     FINITE = "finite-K derivation"
     NUMERIC = "numeric"
@@ -140,6 +142,7 @@ class Claim:
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
         checks: what judges it by numbers; none in `statements`, as `numerical.with_numbers` adds them.
+        formal: its proof in Coq; none in `statements`, as `ledger.select` adds it.
         expected: the verdict that the ledger must reach; PARTLY says that the counterexample
             refutes only a part.
         chapter: document name of the page that treats it, "book/lemma_3_2".
@@ -158,6 +161,7 @@ class Claim:
     derivation: Derivation | None = None
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
+    formal: FormalProof | None = None
     expected: Verdict = Verdict.HOLDS
 
     @property
@@ -209,6 +213,14 @@ class Result:
     def _fail(self, message: str) -> None:
         self.failures += (message,)
 
+    def _prove(self, formal: FormalProof) -> None:
+        refuted = self.claim.expected in (Verdict.FAILS, Verdict.PARTLY)
+        faults = formal.faults(refuted=refuted)
+        for fault in faults:
+            self._fail(fault)
+        if not faults:
+            self.evidence += (Evidence.FORMAL,)
+
     def _derive(self, derivation: Derivation) -> None:
         try:
             derivation.prove()
@@ -256,7 +268,7 @@ class Result:
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks, teeth and counterexample, and compute the verdict.
+    """Run a claim's derivation, checks, teeth and counterexample, look up its formal proof; compute the verdict.
 
     Args:
         claim: what to judge, by all that it has: a claim without checks is judged symbolically.
@@ -266,6 +278,8 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
     """
     started = time.perf_counter()
     judgement = Result(claim)
+    if claim.formal is not None:
+        judgement._prove(claim.formal)
     if claim.derivation is not None:
         judgement._derive(claim.derivation)
     for check in claim.checks:

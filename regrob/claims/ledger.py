@@ -9,8 +9,10 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from regrob.claims import formal
 from regrob.claims.claim import Claim, Evidence, Result, judge
 from regrob.claims.statements import (
     certificates,
@@ -62,7 +64,7 @@ CLAIMS: dict[str, Claim] = {claim.id: claim for claims in _CHAPTERS for claim in
 
 
 def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
-    """The claims with these ids, or all of them.
+    """The claims with these ids, or all of them, each with its formal proof where that is at hand.
 
     Args:
         only: ids; none for all.
@@ -71,12 +73,14 @@ def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
     Raises:
         InputError: an unknown id (the message lists the known ones), or an id with numbers alone where
             `symbolic` asks for more.
+        DataError: the formal proofs' pairs cannot be read, or speak of a claim or theorem that is not there.
     """
     wanted = list(only)
     unknown = [name for name in wanted if name not in CLAIMS]
     if unknown:
         raise InputError(f"no claim is called {unknown[0]!r}; the ledger has {', '.join(CLAIMS)}")
-    claims = [CLAIMS[name] for name in wanted] if wanted else list(CLAIMS.values())
+    proofs = formal.of_claims(CLAIMS)
+    claims = [replace(CLAIMS[name], formal=proofs.get(name)) for name in wanted or CLAIMS]
     if not symbolic:
         from regrob.claims.numbers import with_numbers  # torch is loaded here
 
@@ -120,7 +124,7 @@ def ancestors(claim: Claim) -> set[str]:
 
 
 def evidence_in_words(judgement: Result) -> str:
-    """What the verdict rests on: "general derivation; numeric, 6000 trials, worst 2e-16"."""
+    """What the verdict rests on: "formally proved; general derivation; numeric, 6000 trials, worst 2e-16"."""
     parts = []
     for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
@@ -129,11 +133,22 @@ def evidence_in_words(judgement: Result) -> str:
             parts.append(kind.value)
     if judgement.counterexample is not None:
         parts.append("exact counterexample")
+    if (
+        Evidence.FORMAL in judgement.evidence
+        and judgement.claim.formal
+        and judgement.claim.formal.pair.negation
+    ):
+        parts.append("negation formally proved")
     return "; ".join(parts) or "none"
 
 
 def as_record(judgement: Result) -> dict[str, Any]:
-    """One JSON object a claim, with the fields that the command line promises."""
+    """One JSON object a claim, with the fields that the command line promises.
+
+    Its `formal` is null without a formal proof, else an object: `theorems`, the names of those that say the claim
+    ("File.name", in `book/proofs/File.v`); `instance`, one with concrete numbers; `negation`, the one that
+    refutes the printed statement, or null; `axioms`, the full names of all on which these rest.
+    """
     claim, exact = judgement.claim, judgement.counterexample
     return {
         "id": claim.id,
@@ -145,6 +160,7 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
         "evidence": [kind.value for kind in judgement.evidence],
+        "formal": claim.formal.as_record() if claim.formal else None,
         "trials": judgement.trials,
         "worst": judgement.worst if math.isfinite(judgement.worst) else None,
         "tolerance": judgement.tolerance if math.isfinite(judgement.tolerance) else None,

@@ -79,8 +79,8 @@ def place_and_title(record: Record) -> str:
     return f"{place}: {record['title']}"
 
 
-def _capital(words: str) -> str:
-    """A sentence's capital, unless it begins with a symbol."""
+def capital(words: str) -> str:
+    """Words with a sentence's capital, unless it begins with a symbol."""
     return words[:1].upper() + words[1:] if WORD.match(words) else words
 
 
@@ -89,9 +89,11 @@ def subscripted(words: str) -> str:
     return SUBSCRIPT.sub(lambda index: f"<sub>{index[1] or index[2]}</sub>", escape(words))
 
 
-def foot(record: Record, ledger: str | None) -> str:
-    """The line under a theorem box: verdict, grounds, and the way to the ledger."""
+def foot(record: Record, ledger: str | None, proof: str | None = None) -> str:
+    """The line under a theorem box: verdict, grounds, and the ways to the ledger and to the formal proof."""
     more = anchor("in the ledger", f"{ledger}#claim-{record['id']}" if ledger is not None else None)
+    if proof is not None:
+        more += f" · {anchor('formal proof', proof)}"
     return f'<p class="claim-foot">{badge(record)} <span>{escape(grounds_in_words(record))}</span> {more}</p>'
 
 
@@ -179,16 +181,27 @@ def _controls(records: list[Record]) -> str:
     )
 
 
-def ledger(records: list[Record], link: Link, download: str) -> str:
-    """The whole ledger: a line for each claim, opened for what it says and what judges it."""
-    lines = "".join(_ledger_line(record, link) for record in records)
+def nowhere(name: str) -> None:
+    """The link to something that no page has."""
+
+
+def ledger(records: list[Record], link: Link, download: str, proof: Link = nowhere) -> str:
+    """The whole ledger: a line for each claim, opened for what it says and what judges it.
+
+    Args:
+        records: of all claims.
+        link: leads to a claim's statement.
+        download: the address of the same as data.
+        proof: leads to a claim's formal proof.
+    """
+    lines = "".join(_ledger_line(record, link, proof) for record in records)
     return (
         f"{_download(download, 'claims.json')}{_controls(records)}"
         f'<ul class="claims" aria-label="All claims">{lines}</ul>'
     )
 
 
-def _ledger_line(record: Record, link: Link) -> str:
+def _ledger_line(record: Record, link: Link, proof: Link) -> str:
     words = " ".join([record["id"], record["where"], record["title"], *record["hypotheses"]]).lower()
     data = {
         "words": words,
@@ -197,18 +210,20 @@ def _ledger_line(record: Record, link: Link) -> str:
         "text": record["text"],
     }
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-    identifier, title = escape(record["id"]), subscripted(_capital(record["title"]))
+    identifier, title = escape(record["id"]), subscripted(capital(record["title"]))
     strongest = record["evidence"][0] if record["evidence"] else "none yet"
-    proved = anchor("Read it in its chapter", link(record["id"]))
+    more = anchor("Read it in its chapter", link(record["id"]))
+    if address := proof(record["id"]):
+        more += f" · {anchor('Read its formal proof', address)}"
     # A link to #claim-ID opens the fold by itself, since it leads to what is inside.
     return (
         f'<li{attributes}><details><summary><span class="title">{title}</span>'
         f'<span class="name"><code>{identifier}</code> '
-        f'<span class="where">{escape(_capital(record["where"]))}</span></span> '
+        f'<span class="where">{escape(capital(record["where"]))}</span></span> '
         f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
         f'<div class="claim" id="claim-{identifier}">{statement(record)}'
         f'<p><span class="heading">Evidence</span> {escape(grounds_in_words(record))}{_slip(record)}</p>'
-        f"<p>{proved} · <code>{identifier}</code></p></div></details></li>"
+        f"<p>{more} · <code>{identifier}</code></p></div></details></li>"
     )
 
 
