@@ -1,4 +1,4 @@
-"""Formal proofs so small that a test can write them: two files, one claim, and the record of Coq's answers."""
+"""Formal proofs so small that a test can write them: two files, one claim, what Coq would say of it."""
 
 from __future__ import annotations
 
