@@ -400,7 +400,7 @@ def test_labels_get_the_papers_signs() -> None:
 
 PROMISED = {
     "id", "where", "text", "verdict", "evidence", "trials", "worst",
-    "tolerance", "hypotheses", "depends", "counterexample",
+    "tolerance", "hypotheses", "depends", "counterexample", "formal",
 }  # fmt: skip
 
 
@@ -410,7 +410,8 @@ def test_records_are_json_with_the_promised_fields() -> None:
     assert all(set(record) >= PROMISED for record in records)
     holds, fails = records
     assert (holds["id"], holds["verdict"], holds["counterexample"]) == ("prop-3.1", "holds", None)
-    assert holds["evidence"] == ["general derivation", "numeric"]
+    assert holds["evidence"] == ["formally proved", "general derivation", "numeric"]
+    assert set(holds["formal"]) == {"theorems", "instance", "negation", "axioms"}
     assert holds["trials"] == 100
     assert 0 <= holds["worst"] < holds["tolerance"]
     assert (fails["verdict"], fails["text"]) == ("fails as printed", "corrected")
@@ -452,9 +453,9 @@ def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
 def test_verdicts_print_the_same_on_every_machine() -> None:
     table = ledger.verdicts("lemma-3.2-gradient", "eq-8", trials=20)
     assert repr(table).splitlines() == [
-        "claim               text judged  evidence                     verdict",
-        "lemma-3.2-gradient  corrected    general derivation, numeric  holds",
-        "eq-8                corrected    numeric                      fails as printed",
+        "claim               text judged  evidence                                      verdict",
+        "lemma-3.2-gradient  corrected    formally proved, general derivation, numeric  holds",
+        "eq-8                corrected    formally proved, numeric                      fails as printed",
     ]
     html = table._repr_html_()
     assert html.count("<tr>") == 3

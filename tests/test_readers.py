@@ -31,6 +31,7 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E40
 from test_extension import record, regrob_book  # noqa: E402
 
 from regrob.analysis import results, tables  # noqa: E402
+from regrob.claims import formal  # noqa: E402
 from regrob.errors import DataError  # noqa: E402
 
 readers, records = regrob_book.readers, regrob_book.records
@@ -390,6 +391,25 @@ def test_the_wheel_carries_the_results(elsewhere: Path) -> None:
     assert len(stored) > 20
     for path in stored:
         assert carried[path.relative_to(results.folder()).as_posix()] == path.read_bytes()
+
+
+def test_the_wheel_carries_the_formal_proofs(elsewhere: Path) -> None:
+    with zipfile.ZipFile(next(elsewhere.glob("*.whl"))) as packed:
+        carried = {name.removeprefix("regrob/proofs/"): packed.read(name) for name in packed.namelist()}
+    proofs = formal.stored()
+    assert proofs is not None
+    names = {formal.PAIRS, formal.RECORD, *(f"{file}.v" for file in proofs.files)}
+    assert len(names) > 5
+    for name in names:
+        assert carried[name] == (proofs.folder / name).read_bytes()
+    program = "from regrob.claims import formal; print(formal.stored().folder, len(formal.stored().pairs))"
+    (elsewhere / "unpacked").mkdir(exist_ok=True)
+    with zipfile.ZipFile(next(elsewhere.glob("*.whl"))) as packed:
+        packed.extractall(elsewhere / "unpacked")
+    told = run(elsewhere, "-c", f"import sys; sys.path.insert(0, 'unpacked'); {program}")
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split()[0].endswith("unpacked/regrob/proofs")
+    assert int(told.stdout.split()[1]) == len(proofs.pairs)
 
 
 def test_results_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
