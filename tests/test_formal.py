@@ -446,6 +446,22 @@ def test_only_a_list_of_axioms_is_read_as_one(answer: str, names: list[str] | No
         assert tool._axioms(answer) == names
 
 
+def test_an_error_is_told_in_short() -> None:
+    error = 'In environment\nn : nat\nV, x :\n  nat -> R\nP := 0 : R\nUnable to unify "a" with\n "b".\n'
+    assert tool._in_short(error) == 'Unable to unify "a" with "b".'
+    assert tool._in_short("Tactic failure: Cannot find witness.") == "Tactic failure: Cannot find witness."
+    assert tool._in_short("word " * 100).endswith("word …")
+    assert len(tool._in_short("word " * 100)) <= tool.LENGTH_OF_ERROR
+
+
+def test_a_variant_that_fails_for_its_scripts_sake_is_named(folder: Path) -> None:
+    record = record_of(Proofs(folder))
+    assert tool.weak(record) == []
+    record["wrong"][CLAIM][0]["error"] = "No product even after head-reduction."
+    (said,) = tool.weak(record)
+    assert said.startswith(f"[{CLAIM}]: Coq rejects 'the inequality turned round'")
+
+
 def test_another_version_of_coq_may_use_other_words(folder: Path) -> None:
     stored = record_of(Proofs(folder))
     made = json.loads(json.dumps(stored))

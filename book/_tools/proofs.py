@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ LENGTH_OF_ERROR = 160
 """Characters of an error that are recorded."""
 WEAK = ("No product even after head-reduction", "Not an inductive product", "No such hypothesis")
 """Errors of a script that names a hypothesis which the variant has dropped."""
-VARIABLE = re.compile(r"[\w', ]+ :=? |\s")
+VARIABLE = re.compile(r"[\w', ]+ :=?(?: |$)|\s")
 """A line of what stands before the message proper: the variables at that place."""
 ERROR = re.compile(r"^Error:\s*(.*?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
 AXIOM = re.compile(r"^(\S+)\s*:", re.MULTILINE)
@@ -214,7 +215,7 @@ def _in_short(error: str) -> str:
     """The beginning of an error, on one line, without the variables at that place."""
     lines = error.strip().splitlines()
     if lines[0] == "In environment":
-        lines = [line for line in lines[1:] if not VARIABLE.match(line)] or lines
+        lines = list(dropwhile(VARIABLE.match, lines[1:])) or lines
     return textwrap.shorten(" ".join(lines), LENGTH_OF_ERROR, placeholder=" …")
 
 

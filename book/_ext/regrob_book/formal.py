@@ -151,7 +151,7 @@ def claim_html(
 
     def shown(names: tuple[str, ...]) -> str:
         return "".join(
-            f'<div class="theorem"><p>{anchor(f"<code>{escape(name)}</code>", theorem(name))}</p>'
+            f'<div class="coq-theorem"><p>{anchor(f"<code>{escape(name)}</code>", theorem(name))}</p>'
             f"{highlight(proofs.recorded(name).get('statement', ''))}</div>"
             for name in names
         )
@@ -159,8 +159,8 @@ def claim_html(
     chapter = anchor("in its chapter", link(record["id"]))
     html = (
         f'<p class="claim-foot">{badge(record)} <code>{escape(record["id"])}</code> {chapter}</p>'
-        f'<div class="formal-pair"><div><h3>The claim</h3>{statement(record)}</div>'
-        f"<div><h3>What Coq has proved</h3>{shown(pair.theorems)}</div></div>"
+        f"<h3>The claim</h3>{statement(record)}"
+        f"<h3>What Coq has proved</h3>{shown(pair.theorems)}"
         f"<h3>How the theorem is the claim</h3><p>{prose(pair.reading)}</p>"
         f"{_words(proofs.glossary((*pair.theorems, *filter(None, [pair.negation]))), theorem, highlight)}"
         f"<h3>What it does not say</h3><p>{prose(pair.omits) or 'Nothing of the claim is left out.'}</p>"
