@@ -393,23 +393,19 @@ def test_the_wheel_carries_the_results(elsewhere: Path) -> None:
         assert carried[path.relative_to(results.folder()).as_posix()] == path.read_bytes()
 
 
-def test_the_wheel_carries_the_formal_proofs(elsewhere: Path) -> None:
+def test_the_wheel_carries_the_formal_proofs_and_its_package_finds_them(elsewhere: Path) -> None:
+    unpacked = elsewhere / "unpacked"
     with zipfile.ZipFile(next(elsewhere.glob("*.whl"))) as packed:
-        carried = {name.removeprefix("regrob/proofs/"): packed.read(name) for name in packed.namelist()}
+        packed.extractall(unpacked)
     proofs = formal.stored()
     assert proofs is not None
     names = {formal.PAIRS, formal.RECORD, *(f"{file}.v" for file in proofs.files)}
-    assert len(names) > 5
-    for name in names:
-        assert carried[name] == (proofs.folder / name).read_bytes()
+    carried = unpacked / "regrob" / "proofs"
+    assert {path.name for path in carried.iterdir()} == names, "nothing that Coq left there travels"
+    assert all((carried / name).read_bytes() == (proofs.folder / name).read_bytes() for name in names)
     program = "from regrob.claims import formal; print(formal.stored().folder, len(formal.stored().pairs))"
-    (elsewhere / "unpacked").mkdir(exist_ok=True)
-    with zipfile.ZipFile(next(elsewhere.glob("*.whl"))) as packed:
-        packed.extractall(elsewhere / "unpacked")
-    told = run(elsewhere, "-c", f"import sys; sys.path.insert(0, 'unpacked'); {program}")
-    assert told.returncode == 0, told.stderr
-    assert told.stdout.split()[0].endswith("unpacked/regrob/proofs")
-    assert int(told.stdout.split()[1]) == len(proofs.pairs)
+    told = run(elsewhere, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); {program}")
+    assert told.stdout.split() == [str(carried), str(len(proofs.pairs))], told.stderr
 
 
 def test_results_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
