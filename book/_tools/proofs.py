@@ -21,7 +21,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
 from itertools import dropwhile
@@ -87,14 +86,14 @@ class Coq:
         """Show how far it is."""
         print(line, flush=True)
 
-    def run(self, name: str, text: str, options: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, text: str) -> subprocess.CompletedProcess[str]:
         """Coq on a file of this name and text.
 
         Raises:
             NotProvedError: it takes too long.
         """
         (self.folder / f"{name}.v").write_text(text, encoding="utf-8")
-        command = ["coqc", *QUIET, *options, f"{name}.v"]
+        command = ["coqc", *QUIET, "-Q", ".", "Regrob", f"{name}.v"]
         try:
             return subprocess.run(
                 command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=LONGEST
@@ -109,7 +108,7 @@ class Coq:
             NotProvedError: Coq refuses it.
         """
         began = time.perf_counter()
-        done = self.run(file, self.proofs.files[file], ("-Q", ".", "Regrob"))
+        done = self.run(file, self.proofs.files[file])
         if done.returncode:
             raise NotProvedError(f"{file}.v does not compile\n{done.stderr.strip()}")
         self.say(f"compiled {file}.v, {time.perf_counter() - began:.1f} s")
@@ -168,7 +167,7 @@ class Coq:
         return found
 
     def _answer(self, name: str, question: list[str]) -> str:
-        done = self.run(name, "\n".join(question) + "\n", ("-Q", ".", "Regrob"))
+        done = self.run(name, "\n".join(question) + "\n")
         if done.returncode:
             raise NotProvedError(f"Coq does not answer {name}.v\n{done.stderr.strip()}")
         return done.stdout
@@ -187,7 +186,7 @@ class Coq:
         statement, proof = self.proofs.variant(wrong)
         before = self.proofs.files[file][:start]
         text = f"{before}{statement}\nAbort.\n{_marker(STATED)}\n{statement}{proof}\n{_marker(PROVED)}\n"
-        done = self.run(f"Wrong_{claim.translate(IDENTIFIER)}_{number}", text, ("-Q", ".", "Regrob"))
+        done = self.run(f"Wrong_{claim.translate(IDENTIFIER)}_{number}", text)
         name = f"[{claim}], the wrong variant of {wrong.theorem} with {wrong.what}"
         if STATED not in done.stdout:
             raise NotProvedError(f"{name}: its statement is none that Coq understands\n{done.stderr.strip()}")
