@@ -707,6 +707,8 @@ def test_whatever_shows_the_claim_leads_to_its_proof(tmp_path: Path) -> None:
     ledger = (html / "book" / "ledger.html").read_text(encoding="utf8")
     assert '<a href="formal/Theorems.html#proof-wrong">Read its formal proof</a>' in ledger
     assert ledger.count("Read its formal proof") == 1, "no other claim has one"
+    refuted = "that the printed statement is false, and what is true"
+    assert f'Formally proved: <a href="formal/Theorems.html#proof-wrong">{refuted}</a>.' in ledger
     chapter = (html / "book" / "how_proofs_are_checked.html").read_text(encoding="utf8")
     assert '<a href="formal/Theorems.html#proof-wrong">Eq. (1): growth of p<sub>y</sub></a>' in chapter
     assert '<dl id="axioms">' in chapter

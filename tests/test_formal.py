@@ -101,6 +101,10 @@ def entry(record: dict[str, Any], name: str = "Theorems.grows") -> dict[str, Any
         ),
         (lambda f, r: change(f, "pairs.toml", 'replace = "x <', 'replace = "x >'), "of the wrong variant"),
         (lambda f, r: change(f, "pairs.toml", "Theorems.grows_at_one", ""), "names no instance"),
+        (
+            lambda f, r: change(f, "pairs.toml", '["Theorems.grows"]', '["Theorems.not_for_all"]'),
+            "a wrong variant of Theorems.grows, which is none of the claim's theorems",
+        ),
         (lambda f, r: change(f, "pairs.toml", '["Theorems.grows"]', "[]"), "names no theorem"),
         (
             lambda f, r: (f / "pairs.toml").write_text(PAIRS.partition("[[")[0], encoding="utf-8"),

@@ -349,7 +349,9 @@ class FormalProof:
 
     def _faults_of_wrong(self, wrong: Wrong) -> Iterator[str]:
         entry = self.proofs.recorded_wrong(wrong, self.pair.claim)
-        if not entry:
+        if wrong.theorem not in self.pair.theorems:
+            yield f"{PAIRS} has a wrong variant of {wrong.theorem}, which is none of the claim's theorems"
+        elif not entry:
             yield f"the record has no wrong variant of {wrong.theorem} with {wrong.what}; {MEND}"
         elif entry.get("rejected") is not True:
             yield f"Coq accepts a wrong variant of {wrong.theorem}: {wrong.what}"

@@ -254,7 +254,7 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
             case "ledger":
                 html = markup.ledger(list(ledger.values()), link, root + "claims.json", proof)
             case "errata":
-                html = markup.errata_page(ledger, link, root + "errata.json")
+                html = markup.errata_page(ledger, link, root + "errata.json", proof)
             case "formal":
                 html = formal_proof(app.builder, page, mine[0], link)
             case "formal-claims":

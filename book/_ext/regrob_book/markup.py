@@ -254,25 +254,34 @@ GROUPS = {
 }
 
 
-def errata_page(records: dict[str, Record], link: Link, download: str) -> str:
-    """One entry for each statement that does not simply hold as printed."""
+def errata_page(records: dict[str, Record], link: Link, download: str, proof: Link = nowhere) -> str:
+    """One entry for each statement that does not simply hold as printed; the arguments are as in `ledger`."""
     shown = _download(download, "errata.json")
     for key, found in errata(records).items():
         if key == "unsettled" and not found:
             continue
         title, says = GROUPS[key]
-        entries = "".join(_erratum(r, link) for r in found) or "<p>None.</p>"
+        entries = "".join(_erratum(r, link, proof) for r in found) or "<p>None.</p>"
         shown += f'<section class="errata"><h2>{title} ({len(found)})</h2><p>{says}</p>{entries}</section>'
     return shown
 
 
-def _erratum(record: Record, link: Link) -> str:
+def _erratum(record: Record, link: Link, proof: Link) -> str:
     title = anchor(subscripted(place_and_title(record)), link(record["id"]))
     return (
         f'<article class="erratum" id="erratum-{escape(record["id"])}"><h3>{title}</h3>'
         f"<p>{badge(record)}{_slip(record)} <code>{escape(record['id'])}</code></p>"
-        f"{statement(record)}{_counterexample(record)}</article>"
+        f"{statement(record)}{_counterexample(record)}{_formally(record, proof(record['id']))}</article>"
     )
+
+
+def _formally(record: Record, address: str | None) -> str:
+    """The way to the formal proof, with what it proves of the printed statement."""
+    if not address:
+        return ""
+    refuted = bool(record["formal"]["negation"])
+    words = "that the printed statement is false, and what is true" if refuted else "what is true"
+    return f"<p>Formally proved: {anchor(words, address)}.</p>"
 
 
 def _counterexample(record: Record) -> str:
