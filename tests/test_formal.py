@@ -365,11 +365,19 @@ def test_the_tool_records_what_coq_says_and_changes_no_byte_when_run_again(
     before = path.read_bytes()
     assert run(proofs.folder) == 0
     assert path.read_bytes() == before
-    assert "record.json is as it was" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "record.json is as it was" in told
+    assert "asked" not in told, "Coq has said it of just these bytes"
+    assert "rejected" not in told
 
+    entry(changed)["statement"] = "forall x : R, x < fourfold x"
+    store(proofs.folder, changed)
+    before = path.read_bytes()
     change(proofs.folder, "Words.v", "4 x *)", "4x *)")
     assert run(proofs.folder, "--check") == 1
-    assert "Theorems.grows: its sha256 differs" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Theorems.grows: its sha256 differs" in told
+    assert "Theorems.grows: its statement differs" in told, "a check asks all again"
     assert path.read_bytes() == before, "a check writes nothing"
 
 

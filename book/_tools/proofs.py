@@ -5,8 +5,10 @@
 
 Every file of `book/proofs` is compiled afresh, in `_build/proofs`. Of each theorem that `pairs.toml` names,
 Coq prints the statement and the axioms on which its proof rests. Each wrong variant is put to Coq in the
-place of its theorem: its statement must be one that Coq understands, and its proof must fail. Running this
-again on the same files changes no byte of the record.
+place of its theorem: its statement must be one that Coq understands, and its proof must fail.
+
+What the record has of just these bytes, said by the same versions, is not asked again; `--check` asks all.
+Running this again on the same files changes no byte of the record.
 """
 
 from __future__ import annotations
@@ -267,40 +269,67 @@ def library_version(name: str) -> str:
     return re.sub(r"\+dfsg.*", "", debian[0]) or opam or "unknown"
 
 
-def make_record(coq: Coq) -> dict[str, Any]:
+Said = dict[tuple[str, str], dict[str, Any]]
+"""(theorem or wrong variant, hash of what Coq read) → what the record has of it."""
+
+
+def said_before(record: dict[str, Any] | None, versions: dict[str, str]) -> Said:
+    """What a record has, if the same versions said it."""
+    if record is None or any(record.get(name) != version for name, version in versions.items()):
+        return {}
+    said: Said = {(name, entry["sha256"]): entry for name, entry in record["theorems"].items()}
+    for entries in record["wrong"].values():
+        said |= {(entry["what"], entry["sha256"]): entry for entry in entries}
+    return said
+
+
+def make_record(coq: Coq, *, afresh: bool) -> dict[str, Any]:
     """Compile, ask, and try every wrong variant.
+
+    Args:
+        coq: with the proofs.
+        afresh: ask also what the record has already.
 
     Raises:
         NotProvedError: Coq is not content; the message has all that it says.
         DataError: the pairs do not fit the files.
     """
     proofs = coq.proofs
+    versions = {"coq": coq.version, **{name: library_version(name) for name in PACKAGES}}
+    said = {} if afresh else said_before(proofs.record, versions)
     named = dict.fromkeys(name for pair in proofs.pairs.values() for name in pair.named)
+    theorems: dict[str, Any] = {}
     by_file: dict[str, list[str]] = {}
     for name in named:
-        by_file.setdefault(name.partition(".")[0], []).append(name)
+        file = name.partition(".")[0]
+        if entry := said.get((name, proofs.sha256(file))):
+            theorems[name] = entry
+        else:
+            by_file.setdefault(file, []).append(name)
     trials = [
         (claim, n, wrong) for claim, pair in proofs.pairs.items() for n, wrong in enumerate(pair.wrong, 1)
     ]
-    for _, _, variant in trials:
-        proofs.variant(variant)  # a slip in the pairs is told before Coq has worked for minutes
+    # A slip in the pairs is told here, before Coq has worked for minutes.
+    known = [said.get((variant.what, proofs.variant_sha256(variant))) for _, _, variant in trials]
     coq.compile_all()
-    theorems: dict[str, Any] = {}
-    wrong: dict[str, list[Any]] = {claim: [] for claim in proofs.pairs}
     with ThreadPoolExecutor(coq.jobs) as pool:
-        refusals = [pool.submit(coq.refuse, *trial) for trial in trials]
-        answers = [pool.submit(coq.ask, *question) for question in by_file.items()]
-    failures = [error for future in (*answers, *refusals) if (error := future.exception())]
+        tried = [
+            pool.submit(dict, entry) if entry else pool.submit(coq.refuse, *trial)
+            for entry, trial in zip(known, trials, strict=True)
+        ]
+        asked = [pool.submit(coq.ask, *question) for question in by_file.items()]
+    failures = [error for future in (*asked, *tried) if (error := future.exception())]
     if failures:
         raise NotProvedError("\n".join(map(str, failures)))
-    for answer in answers:
+    for answer in asked:
         theorems |= answer.result()
-    for (claim, _, _), refusal in zip(trials, refusals, strict=True):
+    wrong: dict[str, list[Any]] = {claim: [] for claim in proofs.pairs}
+    for (claim, _, _), refusal in zip(trials, tried, strict=True):
         wrong[claim].append(refusal.result())
     return {
-        "coq": coq.version,
-        **{name: library_version(name) for name in PACKAGES},
-        "seconds": round(_seconds_of_coq()),
+        **versions,
+        # Of the last run that asked everything.
+        "seconds": proofs.record["seconds"] if said and proofs.record else round(_seconds_of_coq()),
         "theorems": {name: theorems[name] for name in named},
         "wrong": wrong,
     }
@@ -366,7 +395,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     proofs = Proofs(options.proofs)
     try:
-        made = make_record(Coq(proofs, options.build, options.jobs))
+        made = make_record(Coq(proofs, options.build, options.jobs), afresh=options.check)
     except RegrobError as error:
         print(error, file=sys.stderr)
         return 1
