@@ -543,7 +543,10 @@ Proof.
   { intros v. rewrite !Obj. set (t := v 0%nat). pose proof (loss_above_its_tangent t (ln 3)) as T.
     assert (S3 : 1 - sigma (ln 3) = 1/4) by (unfold sigma; rewrite exp_Ropp, exp_ln by lra; field). rewrite S3 in T.
     assert (Q : 0 <= lam / 2 * (t - ln 3)^2) by (apply Rmult_le_pos; [lra|apply pow2_ge_0]).
-    assert (Slope : lam * ln 3 = 1/4) by (unfold lam; field; lra). nra. }
+    assert (Slope : lam * ln 3 = 1/4) by (unfold lam; field; lra).
+    assert (E1 : lam * ln 3 * t = t / 4) by (rewrite Slope; field).
+    assert (E2 : lam * (ln 3)^2 = ln 3 / 4) by (replace (lam * (ln 3)^2) with (lam * ln 3 * ln 3) by ring; rewrite Slope; field).
+    replace (lam / 2 * (t - ln 3)^2) with (lam / 2 * t^2 - lam * ln 3 * t + lam * (ln 3)^2 / 2) in Q by field. lra. }
   specialize (To M (fun _ => 9/10)). rewrite !Obj in To. unfold lam in To.
   apply (Rle_not_lt _ _ To). interval with (i_prec 40).
 Qed.
