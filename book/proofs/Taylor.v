@@ -187,6 +187,9 @@ Proof.
   intros P N. unfold tau. rewrite ln_mult by lra. replace (ln 2 - - ln p) with (ln 2 + ln p) by ring. field. lra.
 Qed.
 
+Lemma label_sign_abs (y : nat) : Rabs (label_sign y) = 1.
+Proof. destruct y; simpl; [apply Rabs_R1|rewrite Rabs_left; lra]. Qed.
+
 Section AffineClassifier.
 Variables (n : nat) (V : nat -> nat -> R) (c x : nat -> R) (y : nat).
 Hypothesis Label : (y < 2)%nat.
@@ -216,9 +219,6 @@ Proof.
   { unfold dot, between. rewrite <- Sum_minus. apply Sum_ext; intros; ring. }
   rewrite S. destruct y as [|[|]]; simpl; [ring|ring|lia].
 Qed.
-
-Lemma label_sign_abs : Rabs (label_sign y) = 1.
-Proof. destruct y; simpl; [apply Rabs_R1|rewrite Rabs_left; lra]. Qed.
 
 (* the distance to the boundary of the classifier *)
 Theorem distance_to_the_boundary : 0 <= m -> 0 < nu ->
