@@ -18,6 +18,11 @@ Proof.
   rewrite !Rmult_0_r, !Rplus_0_r, exp_0. field.
 Qed.
 
+Theorem jacobian_instance_affine : differentiable 1 (fun x => halves_classifier x 1) origin (fun i => halves i 1%nat).
+Proof.
+  apply (jacobian_of_the_classifier 1 2 halves_classifier origin halves (fun _ => 0)); [apply halves_classifier_affine|lia].
+Qed.
+
 Theorem gradient_instance :
   differentiable 1 (fun x => cross_entropy 2 0 (halves_classifier x)) origin
     (gradient 2 halves 0 (softmax 2 (halves_classifier origin))) /\
