@@ -363,6 +363,7 @@ def test_the_tool_records_what_coq_says_and_changes_no_byte_when_run_again(
     store(proofs.folder, changed)
     path.write_text(tool.written(changed), encoding="utf-8")
     before = path.read_bytes()
+    assert "asked for 3 theorems of Theorems.v" in capsys.readouterr().out
     assert run(proofs.folder) == 0
     assert path.read_bytes() == before
     told = capsys.readouterr().out
