@@ -13,6 +13,7 @@ SHUFFLE ?= 1
 MINUTES ?= 9
 DEVICE ?= cuda
 FROM ?=
+CHECK ?=
 TORCH ?= torch==2.13.0
 
 BIN := $(VENV)/bin
@@ -30,7 +31,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test browser pdf serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
+.PHONY: help book test unit notebooks-test proofs browser pdf serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -66,6 +67,10 @@ unit: $(READY) ## run the tests without the notebooks' (SHUFFLE=n for another or
 notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 	$(say) "Notebooks: every cell runs, every stored output is compared"
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
+
+proofs: $(READY) ## compile the formal proofs with Coq and record them (CHECK=1: compare only)
+	$(say) "The formal proofs, $(JOBS) at a time"
+	@$(BIN)/python book/_tools/proofs.py --jobs $(JOBS) $(if $(CHECK),--check)
 
 browser: $(READY) ## open every built page in Chromium, run readers' notebooks (after make book)
 	$(say) "Opening every built page in Chromium; running two readers' notebooks elsewhere"

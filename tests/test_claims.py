@@ -400,7 +400,7 @@ def test_labels_get_the_papers_signs() -> None:
 
 PROMISED = {
     "id", "where", "text", "verdict", "evidence", "trials", "worst",
-    "tolerance", "enclosed", "hypotheses", "depends", "counterexample",
+    "tolerance", "enclosed", "hypotheses", "depends", "counterexample", "formal",
 }  # fmt: skip
 
 
@@ -410,7 +410,8 @@ def test_records_are_json_with_the_promised_fields() -> None:
     assert all(set(record) >= PROMISED for record in records)
     holds, fails = records
     assert (holds["id"], holds["verdict"], holds["counterexample"]) == ("prop-3.1", "holds", None)
-    assert holds["evidence"] == ["general derivation", "interval arithmetic", "numeric"]
+    assert holds["evidence"] == ["formally proved", "general derivation", "interval arithmetic", "numeric"]
+    assert set(holds["formal"]) == {"theorems", "instance", "negation", "axioms"}
     assert holds["enclosed"]["trials"] > 8
     assert 0 < holds["enclosed"]["worst"] < holds["enclosed"]["tolerance"] < 1e-29
     assert holds["trials"] == 100
@@ -454,9 +455,9 @@ def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
 def test_verdicts_print_the_same_on_every_machine() -> None:
     table = ledger.verdicts("lemma-3.2-gradient", "eq-8", trials=20)
     assert repr(table).splitlines() == [
-        "claim               text judged  evidence                                          verdict",
-        "lemma-3.2-gradient  corrected    general derivation, interval arithmetic, numeric  holds",
-        "eq-8                corrected    interval arithmetic, numeric                      fails as printed",
+        "claim               text judged  evidence                                                           verdict",
+        "lemma-3.2-gradient  corrected    formally proved, general derivation, interval arithmetic, numeric  holds",
+        "eq-8                corrected    formally proved, interval arithmetic, numeric                      fails as printed",
     ]
     html = table._repr_html_()
     assert html.count("<tr>") == 3

@@ -7,12 +7,15 @@ import json
 import re
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import small_proofs
 
+from regrob.claims import formal as formal_proofs
 from regrob.data import datasets
 
 pytest.importorskip("myst_nb")
@@ -22,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 import regrob_book  # noqa: E402
 from fontTools.ttLib import TTFont  # noqa: E402
-from regrob_book import claim_map, facts, icons, markup, mathjax, pages, records, reference  # noqa: E402
+from regrob_book import claim_map, facts, formal, icons, markup, mathjax, pages, records, reference  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E402
 
@@ -46,6 +49,7 @@ def record(name: str, **changes: Any) -> records.Record:
         "counterexample": None,
         "transcription": False,
         "failures": [],
+        "formal": None,
         "chapter": "page",
         **changes,
     }
@@ -104,6 +108,7 @@ def two_claims(monkeypatch: pytest.MonkeyPatch) -> None:
 
     chosen = {name: ledger.CLAIMS[name] for name in ledger.CLAIMS if name in ("eq-8", *_below("eq-8"))}
     monkeypatch.setattr(ledger, "CLAIMS", chosen)
+    monkeypatch.setattr(formal_proofs, "stored", lambda: None)  # its pairs speak of other claims too
 
 
 def _below(name: str) -> set[str]:
@@ -622,3 +627,124 @@ Bars |y| again, (B, *inside) and *words*:
     constant = ["Lower limit: nothing is nearer."]
     reference.as_restructured_text(None, "data", "C", None, None, constant)
     assert constant == ["..", "", "Lower limit: nothing is nearer."]
+
+
+# --- Formal proofs ------------------------------------------------------------------------
+
+FORMAL_PAGE = "# Doubling\n\n```{formal-file} Theorems\n```\n"
+EXPLAINED = (
+    "# Proofs\n\n```{formal-claims}\n```\n\n```{axioms}\n```\n\n{count}`theorems`, {count}`lines of Coq`\n"
+)
+
+
+@pytest.fixture
+def proved(
+    tmp_path: Path, judged: dict[str, records.Record], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, records.Record]]:
+    """The claim "wrong" is formally proved, by a tiny project in the place of the book's."""
+    pairs = small_proofs.PAIRS.replace(small_proofs.CLAIM, "wrong").replace("`fourfold`", "`fourfold` & more")
+    proofs = small_proofs.write(tmp_path / "proofs", pairs_toml=pairs)
+    small_proofs.store(proofs.folder, small_proofs.record_of(proofs))
+    monkeypatch.setattr(formal_proofs, "PLACES", (proofs.folder,))
+    monkeypatch.setenv("REGROB_LIVE_CELLS", "0")
+    formal_proofs.stored.cache_clear()
+    proof = formal_proofs.of_claims({"wrong"})["wrong"]
+    judged["wrong"] |= {"formal": proof.as_record(), "title": "growth of p_y"}
+    yield judged
+    formal_proofs.stored.cache_clear()
+
+
+def build_formal(folder: Path, page: str = FORMAL_PAGE) -> tuple[Path, str]:
+    """Build the page of Theorems.v, one with a box, and the chapter that explains."""
+    source = folder / "source" / "book"
+    (source / "formal").mkdir(parents=True, exist_ok=True)
+    (source / "formal" / "Theorems.md").write_text(page, encoding="utf8")
+    (source / "how_proofs_are_checked.md").write_text(EXPLAINED, encoding="utf8")
+    tree = "\n\n```{toctree}\nbook/formal/Theorems\nbook/how_proofs_are_checked\n```\n"
+    return build(folder, PAGE + tree)
+
+
+@pytest.mark.usefixtures("proved")
+def test_a_claim_stands_beside_the_theorem_that_proves_it(tmp_path: Path) -> None:
+    html, warnings = build_formal(tmp_path)
+    assert warnings == ""
+    page = (html / "book" / "formal" / "Theorems.html").read_text(encoding="utf8")
+    assert "Doubling makes a positive number larger." in page, "what the file says of itself"
+    assert '<section id="proof-wrong">' in page
+    assert "growth of p<sub>y</sub>" in page
+    section = page[page.index('id="proof-wrong"') : page.index('id="file-Theorems"')]
+    words = re.sub(r"<[^>]+>", "", section)
+    for shown in (
+        r"\(\displaystyle a &lt; b\)",
+        r"\(\displaystyle a &gt; b\)",
+        "forall x : R, 0 &lt; x -&gt; x &lt; fourfold x",
+        r"The function \(f\) is fourfold &amp; more.",
+        "2 x and 4 x",
+        "Nothing of the claim is left out.",
+        "Theorems.grows_at_one",
+        "Theorems.not_for_all",
+        "The inequality turned round: fourfold x &lt; x in the place of x &lt; fourfold x.",
+        "Coq: Tactic failure.",
+        "sig_forall_dec",
+        "and no other axiom",
+    ):
+        assert shown in words, shown
+    assert "never used" not in words
+    assert '<a href="../how_proofs_are_checked.html#axioms"><code>classic</code></a>' in section
+    assert 'href="../../page.html#wrong"' in section, "the way back to the statement"
+    for link in re.findall(r'href="#(Theorems\.[^"]*)"', section):
+        assert f'id="{link}"' in page, "each theorem's text is on its page"
+    assert '<span class="kn">Theorem</span>' in page, "the file in colours"
+    assert page.index('id="Theorems.grows"') < page.index('id="Theorems.grows_at_one"')
+    assert "<script>" not in section
+
+
+@pytest.mark.usefixtures("proved")
+def test_whatever_shows_the_claim_leads_to_its_proof(tmp_path: Path) -> None:
+    html, _ = build_formal(tmp_path)
+    box = (html / "page.html").read_text(encoding="utf8")
+    assert '<a href="book/formal/Theorems.html#proof-wrong">formal proof</a>' in box
+    ledger = (html / "book" / "ledger.html").read_text(encoding="utf8")
+    assert '<a href="formal/Theorems.html#proof-wrong">Read its formal proof</a>' in ledger
+    assert ledger.count("Read its formal proof") == 1, "no other claim has one"
+    refuted = "that the printed statement is false, and what is true"
+    assert f'Formally proved: <a href="formal/Theorems.html#proof-wrong">{refuted}</a>.' in ledger
+    chapter = (html / "book" / "how_proofs_are_checked.html").read_text(encoding="utf8")
+    assert '<a href="formal/Theorems.html#proof-wrong">Eq. (1): growth of p<sub>y</sub></a>' in chapter
+    assert '<dl id="axioms">' in chapter
+    assert all(says in chapter for says in formal_proofs.AXIOMS.values())
+    lines = len(small_proofs.WORDS.splitlines()) + len(small_proofs.THEOREMS.splitlines())
+    assert f"<p>3, {lines}</p>" in chapter, "counted, not typed"
+    assert '"theorems": [' in (html / "claims.json").read_text(encoding="utf8")
+
+
+@pytest.mark.usefixtures("proved")
+def test_a_page_of_no_file_is_a_warning(tmp_path: Path) -> None:
+    _, warnings = build_formal(tmp_path, "# Doubling\n\n```{formal-file} Theorem\n```\n")
+    assert "there is no Theorem.v" in warnings
+
+
+def test_a_formal_page_is_well_formed_whatever_the_words(proved: dict[str, records.Record]) -> None:
+    proofs = formal_proofs.stored()
+    assert proofs is not None
+    assert proofs.record is not None
+    proofs.record["wrong"]["wrong"][0]["error"] = '<b> & "c"'
+    proof = formal_proofs.of_claims({"wrong"})["wrong"]
+
+    def colours(code: str) -> str:
+        return f"<pre>{markup.escape(code)}</pre>"
+
+    html = formal.claim_html(
+        proved["wrong"], proof, link, theorem=lambda name: f"#{name}", axioms=None, highlight=colours
+    )
+    well_formed(html)
+    assert "<b>" not in html
+    well_formed(formal.claims_html(proved, link))
+    well_formed(formal.axioms_html())
+
+
+def test_verdicts_are_judged_anew_after_a_change_of_a_proof(proved: dict[str, records.Record]) -> None:
+    before = records._fingerprint()
+    path = next(place for place in formal_proofs.PLACES) / "Words.v"
+    path.write_text(path.read_text(encoding="utf8") + "\n", encoding="utf8")
+    assert records._fingerprint() != before

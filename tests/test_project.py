@@ -16,7 +16,7 @@ import pytest
 import regrob
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = {".bib", ".cff", ".css", ".ipynb", ".js", ".lock", ".md", ".py", ".toml", ".yml", ""}
+TEXT = {".bib", ".cff", ".css", ".ipynb", ".js", ".lock", ".md", ".py", ".toml", ".v", ".yml", ""}
 # Written in pieces, so that this file does not hold what it forbids.
 FOLDERS = "|".join(["ho" + "me", "ro" + "ot", "Us" + "ers", "wo" + "rk", "m" + "nt"])
 MACHINE = re.compile(rf"(?<![\w.}}/-])/({FOLDERS})/\w|\.\./sha" + "red")

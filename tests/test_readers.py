@@ -31,6 +31,7 @@ from sphinx.util.docutils import docutils_namespace, patch_docutils  # noqa: E40
 from test_extension import record, regrob_book  # noqa: E402
 
 from regrob.analysis import results, tables  # noqa: E402
+from regrob.claims import formal  # noqa: E402
 from regrob.errors import DataError  # noqa: E402
 
 readers, records = regrob_book.readers, regrob_book.records
@@ -390,6 +391,21 @@ def test_the_wheel_carries_the_results(elsewhere: Path) -> None:
     assert len(stored) > 20
     for path in stored:
         assert carried[path.relative_to(results.folder()).as_posix()] == path.read_bytes()
+
+
+def test_the_wheel_carries_the_formal_proofs_and_its_package_finds_them(elsewhere: Path) -> None:
+    unpacked = elsewhere / "unpacked"
+    with zipfile.ZipFile(next(elsewhere.glob("*.whl"))) as packed:
+        packed.extractall(unpacked)
+    proofs = formal.stored()
+    assert proofs is not None
+    names = {formal.PAIRS, formal.RECORD, *(f"{file}.v" for file in proofs.files)}
+    carried = unpacked / "regrob" / "proofs"
+    assert {path.name for path in carried.iterdir()} == names, "nothing that Coq left there travels"
+    assert all((carried / name).read_bytes() == (proofs.folder / name).read_bytes() for name in names)
+    program = "from regrob.claims import formal; print(formal.stored().folder, len(formal.stored().pairs))"
+    told = run(elsewhere, "-c", f"import sys; sys.path.insert(0, {str(unpacked)!r}); {program}")
+    assert told.stdout.split() == [str(carried), str(len(proofs.pairs))], told.stderr
 
 
 def test_results_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,8 +109,8 @@ def test_a_page_without_numbers_needs_no_torch() -> None:
     assert outcome.returncode == 0, outcome.stderr
     assert outcome.stdout.splitlines() == [
         "right",
-        "claim               text judged  evidence                                 verdict",
-        "lemma-3.2-gradient  corrected    general derivation, interval arithmetic  holds",
+        "claim               text judged  evidence                                                  verdict",
+        "lemma-3.2-gradient  corrected    formally proved, general derivation, interval arithmetic  holds",
     ]
 
 

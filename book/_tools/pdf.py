@@ -64,7 +64,9 @@ def chapters(contents: Path) -> list[Chapter]:
     written = yaml.safe_load(contents.read_text(encoding="utf8"))
     found = [Chapter(written["root"], "")]
     for part in written["parts"]:
-        found += [Chapter(chapter["file"], part["caption"]) for chapter in part["chapters"]]
+        for chapter in part["chapters"]:
+            files = [chapter["file"], *(section["file"] for section in chapter.get("sections", ()))]
+            found += [Chapter(file, part["caption"]) for file in files]
     return found
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from regrob.claims.check import Check
     from regrob.claims.enclosure import EnclosedCheck
+    from regrob.claims.formal import FormalProof
 
 
 class Text(StrEnum):
@@ -37,6 +38,7 @@ class Text(StrEnum):
 class Evidence(StrEnum):
     """On what grounds the verdict stands, strongest first."""
 
+    FORMAL = "formally proved"
     GENERAL = "general derivation"
     FINITE = "finite-K derivation"
     ENCLOSED = "interval arithmetic"
@@ -142,6 +144,7 @@ class Claim:
         transcription: True if the fault may be the text recovery's and not the authors'.
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
+        formal: its proof in Coq; none in `statements`, as `ledger.select` adds it.
         enclosed: what judges it by interval arithmetic; none in `statements`, as the ledger adds them.
         checks: what judges it in float64; none in `statements`, as `numbers.with_numbers` adds them.
         expected: the verdict that the ledger must reach; PARTLY says that the counterexample
@@ -163,6 +166,7 @@ class Claim:
     enclosed: tuple[EnclosedCheck, ...] = ()
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
+    formal: FormalProof | None = None
     expected: Verdict = Verdict.HOLDS
 
     @property
@@ -211,6 +215,14 @@ class Result:
     def _fail(self, message: str) -> None:
         self.failures += (message,)
 
+    def _prove(self, formal: FormalProof) -> None:
+        refuted = self.claim.expected in (Verdict.FAILS, Verdict.PARTLY)
+        faults = formal.faults(refuted=refuted)
+        for fault in faults:
+            self._fail(fault)
+        if not faults:
+            self.evidence += (Evidence.FORMAL,)
+
     def _derive(self, derivation: Derivation) -> None:
         try:
             derivation.prove()
@@ -256,7 +268,7 @@ class Result:
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks of both kinds, teeth and counterexample, and compute the verdict.
+    """Run a claim's derivation, checks, teeth and counterexample, look up its formal proof; compute the verdict.
 
     Args:
         claim: what to judge, by all that it has: a claim without checks is judged by the rest.
@@ -266,6 +278,8 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
     """
     started = time.perf_counter()
     judgement = Result(claim)
+    if claim.formal is not None:
+        judgement._prove(claim.formal)
     if claim.derivation is not None:
         judgement._derive(claim.derivation)
     for enclosed in claim.enclosed:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from regrob.claims import enclosed
+from regrob.claims import enclosed, formal
 from regrob.claims.claim import Claim, Evidence, Result, judge
 from regrob.claims.measurement import Tally
 from regrob.claims.statements import (
@@ -69,7 +69,7 @@ CLAIMS: dict[str, Claim] = {
 
 
 def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
-    """The claims with these ids, or all of them.
+    """The claims with these ids, or all of them, each with its formal proof where that is at hand.
 
     Args:
         only: ids; none for all.
@@ -78,12 +78,14 @@ def select(only: Iterable[str] = (), *, symbolic: bool = False) -> list[Claim]:
     Raises:
         InputError: an unknown id (the message lists the known ones), or an id with nothing but
             checks in float64 where `symbolic` asks for the rest.
+        DataError: the formal proofs' pairs cannot be read, or speak of a claim or theorem that is not there.
     """
     wanted = list(only)
     unknown = [name for name in wanted if name not in CLAIMS]
     if unknown:
         raise InputError(f"no claim is called {unknown[0]!r}; the ledger has {', '.join(CLAIMS)}")
-    claims = [CLAIMS[name] for name in wanted] if wanted else list(CLAIMS.values())
+    proofs = formal.of_claims(CLAIMS)
+    claims = [replace(CLAIMS[name], formal=proofs.get(name)) for name in wanted or CLAIMS]
     if not symbolic:
         from regrob.claims.numbers import with_numbers  # torch is loaded here
 
@@ -125,7 +127,7 @@ def ancestors(claim: Claim) -> set[str]:
 
 
 def evidence_in_words(judgement: Result) -> str:
-    """What the verdict rests on: "general derivation; numeric, 6000 trials in float64, worst 2e-16"."""
+    """What the verdict rests on: "formally proved; general derivation; numeric, 6000 trials in float64, worst 2e-16"."""
     parts = []
     for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
@@ -138,12 +140,21 @@ def evidence_in_words(judgement: Result) -> str:
             parts.append(kind.value)
     if judgement.counterexample is not None:
         parts.append("exact counterexample")
+    if (
+        Evidence.FORMAL in judgement.evidence
+        and judgement.claim.formal
+        and judgement.claim.formal.pair.negation
+    ):
+        parts.append("negation formally proved")
     return "; ".join(parts) or "none"
 
 
 def as_record(judgement: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises.
 
+    Its `formal` is null without a formal proof, else an object: `theorems`, the names of those that say the claim
+    ("File.name", in `book/proofs/File.v`); `instance`, one with concrete numbers; `negation`, the one that
+    refutes the printed statement, or null; `axioms`, the full names of all on which these rest.
     `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
     by interval arithmetic, and is None for a claim without.
     """
@@ -158,6 +169,7 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
         "evidence": [kind.value for kind in judgement.evidence],
+        "formal": claim.formal.as_record() if claim.formal else None,
         **_as_numbers(judgement.numeric),
         "enclosed": _as_numbers(judgement.enclosed) if claim.enclosed else None,
         "hypotheses": list(claim.hypotheses),

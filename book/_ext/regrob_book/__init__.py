@@ -2,8 +2,9 @@
 
 In a page: {status} opens a chapter, {verdict}`id` is a badge in a sentence, {tally}`paper`
 a count of verdicts. {ledger}, {errata} and {claim-map} draw the pages of that name, {versions}
-names the machine. A theorem box whose label is a claim's id gets that claim's verdict. A verdict
-the ledger does not expect, or an unknown id, is a warning; the book is built with warnings as errors.
+names the machine, {formal-file} Taylor makes the page of Taylor.v. A theorem box whose label is a claim's id
+gets that claim's verdict. A verdict the ledger does not expect, or an unknown id, is a warning; the book is
+built with warnings as errors.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from regrob.claims.formal import PAIRS, RECORD, FormalProof, stored
+
 from . import (
     book_index,
     captions,
     claim_map,
     drawings,
     facts,
+    formal,
     head_and_foot,
     icons,
     link_titles,
@@ -79,11 +83,38 @@ class Status(SphinxDirective):
 
 
 class Whole(SphinxDirective):
-    """A whole table or drawing: {ledger}, {errata}, {claim-map}, {versions}."""
+    """A whole table or drawing: {ledger}, {errata}, {claim-map}, {versions}, {formal-claims}, {axioms}."""
 
     def run(self) -> list[nodes.Node]:
         """Leave a place for it."""
         return [Generated(kind=self.name, claims=[])]
+
+
+class FormalFile(SphinxDirective):
+    """The page of one file of formal proofs: {formal-file} Taylor."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """A section for each claim that it proves, with a place for the proof, and the file."""
+        file, proofs = self.arguments[0], stored()
+        if proofs is None or file not in proofs.files:
+            logger.warning("there is no %s.v", file, location=self.get_location(), type="regrob")
+            return []
+        for name in (PAIRS, RECORD, f"{file}.v"):
+            self.env.note_dependency(str(proofs.folder / name))
+        sections = []
+        for claim in known(self.env, formal.claims_of(proofs, file), self.get_location()):
+            record: Record = self.env.app.regrob_records[claim]  # type: ignore[attr-defined]
+            section = self._section(f"proof-{claim}", markup.place_and_title(record))
+            section += Generated(kind="formal", claims=[claim])
+            sections.append(section)
+        whole = self._section(f"file-{file}", f"The file {file}.v")
+        whole += nodes.container("", *formal.source(proofs, file), classes=["coq-file"])
+        return [nodes.paragraph("", formal.opening(proofs.files[file])), *sections, whole]
+
+    def _section(self, identifier: str, title: str) -> nodes.section:
+        return nodes.section("", nodes.title("", "", *formal.with_subscripts(title)), ids=[identifier])
 
 
 class FileRole(SphinxRole):
@@ -206,6 +237,7 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Replace every place by what the ledger says."""
     ledger: dict[str, Record] = app.regrob_records  # type: ignore[attr-defined]
     link = linker(app.builder, page)
+    proof = formal.linker(app.builder, page)
     root = "../" * app.builder.get_target_uri(page).count("/")
     shown = LEDGER_PAGE if LEDGER_PAGE in app.env.found_docs else None
     ledger_page = app.builder.get_relative_uri(page, shown) if shown else None
@@ -218,11 +250,17 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
             case "inline":
                 html = "".join(markup.inline(record, link) for record in mine)
             case "foot":
-                html = markup.foot(mine[0], ledger_page)
+                html = markup.foot(mine[0], ledger_page, proof(mine[0]["id"]))
             case "ledger":
-                html = markup.ledger(list(ledger.values()), link, root + "claims.json")
+                html = markup.ledger(list(ledger.values()), link, root + "claims.json", proof)
             case "errata":
-                html = markup.errata_page(ledger, link, root + "errata.json")
+                html = markup.errata_page(ledger, link, root + "errata.json", proof)
+            case "formal":
+                html = formal_proof(app.builder, page, mine[0], link)
+            case "formal-claims":
+                html = formal.claims_html(ledger, proof)
+            case "axioms":
+                html = formal.axioms_html()
             case "tally":
                 html = records.tally(ledger, place["part"])
             case "versions":
@@ -232,6 +270,22 @@ def fill(app: Sphinx, doctree: nodes.document, page: str) -> None:
             case _:
                 html = claim_map.whole(ledger, link)
         place.replace_self(nodes.raw("", html, format="html"))
+
+
+def formal_proof(builder: Builder, page: str, record: Record, link: markup.Link) -> str:
+    """A claim and its formal proof, on the page of the file that has its theorem."""
+    proofs = stored()
+    if proofs is None or builder.format != "html":
+        return ""
+    html = formal.claim_html(
+        record,
+        FormalProof(proofs.pairs[record["id"]], proofs),
+        link,
+        theorem=formal.theorem_linker(builder, page),
+        axioms=formal.axioms_address(builder, page),
+        highlight=lambda code: formal.highlighted(builder, code),
+    )
+    return f'<div class="formal">{html}</div>'
 
 
 def write_json(app: Sphinx, error: Exception | None) -> None:
@@ -254,13 +308,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
     os.environ["REGROB_STATIC"] = "1"
     app.add_node(Generated, html=(_skip, None), latex=(_skip, None), text=(_skip, None))
     app.add_directive("status", Status)
-    for name in ("ledger", "errata", "claim-map", "versions"):
+    for name in ("ledger", "errata", "claim-map", "versions", "formal-claims", "axioms"):
         app.add_directive(name, Whole)
+    app.add_directive("formal-file", FormalFile)
     app.add_role("verdict", VerdictRole())
     app.add_role("tally", TallyRole())
     app.add_role("download-claims", FileRole())
     app.set_html_assets_policy("always")  # MathJax too: any page lists chapters with formulas in their names
-    for topic in ("regrob", "drawings", "ledger", "scrolling", "tables", "print"):
+    for topic in ("regrob", "drawings", "ledger", "formal", "scrolling", "tables", "print"):
         app.add_css_file(f"{topic}.css", priority=900)
     for topic in ("regrob", "ledger", "scrolling", "tables"):
         app.add_js_file(f"{topic}.js", loading_method="defer")

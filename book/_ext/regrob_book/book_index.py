@@ -16,7 +16,15 @@ NAMES = {
     "penalties": ("curvature", "input gradient", "Jacobian", "cross-Lipschitz"),
     "attacks": ("FGSM", "PGD", "APGD", "DeepFool", "Carlini–Wagner"),
 }
-UNINDEXED = ("book/reference/", "book/references", "book/ledger", "book/errata", "book/cover", "book/changes")
+UNINDEXED = (
+    "book/formal/",
+    "book/reference/",
+    "book/references",
+    "book/ledger",
+    "book/errata",
+    "book/cover",
+    "book/changes",
+)
 ARTICLE = re.compile(r"^(an?|the) ", re.IGNORECASE)
 
 

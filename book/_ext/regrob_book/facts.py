@@ -22,6 +22,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from regrob.claims.formal import Proofs, stored
+from regrob.errors import DataError
+
 logger = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[3]
@@ -80,12 +83,62 @@ def trained() -> str:
     return f"{len(networks):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
+def proofs() -> tuple[Proofs, dict[str, Any]]:
+    """The formal proofs and their record.
+
+    Raises:
+        DataError: there is no record.
+    """
+    found = stored()
+    if found is None or found.record is None:
+        raise DataError("the formal proofs have no record; run `make proofs`")
+    return found, found.record
+
+
+def theorems() -> str:
+    """How many theorems the claims' formal proofs name, instances and negations among them."""
+    return str(len(proofs()[1]["theorems"]))
+
+
+def formal_claims() -> str:
+    """How many claims are formally proved."""
+    return str(len(proofs()[0].pairs))
+
+
+def rejected() -> str:
+    """How many wrong variants Coq has rejected."""
+    return str(sum(len(variants) for variants in proofs()[1]["wrong"].values()))
+
+
+def coq_lines() -> str:
+    """How many lines the formal proofs have."""
+    lines = sum(len(text.splitlines()) for text in proofs()[0].files.values())
+    return f"{lines:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def coq_seconds() -> str:
+    """How long Coq took for all of it, where the record was made."""
+    return str(proofs()[1]["seconds"])
+
+
+def coq_versions() -> str:
+    """Coq and its two libraries, with the versions of the record."""
+    record = proofs()[1]
+    return f"Coq {record['coq']} with Coquelicot {record['coquelicot']} and Interval {record['interval']}"
+
+
 COUNTS: dict[str, Callable[[], str]] = {
     "chapters": numbered_chapters,
     "hours": hours,
     "tests": tests,
     "cells": cells,
     "networks": trained,
+    "theorems": theorems,
+    "formal claims": formal_claims,
+    "rejected variants": rejected,
+    "lines of Coq": coq_lines,
+    "seconds of Coq": coq_seconds,
+    "versions of Coq": coq_versions,
 }
 
 

@@ -79,8 +79,8 @@ def place_and_title(record: Record) -> str:
     return f"{place}: {record['title']}"
 
 
-def _capital(words: str) -> str:
-    """A sentence's capital, unless it begins with a symbol."""
+def capital(words: str) -> str:
+    """Words with a sentence's capital, unless it begins with a symbol."""
     return words[:1].upper() + words[1:] if WORD.match(words) else words
 
 
@@ -89,9 +89,11 @@ def subscripted(words: str) -> str:
     return SUBSCRIPT.sub(lambda index: f"<sub>{index[1] or index[2]}</sub>", escape(words))
 
 
-def foot(record: Record, ledger: str | None) -> str:
-    """The line under a theorem box: verdict, grounds, and the way to the ledger."""
+def foot(record: Record, ledger: str | None, proof: str | None = None) -> str:
+    """The line under a theorem box: verdict, grounds, and the ways to the ledger and to the formal proof."""
     more = anchor("in the ledger", f"{ledger}#claim-{record['id']}" if ledger is not None else None)
+    if proof is not None:
+        more += f" · {anchor('formal proof', proof)}"
     return f'<p class="claim-foot">{badge(record)} <span>{escape(grounds_in_words(record))}</span> {more}</p>'
 
 
@@ -179,16 +181,27 @@ def _controls(records: list[Record]) -> str:
     )
 
 
-def ledger(records: list[Record], link: Link, download: str) -> str:
-    """The whole ledger: a line for each claim, opened for what it says and what judges it."""
-    lines = "".join(_ledger_line(record, link) for record in records)
+def nowhere(name: str) -> None:
+    """The link to something that no page has."""
+
+
+def ledger(records: list[Record], link: Link, download: str, proof: Link = nowhere) -> str:
+    """The whole ledger: a line for each claim, opened for what it says and what judges it.
+
+    Args:
+        records: of all claims.
+        link: leads to a claim's statement.
+        download: the address of the same as data.
+        proof: leads to a claim's formal proof.
+    """
+    lines = "".join(_ledger_line(record, link, proof) for record in records)
     return (
         f"{_download(download, 'claims.json')}{_controls(records)}"
         f'<ul class="claims" aria-label="All claims">{lines}</ul>'
     )
 
 
-def _ledger_line(record: Record, link: Link) -> str:
+def _ledger_line(record: Record, link: Link, proof: Link) -> str:
     words = " ".join([record["id"], record["where"], record["title"], *record["hypotheses"]]).lower()
     data = {
         "words": words,
@@ -197,18 +210,20 @@ def _ledger_line(record: Record, link: Link) -> str:
         "text": record["text"],
     }
     attributes = "".join(f' data-{key}="{escape(value)}"' for key, value in data.items())
-    identifier, title = escape(record["id"]), subscripted(_capital(record["title"]))
+    identifier, title = escape(record["id"]), subscripted(capital(record["title"]))
     strongest = record["evidence"][0] if record["evidence"] else "none yet"
-    proved = anchor("Read it in its chapter", link(record["id"]))
+    more = anchor("Read it in its chapter", link(record["id"]))
+    if address := proof(record["id"]):
+        more += f" · {anchor('Read its formal proof', address)}"
     # A link to #claim-ID opens the fold by itself, since it leads to what is inside.
     return (
         f'<li{attributes}><details><summary><span class="title">{title}</span>'
         f'<span class="name"><code>{identifier}</code> '
-        f'<span class="where">{escape(_capital(record["where"]))}</span></span> '
+        f'<span class="where">{escape(capital(record["where"]))}</span></span> '
         f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
         f'<div class="claim" id="claim-{identifier}">{statement(record)}'
         f'<p><span class="heading">Evidence</span> {escape(grounds_in_words(record))}{_slip(record)}</p>'
-        f"<p>{proved} · <code>{identifier}</code></p></div></details></li>"
+        f"<p>{more} · <code>{identifier}</code></p></div></details></li>"
     )
 
 
@@ -239,25 +254,34 @@ GROUPS = {
 }
 
 
-def errata_page(records: dict[str, Record], link: Link, download: str) -> str:
-    """One entry for each statement that does not simply hold as printed."""
+def errata_page(records: dict[str, Record], link: Link, download: str, proof: Link = nowhere) -> str:
+    """One entry for each statement that does not simply hold as printed; the arguments are as in `ledger`."""
     shown = _download(download, "errata.json")
     for key, found in errata(records).items():
         if key == "unsettled" and not found:
             continue
         title, says = GROUPS[key]
-        entries = "".join(_erratum(r, link) for r in found) or "<p>None.</p>"
+        entries = "".join(_erratum(r, link, proof) for r in found) or "<p>None.</p>"
         shown += f'<section class="errata"><h2>{title} ({len(found)})</h2><p>{says}</p>{entries}</section>'
     return shown
 
 
-def _erratum(record: Record, link: Link) -> str:
+def _erratum(record: Record, link: Link, proof: Link) -> str:
     title = anchor(subscripted(place_and_title(record)), link(record["id"]))
     return (
         f'<article class="erratum" id="erratum-{escape(record["id"])}"><h3>{title}</h3>'
         f"<p>{badge(record)}{_slip(record)} <code>{escape(record['id'])}</code></p>"
-        f"{statement(record)}{_counterexample(record)}</article>"
+        f"{statement(record)}{_counterexample(record)}{_formally(record, proof(record['id']))}</article>"
     )
+
+
+def _formally(record: Record, address: str | None) -> str:
+    """The way to the formal proof, with what it proves of the printed statement."""
+    if not address:
+        return ""
+    refuted = bool(record["formal"]["negation"])
+    words = "that the printed statement is false, and what is true" if refuted else "what is true"
+    return f"<p>Formally proved: {anchor(words, address)}.</p>"
 
 
 def _counterexample(record: Record) -> str:

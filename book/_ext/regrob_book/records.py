@@ -21,8 +21,8 @@ SYMBOL = {HOLDS: "✓", FAILS: "✗", PARTLY: "◐", OPEN: "?", BROKEN: "⚠"}
 def judge_all(cache: Path) -> dict[str, Record]:
     """Every claim's record by id, in the paper's order.
 
-    The cache file's name is a hash of the package's own code and of the versions it runs
-    on, so that no verdict outlives a change.
+    The cache file's name is a hash of the package's own code, of the formal proofs and of the versions it
+    runs on, so that no verdict outlives a change.
     """
     stored = cache / f"ledger-{_fingerprint()}.json"
     if not stored.exists():
@@ -57,6 +57,7 @@ def _fingerprint() -> str:
     import torch
 
     import regrob
+    from regrob.claims import formal
 
     digest = hashlib.sha256(
         repr(
@@ -64,7 +65,9 @@ def _fingerprint() -> str:
         ).encode()
     )
     package = Path(regrob.__file__).parent
-    for source in (*sorted(package.rglob("*.py")), Path(__file__)):
+    proofs = formal.stored()
+    proved = sorted(path for path in proofs.folder.iterdir() if path.is_file()) if proofs else []
+    for source in (*sorted(package.rglob("*.py")), *proved, Path(__file__)):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 
@@ -76,16 +79,18 @@ def verdict_in_words(record: Record) -> str:
     return str(record["verdict"])
 
 
-REFUTED = "exact counterexample"
+REFUTED = ("exact counterexample", "negation formally proved")
+"""What speaks against the printed text."""
 
 
 def grounds_in_words(record: Record) -> str:
     """What the verdict rests on; where the printed text is refuted, the rest supports the corrected."""
     grounds = str(record["grounds"]).split("; ")
-    if record["verdict"] not in (FAILS, PARTLY) or not record["corrected"] or REFUTED not in grounds:
+    against = "; ".join(part for part in grounds if part in REFUTED)
+    if record["verdict"] not in (FAILS, PARTLY) or not record["corrected"] or not against:
         return "; ".join(grounds)
-    support = "; ".join(part for part in grounds if part != REFUTED)
-    return f"{REFUTED}; corrected form: {support}" if support else REFUTED
+    support = "; ".join(part for part in grounds if part not in REFUTED)
+    return f"{against}; corrected form: {support}" if support else against
 
 
 def errata(records: dict[str, Record]) -> dict[str, list[Record]]:
