@@ -105,3 +105,39 @@ Qed.
 
 Theorem hessian_vector_instance : applied 1 (hessian 3 first_column three_probabilities) (fun _ => 2) 0 = 1/2.
 Proof. rewrite hessian_vector. unfold dot, transposed, first_column, three_probabilities; simpl. field. Qed.
+
+(* --- rank and norm in the limiting cases ------------------------------------------------------- *)
+
+(* rank H <= K - 1: every H r is a combination of the K - 1 vectors v_k - v_(K-1) *)
+Theorem rank_below_the_number_of_classes n m V p r : Sum (S m) p = 1 -> exists w : nat -> R, forall c,
+  applied n (hessian (S m) V p) r c = Sum m (fun k => w k * between V k m c).
+Proof.
+  intros S1. set (a := transposed n V r). set (b := dot (S m) p a).
+  exists (fun k => p k * (a k - b)). intros c. rewrite hessian_vector. fold a b. unfold between.
+  rewrite (Sum_ext m _ (fun k => V c k * (p k * (a k - b)) - V c m * (p k * (a k - b)))) by (intros; ring).
+  rewrite Sum_minus, Sum_scal. simpl.
+  assert (Z : Sum m (fun k => p k * (a k - b)) = - (p m * (a m - b))); [|rewrite Z; ring].
+  rewrite (Sum_ext m _ (fun k => p k * a k - b * p k)) by (intros; ring). rewrite Sum_minus, Sum_scal.
+  assert (B : b = Sum m (fun k => p k * a k) + p m * a m) by reflexivity. simpl in S1.
+  replace (Sum m p) with (1 - p m) by lra.
+  replace (Sum m (fun k => p k * a k)) with (b - p m * a m) by lra. ring.
+Qed.
+
+Theorem rank_instance : exists w : nat -> R, forall c,
+  applied 1 (hessian 3 first_column three_probabilities) (fun _ => 1) c =
+  Sum 2 (fun k => w k * between first_column k 2 c).
+Proof. apply (rank_below_the_number_of_classes 1 2). apply three_probabilities_distribution. Qed.
+
+(* two classes with equal columns: the curvature is zero *)
+Theorem curvature_of_equal_columns n V p y : (y < 2)%nat -> distribution 2 p -> (0 < n)%nat ->
+  norm n (between V 0 1) = 0 ->
+  spectral_norm n n (hessian 2 V p) (p y * (1 - p y) * (norm n (between V 0 1))^2).
+Proof.
+  intros Y D N Z. assert (E : forall c, (c < n)%nat -> between V 0 1 c = 0).
+  { apply sq_0_entries. rewrite <- norm_sq, Z. ring. }
+  rewrite Z. replace (p y * (1 - p y) * 0^2) with 0 by ring.
+  assert (A : forall v, norm n (applied n (hessian 2 V p) v) = 0).
+  { intros v. apply norm_0. intros c C. rewrite (hessian_applied n V p y Y D), E by easy. ring. }
+  split; [intros v; rewrite A; lra|]. exists (fun c => delta c 0). split; [|apply A].
+  unfold norm, sq, dot. rewrite (Sum_delta n 0 (fun c => delta c 0) N). exact sqrt_1.
+Qed.
