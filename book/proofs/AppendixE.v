@@ -1,9 +1,11 @@
-(* Section 4 and Appendix E: the slack xi, the threshold log K, the chains of penalties, Eqs. (35), (42) and (43);
-   what is false as printed, with counterexamples; concrete numbers for the theorems on many classes. *)
+(* Section 4 and Appendix E: the slack xi, the threshold log K, the chains of penalties, Eqs. (35), (42) and
+   (43); what is false as printed, with counterexamples; concrete numbers for the theorems on many classes.
+   *)
 From Coq Require Import Reals Lra Lia Psatz Classical.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Tactic.
-From Regrob Require Import IntervalZ Definitions Sums Loss Compactness Spectral Lemma31 Binary TwoClassRadius Instances
+From Regrob Require Import IntervalZ Definitions Sums Loss Compactness Spectral Lemma31 Binary TwoClassRadius
+    Instances
   ManyClasses Proposition41.
 Import IZ.
 Open Scope R_scope.
@@ -24,15 +26,18 @@ Proof.
 Qed.
 
 (* V = (1, 0, ..., 0) *)
-Lemma hessian_of_first_column K p : (0 < K)%nat -> Sum K p = 1 -> hessian K first_column p 0 0 = p 0%nat * (1 - p 0%nat).
+Lemma hessian_of_first_column K p : (0 < K)%nat -> Sum K p = 1 ->
+    hessian K first_column p 0 0 = p 0%nat * (1 - p 0%nat).
 Proof.
   intros K0 S. unfold hessian.
-  rewrite (Sum_ext K _ (fun k => delta k 0 * (p 0%nat * (1 - p 0%nat)))); [now apply (Sum_delta K 0 (fun _ => p 0%nat * (1 - p 0%nat)))|].
+  rewrite (Sum_ext K _ (fun k => delta k 0 * (p 0%nat * (1 - p 0%nat))));
+      [now apply (Sum_delta K 0 (fun _ => p 0%nat * (1 - p 0%nat)))|].
   intros [|k] L.
   - rewrite (Sum_ext K _ (fun l => delta l 0 * (p 0%nat * (1 - p 0%nat)))).
     + rewrite (Sum_delta K 0 (fun _ => p 0%nat * (1 - p 0%nat)) K0). unfold delta; simpl; ring.
     + intros [|l] _; unfold first_column, delta; simpl; ring.
-  - rewrite (Sum_ext K _ (fun _ => 0)), Sum_0; [unfold delta; simpl; ring|]. intros l _. unfold first_column. ring.
+  - rewrite (Sum_ext K _ (fun _ => 0)), Sum_0; [unfold delta; simpl; ring|]. intros l _. unfold first_column.
+      ring.
 Qed.
 
 Lemma gradient_of_first_column K p : (0 < K)%nat -> gradient K first_column 0 p 0 = p 0%nat - 1.
@@ -55,12 +60,15 @@ Qed.
 
 Theorem slack_instance : ln 2 - - ln (3/4) = ln (3/2).
 Proof.
-  destruct (slack_of_the_loss 2 (two_probabilities (3/4)) 0 ltac:(lia) (two_probabilities_distribution (3/4) ltac:(lra))) as [A B].
-  simpl INR in A, B. unfold two_probabilities in A, B. replace (1 + 1) with 2 in A, B by ring. rewrite A, B. f_equal. field.
+  destruct (slack_of_the_loss 2 (two_probabilities (3/4)) 0 ltac:(lia) (two_probabilities_distribution (3/4)
+      ltac:(lra))) as [A B].
+  simpl INR in A, B. unfold two_probabilities in A, B. replace (1 + 1) with 2 in A, B by ring. rewrite A, B.
+      f_equal. field.
 Qed.
 
 Theorem slack_false_as_printed :
-  ~ (forall K p y, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> ln (INR K) - - ln (p y) = ln (INR K) - ln (p y)).
+  ~ (forall K p y, (y < K)%nat -> (2 <= K)%nat -> distribution K p ->
+      ln (INR K) - - ln (p y) = ln (INR K) - ln (p y)).
 Proof.
   intros Printed. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   specialize (Printed 2%nat _ 0%nat ltac:(lia) ltac:(lia) D). unfold two_probabilities in Printed.
@@ -81,7 +89,8 @@ Qed.
 
 Lemma quad_unit n H c : (c < n)%nat -> quad n H (fun e => delta e c) = H c c.
 Proof.
-  intros C. rewrite quad_applied. unfold dot. rewrite (Sum_delta n c (fun e => applied n H (fun e => delta e c) e) C).
+  intros C. rewrite quad_applied. unfold dot. rewrite (Sum_delta n c (fun e => applied n H (fun e => delta e
+      c) e) C).
   now apply applied_unit.
 Qed.
 
@@ -92,8 +101,10 @@ Hypothesis Positive : forall r, 0 <= quad n H r.
 
 Lemma zero_trace_zero_matrix : trace n H = 0 -> forall c d, (c < n)%nat -> (d < n)%nat -> H c d = 0.
 Proof.
-  intros Z c d C D. assert (Diag : forall c, (c < n)%nat -> 0 <= H c c) by (intros e E; rewrite <- (quad_unit n H e E); easy).
-  assert (Zc : H c c = 0) by (pose proof (term_le_Sum n (fun c => H c c) c Diag C); pose proof (Diag c C); unfold trace in Z; lra).
+  intros Z c d C D. assert (Diag : forall c, (c < n)%nat -> 0 <= H c c) by (intros e E;
+      rewrite <- (quad_unit n H e E); easy).
+  assert (Zc : H c c = 0) by (pose proof (term_le_Sum n (fun c => H c c) c Diag C); pose proof (Diag c C);
+      unfold trace in Z; lra).
   pose proof (cauchy_form n H Symmetric Positive (fun e => delta e c) (fun e => delta e d)) as T.
   rewrite !quad_unit, Zc in T by easy. unfold dot in T.
   rewrite (Sum_delta n c (fun e => applied n H (fun e => delta e d) e) C), applied_unit in T by easy.
@@ -124,7 +135,8 @@ Lemma largest_eigenvalue_is_the_trace_rank_one n H s :
 Proof.
   intros Sy P [B (u & U & Q)] T. set (H' := fun c d => H c d - s * u c * u d).
   assert (Form : forall r, quad n H' r = quad n H r - s * (dot n u r)^2).
-  { intros r. unfold quad, H'. replace (s * (dot n u r)^2) with (Sum n (fun c => Sum n (fun d => r c * (s * u c * u d) * r d))).
+  { intros r. unfold quad, H'. replace (s * (dot n u r)^2) with (Sum n (fun c => Sum n (fun d => r c * (s * u
+      c * u d) * r d))).
     - rewrite <- Sum_minus. apply Sum_ext; intros c _. rewrite <- Sum_minus. apply Sum_ext; intros; ring.
     - rewrite (Sum_ext n _ (fun c => s * (u c * r c) * dot n u r)).
       + rewrite Sum_scal_r, Sum_scal. unfold dot. ring.
@@ -146,7 +158,8 @@ Proof.
     assert (M0 : 0 <= m) by (unfold m; specialize (B r); lra).
     destruct (Req_dec m 0) as [Z|Z].
     - specialize (G (- e)). rewrite Z in G. apply Rsqr_0_uniq. unfold Rsqr. nra.
-    - specialize (G (- e / m)). replace (m * (- e / m)^2 + 2 * (- e / m) * e) with (- (e * e) / m) in G by (field; easy).
+    - specialize (G (- e / m)). replace (m * (- e / m)^2 + 2 * (- e / m) * e) with (- (e * e) / m) in G by
+        (field; easy).
       apply Rsqr_0_uniq. unfold Rsqr. pose proof (Rle_0_sqr e) as Q2. unfold Rsqr in Q2.
       assert (0 < / m) by (apply Rinv_0_lt_compat; lra). unfold Rdiv in G. nra. }
   assert (Pos' : forall r, 0 <= quad n H' r).
@@ -157,32 +170,40 @@ Proof.
     rewrite (Sum_ext n (fun c => s * u c * u c) (fun c => s * (u c * u c))) by (intros; ring).
     rewrite Sum_scal. fold (dot n u u). fold (sq n u). rewrite U. ring. }
   exists (fun c => s * u c), u. intros c d C D.
-  assert (Sy' : forall c d, (c < n)%nat -> (d < n)%nat -> H' c d = H' d c) by (intros c' d' C' D'; unfold H'; rewrite (Sy c' d') by easy; ring).
+  assert (Sy' : forall c d, (c < n)%nat -> (d < n)%nat -> H' c d = H' d c) by (intros c' d' C' D'; unfold H';
+      rewrite (Sy c' d') by easy; ring).
   pose proof (zero_trace_zero_matrix n H' Sy' Pos' Tr c d C D) as Z. unfold H' in Z. lra.
 Qed.
 
-Theorem curvature_below_the_sum_over_pairs n K V p s : distribution K p -> spectral_norm n n (hessian K V p) s ->
+Theorem curvature_below_the_sum_over_pairs n K V p s : distribution K p ->
+    spectral_norm n n (hessian K V p) s ->
   let S := Pairs K (fun i j => p i * p j * sq n (between V i j)) in
   s <= S /\ S = trace n (hessian K V p) /\ (s = S <-> rank_at_most_one n (hessian K V p)).
 Proof.
   intros D Sp S. assert (T : trace n (hessian K V p) = S) by now apply trace_is_the_sum_over_pairs.
-  assert (Sy : forall c d, (c < n)%nat -> (d < n)%nat -> hessian K V p c d = hessian K V p d c) by (intros; apply hessian_symmetric).
-  assert (P : forall r, 0 <= quad n (hessian K V p) r) by (intros; now apply hessian_is_positive_semidefinite).
+  assert (Sy : forall c d, (c < n)%nat -> (d < n)%nat -> hessian K V p c d = hessian K V p d c) by (intros;
+      apply hessian_symmetric).
+  assert (P : forall r, 0 <= quad n (hessian K V p) r) by (intros;
+      now apply hessian_is_positive_semidefinite).
   destruct K as [|K]; [destruct D as [_ D]; simpl in D; lra|].
-  assert (L : s <= S) by (rewrite <- T; apply (curvature_below_trace n (Datatypes.S K) V p 0 ltac:(lia) D s Sp)).
+  assert (L : s <= S) by (rewrite <- T; apply (curvature_below_trace n (Datatypes.S K) V p 0 ltac:(lia) D s
+      Sp)).
   split; [easy|]. split; [easy|]. split.
-  - intros E. apply (largest_eigenvalue_is_the_trace_rank_one n _ s Sy P); [now apply spectral_norm_is_largest_eigenvalue|lra].
+  - intros E. apply (largest_eigenvalue_is_the_trace_rank_one n _ s Sy P);
+      [now apply spectral_norm_is_largest_eigenvalue|lra].
   - intros R. apply Rle_antisym; [easy|]. rewrite <- T. apply rank_one_reaches_the_trace; [easy| | |easy].
     + intros r. now apply spectral_norm_bounds_form.
     + apply (spectral_norm_ge0 _ _ _ _ Sp).
 Qed.
 
-Theorem sum_over_pairs_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
+Theorem sum_over_pairs_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s
+    /\
   s <= Pairs 3 (fun i j => three_probabilities i * three_probabilities j * sq 1 (between first_column i j)).
 Proof.
   destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
   exists s. split; [easy|].
-  apply (curvature_below_the_sum_over_pairs 1 3 first_column three_probabilities s three_probabilities_distribution S).
+  apply (curvature_below_the_sum_over_pairs 1 3 first_column three_probabilities s
+      three_probabilities_distribution S).
 Qed.
 
 (* --- instances of the bounds of many classes ------------------------------------------------------------ *)
@@ -195,9 +216,11 @@ Theorem many_classes_instance : exists s L, let p := three_probabilities in let 
   (sq 1 (gradient 3 V 0 p) <= 1/2 * Rmin 1 (2 * (1/2)) * L^2 /\ s <= 1/2 * Rmin 1 (2 * (1/2)) * L^2) /\
   sq 1 (gradient 3 V 0 p) / 2 <= s /\ s <= 1/2 * L^2 /\ s <= 2 / 3 * (1/4) * spread 1 3 V.
 Proof.
-  intros. destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+  intros. destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s &
+      S).
   destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T).
-  exists s, L. intros p V. pose proof three_probabilities_distribution as D. pose proof three_probabilities_correct as C.
+  exists s, L. intros p V. pose proof three_probabilities_distribution as D.
+      pose proof three_probabilities_correct as C.
   split; [easy|]. split; [easy|]. split; [|split; [|split]].
   - pose proof (sharp_bounds_of_both_norms 1 3 V p 0 ltac:(lia) D L s C T S) as B.
     unfold p, three_probabilities in *. replace (1 - 1/2) with (1/2) in B by field. exact B.
@@ -213,30 +236,38 @@ Theorem gradient_bound_instance : exists s, spectral_norm 1 3 first_column s /\
   norm 1 (gradient 3 first_column 0 three_probabilities) <= 2 * (1 - 1/2) * s.
 Proof.
   destruct (spectral_norm_exists 1 3 first_column ltac:(lia)) as (s & S). exists s. split; [easy|].
-  now apply (gradient_below_lipschitz_constant 1 3 first_column three_probabilities 0 ltac:(lia) three_probabilities_distribution s S).
+  now apply (gradient_below_lipschitz_constant 1 3 first_column three_probabilities 0 ltac:(lia)
+      three_probabilities_distribution s S).
 Qed.
 
-Theorem jacobian_bound_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
+Theorem jacobian_bound_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s
+    /\
   s <= 2 * (1/2) * (1 - 1/2) * (frobenius 1 3 first_column)^2.
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
-  destruct (curvature_below_half_the_jacobian 1 3 first_column three_probabilities 0 ltac:(lia) three_probabilities_distribution s S)
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
+  destruct (curvature_below_half_the_jacobian 1 3 first_column three_probabilities 0 ltac:(lia)
+      three_probabilities_distribution s S)
     as [A _]. apply A, three_probabilities_correct.
 Qed.
 
 Theorem ordered_pairs_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
   s <= 2 * (1/2) * (1 - 1/2) * (frobenius 1 3 first_column)^2.
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
-  destruct (curvature_below_ordered_pairs 1 3 first_column three_probabilities 0 ltac:(lia) three_probabilities_distribution s
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
+  destruct (curvature_below_ordered_pairs 1 3 first_column three_probabilities 0 ltac:(lia)
+      three_probabilities_distribution s
     three_probabilities_correct S) as [A B]. eapply Rle_trans; [exact A|exact B].
 Qed.
 
 Theorem dominance_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
   1 * sq 1 (gradient 3 first_column 0 three_probabilities) <= s.
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
-  destruct (hessian_dominates_the_squared_gradient 1 3 first_column three_probabilities 0 ltac:(lia) three_probabilities_distribution s
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
+  destruct (hessian_dominates_the_squared_gradient 1 3 first_column three_probabilities 0 ltac:(lia)
+      three_probabilities_distribution s
     ltac:(unfold three_probabilities; lra) S) as (_ & A & _).
   unfold three_probabilities at 1 2 in A. replace (1/2 / (1 - 1/2)) with 1 in A by field. exact A.
 Qed.
@@ -244,12 +275,15 @@ Qed.
 Theorem label_term_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
   1/2 * sq 1 (gradient 3 first_column 0 three_probabilities) <= s.
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
-  apply (curvature_above_the_label_term 1 3 first_column three_probabilities 0 ltac:(lia) three_probabilities_distribution s S).
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
+  apply (curvature_above_the_label_term 1 3 first_column three_probabilities 0 ltac:(lia)
+      three_probabilities_distribution s S).
   unfold three_probabilities; lra.
 Qed.
 
-(* --- Eq. (42)'s last step and the chain of Appendix E: four classes, p = (6, 5, 5, 5)/21, V = (1, 0, 0, 0) --- *)
+(* --- Eq. (42)'s last step and the chain of Appendix E: four classes, p = (6, 5, 5, 5)/21, V = (1, 0, 0,
+   0) --- *)
 
 Definition four_probabilities (k : nat) : R := match k with 0%nat => 6/21 | _ => 5/21 end.
 
@@ -279,7 +313,8 @@ Proof.
     four_probabilities_distribution four_probabilities_correct S). lra.
 Qed.
 
-(* --- half the squared gradient, and the chains --------------------------------------------------------------- *)
+(* --- half the squared gradient, and the chains
+   --------------------------------------------------------------- *)
 
 Theorem half_the_squared_gradient K p y : (y < K)%nat -> distribution K p -> p y < 1 ->
   ((forall n V s, spectral_norm n n (hessian K V p) s -> 1/2 * sq n (gradient K V y p) <= s) <-> 1/3 <= p y).
@@ -288,28 +323,35 @@ Proof.
   - intros All. set (V := fun _ k : nat => delta k y).
     assert (E : hessian K V p 0 0 = p y * (1 - p y)).
     { unfold hessian, V. rewrite (Sum_ext K _ (fun k => delta k y * (delta k y * p k - p k * p y))).
-      - rewrite (Sum_delta K y (fun k => delta k y * p k - p k * p y) Y). unfold delta. rewrite Nat.eqb_refl. ring.
-      - intros k _. rewrite (Sum_ext K _ (fun l => delta l y * (delta k y * (delta k l * p k - p k * p l)))) by (intros; ring).
+      - rewrite (Sum_delta K y (fun k => delta k y * p k - p k * p y) Y). unfold delta. rewrite Nat.eqb_refl.
+          ring.
+      - intros k _. rewrite (Sum_ext K _ (fun l => delta l y * (delta k y * (delta k l * p k - p k * p l))))
+          by (intros; ring).
         rewrite (Sum_delta K y (fun l => delta k y * (delta k l * p k - p k * p l)) Y). easy. }
     assert (G : gradient K V y p 0 = p y - 1).
-    { unfold gradient, V. rewrite (Sum_delta K y (fun k => p k - delta k y) Y). unfold delta. rewrite Nat.eqb_refl. ring. }
-    assert (S : spectral_norm 1 1 (hessian K V p) (p y * (1 - p y))) by (rewrite <- E; apply spectral_norm_one; rewrite E; nra).
+    { unfold gradient, V. rewrite (Sum_delta K y (fun k => p k - delta k y) Y). unfold delta.
+        rewrite Nat.eqb_refl. ring. }
+    assert (S : spectral_norm 1 1 (hessian K V p) (p y * (1 - p y))) by (rewrite <- E;
+        apply spectral_norm_one; rewrite E; nra).
     specialize (All 1%nat V _ S). rewrite sq_one, G in All. nra.
   - intros Third n V s S.
     destruct (hessian_dominates_the_squared_gradient n K V p y Y D s Q S) as (_ & T & _).
     eapply Rle_trans; [|exact T]. apply Rmult_le_compat_r; [apply sq_ge0|].
-    apply Rmult_le_reg_r with (1 - p y); [lra|]. replace (p y / (1 - p y) * (1 - p y)) with (p y) by (field; lra). lra.
+    apply Rmult_le_reg_r with (1 - p y); [lra|]. replace (p y / (1 - p y) * (1 - p y)) with (p y) by (field;
+        lra). lra.
 Qed.
 
 Theorem half_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
   1/2 * sq 1 (gradient 3 first_column 0 three_probabilities) <= s.
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
   apply (proj2 (half_the_squared_gradient 3 three_probabilities 0 ltac:(lia) three_probabilities_distribution
     ltac:(unfold three_probabilities; lra))); [unfold three_probabilities; lra|easy].
 Qed.
 
-Theorem correct_label_above_a_third K p y : (y < K)%nat -> (K <= 3)%nat -> distribution K p -> correct K p y -> 1/3 <= p y.
+Theorem correct_label_above_a_third K p y : (y < K)%nat -> (K <= 3)%nat -> distribution K p ->
+    correct K p y -> 1/3 <= p y.
 Proof.
   intros Y K3 [P S] C. assert (B : 1 <= INR K * p y) by (rewrite <- S, <- Sum_const; now apply Sum_le).
   assert (INR K <= 3) by (replace 3 with (INR 3) by (simpl; lra); now apply le_INR). pose proof (P y Y). nra.
@@ -389,7 +431,8 @@ Proof.
   unfold between, quarters, two_probabilities in A; simpl in A. rewrite Rabs_left in A by lra. lra.
 Qed.
 
-(* --- Eq. (43) and the chain that ends in the cross-Lipschitz penalty ---------------------------------------- *)
+(* --- Eq. (43) and the chain that ends in the cross-Lipschitz penalty
+   ---------------------------------------- *)
 
 Theorem curvature_against_the_cross_lipschitz_penalty n K V p y s : (y < K)%nat -> (2 <= K)%nat ->
   distribution K p -> correct K p y -> spectral_norm n n (hessian K V p) s ->
@@ -404,19 +447,23 @@ Proof.
   assert (E : nu2 = 2 * spread n K V / INR K ^ 2) by (unfold nu2; now rewrite ordered_is_twice_the_spread).
   assert (Sd : spread n K V = nu2 * INR K ^ 2 / 2) by (rewrite E; field; lra).
   assert (D0 : 0 <= spread n K V) by (apply Pairs_ge0; intros; apply sq_ge0).
-  assert (N0 : 0 <= nu2) by (rewrite E; apply Rmult_le_pos; [lra|apply Rlt_le, Rinv_0_lt_compat, pow_lt; lra]).
+  assert (N0 : 0 <= nu2) by (rewrite E; apply Rmult_le_pos; [lra|apply Rlt_le, Rinv_0_lt_compat, pow_lt;
+      lra]).
   destruct (trace_below_the_spread n K V p y Y D s C Sp) as (A & B & T).
   fold S in B. rewrite B in A, T. rewrite Sd in T.
-  replace (2 / INR K * (p y * (1 - p y)) * (nu2 * INR K ^ 2 / 2)) with (INR K * p y * (1 - p y) * nu2) in T by (field; lra).
+  replace (2 / INR K * (p y * (1 - p y)) * (nu2 * INR K ^ 2 / 2)) with (INR K * p y * (1 - p y) * nu2) in T
+      by (field; lra).
   assert (Quarter : p y * (1 - p y) <= 1/4) by (pose proof (pow2_ge_0 (2 * p y - 1)); nra).
   pose proof (q_nonnegative K p y Y D) as Q. pose proof (proj1 D y Y) as P0.
   assert (PQ : 0 <= p y * (1 - p y)) by nra.
   split; [easy|]. split; [now rewrite B|]. split; [intros K3; split|split; [easy|]].
   - pose proof (three_le_INR K K3). eapply Rle_trans; [exact T|].
     replace (INR K * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (INR K * nu2)) by ring.
-    replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (1/2 * INR K * (INR K - 1) * nu2)) by ring.
+    replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (1/2 * INR K * (INR K
+        - 1) * nu2)) by ring.
     apply Rmult_le_compat_l; [easy|]. nra.
-  - replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (1/2 * INR K * (INR K - 1) * nu2)) by ring.
+  - replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (1/2 * INR K * (INR K
+      - 1) * nu2)) by ring.
     replace (1/8 * INR K * (INR K - 1) * nu2) with (1/4 * (1/2 * INR K * (INR K - 1) * nu2)) by field.
     apply Rmult_le_compat_r; [apply Rmult_le_pos; [nra|easy]|easy].
   - replace (INR K * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (INR K * nu2)) by ring.
@@ -431,11 +478,13 @@ Theorem chain_to_the_cross_lipschitz_penalty n K V p y s : (y < K)%nat -> (2 <= 
   ((K <= 3)%nat -> sq n (gradient K V y p) / 2 <= s) /\ ((3 <= K)%nat -> s <= INR K * (INR K - 1) * nu2 / 8).
 Proof.
   intros Y K2 D C Sp nu2. pose proof (two_le_INR K K2) as N.
-  destruct (curvature_against_the_cross_lipschitz_penalty n K V p y s Y K2 D C Sp) as (A & _ & B & E & F). fold nu2 in B, E, F.
+  destruct (curvature_against_the_cross_lipschitz_penalty n K V p y s Y K2 D C Sp) as (A & _ & B & E & F).
+      fold nu2 in B, E, F.
   pose proof (squared_gradient_below_curvature_of_many n K V p y Y D s K2 C Sp) as G.
   split; [easy|]. split; [lra|]. split.
   - intros K3. pose proof (p_below_1 K p y K2 D Y) as Q.
-    pose proof (proj2 (half_the_squared_gradient K p y Y D Q) (correct_label_above_a_third K p y Y K3 D C) n V s Sp). lra.
+    pose proof (proj2 (half_the_squared_gradient K p y Y D Q) (correct_label_above_a_third K p y Y K3 D C) n
+        V s Sp). lra.
   - intros K3. specialize (B K3). lra.
 Qed.
 
@@ -451,7 +500,8 @@ Proof.
   pose proof (curvature_of_two_classes 1 halves _ 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as S.
   specialize (Printed 1%nat 2%nat halves _ 0%nat _ ltac:(lia) ltac:(lia) D
     ltac:(intros [|k] _; unfold two_probabilities; lra) S).
-  rewrite halves_nu, halves_ordered in Printed. unfold two_probabilities in Printed. simpl INR in Printed. lra.
+  rewrite halves_nu, halves_ordered in Printed. unfold two_probabilities in Printed. simpl INR in Printed.
+      lra.
 Qed.
 
 Theorem chain_to_the_cross_lipschitz_penalty_false_as_printed :
@@ -466,12 +516,15 @@ Proof.
   rewrite halves_nu, halves_ordered in A. unfold two_probabilities in A. simpl INR in A. lra.
 Qed.
 
-Theorem cross_lipschitz_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
+Theorem cross_lipschitz_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s
+    /\
   sq 1 (gradient 3 first_column 0 three_probabilities) / (3 - 1) <= s /\
   s <= 3 / 4 * (ordered_spread 1 3 first_column / 3 ^ 2).
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
-  destruct (chain_to_the_cross_lipschitz_penalty 1 3 first_column three_probabilities 0 s ltac:(lia) ltac:(lia)
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
+  destruct (chain_to_the_cross_lipschitz_penalty 1 3 first_column three_probabilities 0 s ltac:(lia)
+      ltac:(lia)
     three_probabilities_distribution three_probabilities_correct S) as (A & B & _).
   simpl INR in A, B. replace (1 + 1 + 1) with 3 in A, B by ring. split; [exact A|exact B].
 Qed.
@@ -479,28 +532,34 @@ Qed.
 Theorem equation_43_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
   s <= 3 * (1/2) * (1 - 1/2) * (ordered_spread 1 3 first_column / 3 ^ 2).
 Proof.
-  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S). exists s. split; [easy|].
-  destruct (curvature_against_the_cross_lipschitz_penalty 1 3 first_column three_probabilities 0 s ltac:(lia) ltac:(lia)
+  destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
+      exists s. split; [easy|].
+  destruct (curvature_against_the_cross_lipschitz_penalty 1 3 first_column three_probabilities 0 s ltac:(lia)
+      ltac:(lia)
     three_probabilities_distribution three_probabilities_correct S) as (A & _ & _ & B & _).
   simpl INR in B. replace (1 + 1 + 1) with 3 in B by ring. eapply Rle_trans; [exact A|exact B].
 Qed.
 
-(* --- Proposition 4.1: counterexamples at K = 2 and instances ------------------------------------------------- *)
+(* --- Proposition 4.1: counterexamples at K = 2 and instances
+   ------------------------------------------------- *)
 
 Definition nine_tenths := two_probabilities (9/10).
 
 Lemma nine_tenths_facts : distribution 2 nine_tenths /\ correct 2 nine_tenths 0.
-Proof. split; [apply two_probabilities_distribution; lra|intros [|k] _; unfold nine_tenths, two_probabilities; lra]. Qed.
+Proof. split; [apply two_probabilities_distribution; lra|intros [|k] _; unfold nine_tenths,
+    two_probabilities; lra]. Qed.
 
 Lemma halves_frobenius : frobenius 1 2 halves = sqrt (1/2).
 Proof. unfold frobenius, halves; simpl. f_equal. field. Qed.
 
-Lemma halves_step : exists r, ln (INR 2) + ln (9/10) <= growth 1 (gradient 2 halves 0 nine_tenths) (hessian 2 halves nine_tenths) r /\
+Lemma halves_step : exists r, ln (INR 2) + ln (9/10) <= growth 1 (gradient 2 halves 0 nine_tenths) (hessian 2
+    halves nine_tenths) r /\
   norm 1 r = (sqrt (1 + 2 * (9/10) * (ln (INR 2) + ln (9/10)) / (1 - 9/10)) - 1) / (9/10 * 1).
 Proof.
   destruct nine_tenths_facts as [D _].
   assert (X : 0 <= ln (INR 2) + ln (9/10)) by (simpl INR; interval with (i_prec 30)).
-  destruct (radius_in_the_euclidean_norm 1 halves nine_tenths 0 ltac:(lia) D _ ltac:(rewrite halves_nu; lra) X) as [(r & R & N) _].
+  destruct (radius_in_the_euclidean_norm 1 halves nine_tenths 0 ltac:(lia) D _ ltac:(rewrite halves_nu;
+      lra) X) as [(r & R & N) _].
   rewrite halves_nu in N. exists r. split; [exact R|exact N].
 Qed.
 
@@ -510,20 +569,23 @@ Proof. simpl INR. interval with (i_prec 30). Qed.
 Theorem equation_16_false_as_printed :
   ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
      let xi := ln (INR K) + ln (p y) in let nu2 := ordered_spread n K V / INR K ^ 2 in 0 < xi -> 0 < nu2 ->
-     xi <= growth n (gradient K V y p) (hessian K V p) r -> equation_16 K (p y) nu2 (frobenius n K V) xi <= norm n r).
+     xi <= growth n (gradient K V y p) (hessian K V p) r -> equation_16 K (p y) nu2 (frobenius n K V) xi <=
+         norm n r).
 Proof.
   intros Printed. destruct nine_tenths_facts as [D C]. destruct halves_step as (r & R & N).
   specialize (Printed 1%nat 2%nat halves nine_tenths 0%nat r ltac:(lia) ltac:(lia) D C).
   rewrite halves_ordered, halves_frobenius, N in Printed.
   change (nine_tenths 0%nat) with (9/10) in Printed.
-  specialize (Printed positive_slack_at_nine_tenths ltac:(lra) R). unfold equation_16 in Printed. simpl INR in Printed.
+  specialize (Printed positive_slack_at_nine_tenths ltac:(lra) R). unfold equation_16 in Printed.
+      simpl INR in Printed.
   apply (Rle_not_lt _ _ Printed). interval with (i_prec 40).
 Qed.
 
 Theorem equation_16_unordered_false_as_printed :
   ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
      let xi := ln (INR K) + ln (p y) in let nu2 := spread n K V / INR K ^ 2 in 0 < xi -> 0 < nu2 ->
-     xi <= growth n (gradient K V y p) (hessian K V p) r -> equation_16 K (p y) nu2 (frobenius n K V) xi <= norm n r).
+     xi <= growth n (gradient K V y p) (hessian K V p) r -> equation_16 K (p y) nu2 (frobenius n K V) xi <=
+         norm n r).
 Proof.
   intros Printed. destruct nine_tenths_facts as [D C]. destruct halves_step as (r & R & N).
   specialize (Printed 1%nat 2%nat halves nine_tenths 0%nat r ltac:(lia) ltac:(lia) D C).
@@ -531,7 +593,8 @@ Proof.
   { pose proof halves_ordered as O. rewrite ordered_is_twice_the_spread in O. lra. }
   rewrite E, halves_frobenius, N in Printed.
   change (nine_tenths 0%nat) with (9/10) in Printed.
-  specialize (Printed positive_slack_at_nine_tenths ltac:(lra) R). unfold equation_16 in Printed. simpl INR in Printed.
+  specialize (Printed positive_slack_at_nine_tenths ltac:(lra) R). unfold equation_16 in Printed.
+      simpl INR in Printed.
   apply (Rle_not_lt _ _ Printed). interval with (i_prec 40).
 Qed.
 
@@ -545,7 +608,8 @@ Theorem equation_38_false_as_printed :
   ~ (forall n K V p y, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
      let xi := ln (INR K) + ln (p y) in let S := Pairs K (fun i j => p i * p j * sq n (between V i j)) in
      let F := frobenius n K V in let nu2 := ordered_spread n K V / INR K ^ 2 in 0 < xi -> 0 < S ->
-     equation_16 K (p y) nu2 F xi <= 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2)) - 1)).
+     equation_16 K (p y) nu2 F xi <= 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2))
+         - 1)).
 Proof.
   destruct nine_tenths_facts as [D C].
   assert (E : Pairs 2 (fun i j => nine_tenths i * nine_tenths j * sq 1 (between halves i j)) = 9/100).
@@ -558,7 +622,8 @@ Proof.
     apply (Rle_not_lt _ _ Printed). interval with (i_prec 40).
   - specialize (Printed 1%nat 2%nat halves nine_tenths 0%nat ltac:(lia) ltac:(lia) D C).
     rewrite E, halves_frobenius, halves_ordered in Printed. change (nine_tenths 0%nat) with (9/10) in Printed.
-    specialize (Printed positive_slack_at_nine_tenths ltac:(lra)). unfold equation_16 in Printed. simpl INR in Printed.
+    specialize (Printed positive_slack_at_nine_tenths ltac:(lra)). unfold equation_16 in Printed.
+        simpl INR in Printed.
     apply (Rle_not_lt _ _ Printed). interval with (i_prec 40).
 Qed.
 
@@ -571,37 +636,47 @@ Proof. apply sqrt_lt_R0. unfold first_column; simpl. lra. Qed.
 
 Definition long_step (c : nat) : R := -10.
 
-Lemma long_step_reaches : 1 <= growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3 first_column three_probabilities) long_step.
+Lemma long_step_reaches : 1 <= growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3
+    first_column three_probabilities) long_step.
 Proof.
-  unfold growth, dot, quad, gradient, hessian, first_column, three_probabilities, delta, long_step; simpl. lra.
+  unfold growth, dot, quad, gradient, hessian, first_column, three_probabilities, delta, long_step; simpl.
+      lra.
 Qed.
 
-Theorem proposition_41_instance : let p := three_probabilities in let V := first_column in let F := frobenius 1 3 V in
+Theorem proposition_41_instance : let p := three_probabilities in let V := first_column in let F := frobenius
+    1 3 V in
   equation_16 3 (1/2) (ordered_spread 1 3 V / INR 3 ^ 2) F 1 <= norm 1 long_step /\
   equation_16 3 (1/2) (1 / (INR 3 * (INR 3 - 1)) * ordered_spread 1 3 V) F 1 <= norm 1 long_step /\
   equation_17 (1/2) F 1 <= norm 1 long_step.
 Proof.
   intros p V F. pose proof three_probabilities_distribution as D. pose proof three_probabilities_correct as C.
-  assert (O : ordered_spread 1 3 V = 4) by (unfold V; rewrite ordered_is_twice_the_spread, first_column_spread; ring).
+  assert (O : ordered_spread 1 3 V = 4) by (unfold V; rewrite ordered_is_twice_the_spread,
+      first_column_spread; ring).
   split; [|split].
-  - apply (bound_with_ordered_pairs 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lia|lra|rewrite O; simpl; lra|apply long_step_reaches].
-  - apply (bound_with_the_mean 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lra|rewrite O; simpl; lra|apply long_step_reaches].
-  - apply (bound_with_the_jacobian 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lra|apply first_column_frobenius|apply long_step_reaches].
+  - apply (bound_with_ordered_pairs 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lia|lra|rewrite O; simpl;
+      lra|apply long_step_reaches].
+  - apply (bound_with_the_mean 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lra|rewrite O; simpl;
+      lra|apply long_step_reaches].
+  - apply (bound_with_the_jacobian 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1);
+      [lra|apply first_column_frobenius|apply long_step_reaches].
 Qed.
 
 (* five equal classes *)
 Definition fifths (k : nat) : R := 1/5.
 
 Theorem five_classes_instance :
-  equation_16 5 (1/5) (spread 1 5 first_column / INR 5 ^ 2) (frobenius 1 5 first_column) 1 <= norm 1 long_step.
+  equation_16 5 (1/5) (spread 1 5 first_column / INR 5 ^ 2) (frobenius 1 5 first_column) 1 <= norm 1
+      long_step.
 Proof.
   assert (D : distribution 5 fifths) by (split; [intros; unfold fifths; lra|unfold fifths; simpl; lra]).
-  apply (bound_with_unordered_pairs 1 5 first_column fifths 0 ltac:(lia) ltac:(lia) D); [intros k _; unfold fifths; lra|lia|lra| |].
+  apply (bound_with_unordered_pairs 1 5 first_column fifths 0 ltac:(lia) ltac:(lia) D); [intros k _;
+      unfold fifths; lra|lia|lra| |].
   - unfold spread, Pairs, sq, dot, between, first_column; simpl. lra.
   - unfold growth, dot, quad, gradient, hessian, first_column, fifths, delta, long_step; simpl. lra.
 Qed.
 
-Theorem equation_38_instance : let p := three_probabilities in let V := first_column in let F := frobenius 1 3 V in
+Theorem equation_38_instance : let p := three_probabilities in let V := first_column in let F := frobenius 1
+    3 V in
   equation_16 3 (1/2) (ordered_spread 1 3 V / INR 3 ^ 2) F 1 <=
   2 * (1 - 1/2) * F / (1/4) * (sqrt (1 + 2 * (1/4) * 1 / (4 * (1 - 1/2)^2 * F^2)) - 1).
 Proof.
@@ -613,44 +688,54 @@ Proof.
 Qed.
 
 Theorem two_sided_instance : exists L rho, spectral_norm 1 3 (centred 3 first_column) L /\
-  least_step (norm 1) (growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3 first_column three_probabilities)) 1 rho /\
+  least_step (norm 1) (growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3 first_column
+      three_probabilities)) 1 rho /\
   Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) 1 / (1/2 * L)) <= rho.
 Proof.
   destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T). exists L.
-  destruct (radius_between_two_closed_forms 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia) three_probabilities_distribution
+  destruct (radius_between_two_closed_forms 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia)
+      three_probabilities_distribution
     three_probabilities_correct L 1 T Rlt_0_1) as (rho & A & B & _).
   - rewrite sq_one, gradient_of_first_column by lia. unfold three_probabilities. lra.
   - exists rho. split; [easy|]. split; [exact A|exact B].
 Qed.
 
 Theorem dominates_instance : exists L, spectral_norm 1 3 (centred 3 first_column) L /\
-  equation_17 (1/2) (frobenius 1 3 first_column) 1 <= Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) 1 / (1/2 * L)).
+  equation_17 (1/2) (frobenius 1 3 first_column) 1 <= Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) 1 /
+      (1/2 * L)).
 Proof.
-  destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T). exists L. split; [easy|].
+  destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T). exists L. split;
+      [easy|].
   assert (L0 : 0 < L).
   { pose proof (spectral_norm_ge0 _ _ _ _ T) as L0. destruct (Req_dec L 0) as [Z|Z]; [|lra].
     pose proof (spectral_bounds_centred 1 3 first_column L (fun _ => 1) T) as B. rewrite Z in B.
     unfold sq, dot, transposed, centred, first_column in B; simpl in B. lra. }
-  now apply (lower_end_dominates 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia) three_probabilities_distribution L 1 T L0 Rlt_0_1).
+  now apply (lower_end_dominates 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia)
+      three_probabilities_distribution L 1 T L0 Rlt_0_1).
 Qed.
 
 Theorem which_bound_instance : let F := frobenius 1 3 first_column in
   equation_17 (1/2) F 1 <= equation_16 3 (1/2) (ordered_spread 1 3 first_column / INR 3 ^ 2) F 1.
 Proof.
-  intros F. assert (O : ordered_spread 1 3 first_column = 4) by (rewrite ordered_is_twice_the_spread, first_column_spread; ring).
-  destruct (which_bound_is_tighter 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia) three_probabilities_distribution 1 Rlt_0_1)
+  intros F. assert (O : ordered_spread 1 3 first_column = 4) by (rewrite ordered_is_twice_the_spread,
+      first_column_spread; ring).
+  destruct (which_bound_is_tighter 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia)
+      three_probabilities_distribution 1 Rlt_0_1)
     as [_ B]. destruct (B ltac:(rewrite O; simpl; lra)) as [_ T]. apply T. lia.
 Qed.
 
-(* --- the threshold log K ---------------------------------------------------------------------------------------- *)
+(* --- the threshold log K
+   ---------------------------------------------------------------------------------------- *)
 
 Theorem loss_below_log_2_is_correct K y z : (y < K)%nat -> cross_entropy K y z < ln 2 ->
   forall j, (j < K)%nat -> j <> y -> z j < z y.
 Proof.
   intros Y L j J N. pose proof (sum_exp_gt0 K z ltac:(lia)) as D. rewrite cross_entropy_log_sum in L by lia.
   assert (E : Sum K (fun k => exp (z k)) < 2 * exp (z y)).
-  { apply ln_lt_inv; [easy|pose proof (exp_pos (z y)); lra|]. rewrite ln_mult, ln_exp by (auto using exp_pos; lra). lra. }
-  pose proof (two_terms_le_Sum K (fun k => exp (z k)) y j (fun i _ => Rlt_le _ _ (exp_pos (z i))) Y J (not_eq_sym N)).
+  { apply ln_lt_inv; [easy|pose proof (exp_pos (z y)); lra|]. rewrite ln_mult, ln_exp by (auto using exp_pos;
+      lra). lra. }
+  pose proof (two_terms_le_Sum K (fun k => exp (z k)) y j (fun i _ => Rlt_le _ _ (exp_pos (z i))) Y J
+      (not_eq_sym N)).
   apply exp_lt_inv. lra.
 Qed.
 
@@ -674,20 +759,24 @@ Definition first_logit t (k : nat) : R := match k with O => t | _ => 0 end.
 Definition two_high a K (k : nat) : R :=
   match k with O => a | 1%nat => 1/2 | _ => (1 - 2 * a) / (2 * (INR K - 2)) end.
 
-(* between log 2 and log K both a correct and a wrong answer have any given loss: so no constant above log 2 certifies *)
+(* between log 2 and log K both a correct and a wrong answer have any given loss: so no constant above log 2
+   certifies *)
 Theorem between_the_thresholds K L : (3 <= K)%nat -> ln 2 < L -> L < ln (INR K) ->
   (exists z, cross_entropy K 0 z = L /\ forall j, (j < K)%nat -> j <> 0%nat -> z j < z 0%nat) /\
   (exists z, cross_entropy K 0 z = L /\ z 0%nat < z 1%nat).
 Proof.
-  intros K3 L2 LK. pose proof (three_le_INR K K3) as N. destruct K as [|[|[|m]]]; [lia|lia|lia|]. set (K := S (S (S m))) in *.
+  intros K3 L2 LK. pose proof (three_le_INR K K3) as N. destruct K as [|[|[|m]]]; [lia|lia|lia|].
+      set (K := S (S (S m))) in *.
   assert (E2 : 2 < exp L) by (rewrite <- (exp_ln 2) by lra; now apply exp_increasing).
   assert (EK : exp L < INR K) by (rewrite <- (exp_ln (INR K)) by lra; now apply exp_increasing).
-  assert (Tail : forall (f : nat -> R) l c, (forall k, f (l + k)%nat = c) -> forall j, Sum (l + j) f = Sum l f + INR j * c).
+  assert (Tail : forall (f : nat -> R) l c, (forall k, f (l + k)%nat = c) -> forall j,
+      Sum (l + j) f = Sum l f + INR j * c).
   { intros f l c C j. induction j as [|j IH]; [rewrite Nat.add_0_r; simpl; ring|].
     rewrite Nat.add_succ_r. simpl Sum. rewrite IH, C, S_INR. ring. }
   assert (NK : INR K = INR m + 3) by (unfold K; rewrite !S_INR; ring). split.
   - set (w := (exp L - 1) / (INR K - 1)). assert (W : 0 < w < 1).
-    { unfold w. split; [apply Rdiv_lt_0_compat; lra|]. apply Rmult_lt_reg_r with (INR K - 1); [lra|]. field_simplify; lra. }
+    { unfold w. split; [apply Rdiv_lt_0_compat; lra|]. apply Rmult_lt_reg_r with (INR K - 1); [lra|].
+        field_simplify; lra. }
     exists (first_logit (- ln w)). split.
     + rewrite cross_entropy_log_sum by (unfold K; lia).
       change K with (1 + S (S m))%nat. rewrite (Tail (fun k => exp (first_logit (- ln w) k)) 1%nat 1).
@@ -696,21 +785,25 @@ Proof.
         -- rewrite ln_mult, ln_exp, ln_Rinv by (try apply exp_pos; try apply Rinv_0_lt_compat; lra). ring.
         -- rewrite !S_INR. unfold w. rewrite NK. pose proof (pos_INR m). field. lra.
       * intros k. simpl. apply exp_0.
-    + intros [|j] J N0; [easy|]. simpl. assert (ln w < ln 1) by (apply ln_increasing; lra). rewrite ln_1 in *. lra.
+    + intros [|j] J N0; [easy|]. simpl. assert (ln w < ln 1) by (apply ln_increasing; lra).
+        rewrite ln_1 in *. lra.
   - set (a := exp (- L)). assert (A : 0 < a < 1/2).
     { unfold a. rewrite exp_Ropp. split; [apply Rinv_0_lt_compat; lra|]. replace (1/2) with (/ 2) by field.
       apply Rinv_lt_contravar; lra. }
     assert (D : distribution K (two_high a K)).
     { pose proof (pos_INR m) as M. split.
       - intros [|[|k]] _; cbv beta iota delta [two_high]; try lra. apply Rdiv_lt_0_compat; lra.
-      - change K with (2 + S m)%nat at 1. rewrite (Tail (two_high a K) 2%nat ((1 - 2 * a) / (2 * (INR K - 2)))) by reflexivity.
+      - change K with (2 + S m)%nat at 1. rewrite (Tail (two_high a K) 2%nat ((1 - 2 * a) / (2 * (INR K -
+          2)))) by reflexivity.
         simpl Sum. rewrite S_INR, NK. cbv beta iota delta [two_high]. field. lra. }
     exists (fun k => ln (two_high a K k)). split.
-    + unfold cross_entropy. rewrite softmax_of_logarithms by (easy || unfold K; lia). change (two_high a K 0) with a. unfold a. rewrite ln_exp. ring.
+    + unfold cross_entropy. rewrite softmax_of_logarithms by (easy || unfold K; lia).
+        change (two_high a K 0) with a. unfold a. rewrite ln_exp. ring.
     + change (ln a < ln (1/2)). apply ln_increasing; lra.
 Qed.
 
-Theorem threshold_instance : cross_entropy 3 0 (first_logit (ln 4)) < ln 2 /\ first_logit (ln 4) 1 < first_logit (ln 4) 0.
+Theorem threshold_instance : cross_entropy 3 0 (first_logit (ln 4)) < ln 2 /\
+    first_logit (ln 4) 1 < first_logit (ln 4) 0.
 Proof.
   assert (L : cross_entropy 3 0 (first_logit (ln 4)) < ln 2).
   { rewrite cross_entropy_log_sum by lia. simpl. rewrite exp_ln, exp_0 by lra. rewrite Rplus_0_l.

@@ -1,5 +1,5 @@
-(* Two classes: Lemma 3.2 (7), the corollaries of Section 3.2 and Eqs. (11), (12), (22).
-   Class 0 is the paper's +, class 1 its -; p is the softmax of the logits, y the label. *)
+(* Two classes: Lemma 3.2 (7), the corollaries of Section 3.2 and Eqs. (11), (12), (22). Class 0 is the
+   paper's +, class 1 its -; p is the softmax of the logits, y the label. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums Differentiable Loss Compactness Spectral.
@@ -65,7 +65,8 @@ Proof.
 Qed.
 
 Lemma gradient_form r : dot n g r = - e * q * dot n s r.
-Proof. rewrite <- dot_scal. apply Sum_ext; intros c _. rewrite gradient_of_two_classes. unfold e, q, s. ring. Qed.
+Proof. rewrite <- dot_scal. apply Sum_ext; intros c _. rewrite gradient_of_two_classes. unfold e, q, s. ring.
+    Qed.
 
 Lemma hessian_applied r c : applied n H r c = py * q * dot n s r * s c.
 Proof.
@@ -76,7 +77,8 @@ Qed.
 
 Lemma hessian_form_2 r : quad n H r = py * q * (dot n s r)^2.
 Proof.
-  rewrite quad_applied. rewrite (dot_ext n r r _ (fun c => py * q * dot n s r * s c)); [|easy|intros; apply hessian_applied].
+  rewrite quad_applied. rewrite (dot_ext n r r _ (fun c => py * q * dot n s r * s c)); [|easy|intros;
+      apply hessian_applied].
   rewrite dot_sym, dot_scal. ring.
 Qed.
 
@@ -89,7 +91,8 @@ Theorem constraint_in_the_gradient xi r :
 Proof.
   pose proof q_bounds as Q. unfold growth. rewrite gradient_form, hessian_form_2.
   assert (E : p y / (2 * (1 - p y)) * (- e * q * dot n s r)^2 = py * q * (dot n s r)^2 / 2).
-  { unfold py, q in *. replace ((- e * (1 - p y) * dot n s r)^2) with ((e * e) * (1 - p y)^2 * (dot n s r)^2) by ring.
+  { unfold py, q in *. replace ((- e * (1 - p y) * dot n s r)^2) with ((e * e) * (1 - p y)^2 * (dot n s r)^2)
+      by ring.
     rewrite sign_squared. field. lra. }
   rewrite E. split; lra.
 Qed.
@@ -99,7 +102,8 @@ Qed.
 Theorem squared_gradient_of_two_classes : sq n g = (1 - p y)^2 * nu^2.
 Proof.
   unfold nu. rewrite norm_sq. unfold sq at 1. rewrite gradient_form, dot_sym, gradient_form.
-  unfold sq, q. replace (- e * (1 - p y) * (- e * (1 - p y) * dot n s s)) with ((e * e) * (1 - p y)^2 * dot n s s) by ring.
+  unfold sq, q. replace (- e * (1 - p y) * (- e * (1 - p y) * dot n s s)) with ((e * e) * (1 - p y)^2 * dot n
+      s s) by ring.
   rewrite sign_squared. ring.
 Qed.
 
@@ -127,7 +131,8 @@ Proof.
   - rewrite sqrt_pow2; [easy|]. pose proof (pow2_ge_0 nu). nra.
   - unfold nu. rewrite norm_sq. unfold sq, dot.
     transitivity (Sum n (fun c => (py * q)^2 * (s c)^2 * Sum n (fun d => s d * s d))).
-    + rewrite Sum_scal_r. rewrite (Sum_ext n (fun c => (py * q)^2 * (s c)^2) (fun c => (py * q)^2 * (s c * s c))) by (intros; ring).
+    + rewrite Sum_scal_r. rewrite (Sum_ext n (fun c => (py * q)^2 * (s c)^2) (fun c => (py * q)^2 * (s c * s
+        c))) by (intros; ring).
       rewrite Sum_scal. ring.
     + apply Sum_ext; intros c _. rewrite <- Sum_scal. apply Sum_ext; intros d _.
       rewrite (proj2 (hessian_of_two_classes c d)). unfold py, q, s. ring.
@@ -141,7 +146,8 @@ Theorem gradient_is_the_first_eigenvector : 0 < nu ->
   forall u, (forall c, (c < n)%nat -> applied n H u c = p y * (1 - p y) * nu^2 * u c) ->
     exists t, forall c, (c < n)%nat -> u c = t * g c.
 Proof.
-  intros P. pose proof pq_positive as PQ. pose proof q_bounds as Q. assert (N2 : nu^2 = sq n s) by apply norm_sq.
+  intros P. pose proof pq_positive as PQ. pose proof q_bounds as Q.
+      assert (N2 : nu^2 = sq n s) by apply norm_sq.
   split; [now apply largest_eigenvalue_of_two_classes|]. split; [|split].
   - intros c. rewrite hessian_applied, gradient_of_two_classes, dot_sym, gradient_form.
     fold (sq n s). rewrite <- N2. unfold py, q, e, s. ring.
@@ -149,10 +155,12 @@ Proof.
   - intros u U. exists (- e * dot n s u / (q * nu^2)). intros c C. specialize (U c C).
     rewrite hessian_applied in U. rewrite gradient_of_two_classes.
     assert (E : u c = dot n s u * s c / nu^2).
-    { apply Rmult_eq_reg_l with (py * q * nu^2); [|apply Rgt_not_eq, Rmult_lt_0_compat; [easy|apply pow_lt; lra]].
+    { apply Rmult_eq_reg_l with (py * q * nu^2); [|apply Rgt_not_eq, Rmult_lt_0_compat; [easy|apply pow_lt;
+        lra]].
       unfold py, q in *. rewrite <- U. field. lra. }
     rewrite E. fold e s. replace (p y - 1) with (- q) by (unfold q; ring).
-    replace (- e * dot n s u / (q * nu^2) * (e * - q * s c)) with ((e * e) * (dot n s u * s c / nu^2)) by (field; lra).
+    replace (- e * dot n s u / (q * nu^2) * (e * - q * s c)) with ((e * e) * (dot n s u * s c / nu^2)) by
+        (field; lra).
     rewrite sign_squared. ring.
 Qed.
 
@@ -171,7 +179,8 @@ Proof.
   - apply Sum_ge0; intros; apply Sum_ge0; intros; apply pow2_ge_0.
 Qed.
 
-Lemma nu_squared : nu^2 = sq n (fun c => V c 0%nat) - 2 * dot n (fun c => V c 0%nat) (fun c => V c 1%nat) + sq n (fun c => V c 1%nat).
+Lemma nu_squared : nu^2 = sq n (fun c => V c 0%nat) - 2 * dot n (fun c => V c 0%nat) (fun c => V c 1%nat) +
+    sq n (fun c => V c 1%nat).
 Proof.
   unfold nu; rewrite norm_sq. unfold sq, dot. rewrite <- Sum_scal, <- Sum_minus, <- Sum_plus.
   apply Sum_ext; intros; unfold s, between. ring.
@@ -190,7 +199,8 @@ Qed.
 
 Theorem curvature_below_jacobian : p y * (1 - p y) * nu^2 <= (frobenius n 2 V)^2 / 2.
 Proof.
-  pose proof pq_positive as PQ. assert (Quarter : py * q <= 1/4) by (unfold py, q; pose proof (pow2_ge_0 (2 * p y - 1)); nra).
+  pose proof pq_positive as PQ. assert (Quarter : py * q <= 1/4) by (unfold py, q;
+      pose proof (pow2_ge_0 (2 * p y - 1)); nra).
   rewrite frobenius_of_two_classes. pose proof nu_squared as E. pose proof twice_the_product as T. simpl in T.
   pose proof (Rle_abs (- dot n (fun c => V c 0%nat) (fun c => V c 1%nat))) as A. rewrite Rabs_Ropp in A.
   pose proof (pow2_ge_0 nu). unfold py, q in *. nra.
@@ -198,7 +208,8 @@ Qed.
 
 (* (12) *)
 Theorem small_jacobian_small_nu : let vv := dot n (fun c => V c 0%nat) (fun c => V c 1%nat) in
-  nu^2 / 2 <= 1/2 * (norm n (fun c => V c 0%nat))^2 + Rabs vv + 1/2 * (norm n (fun c => V c 1%nat))^2 <= (frobenius n 2 V)^2.
+  nu^2 / 2 <= 1/2 * (norm n (fun c => V c 0%nat))^2 + Rabs vv + 1/2 * (norm n (fun c => V c 1%nat))^2 <=
+      (frobenius n 2 V)^2.
 Proof.
   intros vv. rewrite nu_squared, frobenius_of_two_classes, !norm_sq. fold vv.
   pose proof twice_the_product as T. simpl in T. fold vv in T.
@@ -211,7 +222,8 @@ Lemma bracket_facts xi : 0 <= xi -> 0 <= bracket (p y) xi /\
   xi = q * (bracket (p y) xi / py) + py * q * (bracket (p y) xi / py)^2 / 2.
 Proof.
   intros X. pose proof py_bounds as P. pose proof q_bounds as Q. unfold py, q in *.
-  assert (R0 : 0 <= 2 * p y * xi / (1 - p y)) by (apply Rmult_le_pos; [nra|apply Rlt_le, Rinv_0_lt_compat; lra]).
+  assert (R0 : 0 <= 2 * p y * xi / (1 - p y)) by (apply Rmult_le_pos; [nra|apply Rlt_le, Rinv_0_lt_compat;
+      lra]).
   unfold bracket. set (w := sqrt (1 + 2 * p y * xi / (1 - p y))).
   assert (W : w^2 = 1 + 2 * p y * xi / (1 - p y)) by (apply pow2_sqrt; lra).
   assert (W1 : 1 <= w) by (rewrite <- sqrt_1; apply sqrt_le_1_alt; lra). split; [lra|].
@@ -231,16 +243,19 @@ Lemma least_step_along_s (N : (nat -> R) -> R) D xi : 0 < D -> 0 <= xi ->
   (exists u, dot n s u = D /\ forall t, N (fun c => t * u c) = Rabs t) ->
   least_step N (growth n g H) xi (bracket (p y) xi / (p y * D)).
 Proof.
-  intros D0 X Holder (u & A & T). pose proof py_bounds as P. pose proof q_bounds as Q. pose proof pq_positive as PQ.
+  intros D0 X Holder (u & A & T). pose proof py_bounds as P. pose proof q_bounds as Q.
+      pose proof pq_positive as PQ.
   destruct (bracket_facts xi X) as [B0 E]. set (B := bracket (p y) xi) in *. unfold py in *.
-  assert (R0 : 0 <= B / (p y * D)) by (apply Rmult_le_pos; [easy|apply Rlt_le, Rinv_0_lt_compat, Rmult_lt_0_compat; lra]).
+  assert (R0 : 0 <= B / (p y * D)) by (apply Rmult_le_pos; [easy|apply Rlt_le, Rinv_0_lt_compat,
+      Rmult_lt_0_compat; lra]).
   split.
   - exists (fun c => (- e * (B / (p y * D))) * u c). split.
     + rewrite growth_form, (dot_sym n s), dot_scal, dot_sym, A. rewrite E at 1. apply Req_le.
       replace (- e * (- e * (B / (p y * D)) * D)) with ((e * e) * (B / p y)) by (field; lra).
       rewrite sign_squared. unfold py. field. lra.
     + rewrite T, Rabs_mult, (Rabs_pos_eq (B / (p y * D))) by easy.
-      replace (Rabs (- e)) with 1; [ring|]. unfold e, label_sign. destruct y; rewrite ?Rabs_Ropp, ?Rabs_R1; [easy|].
+      replace (Rabs (- e)) with 1; [ring|]. unfold e, label_sign. destruct y; rewrite ?Rabs_Ropp, ?Rabs_R1;
+          [easy|].
       rewrite Rabs_left; lra.
   - intros r F. rewrite growth_form in F. apply Rnot_lt_le. intros L. specialize (Holder r).
     set (t := - e * dot n s r) in *.
@@ -248,7 +263,8 @@ Proof.
     { unfold t. rewrite Rabs_mult, Rabs_Ropp. replace (Rabs e) with 1; [ring|].
       unfold e, label_sign. destruct y; [now rewrite Rabs_R1|rewrite Rabs_left; lra]. }
     assert (Small : Rabs t < B / p y).
-    { rewrite At. apply Rle_lt_trans with (1 := Holder). replace (B / p y) with (D * (B / (p y * D))) by (field; lra).
+    { rewrite At. apply Rle_lt_trans with (1 := Holder). replace (B / p y) with (D * (B / (p y * D))) by
+        (field; lra).
       now apply Rmult_lt_compat_l. }
     pose proof (Rle_abs t). assert (t^2 = (Rabs t)^2) by (now rewrite pow2_abs). pose proof (Rabs_pos t).
     set (w := B / p y) in *. assert (t^2 < w^2) by nra.

@@ -1,5 +1,5 @@
-(* A function that is Lipschitz on a box attains its least value on a closed part of the box.
-   Hence a square matrix has a largest r^T H r over unit vectors r. Nothing here is the paper's own. *)
+(* A function that is Lipschitz on a box attains its least value on a closed part of the box. Hence a square
+   matrix has a largest r^T H r over unit vectors r. Nothing here is the paper's own. *)
 From Coq Require Import Reals Lra Lia Psatz Classical.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums.
@@ -47,7 +47,8 @@ Proof.
 Qed.
 
 Lemma box_is_compact n A (delta : (nat -> R) -> R) : (forall t, 0 < delta t) ->
-  exists d, 0 < d /\ forall r, in_box n A r -> exists t, in_box n A t /\ close n (delta t) r t /\ d <= delta t.
+  exists d, 0 < d /\ forall r, in_box n A r -> exists t, in_box n A t /\ close n (delta t) r t /\
+      d <= delta t.
 Proof.
   intros P.
   destruct (compactness_value n (to_tuple n (fun _ => - A)) (to_tuple n (fun _ => A))
@@ -97,7 +98,8 @@ Qed.
 
 Lemma lipschitz_mult f g : lipschitz f -> lipschitz g -> lipschitz (fun r => f r * g r).
 Proof.
-  intros Hf Hg. destruct (lipschitz_bounded f Hf) as (B & B0 & Bf). destruct (lipschitz_bounded g Hg) as (B' & B0' & Bg).
+  intros Hf Hg. destruct (lipschitz_bounded f Hf) as (B & B0 & Bf).
+      destruct (lipschitz_bounded g Hg) as (B' & B0' & Bg).
   destruct Hf as (L & L0 & F). destruct Hg as (M & M0 & G).
   exists (B * M + B' * L). split; [nra|]. intros r t d R T D C.
   specialize (F r t d R T D C). specialize (G r t d R T D C). specialize (Bf r R). specialize (Bg t T).
@@ -140,7 +142,8 @@ Qed.
 
 Lemma lipschitz_sq : lipschitz (sq n).
 Proof.
-  unfold sq, dot. apply lipschitz_Sum; intros c C. apply (lipschitz_mult (fun r => r c)); now apply lipschitz_entry.
+  unfold sq, dot. apply lipschitz_Sum; intros c C. apply (lipschitz_mult (fun r => r c));
+      now apply lipschitz_entry.
 Qed.
 
 (* --- the least value of f where h <= 0 -------------------------------------------------------- *)
@@ -162,7 +165,8 @@ Proof.
     intros t T. assert (- f t <= m) by (apply Upper; exists t; easy). lra. }
   destruct Hf as (L & L0 & F). destruct Hh as (M & M0 & Hh). set (N := L + M + 1).
   assert (N0 : 0 < N) by (unfold N; lra).
-  set (delta := fun t => if Rle_dec (h t) 0 then Rmax (f t + m) 0 / (2 * N) + (if Rle_dec (f t + m) 0 then 1 else 0)
+  set (delta := fun t => if Rle_dec (h t) 0 then Rmax (f t + m) 0 / (2 * N) + (if Rle_dec (f t + m) 0 then 1
+      else 0)
                          else h t / (2 * N)).
   assert (P : forall t, 0 < delta t).
   { intros t. unfold delta. destruct (Rle_dec (h t) 0).
@@ -196,7 +200,8 @@ Qed.
 
 Lemma quad_scal n H t u : quad n H (fun c => t * u c) = t^2 * quad n H u.
 Proof.
-  unfold quad. rewrite <- Sum_scal. apply Sum_ext; intros c _. rewrite <- Sum_scal. apply Sum_ext; intros; ring.
+  unfold quad. rewrite <- Sum_scal. apply Sum_ext; intros c _. rewrite <- Sum_scal. apply Sum_ext; intros;
+      ring.
 Qed.
 
 Lemma quad_ext n H u v : (forall c, (c < n)%nat -> u c = v c) -> quad n H u = quad n H v.
@@ -219,7 +224,8 @@ Proof.
     { unfold sq, dot. rewrite Sum_delta by easy. easy. }
     rewrite E. apply Rmax_lub; lra.
   - assert (U1 : sq n u = 1).
-    { pose proof (Rmax_l (sq n u + -1) (1 + -1 * sq n u)). pose proof (Rmax_r (sq n u + -1) (1 + -1 * sq n u)). lra. }
+    { pose proof (Rmax_l (sq n u + -1) (1 + -1 * sq n u)). pose proof (Rmax_r (sq n u + -1) (1 + -1 * sq n
+        u)). lra. }
     exists (quad n H u). split; [|now exists u]. intros r.
     destruct (Req_dec (sq n r) 0) as [Z|Z].
     + rewrite Z, (quad_ext n H r (fun c => 0 * r c)), quad_scal; [lra|].
@@ -229,6 +235,7 @@ Proof.
       assert (T := Least (fun c => / norm n r * r c)). rewrite sq_scaled_to_unit, quad_scal in T by easy.
       specialize (T ltac:(apply Rmax_lub; lra)).
       assert (I : (/ norm n r)^2 * quad n H r <= quad n H u) by lra.
-      rewrite <- norm_sq. replace (quad n H r) with (norm n r ^ 2 * ((/ norm n r)^2 * quad n H r)) by (field; lra).
+      rewrite <- norm_sq. replace (quad n H r) with (norm n r ^ 2 * ((/ norm n r)^2 * quad n H r)) by (field;
+          lra).
       rewrite (Rmult_comm (quad n H u)). apply Rmult_le_compat_l; [apply pow2_ge_0|easy].
 Qed.

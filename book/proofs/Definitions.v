@@ -1,6 +1,5 @@
-(* The glossary: what the words of every other file mean.
-   A vector is a function from indices to numbers, a matrix a function from two indices;
-   their sizes (n inputs, K classes) go along as arguments. *)
+(* The glossary: what the words of every other file mean. A vector is a function from indices to numbers, a
+   matrix a function from two indices; their sizes (n inputs, K classes) go along as arguments. *)
 From Coq Require Import Reals.
 Open Scope R_scope.
 

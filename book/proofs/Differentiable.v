@@ -1,5 +1,5 @@
-(* Rules for the gradient of a function of a vector: linear functions, sums, multiples and the chain rule;
-   a function has at most one gradient at a point. Nothing here is the paper's own. *)
+(* Rules for the gradient of a function of a vector: linear functions, sums, multiples and the chain rule; a
+   function has at most one gradient at a point. Nothing here is the paper's own. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums.
@@ -118,12 +118,14 @@ Proof.
       { apply Rle_lt_trans with (1 := B1). apply Rmult_lt_reg_l with (/ M); [now apply Rinv_0_lt_compat|].
         rewrite <- Rmult_assoc, Rinv_l, Rmult_1_l by lra. rewrite Rmult_comm. lra. }
       specialize (B2 e N S).
-      replace (phi (f x + e) - phi (f x) - l * e) with (((phi (f x + e) - phi (f x)) / e - l) * e) by (field; easy).
+      replace (phi (f x + e) - phi (f x) - l * e) with (((phi (f x + e) - phi (f x)) / e - l) * e) by (field;
+          easy).
       rewrite Rabs_mult. apply Rle_trans with (eps / (2 * M) * (M * norm n h)).
       + apply Rmult_le_compat; try apply Rabs_pos; lra.
       + apply Req_le. field. lra. }
   replace (phi (f x') - phi (f x) - dot n (fun c => l * u c) h)
-    with ((phi (f x') - phi (f x) - l * (f x' - f x)) + (l * f x' - l * f x - dot n (fun c => l * u c) h)) by ring.
+    with ((phi (f x') - phi (f x) - l * (f x' - f x)) + (l * f x' - l * f x - dot n (fun c => l * u c) h)) by
+        ring.
   eapply Rle_trans; [apply Rabs_triang|]. lra.
 Qed.
 
@@ -133,7 +135,8 @@ Theorem gradient_is_unique f u v : differentiable n f x u -> differentiable n f 
 Proof.
   intros F G c C. set (w := fun c => u c - v c).
   enough (Z : sq n w = 0) by (pose proof (sq_0_entries n w Z c C); unfold w in *; lra).
-  destruct (Req_dec (sq n w) 0) as [|Z]; [easy|exfalso]. pose proof (sq_ge0 n w) as W0. assert (W : 0 < sq n w) by lra.
+  destruct (Req_dec (sq n w) 0) as [|Z]; [easy|exfalso]. pose proof (sq_ge0 n w) as W0.
+      assert (W : 0 < sq n w) by lra.
   set (m := norm n w). assert (M0 : 0 < m) by (apply sqrt_lt_R0; easy).
   assert (M2 : m^2 = sq n w) by apply norm_sq.
   destruct (F (m / 4) ltac:(lra)) as (d1 & D1 & B1). destruct (G (m / 4) ltac:(lra)) as (d2 & D2 & B2).

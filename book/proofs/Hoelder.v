@@ -24,10 +24,12 @@ Qed.
 
 Lemma norm_inf_le n r a : 0 <= a -> (forall c, (c < n)%nat -> Rabs (r c) <= a) -> norm_inf n r <= a.
 Proof.
-  intros A. unfold norm_inf. induction n as [|n IH]; simpl; intros L; [easy|]. apply Rmax_lub; auto with arith.
+  intros A. unfold norm_inf. induction n as [|n IH]; simpl; intros L; [easy|]. apply Rmax_lub;
+      auto with arith.
 Qed.
 
-Lemma norm_inf_const n r a : (0 < n)%nat -> 0 <= a -> (forall c, (c < n)%nat -> Rabs (r c) = a) -> norm_inf n r = a.
+Lemma norm_inf_const n r a : (0 < n)%nat -> 0 <= a -> (forall c, (c < n)%nat -> Rabs (r c) = a) ->
+    norm_inf n r = a.
 Proof.
   intros N A E. apply Rle_antisym.
   - apply norm_inf_le; [easy|]. intros c L. rewrite E by easy. lra.

@@ -18,9 +18,11 @@ Proof.
   rewrite !Rmult_0_r, !Rplus_0_r, exp_0. field.
 Qed.
 
-Theorem jacobian_instance_affine : differentiable 1 (fun x => halves_classifier x 1) origin (fun i => halves i 1%nat).
+Theorem jacobian_instance_affine : differentiable 1 (fun x => halves_classifier x 1) origin (fun i => halves
+    i 1%nat).
 Proof.
-  apply (jacobian_of_the_classifier 1 2 halves_classifier origin halves (fun _ => 0)); [apply halves_classifier_affine|lia].
+  apply (jacobian_of_the_classifier 1 2 halves_classifier origin halves (fun _ => 0));
+      [apply halves_classifier_affine|lia].
 Qed.
 
 Theorem gradient_instance :
@@ -29,7 +31,8 @@ Theorem gradient_instance :
   gradient 2 halves 0 (softmax 2 (halves_classifier origin)) 0 = - (1/2).
 Proof.
   split.
-  - apply (gradient_of_the_loss 1 2 halves_classifier origin halves (fun _ => 0)); [apply halves_classifier_affine|lia].
+  - apply (gradient_of_the_loss 1 2 halves_classifier origin halves (fun _ => 0));
+      [apply halves_classifier_affine|lia].
   - rewrite gradient_of_two_classes; [|lia|apply softmax_is_distribution; lia].
     rewrite halves_softmax. unfold between, halves; simpl. field.
 Qed.
@@ -40,8 +43,10 @@ Theorem hessian_instance :
   hessian 2 halves (softmax 2 (halves_classifier origin)) 0 0 = 1/4.
 Proof.
   split.
-  - apply (hessian_of_the_loss 1 2 halves_classifier origin halves (fun _ => 0)); [apply halves_classifier_affine|lia].
-  - rewrite (proj2 (hessian_of_two_classes halves _ 0 ltac:(lia) (softmax_is_distribution 2 _ ltac:(lia)) 0 0)).
+  - apply (hessian_of_the_loss 1 2 halves_classifier origin halves (fun _ => 0));
+      [apply halves_classifier_affine|lia].
+  - rewrite (proj2 (hessian_of_two_classes halves _ 0 ltac:(lia) (softmax_is_distribution 2 _ ltac:(lia)) 0
+      0)).
     rewrite halves_softmax. unfold between, halves; simpl. field.
 Qed.
 
@@ -71,7 +76,8 @@ Theorem constraint_instance : let p := two_probabilities (3/4) in
 Proof.
   intros p. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   apply (constraint_in_the_gradient 1 halves p 0 ltac:(lia) D). unfold dot; simpl.
-  rewrite (gradient_of_two_classes halves p 0 ltac:(lia) D). unfold between, halves, p, two_probabilities; simpl. lra.
+  rewrite (gradient_of_two_classes halves p 0 ltac:(lia) D). unfold between, halves, p, two_probabilities;
+      simpl. lra.
 Qed.
 
 Theorem penalties_instance : let p := two_probabilities (3/4) in
@@ -82,7 +88,8 @@ Proof.
   assert (E : 3/16 = p 0%nat * (1 - p 0%nat) * (norm 1 (between halves 0 1))^2).
   { rewrite halves_nu. unfold p, two_probabilities. field. }
   split; [|split].
-  - unfold p. rewrite (squared_gradient_of_two_classes 1 halves _ 0 ltac:(lia) D), halves_nu. unfold two_probabilities. field.
+  - unfold p. rewrite (squared_gradient_of_two_classes 1 halves _ 0 ltac:(lia) D), halves_nu.
+      unfold two_probabilities. field.
   - rewrite E. apply curvature_of_two_classes; [lia|easy|rewrite halves_nu; lra].
   - rewrite E. apply frobenius_norm_of_two_classes; [lia|easy].
 Qed.
@@ -91,7 +98,8 @@ Theorem eigenvector_instance : let p := two_probabilities (3/4) in
   applied 1 (hessian 2 halves p) (gradient 2 halves 0 p) 0 = 3/16 * gradient 2 halves 0 p 0.
 Proof.
   intros p. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
-  destruct (gradient_is_the_first_eigenvector 1 halves p 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as (_ & E & _).
+  destruct (gradient_is_the_first_eigenvector 1 halves p 0 ltac:(lia) D ltac:(rewrite halves_nu;
+      lra)) as (_ & E & _).
   rewrite (E 0%nat), halves_nu. unfold p, two_probabilities. field.
 Qed.
 
@@ -114,9 +122,11 @@ Theorem half_is_the_best_constant :
   forall c, (forall n V p y s, (y < 2)%nat -> distribution 2 p -> spectral_norm n n (hessian 2 V p) s ->
     s <= c * (frobenius n 2 V)^2) -> 1/2 <= c.
 Proof.
-  intros c Bound. pose proof (two_probabilities_distribution (1/2) ltac:(lra)) as D. set (p := two_probabilities (1/2)) in *.
+  intros c Bound. pose proof (two_probabilities_distribution (1/2) ltac:(lra)) as D.
+      set (p := two_probabilities (1/2)) in *.
   pose proof (curvature_of_two_classes 1 halves p 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as S.
-  specialize (Bound 1%nat halves p 0%nat _ ltac:(lia) D S). rewrite halves_nu, (frobenius_of_two_classes 1 halves) in Bound.
+  specialize (Bound 1%nat halves p 0%nat _ ltac:(lia) D S). rewrite halves_nu,
+      (frobenius_of_two_classes 1 halves) in Bound.
   unfold p, two_probabilities, sq, dot, halves in Bound; simpl in Bound. lra.
 Qed.
 
@@ -124,8 +134,10 @@ Theorem chain_false_as_printed :
   ~ (forall n V p y s, (y < 2)%nat -> distribution 2 p -> spectral_norm n n (hessian 2 V p) s ->
      sq n (gradient 2 V y p) <= s /\ s <= (frobenius n 2 V)^2 / 2).
 Proof.
-  intros Printed. pose proof (two_probabilities_distribution (1/4) ltac:(lra)) as D. set (p := two_probabilities (1/4)) in *.
+  intros Printed. pose proof (two_probabilities_distribution (1/4) ltac:(lra)) as D.
+      set (p := two_probabilities (1/4)) in *.
   pose proof (curvature_of_two_classes 1 halves p 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as S.
   destruct (Printed 1%nat halves p 0%nat _ ltac:(lia) D S) as [A _].
-  rewrite (squared_gradient_of_two_classes 1 halves p 0 ltac:(lia) D), halves_nu in A. unfold p, two_probabilities in A. lra.
+  rewrite (squared_gradient_of_two_classes 1 halves p 0 ltac:(lia) D), halves_nu in A. unfold p,
+      two_probabilities in A. lra.
 Qed.

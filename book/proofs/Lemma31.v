@@ -1,5 +1,5 @@
-(* Lemma 3.1, Eqs. (6) and (33): two roots around the length of the shortest step of a quadratic model;
-   the lower one for every symmetric H, the upper one with the largest eigenvalue; false as printed. *)
+(* Lemma 3.1, Eqs. (6) and (33): two roots around the length of the shortest step of a quadratic model; the
+   lower one for every symmetric H, the upper one with the largest eigenvalue; false as printed. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums Compactness Spectral.
@@ -103,7 +103,8 @@ Proof.
   intros L U E X. set (a := Rabs (dot n g u)). pose proof (Rabs_pos (dot n g u)) as A. fold a in A.
   assert (U1 : sq n u = 1) by (rewrite <- norm_sq, U; ring).
   assert (Q : quad n H u = lam).
-  { rewrite quad_applied, (dot_ext n u u _ (fun c => lam * u c)) by easy. rewrite dot_sym, dot_scal. fold (sq n u). rewrite U1. ring. }
+  { rewrite quad_applied, (dot_ext n u u _ (fun c => lam * u c)) by easy. rewrite dot_sym, dot_scal.
+      fold (sq n u). rewrite U1. ring. }
   destruct (root_solves a lam xi A ltac:(lra) ltac:(lra) X) as [R0 S]. set (rho := root a lam xi) in *.
   set (e := if Rle_dec 0 (dot n g u) then 1 else -1).
   assert (E1 : e * dot n g u = a /\ e^2 = 1 /\ Rabs e = 1).
@@ -117,11 +118,13 @@ Proof.
 Qed.
 
 (* a shortest step exists whenever some step reaches xi *)
-Theorem shortest_step_exists xi r0 : xi <= growth n g H r0 -> exists rho, least_step (norm n) (growth n g H) xi rho.
+Theorem shortest_step_exists xi r0 : xi <= growth n g H r0 -> exists rho,
+    least_step (norm n) (growth n g H) xi rho.
 Proof.
   intros F. set (A := norm n r0). assert (A0 : 0 <= A) by apply norm_ge0.
   assert (Sq : forall r, sq n r <= A^2 <-> norm n r <= A).
-  { intros r. rewrite <- norm_sq. pose proof (norm_ge0 n r). split; intros; [apply le_from_squares; easy|nra]. }
+  { intros r. rewrite <- norm_sq. pose proof (norm_ge0 n r). split; intros; [apply le_from_squares;
+      easy|nra]. }
   destruct (least_value_is_attained n A A0 (sq n)
     (fun r => Rmax (xi + -1 * (dot n g r + quad n H r * (1/2))) (sq n r + - A^2))) as (u & U & Least).
   - now apply lipschitz_sq.
@@ -174,7 +177,8 @@ Lemma norm_of_first_axis : norm 2 first_axis = 1.
 Proof. unfold norm, sq, dot, first_axis; simpl. replace (0 + 1 * 1 + 0 * 0) with 1 by ring. apply sqrt_1. Qed.
 
 Lemma norm_of_second_axis : norm 2 second_axis = 1.
-Proof. unfold norm, sq, dot, second_axis; simpl. replace (0 + 0 * 0 + 1 * 1) with 1 by ring. apply sqrt_1. Qed.
+Proof. unfold norm, sq, dot, second_axis; simpl. replace (0 + 0 * 0 + 1 * 1) with 1 by ring. apply sqrt_1.
+    Qed.
 
 Lemma saddle_norm : spectral_norm 2 2 saddle 10.
 Proof.
@@ -183,7 +187,8 @@ Proof.
     rewrite Rpow_mult_distr, norm_sq. unfold sq, dot, applied, saddle; simpl.
     pose proof (pow2_ge_0 (v 0%nat)). nra.
   - exists second_axis. split; [apply norm_of_second_axis|].
-    unfold norm, sq, dot, applied, saddle, second_axis; simpl. rewrite <- (sqrt_pow2 10) by lra. f_equal. ring.
+    unfold norm, sq, dot, applied, saddle, second_axis; simpl. rewrite <- (sqrt_pow2 10) by lra. f_equal.
+        ring.
 Qed.
 
 Theorem upper_root_false_as_printed :
@@ -201,10 +206,13 @@ Proof.
   - intros rho [(r & F & N) _]. rewrite <- N.
     replace (dot 2 first_axis first_axis) with 1 by (unfold dot, first_axis; simpl; ring). rewrite Rabs_R1.
     unfold growth, dot, quad, first_axis, saddle in F; simpl in F.
-    assert (S : (r 0%nat)^2 <= (norm 2 r)^2) by (rewrite norm_sq; unfold sq, dot; simpl; pose proof (pow2_ge_0 (r 1%nat)); nra).
-    pose proof (norm_ge0 2 r) as P. set (t := norm 2 r) in *. set (a := r 0%nat) in *. set (b := r 1%nat) in *.
+    assert (S : (r 0%nat)^2 <= (norm 2 r)^2) by (rewrite norm_sq; unfold sq, dot; simpl;
+        pose proof (pow2_ge_0 (r 1%nat)); nra).
+    pose proof (norm_ge0 2 r) as P. set (t := norm 2 r) in *. set (a := r 0%nat) in *.
+        set (b := r 1%nat) in *.
     assert (F' : 1 <= a + a^2/2) by (pose proof (pow2_ge_0 b); nra).
-    assert (A : 7/10 <= t). { apply Rnot_lt_le; intros M. assert (a <= t) by (apply Rnot_lt_le; intros M'; nra). nra. }
+    assert (A : 7/10 <= t). { apply Rnot_lt_le; intros M. assert (a <= t) by (apply Rnot_lt_le; intros M';
+        nra). nra. }
     assert (B : printed_root 1 10 1 < 36/100); [|lra].
     unfold printed_root. assert (sqrt (1 + 2 * 10 * 1 / 1^2) < 46/10); [|lra].
     rewrite <- (sqrt_pow2 (46/10)) by lra. apply sqrt_lt_1_alt. lra.
@@ -217,12 +225,14 @@ Lemma ridge_norm : spectral_norm 2 2 ridge 1.
 Proof.
   split.
   - intros v. apply norm_le_squares; [pose proof (norm_ge0 2 v); lra|].
-    rewrite Rpow_mult_distr, norm_sq. unfold sq, dot, applied, ridge; simpl. pose proof (pow2_ge_0 (v 1%nat)). nra.
+    rewrite Rpow_mult_distr, norm_sq. unfold sq, dot, applied, ridge; simpl.
+        pose proof (pow2_ge_0 (v 1%nat)). nra.
   - exists first_axis. split; [apply norm_of_first_axis|]. rewrite <- norm_of_first_axis. apply norm_ext.
     intros c L. unfold applied, ridge, first_axis; simpl. destruct c as [|[|]]; [ring|ring|lia].
 Qed.
 
-Theorem lower_root_instance : spectral_norm 2 2 saddle 10 /\ 1 <= growth 2 first_axis saddle (fun c => 2 * first_axis c) /\
+Theorem lower_root_instance : spectral_norm 2 2 saddle 10 /\ 1 <= growth 2 first_axis saddle (fun c => 2 *
+    first_axis c) /\
   root (norm 2 first_axis) 10 1 <= norm 2 (fun c => 2 * first_axis c).
 Proof.
   assert (F : 1 <= growth 2 first_axis saddle (fun c => 2 * first_axis c)).
@@ -232,7 +242,8 @@ Proof.
 Qed.
 
 Theorem upper_root_instance : exists rho,
-  least_step (norm 2) (growth 2 first_axis ridge) (3/2) rho /\ rho <= root (Rabs (dot 2 first_axis first_axis)) 1 (3/2).
+  least_step (norm 2) (growth 2 first_axis ridge) (3/2) rho /\
+      rho <= root (Rabs (dot 2 first_axis first_axis)) 1 (3/2).
 Proof.
   apply (upper_root_as_printed 2 first_axis ridge 1 first_axis (3/2)).
   - intros [|[|c]] [|[|d]] _ _; reflexivity.

@@ -1,5 +1,6 @@
 (* Lemma 4.1, Eq. (15): Jacobian, gradient and Hessian of the cross-entropy of a classifier that is affine
-   near x, for every n, every number of classes K and every label; the Hessian pair by pair; its sign and rank. *)
+   near x, for every n, every number of classes K and every label; the Hessian pair by pair; its sign and
+   rank. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums Differentiable.
@@ -17,13 +18,15 @@ Proof.
   - unfold softmax, Rdiv. rewrite Sum_scal_r. field. lra.
 Qed.
 
-Lemma cross_entropy_log_sum K y z : (0 < K)%nat -> cross_entropy K y z = ln (Sum K (fun k => exp (z k))) - z y.
+Lemma cross_entropy_log_sum K y z : (0 < K)%nat -> cross_entropy K y z = ln (Sum K (fun k => exp (z k))) - z
+    y.
 Proof.
   intros P. unfold cross_entropy, softmax, Rdiv. pose proof (sum_exp_gt0 K z P).
   rewrite ln_mult by auto using exp_pos, Rinv_0_lt_compat. rewrite ln_Rinv, ln_exp by easy. ring.
 Qed.
 
-Lemma softmax_ext K z z' k : (forall j, (j < K)%nat -> z j = z' j) -> (k < K)%nat -> softmax K z k = softmax K z' k.
+Lemma softmax_ext K z z' k : (forall j, (j < K)%nat -> z j = z' j) -> (k < K)%nat ->
+    softmax K z k = softmax K z' k.
 Proof.
   intros E L. unfold softmax. rewrite (E k L). f_equal. apply Sum_ext; intros; now rewrite E.
 Qed.
@@ -75,7 +78,8 @@ Qed.
 Lemma loss_differentiable y : (y < K)%nat ->
   differentiable n (fun x => cross_entropy K y (z x)) x (gradient K V y p).
 Proof.
-  intros Y. apply (differentiable_near n x _ (fun x => ln (Sum K (fun k => exp (z x k))) + -1 * z x y) _ 1 Rlt_0_1).
+  intros Y. apply (differentiable_near n x _ (fun x => ln (Sum K (fun k => exp (z x k))) + -1 * z x y) _ 1
+      Rlt_0_1).
   { intros x' _. rewrite cross_entropy_log_sum by easy. ring. }
   apply (differentiable_ext n x _ (fun i => Sum K (fun k => p k * V i k) + -1 * V i y)).
   - intros i _. unfold gradient. rewrite <- (Sum_delta K y (fun k => V i k) Y).
@@ -91,9 +95,11 @@ Proof.
   { intros x'. pose proof (sum_exp_gt0 K (z x') K0) as D. unfold softmax.
     replace (-1 * ln (Sum K (fun k => exp (z x' k)))) with (- ln (Sum K (fun k => exp (z x' k)))) by ring.
     rewrite exp_plus, exp_Ropp, exp_ln by easy. reflexivity. }
-  apply (differentiable_near n x _ (fun x => exp (z x k + -1 * ln (Sum K (fun k => exp (z x k))))) _ 1 Rlt_0_1).
+  apply (differentiable_near n x _ (fun x => exp (z x k + -1 * ln (Sum K (fun k => exp (z x k))))) _ 1
+      Rlt_0_1).
   { intros; apply E. }
-  eapply differentiable_ext; [|apply (differentiable_comp n x exp (p k) (fun x => z x k + -1 * ln (Sum K (fun k => exp (z x k))))
+  eapply differentiable_ext; [|apply (differentiable_comp n x exp (p k) (fun x => z x k + -1 * ln (Sum K (fun
+      k => exp (z x k))))
     (fun i => V i k + -1 * Sum K (fun k => p k * V i k)))].
   - intros i _. cbv beta. ring.
   - unfold p. rewrite E. apply is_derive_exp.
@@ -101,10 +107,12 @@ Proof.
     apply differentiable_scal, log_sum_differentiable.
 Qed.
 
-Lemma gradient_differentiable y i : differentiable n (fun x => gradient K V y (softmax K (z x)) i) x (hessian K V p i).
+Lemma gradient_differentiable y i : differentiable n (fun x => gradient K V y (softmax K (z x)) i) x (hessian
+    K V p i).
 Proof.
   unfold gradient.
-  eapply differentiable_ext; [|apply (differentiable_Sum n x K (fun k x => V i k * (softmax K (z x) k - delta k y))
+  eapply differentiable_ext; [|apply (differentiable_Sum n x K (fun k x => V i k * (softmax K (z x) k - delta
+      k y))
     (fun k d => V i k * (p k * (V d k - Sum K (fun j => p j * V d j)))))].
   - intros d _. cbv beta. unfold hessian. apply Sum_ext; intros k L. symmetry.
     rewrite (Sum_ext K _ (fun l => delta l k * (V i k * p k * V d l) - V i k * p k * (p l * V d l)))
@@ -112,7 +120,8 @@ Proof.
     rewrite Sum_minus, Sum_delta, Sum_scal by easy. ring.
   - intros k _. apply (differentiable_scal n x (fun x => softmax K (z x) k - delta k y)).
     apply (differentiable_near n x _ (fun x => softmax K (z x) k + - delta k y) _ 1 Rlt_0_1); [intros; ring|].
-    apply (differentiable_ext n x _ (fun d => p k * (V d k - Sum K (fun j => p j * V d j)) + 0)); [intros; ring|].
+    apply (differentiable_ext n x _ (fun d => p k * (V d k - Sum K (fun j => p j * V d j)) + 0)); [intros;
+        ring|].
     apply (differentiable_plus n x (fun x => softmax K (z x) k) (fun _ => - delta k y)).
     + apply softmax_differentiable.
     + apply differentiable_const.
@@ -170,7 +179,8 @@ Proof.
   exists (fun x' => gradient K V y (softmax K (g x'))), d. split; [easy|]. split.
   - intros x' L. now apply (gradient_of_the_loss n K g x' V c (N x' L)).
   - intros i I. destruct A as (d' & D' & E).
-    assert (E0 : forall k, (k < K)%nat -> g x k = logits n V c x k) by (apply affine_at_the_point; now exists d').
+    assert (E0 : forall k, (k < K)%nat -> g x k = logits n V c x k) by (apply affine_at_the_point;
+        now exists d').
     apply (differentiable_near n x _ (fun x' => gradient K V y (softmax K (logits n V c x')) i) _ d' D').
     + intros x' L. apply Sum_ext; intros k Hk.
       rewrite (softmax_ext K (g x') (logits n V c x') k); auto.
@@ -189,10 +199,12 @@ Proof.
     = 2 * Sum K (fun k => Sum K (fun l => V i k * (delta k l * p k - p k * p l) * V j l))).
   { rewrite (Sum_ext K _ (fun k => p k * V i k * V j k * Sum K p + p k * dot K p (fun l => V i l * V j l)
        - p k * V i k * dot K p (V j) - p k * V j k * dot K p (V i))).
-    2:{ intros k _. unfold dot. rewrite <- !Sum_scal, <- Sum_plus, <- !Sum_minus. apply Sum_ext; intros; ring. }
+    2:{ intros k _. unfold dot. rewrite <- !Sum_scal, <- Sum_plus, <- !Sum_minus. apply Sum_ext; intros;
+        ring. }
     rewrite (Sum_ext K (fun k => Sum K (fun l => V i k * (delta k l * p k - p k * p l) * V j l))
        (fun k => p k * (V i k * V j k) - p k * V i k * dot K p (V j))).
-    2:{ intros k L. rewrite (Sum_ext K _ (fun l => delta l k * (V i k * p k * V j l) - V i k * p k * (p l * V j l)))
+    2:{ intros k L. rewrite (Sum_ext K _ (fun l => delta l k * (V i k * p k * V j l) - V i k * p k * (p l * V
+        j l)))
           by (intros; rewrite (delta_sym k); ring).
         rewrite Sum_minus, Sum_delta, Sum_scal by easy. unfold dot; ring. }
     rewrite !Sum_minus, Sum_plus, !Sum_scal_r, S.
@@ -207,7 +219,8 @@ Lemma gradient_along n K V y p r : (y < K)%nat ->
   dot n (gradient K V y p) r = dot K p (transposed n V r) - transposed n V r y.
 Proof.
   intros Y. unfold dot, gradient, transposed.
-  rewrite (Sum_ext n _ (fun c => Sum K (fun k => V c k * (p k - delta k y) * r c))) by (intros; now rewrite <- Sum_scal_r).
+  rewrite (Sum_ext n _ (fun c => Sum K (fun k => V c k * (p k - delta k y) * r c))) by (intros;
+      now rewrite <- Sum_scal_r).
   rewrite Sum_swap.
   rewrite <- (Sum_delta K y (fun k => Sum n (fun c => V c k * r c))) by easy.
   rewrite <- Sum_minus. apply Sum_ext; intros k _.
@@ -220,8 +233,10 @@ Theorem hessian_vector n K V p r c :
   Sum K (fun k => V c k * (p k * (transposed n V r k - dot K p (transposed n V r)))).
 Proof.
   unfold applied, hessian. set (a := transposed n V r).
-  rewrite (Sum_ext n _ (fun d => Sum K (fun k => Sum K (fun l => V c k * (delta k l * p k - p k * p l) * (V d l * r d))))).
-  2:{ intros d _. rewrite <- Sum_scal_r. apply Sum_ext; intros k _. rewrite <- Sum_scal_r. apply Sum_ext; intros; ring. }
+  rewrite (Sum_ext n _ (fun d => Sum K (fun k => Sum K (fun l => V c k * (delta k l * p k - p k * p l) * (V d
+      l * r d))))).
+  2:{ intros d _. rewrite <- Sum_scal_r. apply Sum_ext; intros k _. rewrite <- Sum_scal_r. apply Sum_ext;
+      intros; ring. }
   rewrite Sum_swap. apply Sum_ext; intros k L. rewrite Sum_swap.
   rewrite (Sum_ext K _ (fun l => delta l k * (V c k * p k * a l) - V c k * p k * (p l * a l))).
   - rewrite Sum_minus, Sum_delta, Sum_scal by easy. unfold dot. ring.
@@ -254,7 +269,8 @@ Proof.
     = 2 * (dot K p (fun k => (a k)^2) - (dot K p a)^2)).
   { rewrite (Sum_ext K _ (fun i => p i * (a i)^2 * Sum K p + p i * dot K p (fun j => (a j)^2)
        - p i * a i * (2 * dot K p a))).
-    2:{ intros i _. unfold dot. rewrite <- !Sum_scal, <- Sum_plus, <- Sum_minus. apply Sum_ext; intros; ring. }
+    2:{ intros i _. unfold dot. rewrite <- !Sum_scal, <- Sum_plus, <- Sum_minus. apply Sum_ext; intros; ring.
+        }
     rewrite Sum_minus, Sum_plus, !Sum_scal_r, S. unfold dot. ring. }
   rewrite Sum_Pairs in E; [lra|intros; ring|intros; ring].
 Qed.

@@ -1,5 +1,6 @@
-(* Many classes: how large the gradient and the Hessian can be (Eqs. (34), (35), (36), (41), (43), and sharp constants),
-   and how the Hessian dominates the squared gradient (Eq. (42) and its sharp form). Any n and K. *)
+(* Many classes: how large the gradient and the Hessian can be (Eqs. (34), (35), (36), (41), (43), and sharp
+   constants), and how the Hessian dominates the squared gradient (Eq. (42) and its sharp form). Any n and
+   K. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums Loss Compactness Spectral.
@@ -15,7 +16,8 @@ Proof.
     = 2 * (Sum K w * dot K w (fun k => (a k)^2) - (dot K w a)^2)).
   { rewrite (Sum_ext K _ (fun i => w i * (a i)^2 * Sum K w + w i * dot K w (fun j => (a j)^2)
        - w i * a i * (2 * dot K w a))).
-    2:{ intros i _. unfold dot. rewrite <- !Sum_scal, <- Sum_plus, <- Sum_minus. apply Sum_ext; intros; ring. }
+    2:{ intros i _. unfold dot. rewrite <- !Sum_scal, <- Sum_plus, <- Sum_minus. apply Sum_ext; intros; ring.
+        }
     rewrite Sum_minus, Sum_plus, !Sum_scal_r. unfold dot. ring. }
   rewrite Sum_Pairs in E; [lra|intros; ring|intros; ring].
 Qed.
@@ -25,20 +27,24 @@ Lemma pairs_below_squares K p b : distribution K p ->
   Pairs K (fun i j => p i * p j * (b i - b j)^2) <= Sum K (fun i => 2 * (p i * (1 - p i)) * (b i)^2).
 Proof.
   intros [P S].
-  assert (E : Sum K (fun i => Sum K (fun j => p i * p j * (b i - b j)^2)) = 2 * Pairs K (fun i j => p i * p j * (b i - b j)^2))
+  assert (E : Sum K (fun i => Sum K (fun j => p i * p j * (b i - b j)^2)) = 2 * Pairs K (fun i j => p i * p j
+      * (b i - b j)^2))
     by (apply Sum_Pairs; intros; ring).
-  assert (U : Sum K (fun i => Sum K (fun j => p i * p j * (b i - b j)^2)) <= Sum K (fun i => 4 * (p i * (1 - p i)) * (b i)^2)).
+  assert (U : Sum K (fun i => Sum K (fun j => p i * p j * (b i - b j)^2)) <= Sum K (fun i => 4 * (p i * (1 -
+      p i)) * (b i)^2)).
   { apply Rle_trans with (Sum K (fun i => Sum K (fun j =>
       2 * (p i * (b i)^2) * p j + 2 * p i * (p j * (b j)^2) - delta j i * (4 * (p j * p j) * (b j)^2)))).
     - apply Sum_le; intros i I. apply Sum_le; intros j J. unfold delta. destruct (Nat.eqb_spec j i) as [->|_].
       + apply Req_le; ring.
       + pose proof (P i I). pose proof (P j J). assert (0 < p i * p j) by (apply Rmult_lt_0_compat; easy).
         pose proof (pow2_ge_0 (b i + b j)). nra.
-    - rewrite (Sum_ext K _ (fun i => 2 * (p i * (b i)^2) + 2 * p i * dot K p (fun j => (b j)^2) - 4 * (p i * p i) * (b i)^2)).
+    - rewrite (Sum_ext K _ (fun i => 2 * (p i * (b i)^2) + 2 * p i * dot K p (fun j => (b j)^2) - 4 * (p i *
+        p i) * (b i)^2)).
       2:{ intros i L. rewrite Sum_minus, Sum_plus, !Sum_scal, S, Sum_delta by easy. unfold dot. ring. }
       rewrite Sum_minus, Sum_plus, Sum_scal, Sum_scal_r, Sum_scal, S. unfold dot. rewrite <- Sum_scal.
       rewrite Rmult_1_r, <- Sum_scal, <- Sum_plus, <- Sum_minus. apply Sum_le; intros; apply Req_le; ring. }
-  rewrite (Sum_ext K (fun i => 4 * (p i * (1 - p i)) * (b i)^2) (fun i => 2 * (2 * (p i * (1 - p i)) * (b i)^2))) in U
+  rewrite (Sum_ext K (fun i => 4 * (p i * (1 - p i)) * (b i)^2) (fun i => 2 * (2 * (p i * (1 - p i)) * (b
+      i)^2))) in U
     by (intros; ring).
   rewrite Sum_scal in U. lra.
 Qed.
@@ -51,14 +57,16 @@ Proof.
   rewrite (Pairs_ext K _ (fun i j => 1 * 1 * (x i - x j)^2)) by (intros; ring).
   rewrite (pairs_of_weights K (fun _ => 1) x).
   assert (D1 : dot K (fun _ => 1) x = Sum K x) by (apply Sum_ext; intros; ring).
-  assert (D2 : dot K (fun _ => 1) (fun k => (x k)^2) = Sum K (fun k => (x k)^2)) by (apply Sum_ext; intros; ring).
+  assert (D2 : dot K (fun _ => 1) (fun k => (x k)^2) = Sum K (fun k => (x k)^2)) by (apply Sum_ext; intros;
+      ring).
   rewrite D1, D2, Sum_const.
   rewrite (Sum_ext K (fun k => (x k - Sum K x / INR K)^2)
     (fun k => (x k)^2 - 2 * (Sum K x / INR K) * x k + (Sum K x / INR K)^2)) by (intros; ring).
   rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. field. lra.
 Qed.
 
-Lemma sum_of_squares_below K f : (forall i, (i < K)%nat -> 0 <= f i) -> Sum K (fun i => (f i)^2) <= (Sum K f)^2.
+Lemma sum_of_squares_below K f : (forall i, (i < K)%nat -> 0 <= f i) ->
+    Sum K (fun i => (f i)^2) <= (Sum K f)^2.
 Proof.
   induction K as [|K IH]; simpl; intros P; [lra|].
   assert (0 <= f K) by auto with arith. assert (0 <= Sum K f) by (apply Sum_ge0; auto with arith).
@@ -79,10 +87,12 @@ Qed.
 Lemma centred_squares_below n K V r : (0 < K)%nat ->
   sq K (transposed n (centred K V) r) <= sq K (transposed n V r).
 Proof.
-  intros K0. assert (N0 : 0 < INR K) by now apply lt_0_INR. set (a := transposed n V r). set (m := Sum K a / INR K).
+  intros K0. assert (N0 : 0 < INR K) by now apply lt_0_INR. set (a := transposed n V r).
+      set (m := Sum K a / INR K).
   unfold sq, dot.
   rewrite (Sum_ext K _ (fun k => a k * a k - 2 * m * a k + m^2)).
-  - rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. assert (E : Sum K a = INR K * m) by (unfold m; field; lra).
+  - rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. assert (E : Sum K a = INR K * m) by (unfold m; field;
+      lra).
     rewrite E. pose proof (pow2_ge_0 m). nra.
   - intros k _. rewrite transposed_centred. fold a. fold m. ring.
 Qed.
@@ -117,10 +127,12 @@ Qed.
 (* K ||V C||_F^2 is the sum of ||v_i - v_j||^2 over pairs *)
 Lemma spread_by_rows n K V : spread n K V = Sum n (fun c => Pairs K (fun i j => (V c i - V c j)^2)).
 Proof.
-  unfold spread, sq, dot, between. rewrite Pairs_Sum. apply Sum_ext; intros c _. apply Pairs_ext; intros; ring.
+  unfold spread, sq, dot, between. rewrite Pairs_Sum. apply Sum_ext; intros c _. apply Pairs_ext; intros;
+      ring.
 Qed.
 
-Lemma spread_is_centred_frobenius n K V : (0 < K)%nat -> spread n K V = INR K * (frobenius n K (centred K V))^2.
+Lemma spread_is_centred_frobenius n K V : (0 < K)%nat -> spread n K V = INR K * (frobenius n K (centred K
+    V))^2.
 Proof.
   intros K0. rewrite spread_by_rows, frobenius_sq, <- Sum_scal. apply Sum_ext; intros c _.
   now rewrite pairs_of_a_row.
@@ -131,7 +143,8 @@ Proof.
   intros K0. assert (N0 : 0 < INR K) by now apply lt_0_INR. rewrite !frobenius_sq. apply Sum_le; intros c _.
   unfold centred. set (m := Sum K (V c) / INR K).
   rewrite (Sum_ext K _ (fun k => (V c k)^2 - 2 * m * V c k + m^2)) by (intros; ring).
-  rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. assert (E : Sum K (V c) = INR K * m) by (unfold m; field; lra).
+  rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. assert (E : Sum K (V c) = INR K * m) by (unfold m; field;
+      lra).
   rewrite E. pose proof (pow2_ge_0 m). nra.
 Qed.
 
@@ -167,7 +180,8 @@ Proof. now apply hessian_is_positive_semidefinite. Qed.
 Lemma gradient_centred r :
   dot n g r = dot K (fun k => p k - delta k y) (transposed n (centred K V) r).
 Proof.
-  unfold g. rewrite gradient_along by easy. set (a := transposed n V r). set (m := Sum K a / INR K). unfold dot.
+  unfold g. rewrite gradient_along by easy. set (a := transposed n V r). set (m := Sum K a / INR K).
+      unfold dot.
   rewrite (Sum_ext K (fun c => (p c - delta c y) * transposed n (centred K V) r c)
      (fun k => p k * a k - delta k y * (a k - m) - m * p k)).
   - destruct Softmax as [_ S]. rewrite !Sum_minus, Sum_delta, Sum_scal, S by easy. ring.
@@ -175,7 +189,8 @@ Proof.
 Qed.
 
 Lemma hessian_centred r :
-  quad n H r = Pairs K (fun i j => p i * p j * (transposed n (centred K V) r i - transposed n (centred K V) r j)^2).
+  quad n H r = Pairs K (fun i j => p i * p j * (transposed n (centred K V) r i - transposed n (centred K V) r
+      j)^2).
 Proof.
   unfold H. rewrite hessian_form by apply Softmax. apply Pairs_ext; intros. rewrite !transposed_centred. ring.
 Qed.
@@ -212,8 +227,10 @@ Lemma gradient_below L rho : (forall r, sq K (transposed n (centred K V) r) <= L
   sq K (fun k => p k - delta k y) <= rho -> sq n g <= rho * L^2.
 Proof.
   intros B R. pose proof (sq_ge0 n g) as G. pose proof (sq_ge0 K (fun k => p k - delta k y)) as E.
-  assert (C := cauchy K (fun k => p k - delta k y) (transposed n (centred K V) g)). rewrite <- gradient_centred in C.
-  specialize (B g). fold (sq n g) in C. pose proof (sq_ge0 K (transposed n (centred K V) g)). pose proof (pow2_ge_0 L).
+  assert (C := cauchy K (fun k => p k - delta k y) (transposed n (centred K V) g)).
+      rewrite <- gradient_centred in C.
+  specialize (B g). fold (sq n g) in C. pose proof (sq_ge0 K (transposed n (centred K V) g)).
+      pose proof (pow2_ge_0 L).
   destruct (Req_dec (sq n g) 0) as [Z|Z]; [rewrite Z; nra|].
   apply Rmult_le_reg_r with (sq n g); [lra|]. replace (sq n g * sq n g) with ((sq n g)^2) by ring.
   apply Rle_trans with (1 := C). rewrite Rmult_assoc. apply Rmult_le_compat; easy.
@@ -222,7 +239,8 @@ Qed.
 Lemma spectral_bounds_centred L r : spectral_norm n K (centred K V) L ->
   sq K (transposed n (centred K V) r) <= L^2 * sq n r.
 Proof.
-  intros S. pose proof (spectral_norm_of_transpose n K _ L r S) as T. pose proof (spectral_norm_ge0 _ _ _ _ S).
+  intros S. pose proof (spectral_norm_of_transpose n K _ L r S) as T.
+      pose proof (spectral_norm_ge0 _ _ _ _ S).
   pose proof (norm_ge0 K (transposed n (centred K V) r)). pose proof (norm_ge0 n r).
   rewrite <- !norm_sq. rewrite <- Rpow_mult_distr. nra.
 Qed.
@@ -237,7 +255,8 @@ Qed.
 Theorem gradient_below_lipschitz_constant s : spectral_norm n K V s ->
   norm n g <= 2 * (1 - p y) * s /\ 2 * (1 - p y) * s <= 2 * (1 - p y) * frobenius n K V.
 Proof.
-  intros S. pose proof q_nonnegative as Q. pose proof (spectral_norm_ge0 _ _ _ _ S) as S0. unfold q in Q. split.
+  intros S. pose proof q_nonnegative as Q. pose proof (spectral_norm_ge0 _ _ _ _ S) as S0. unfold q in Q.
+      split.
   - apply norm_le_squares; [nra|].
     apply Rle_trans with (2 * q^2 * s^2).
     + apply gradient_below; [|apply residual_below_2q2]. intros r.
@@ -273,13 +292,15 @@ Proof.
   intros A. rewrite hessian_centred. set (b := transposed n (centred K V) r).
   rewrite pairs_of_weights. destruct Softmax as [P S]. rewrite S. pose proof (pow2_ge_0 (dot K p b)).
   assert (dot K p (fun k => (b k)^2) <= p y * sq K b); [|lra].
-  unfold sq, dot. rewrite <- Sum_scal. apply Sum_le; intros k L. pose proof (A k L). pose proof (pow2_ge_0 (b k)). nra.
+  unfold sq, dot. rewrite <- Sum_scal. apply Sum_le; intros k L. pose proof (A k L).
+      pose proof (pow2_ge_0 (b k)). nra.
 Qed.
 
 Lemma form_below_min L r : correct K p y -> (forall r, sq K (transposed n (centred K V) r) <= L^2 * sq n r) ->
   quad n H r <= p y * Rmin 1 (2 * q) * L^2 * sq n r.
 Proof.
-  intros A B. specialize (B r). pose proof p_positive. pose proof q_nonnegative. unfold Rmin. destruct (Rle_dec 1 (2 * q)).
+  intros A B. specialize (B r). pose proof p_positive. pose proof q_nonnegative. unfold Rmin.
+      destruct (Rle_dec 1 (2 * q)).
   - pose proof (form_below_p r A). nra.
   - pose proof (form_below (p y * q) r (product_below A)). assert (0 <= 2 * (p y * q)) by nra. nra.
 Qed.
@@ -292,7 +313,8 @@ Proof.
 Qed.
 
 (* the sharp forms of Eqs. (34) and (36) *)
-Theorem sharp_bounds_of_both_norms L s : correct K p y -> spectral_norm n K (centred K V) L -> spectral_norm n n H s ->
+Theorem sharp_bounds_of_both_norms L s : correct K p y -> spectral_norm n K (centred K V) L ->
+    spectral_norm n n H s ->
   sq n g <= (1 - p y) * Rmin 1 (2 * (1 - p y)) * L^2 /\ s <= p y * Rmin 1 (2 * (1 - p y)) * L^2.
 Proof.
   intros A S T. split.
@@ -313,16 +335,19 @@ Proof.
     pose proof p_positive. pose proof q_nonnegative. assert (0 <= p y * q) by nra. unfold q in *. nra.
   - pose proof (product_below_quarter y). nra.
   - apply (spectral_norm_below n H H_symmetric H_positive s _ S). intros r.
-    pose proof (form_below (1/4) r (fun k _ => product_below_quarter k)). pose proof (frobenius_bounds_centred r). lra.
+    pose proof (form_below (1/4) r (fun k _ => product_below_quarter k)).
+        pose proof (frobenius_bounds_centred r). lra.
 Qed.
 
 (* the right half of the ordering, for any label *)
-Theorem curvature_below_half_the_cross_lipschitz L s : spectral_norm n n H s -> spectral_norm n K (centred K V) L ->
+Theorem curvature_below_half_the_cross_lipschitz L s : spectral_norm n n H s ->
+    spectral_norm n K (centred K V) L ->
   s <= 1/2 * L^2 /\ 1/2 * L^2 <= 1/2 * (frobenius n K V)^2.
 Proof.
   intros S T. split.
   - apply (spectral_norm_below n H H_symmetric H_positive s _ S). intros r.
-    pose proof (form_below (1/4) r (fun k _ => product_below_quarter k)). pose proof (spectral_bounds_centred L r T). lra.
+    pose proof (form_below (1/4) r (fun k _ => product_below_quarter k)).
+        pose proof (spectral_bounds_centred L r T). lra.
   - pose proof (spectral_norm_below_frobenius _ _ _ _ T). pose proof (spectral_norm_ge0 _ _ _ _ T).
     pose proof (centred_frobenius_below n K V classes_positive). nra.
 Qed.
@@ -336,7 +361,8 @@ Proof.
   unfold trace. rewrite (Sum_ext n _ (fun c => Pairs K (fun i j => p i * p j * (V c i - V c j)^2))).
   - rewrite <- Pairs_Sum. apply Pairs_ext; intros i j _ _. unfold sq, dot. rewrite <- Sum_scal.
     apply Sum_ext; intros; unfold between; ring.
-  - intros c _. unfold H. rewrite hessian_pair_by_pair by apply Softmax. apply Pairs_ext; intros; unfold between; ring.
+  - intros c _. unfold H. rewrite hessian_pair_by_pair by apply Softmax. apply Pairs_ext; intros;
+      unfold between; ring.
 Qed.
 
 Lemma form_below_trace r : quad n H r <= trace H * sq n r.
@@ -384,7 +410,8 @@ Proof.
   { unfold ordered. rewrite (Sum_ext K _ (fun i => p i * v i + p i * dot K p v - 2 * (p i * p i * v i))).
     - rewrite Sum_minus, Sum_plus, Sum_scal_r, S1, Rmult_1_l. unfold dot. rewrite <- Sum_plus, <- Sum_minus.
       apply Sum_ext; intros; ring.
-    - intros i I. rewrite (Sum_ext K _ (fun j => p i * v i * p j + p i * (p j * v j) - delta j i * (p i * p j * (v i + v j))))
+    - intros i I. rewrite (Sum_ext K _ (fun j => p i * v i * p j + p i * (p j * v j) - delta j i * (p i * p j
+        * (v i + v j))))
         by (intros j _; rewrite (delta_sym i j); ring).
       rewrite Sum_minus, Sum_plus, !Sum_scal, Sum_delta, S1 by easy. unfold dot. ring. }
   split.
@@ -415,10 +442,12 @@ Proof.
   intros Q. unfold H, g. rewrite gradient_along, hessian_is_variance by easy. set (a := transposed n V r).
   rewrite pairs_of_weights, sum_of_rivals.
   assert (A1 : dot K rivals a = dot K p a - p y * a y).
-  { unfold dot, rivals. rewrite (Sum_ext K _ (fun k => p k * a k - delta k y * (p k * a k))) by (intros; ring).
+  { unfold dot, rivals. rewrite (Sum_ext K _ (fun k => p k * a k - delta k y * (p k * a k))) by (intros;
+      ring).
     now rewrite Sum_minus, Sum_delta. }
   assert (A2 : dot K rivals (fun k => (a k)^2) = dot K p (fun k => (a k)^2) - p y * (a y)^2).
-  { unfold dot, rivals. rewrite (Sum_ext K _ (fun k => p k * (a k)^2 - delta k y * (p k * (a k)^2))) by (intros; ring).
+  { unfold dot, rivals. rewrite (Sum_ext K _ (fun k => p k * (a k)^2 - delta k y * (p k * (a k)^2))) by
+      (intros; ring).
     now rewrite Sum_minus, Sum_delta. }
   rewrite A1, A2. unfold q. field. lra.
 Qed.
@@ -438,8 +467,10 @@ Proof.
   intros Q S. assert (I : 0 < / (1 - p y)) by (apply Rinv_0_lt_compat; lra).
   assert (T : forall r, p y / (1 - p y) * (dot n g r)^2 <= quad n H r).
   { intros r. rewrite dominance_identity by easy.
-    assert (0 <= Pairs K (fun i j => rivals i * rivals j * (transposed n V r i - transposed n V r j)^2)); [|nra].
-    apply Pairs_ge0; intros i j Hi Hj. pose proof (rivals_nonnegative i Hi). pose proof (rivals_nonnegative j Hj).
+    assert (0 <= Pairs K (fun i j => rivals i * rivals j * (transposed n V r i - transposed n V r j)^2));
+        [|nra].
+    apply Pairs_ge0; intros i j Hi Hj. pose proof (rivals_nonnegative i Hi).
+        pose proof (rivals_nonnegative j Hj).
     apply Rmult_le_pos; [nra|apply pow2_ge_0]. }
   split; [easy|]. split.
   - pose proof (sq_ge0 n g) as G. destruct (Req_dec (sq n g) 0) as [Z|Z].
@@ -451,14 +482,18 @@ Proof.
       assert (Zero : forall i j, (i < j)%nat -> (j < K)%nat -> i <> y -> j <> y -> V c i = V c j).
       { clear i j Hi Hj Ni Nj. intros i j L Hj Ni Nj. specialize (E (fun d => delta d c)).
         rewrite dominance_identity in E by easy.
-        set (f := fun i j => rivals i * rivals j * (transposed n V (fun d => delta d c) i - transposed n V (fun d => delta d c) j)^2) in *.
+        set (f := fun i j => rivals i * rivals j * (transposed n V (fun d => delta d c) i - transposed n V
+            (fun d => delta d c) j)^2) in *.
         assert (F0 : forall i j, (i < K)%nat -> (j < K)%nat -> 0 <= f i j).
-        { intros i' j' Hi' Hj'. pose proof (rivals_nonnegative i' Hi'). pose proof (rivals_nonnegative j' Hj').
+        { intros i' j' Hi' Hj'. pose proof (rivals_nonnegative i' Hi').
+            pose proof (rivals_nonnegative j' Hj').
           apply Rmult_le_pos; [nra|apply pow2_ge_0]. }
         assert (Z : Pairs K f = 0) by nra.
-        assert (T1 : f i j <= Sum j (fun i => f i j)) by (apply (term_le_Sum j (fun i => f i j)); [intros; apply F0; lia|easy]).
+        assert (T1 : f i j <= Sum j (fun i => f i j)) by (apply (term_le_Sum j (fun i => f i j)); [intros;
+            apply F0; lia|easy]).
         assert (T2 : Sum j (fun i => f i j) <= Pairs K f).
-        { apply (term_le_Sum K (fun j => Sum j (fun i => f i j))); [|easy]. intros j' Hj'. apply Sum_ge0; intros. apply F0; lia. }
+        { apply (term_le_Sum K (fun j => Sum j (fun i => f i j))); [|easy]. intros j' Hj'. apply Sum_ge0;
+            intros. apply F0; lia. }
         assert (Zf : f i j = 0) by (pose proof (F0 i j ltac:(lia) Hj); lra).
         unfold f in Zf.
         assert (W : forall k, transposed n V (fun d => delta d c) k = V c k).
@@ -466,7 +501,8 @@ Proof.
           exact (Sum_delta n c (fun d => V d k) C). }
         rewrite !W in Zf. destruct Softmax as [P _].
         assert (R : rivals i = p i /\ rivals j = p j).
-        { unfold rivals, delta. apply Nat.eqb_neq in Ni. apply Nat.eqb_neq in Nj. rewrite Ni, Nj. split; ring. }
+        { unfold rivals, delta. apply Nat.eqb_neq in Ni. apply Nat.eqb_neq in Nj. rewrite Ni, Nj. split;
+            ring. }
         destruct R as [-> ->] in Zf. pose proof (P i ltac:(lia)). pose proof (P j Hj).
         assert (0 < p i * p j) by (apply Rmult_lt_0_compat; easy).
         apply Rmult_integral in Zf. destruct Zf as [Zf|Zf]; [lra|].
@@ -481,7 +517,8 @@ Proof.
         unfold transposed. apply Sum_ext; intros c C. rewrite (E i j c); auto; lia.
 Qed.
 
-Lemma odds_of_the_correct_label : (2 <= K)%nat -> correct K p y -> p y < 1 -> / (INR K - 1) <= p y / (1 - p y).
+Lemma odds_of_the_correct_label : (2 <= K)%nat -> correct K p y -> p y < 1 ->
+    / (INR K - 1) <= p y / (1 - p y).
 Proof.
   intros K2 A Q. assert (B : 1 <= INR K * p y).
   { destruct Softmax as [_ S]. rewrite <- S, <- Sum_const. now apply Sum_le. }
@@ -497,7 +534,8 @@ Theorem squared_gradient_below_curvature_of_many s : (2 <= K)%nat -> correct K p
 Proof.
   intros K2 A S. pose proof (p_below_1 K p y K2 Softmax Label) as Q.
   destruct (hessian_dominates_the_squared_gradient s Q S) as (_ & T & _).
-  eapply Rle_trans; [|exact T]. unfold Rdiv at 1. rewrite Rmult_comm. apply Rmult_le_compat_r; [apply sq_ge0|].
+  eapply Rle_trans; [|exact T]. unfold Rdiv at 1. rewrite Rmult_comm. apply Rmult_le_compat_r;
+      [apply sq_ge0|].
   now apply odds_of_the_correct_label.
 Qed.
 
@@ -508,7 +546,8 @@ Definition mean_column c := dot K p (V c).
 
 Lemma gradient_is_mean_less_label c : g c = mean_column c - V c y.
 Proof.
-  unfold g, gradient, mean_column, dot. rewrite (Sum_ext K _ (fun k => p k * V c k - delta k y * V c k)) by (intros; ring).
+  unfold g, gradient, mean_column, dot. rewrite (Sum_ext K _ (fun k => p k * V c k - delta k y * V c k)) by
+      (intros; ring).
   now rewrite Sum_minus, Sum_delta.
 Qed.
 
@@ -521,11 +560,13 @@ Proof.
   intros S. destruct Softmax as [P S1]. pose proof p_positive as P0.
   assert (E : forall c d, H c d = Sum K (fun k => p k * (V c k - mean_column c) * (V d k - mean_column d))).
   { intros c d. set (mc := mean_column c). set (md := mean_column d).
-    rewrite (Sum_ext K _ (fun k => p k * (V c k * V d k) - md * (p k * V c k) - mc * (p k * V d k) + mc * md * p k)) by (intros; ring).
+    rewrite (Sum_ext K _ (fun k => p k * (V c k * V d k) - md * (p k * V c k) - mc * (p k * V d k) + mc * md
+        * p k)) by (intros; ring).
     rewrite Sum_plus, !Sum_minus, !Sum_scal, S1.
     unfold H, hessian. rewrite (Sum_ext K _ (fun k => p k * (V c k * V d k) - (p k * V c k) * md)).
     - rewrite Sum_minus, Sum_scal_r. unfold mc, md, mean_column, dot. ring.
-    - intros k L. rewrite (Sum_ext K _ (fun l => delta l k * (V c k * p k * V d l) - V c k * p k * (p l * V d l)))
+    - intros k L. rewrite (Sum_ext K _ (fun l => delta l k * (V c k * p k * V d l) - V c k * p k * (p l * V d
+        l)))
         by (intros; rewrite (delta_sym k); ring).
       rewrite Sum_minus, Sum_delta, Sum_scal by easy. unfold md, mean_column, dot. ring. }
   assert (G : sq n (fun c => V c y - mean_column c) = sq n g).
@@ -534,7 +575,8 @@ Proof.
   { pose proof q_nonnegative as Q. unfold q in Q. destruct (Req_dec (p y) 1) as [Z|Z].
     - (* one class: the gradient is zero *)
       assert (R := residual_below_2q2). unfold q in R. rewrite Z in R.
-      assert (R0 : sq K (fun k => p k - delta k y) = 0) by (pose proof (sq_ge0 K (fun k => p k - delta k y)); lra).
+      assert (R0 : sq K (fun k => p k - delta k y) = 0) by (pose proof (sq_ge0 K (fun k => p k - delta k y));
+          lra).
       assert (G0 : sq n g = 0).
       { unfold sq, dot. rewrite (Sum_ext n _ (fun _ => 0)), Sum_0; [easy|]. intros c _. unfold g, gradient.
         rewrite (Sum_ext K _ (fun _ => 0)), Sum_0; [ring|]. intros k L.
@@ -542,7 +584,8 @@ Proof.
       rewrite G0, Rmult_0_r. apply (spectral_norm_ge0 _ _ _ _ S).
     - destruct (hessian_dominates_the_squared_gradient s ltac:(lra) S) as (_ & T & _).
       eapply Rle_trans; [|exact T]. apply Rmult_le_compat_r; [apply sq_ge0|].
-      apply Rmult_le_reg_r with (1 - p y); [lra|]. replace (p y / (1 - p y) * (1 - p y)) with (p y) by (field; lra). nra. }
+      apply Rmult_le_reg_r with (1 - p y); [lra|]. replace (p y / (1 - p y) * (1 - p y)) with (p y) by
+          (field; lra). nra. }
   split; [easy|]. split; [rewrite G; easy|]. split; [now rewrite G|].
   intros Half. pose proof (sq_ge0 n g). nra.
 Qed.

@@ -1,9 +1,11 @@
-(* Proposition 4.1 and Appendix E: lower bounds (16), (17), (37), (38) of the shortest step of the quadratic model of
-   many classes, the sharper two-sided bound, and which of them is tighter. Eq. (16) is false at K = 2. *)
+(* Proposition 4.1 and Appendix E: lower bounds (16), (17), (37), (38) of the shortest step of the quadratic
+   model of many classes, the sharper two-sided bound, and which of them is tighter. Eq. (16) is false at K
+   = 2. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Interval Require Import Tactic.
-From Regrob Require Import IntervalZ Definitions Sums Loss Compactness Spectral Lemma31 Binary TwoClassRadius ManyClasses.
+From Regrob Require Import IntervalZ Definitions Sums Loss Compactness Spectral Lemma31 Binary TwoClassRadius
+    ManyClasses.
 Import IZ.
 Open Scope R_scope.
 
@@ -85,7 +87,8 @@ Proof. apply (trace_is_the_sum_over_pairs n K V p Softmax). Qed.
 Lemma S_below_spread : S <= 2 / INR K * (p y * q) * spread n K V.
 Proof.
   rewrite <- trace_is_S. eapply Rle_trans; [apply (trace_below_centred n K V p y Label Softmax Correct)|].
-  pose proof (two_le_INR K Classes). rewrite spread_is_centred_frobenius by lia. apply Req_le. unfold q. field. lra.
+  pose proof (two_le_INR K Classes). rewrite spread_is_centred_frobenius by lia. apply Req_le. unfold q.
+      field. lra.
 Qed.
 
 Lemma frobenius_positive : 0 < spread n K V -> 0 < F.
@@ -97,7 +100,8 @@ Proof.
 Qed.
 
 (* one bound for the gradient, one for the Hessian *)
-Lemma step_above_root b xi r : 0 < xi -> 0 <= b -> S <= b -> xi <= growth n g H r -> root (2 * q * F) b xi <= norm n r.
+Lemma step_above_root b xi r : 0 < xi -> 0 <= b -> S <= b -> xi <= growth n g H r ->
+    root (2 * q * F) b xi <= norm n r.
 Proof.
   intros X B SB G. apply (root_bounds_every_step n g H); [easy|apply gradient_below_frobenius|easy| |easy].
   intros v. eapply Rle_trans; [apply (form_below_trace n K V p y Label Softmax)|]. fold H. rewrite trace_is_S.
@@ -115,7 +119,8 @@ Proof.
   - eapply Rle_trans; [apply S_below_spread|].
     assert (PQ : 0 <= p y * q) by (unfold q; nra).
     replace (2 / INR K * (p y * q) * spread n K V) with (p y * q * (2 / INR K * spread n K V)) by ring.
-    replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * q * (1/2 * INR K * (INR K - 1) * nu2))
+    replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * q * (1/2 * INR K * (INR K - 1) *
+        nu2))
       by (unfold q; ring).
     now apply Rmult_le_compat_l.
 Qed.
@@ -148,36 +153,43 @@ Theorem bound_with_the_mean xi r : 0 < xi ->
   xi <= growth n g H r -> equation_16 K (p y) nu2 F xi <= norm n r.
 Proof.
   intros X nu2 N G. pose proof (two_le_INR K Classes) as K2.
-  assert (E : nu2 = 1 / (INR K * (INR K - 1)) * (2 * spread n K V)) by (unfold nu2; now rewrite ordered_is_twice_the_spread).
+  assert (E : nu2 = 1 / (INR K * (INR K - 1)) * (2 * spread n K V)) by (unfold nu2;
+      now rewrite ordered_is_twice_the_spread).
   assert (D : spread n K V = nu2 * (INR K * (INR K - 1)) / 2) by (rewrite E; field; lra).
   assert (Q : 0 < INR K * (INR K - 1)) by (apply Rmult_lt_0_compat; lra).
   assert (D0 : 0 < spread n K V) by (rewrite D; nra).
   apply equation_16_bounds_every_step; [easy|easy| |now apply frobenius_positive|easy].
-  rewrite D. replace (2 / INR K * (nu2 * (INR K * (INR K - 1)) / 2)) with ((INR K - 1) * nu2) by (field; lra). nra.
+  rewrite D. replace (2 / INR K * (nu2 * (INR K * (INR K - 1)) / 2)) with ((INR K - 1) * nu2) by (field;
+      lra). nra.
 Qed.
 
 (* Eq. (38), its -1 outside the root *)
 Theorem chain_to_equation_16 xi r : 0 < xi -> 0 < S -> 0 < F -> xi <= growth n g H r ->
   2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2)) - 1) <= norm n r /\
   ((3 <= K)%nat -> let nu2 := ordered_spread n K V / INR K ^ 2 in
-   equation_16 K (p y) nu2 F xi <= 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2)) - 1)).
+   equation_16 K (p y) nu2 F xi <= 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2)) -
+       1)).
 Proof.
   intros X S0 F0 G. pose proof label_bounds as P.
   assert (A0 : 0 < 2 * q * F) by (unfold q; repeat apply Rmult_lt_0_compat; lra).
-  assert (R : 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2)) - 1) = root (2 * q * F) S xi).
+  assert (R : 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2)) - 1) = root (2 * q *
+      F) S xi).
   { rewrite <- root_as_printed by lra. unfold printed_root. fold q. do 4 f_equal. field. unfold q; lra. }
   rewrite R. split; [apply step_above_root; lra|]. intros K3 nu2. pose proof (three_le_INR K K3).
   assert (E : nu2 = 2 * spread n K V / INR K ^ 2) by (unfold nu2; now rewrite ordered_is_twice_the_spread).
   assert (PQ : 0 < p y * q) by (unfold q; nra).
   assert (D0 : 0 < spread n K V).
   { pose proof S_below_spread as B. apply Rnot_le_lt. intros L.
-    assert (0 < 2 / INR K * (p y * q)) by (apply Rmult_lt_0_compat; [apply Rdiv_lt_0_compat; lra|easy]). nra. }
+    assert (0 < 2 / INR K * (p y * q)) by (apply Rmult_lt_0_compat; [apply Rdiv_lt_0_compat; lra|easy]). nra.
+        }
   assert (N : 0 < nu2) by (rewrite E; apply Rdiv_lt_0_compat; [lra|apply pow_lt; lra]).
   rewrite equation_16_is_a_root by (easy || lra). apply root_decreases; unfold q in *; try lra.
   eapply Rle_trans; [apply S_below_spread|]. unfold q.
   assert (D : spread n K V = nu2 * INR K ^ 2 / 2) by (rewrite E; field; lra). rewrite D.
-  replace (2 / INR K * (p y * (1 - p y)) * (nu2 * INR K ^ 2 / 2)) with (p y * (1 - p y) * (INR K * nu2)) by (field; lra).
-  replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (1/2 * INR K * (INR K - 1) * nu2)) by ring.
+  replace (2 / INR K * (p y * (1 - p y)) * (nu2 * INR K ^ 2 / 2)) with (p y * (1 - p y) * (INR K * nu2)) by
+      (field; lra).
+  replace (1/2 * INR K * (INR K - 1) * p y * (1 - p y) * nu2) with (p y * (1 - p y) * (1/2 * INR K * (INR K -
+      1) * nu2)) by ring.
   apply Rmult_le_compat_l; [lra|]. nra.
 Qed.
 
@@ -189,13 +201,17 @@ Theorem bound_with_the_jacobian xi r : 0 < xi -> 0 < F -> xi <= growth n g H r -
 Proof.
   intros X F0 G middle. pose proof label_bounds as P.
   assert (E : middle = equation_17 (p y) F xi).
-  { unfold middle, equation_17. replace (4 * p y * q * F^2 * xi / (4 * q^2 * F^2)) with (p y * xi / (1 - p y)) by (unfold q; field; lra).
+  { unfold middle, equation_17. replace (4 * p y * q * F^2 * xi / (4 * q^2 * F^2)) with (p y * xi / (1 - p
+      y)) by (unfold q; field; lra).
     unfold q. field. lra. }
   assert (B : equation_17 (p y) F xi <= norm n r).
-  { rewrite equation_17_is_a_root by lra. apply (root_bounds_every_step n g H); [|apply gradient_below_frobenius|easy| |easy].
+  { rewrite equation_17_is_a_root by lra. apply (root_bounds_every_step n g H);
+      [|apply gradient_below_frobenius|easy| |easy].
     - pose proof (pow_lt F 2 F0). repeat apply Rmult_le_pos; lra.
-    - intros v. eapply Rle_trans; [apply (form_below n K V p Softmax (p y * q)), (product_below K p y Label Softmax Correct)|].
-      pose proof (frobenius_bounds_centred n K V y Label v) as T. fold F in T. assert (0 <= p y * q) by (unfold q; nra).
+    - intros v. eapply Rle_trans; [apply (form_below n K V p Softmax (p y * q)),
+        (product_below K p y Label Softmax Correct)|].
+      pose proof (frobenius_bounds_centred n K V y Label v) as T. fold F in T.
+          assert (0 <= p y * q) by (unfold q; nra).
       unfold q in *. nra. }
   split; [now rewrite E|]. split; [exact E|exact B].
 Qed.
@@ -225,7 +241,8 @@ Proof.
   unfold printed_root. rewrite <- largest_of_two_roots. fold c.
   replace (sqrt (q / c)) with (sqrt (q * c) / c).
   - rewrite Rpow_mult_distr, pow2_sqrt by lra.
-    replace (2 * (p y * c * L^2) * xi / (q * c * L^2)) with (2 * p y * xi / (1 - p y)) by (unfold q in *; field; lra).
+    replace (2 * (p y * c * L^2) * xi / (q * c * L^2)) with (2 * p y * xi / (1 - p y)) by (unfold q in *;
+        field; lra).
     unfold bracket. field. lra.
   - replace (q / c) with (q * c / c^2) by (field; lra). rewrite sqrt_div by (lra || apply pow_lt; lra).
     now rewrite sqrt_pow2 by lra.
@@ -242,8 +259,10 @@ Proof.
   - apply Rmult_le_pos; [apply Rmult_le_pos; lra|apply pow2_ge_0].
   - apply norm_le_squares; [apply Rmult_le_pos; [apply sqrt_pos|lra]|].
     rewrite Rpow_mult_distr, pow2_sqrt by lra.
-    apply (gradient_below n K V p y Label Softmax); [intros; now apply spectral_bounds_centred|now apply residual_below_min].
-  - intros v. apply (form_below_min n K V p y Label Softmax); [easy|intros; now apply spectral_bounds_centred].
+    apply (gradient_below n K V p y Label Softmax); [intros; now apply spectral_bounds_centred|now apply
+        residual_below_min].
+  - intros v. apply (form_below_min n K V p y Label Softmax); [easy|intros;
+      now apply spectral_bounds_centred].
 Qed.
 
 (* the mean of the rivals' columns *)
@@ -255,12 +274,14 @@ Proof.
   replace ((1 - p y) * (/ (1 - p y) * Sum K (fun k => (1 - delta k y) * p k * V c k) - V c y))
     with (Sum K (fun k => (1 - delta k y) * p k * V c k) - (1 - p y) * V c y) by (field; lra).
   rewrite (Sum_ext K _ (fun k => p k * V c k - delta k y * V c k)) by (intros; ring).
-  rewrite (Sum_ext K (fun k => (1 - delta k y) * p k * V c k) (fun k => p k * V c k - delta k y * (p k * V c k))) by (intros; ring).
+  rewrite (Sum_ext K (fun k => (1 - delta k y) * p k * V c k) (fun k => p k * V c k - delta k y * (p k * V c
+      k))) by (intros; ring).
   rewrite !Sum_minus, !Sum_delta by easy. ring.
 Qed.
 
 Lemma upper_end_is_reached xi : 0 < sq n g -> 0 < xi ->
-  exists r, xi <= growth n g H r /\ norm n r = bracket (p y) xi / (p y * norm n (fun c => V c y - rival_mean c)).
+  exists r, xi <= growth n g H r /\ norm n r = bracket (p y) xi / (p y * norm n (fun c => V c y - rival_mean
+      c)).
 Proof.
   intros G X. pose proof label_bounds as P. assert (Q : 0 < q) by (unfold q; lra). set (nu := norm n g).
   assert (N2 : nu^2 = sq n g) by apply norm_sq. assert (N0 : 0 < nu) by (apply sqrt_lt_R0; easy).
@@ -273,12 +294,15 @@ Proof.
   destruct (root_solves 1 (p y / q) xi ltac:(lra) ltac:(lra) ltac:(lra) X) as [T0 T].
   rewrite <- root_as_printed in T0, T by lra. set (t := printed_root 1 (p y / q) xi) in *.
   assert (TE : t = q * bracket (p y) xi / p y).
-  { unfold t, printed_root, bracket. replace (2 * (p y / q) * xi / 1^2) with (2 * p y * xi / (1 - p y)) by (unfold q in *; field; lra).
+  { unfold t, printed_root, bracket. replace (2 * (p y / q) * xi / 1^2) with (2 * p y * xi / (1 - p y)) by
+      (unfold q in *; field; lra).
     unfold q in *. field. lra. }
   exists (fun c => (t / nu^2) * g c).
-  assert (D : dot n g (fun c => t / nu^2 * g c) = t) by (rewrite dot_sym, dot_scal; fold (sq n g); rewrite <- N2; field; lra).
+  assert (D : dot n g (fun c => t / nu^2 * g c) = t) by (rewrite dot_sym, dot_scal; fold (sq n g);
+      rewrite <- N2; field; lra).
   split.
-  - assert (Id := dominance_identity n K V p y Label Softmax (fun c => t / nu^2 * g c) ltac:(lra)). fold g H in Id.
+  - assert (Id := dominance_identity n K V p y Label Softmax (fun c => t / nu^2 * g c) ltac:(lra)).
+      fold g H in Id.
     assert (0 <= / (1 - p y) * Pairs K (fun i j => rivals p y i * rivals p y j *
        (transposed n V (fun c => t / nu^2 * g c) i - transposed n V (fun c => t / nu^2 * g c) j)^2)).
     { apply Rmult_le_pos; [apply Rlt_le, Rinv_0_lt_compat; lra|]. apply Pairs_ge0; intros i j Hi Hj.
@@ -299,7 +323,8 @@ Proof.
   destruct (shortest_step_exists n g H xi r R) as (rho & Least). exists rho. split; [easy|].
   assert (L0 : 0 < L).
   { pose proof (spectral_norm_ge0 _ _ _ _ Sp). destruct (Req_dec L 0) as [Z|Z]; [|lra].
-    assert (T := gradient_below n K V p y Label Softmax L _ (fun r => spectral_bounds_centred n K V L r Sp) (Rle_refl _)).
+    assert (T := gradient_below n K V p y Label Softmax L _ (fun r => spectral_bounds_centred n K V L r Sp)
+        (Rle_refl _)).
     rewrite Z in T. fold g in T. replace (0^2) with 0 in T by ring. lra. }
   split.
   - destruct Least as [(u & U & <-) _]. now apply lower_end_bounds_every_step.
@@ -335,11 +360,13 @@ Proof.
     apply Rmult_le_compat; try lra. apply Rmult_le_compat_l; lra.
   - intros K3. pose proof (three_le_INR K K3). set (nu2 := ordered_spread n K V / INR K ^ 2).
     assert (E : nu2 = 2 * FC^2 / INR K).
-    { unfold nu2. rewrite ordered_is_twice_the_spread, spread_is_centred_frobenius by lia. fold FC. field. lra. }
+    { unfold nu2. rewrite ordered_is_twice_the_spread, spread_is_centred_frobenius by lia. fold FC. field.
+        lra. }
     assert (N : 0 < nu2) by (rewrite E; apply Rdiv_lt_0_compat; lra).
     rewrite equation_16_is_a_root by (easy || lra). apply root_decreases; try lra.
     rewrite E. fold q.
-    replace (1/2 * INR K * (INR K - 1) * p y * q * (2 * FC^2 / INR K)) with (p y * ((INR K - 1) * q) * FC^2) by (field; lra).
+    replace (1/2 * INR K * (INR K - 1) * p y * q * (2 * FC^2 / INR K)) with (p y * ((INR K - 1) * q) * FC^2)
+        by (field; lra).
     apply Rmult_le_compat; try lra. apply Rmult_le_compat_l; [lra|]. nra.
 Qed.
 
@@ -356,10 +383,12 @@ Theorem which_bound_is_tighter xi : 0 < xi ->
 Proof.
   intros X nu2 rest. pose proof label_bounds as P. pose proof (two_le_INR K Classes) as K2.
   assert (R : rest = (frobenius n K (centred K V))^2).
-  { unfold rest, F. rewrite !frobenius_sq. unfold sq, dot. rewrite <- Sum_scal, <- Sum_minus. apply Sum_ext; intros c _.
+  { unfold rest, F. rewrite !frobenius_sq. unfold sq, dot. rewrite <- Sum_scal, <- Sum_minus. apply Sum_ext;
+      intros c _.
     unfold plain_mean, centred. set (m := Sum K (V c) / INR K).
     rewrite (Sum_ext K (fun k => (V c k - m)^2) (fun k => (V c k)^2 - 2 * m * V c k + m^2)) by (intros; ring).
-    rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. assert (E : Sum K (V c) = INR K * m) by (unfold m; field; lra).
+    rewrite Sum_plus, Sum_minus, Sum_scal, Sum_const. assert (E : Sum K (V c) = INR K * m) by (unfold m;
+        field; lra).
     rewrite E. ring. }
   assert (E : nu2 = 2 * rest / INR K).
   { unfold nu2. rewrite ordered_is_twice_the_spread, spread_is_centred_frobenius, R by lia. field. lra. }
@@ -376,7 +405,8 @@ Proof.
   assert (PQ : 0 < p y * (1 - p y)) by nra.
   assert (A0 : 0 < 2 * (1 - p y) * F) by (repeat apply Rmult_lt_0_compat; lra).
   assert (R0 : 0 < rest).
-  { apply Rmult_lt_reg_l with (2 / INR K); [apply Rdiv_lt_0_compat; lra|]. replace (2 / INR K * rest) with (2 * rest / INR K) by (field; lra). lra. }
+  { apply Rmult_lt_reg_l with (2 / INR K); [apply Rdiv_lt_0_compat; lra|].
+      replace (2 / INR K * rest) with (2 * rest / INR K) by (field; lra). lra. }
   assert (B16 : 0 < p y * (1 - p y) * ((INR K - 1) * rest)) by (repeat apply Rmult_lt_0_compat; lra).
   assert (B17 : 0 < p y * (1 - p y) * (2 * F^2)) by (repeat apply Rmult_lt_0_compat; lra).
   split; [split|].

@@ -1,5 +1,6 @@
 (* The spectral norm and the largest eigenvalue of a positive semi-definite matrix agree, and both exist;
-   the spectral norm of a rectangular matrix exists and bounds its transpose too. Nothing here is the paper's own. *)
+   the spectral norm of a rectangular matrix exists and bounds its transpose too. Nothing here is the
+   paper's own. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums Compactness.
@@ -141,7 +142,8 @@ Qed.
 Lemma spectral_norm_ge0 n m A s : spectral_norm n m A s -> 0 <= s.
 Proof. intros [_ (v & _ & <-)]. apply norm_ge0. Qed.
 
-Lemma spectral_norm_of_transpose n m A s r : spectral_norm n m A s -> norm m (transposed n A r) <= s * norm n r.
+Lemma spectral_norm_of_transpose n m A s r : spectral_norm n m A s ->
+    norm m (transposed n A r) <= s * norm n r.
 Proof.
   intros S. pose proof (spectral_norm_ge0 n m A s S) as S0. destruct S as [B _].
   set (w := transposed n A r). pose proof (norm_ge0 m w). pose proof (norm_ge0 n r).

@@ -1,5 +1,5 @@
-(* Finite sums, dot products and norms: linearity, order, the exchange of two sums,
-   the inequalities of Cauchy and Schwarz. Nothing here is the paper's own. *)
+(* Finite sums, dot products and norms: linearity, order, the exchange of two sums, the inequalities of
+   Cauchy and Schwarz. Nothing here is the paper's own. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions.
@@ -50,7 +50,8 @@ Proof.
   induction n as [|n IH]; simpl; intros L; [lia|].
   destruct (Nat.eq_dec y n) as [->|N].
   - rewrite Z by lia. unfold delta; rewrite Nat.eqb_refl; ring.
-  - rewrite IH by lia. unfold delta; replace (n =? y)%nat with false by (symmetry; apply Nat.eqb_neq; lia). ring.
+  - rewrite IH by lia. unfold delta; replace (n =? y)%nat with false by (symmetry; apply Nat.eqb_neq; lia).
+      ring.
 Qed.
 
 Lemma delta_sym i j : delta i j = delta j i.
@@ -61,7 +62,8 @@ Lemma Sum_Pairs n f : (forall i j, f i j = f j i) -> (forall i, f i i = 0) ->
   Sum n (fun i => Sum n (fun j => f i j)) = 2 * Pairs n f.
 Proof.
   intros S Z. unfold Pairs. induction n as [|n IH]; simpl; [lra|].
-  rewrite Sum_plus, IH, Z. replace (Sum n (fun j => f n j)) with (Sum n (fun i => f i n)) by (apply Sum_ext; auto). ring.
+  rewrite Sum_plus, IH, Z. replace (Sum n (fun j => f n j)) with (Sum n (fun i => f i n)) by (apply Sum_ext;
+      auto). ring.
 Qed.
 
 Lemma Pairs_ge0 n f : (forall i j, (i < n)%nat -> (j < n)%nat -> 0 <= f i j) -> 0 <= Pairs n f.
@@ -118,7 +120,8 @@ Proof.
   apply Rsqr_incr_0_var; [|apply Rmult_le_pos; apply norm_ge0].
   rewrite <- Rsqr_abs. unfold Rsqr.
   pose proof (cauchy n u v). pose proof (norm_sq n u). pose proof (norm_sq n v).
-  replace (norm n u * norm n v * (norm n u * norm n v)) with ((norm n u)^2 * (norm n v)^2) by ring. rewrite H0, H1. lra.
+  replace (norm n u * norm n v * (norm n u * norm n v)) with ((norm n u)^2 * (norm n v)^2) by ring.
+      rewrite H0, H1. lra.
 Qed.
 
 Lemma dot_sym n u v : dot n u v = dot n v u.
@@ -204,7 +207,8 @@ Proof.
 Qed.
 
 (* two different terms *)
-Lemma two_terms_le_Sum n f k l : (forall i, (i < n)%nat -> 0 <= f i) -> (k < n)%nat -> (l < n)%nat -> k <> l ->
+Lemma two_terms_le_Sum n f k l : (forall i, (i < n)%nat -> 0 <= f i) -> (k < n)%nat -> (l < n)%nat ->
+    k <> l ->
   f k + f l <= Sum n f.
 Proof.
   intros P Hk Hl N. rewrite <- (Sum_delta n k f Hk), <- (Sum_delta n l f Hl), <- Sum_plus.

@@ -1,5 +1,5 @@
-(* Propositions 3.1, 3.2 and 3.3 with Eqs. (8), (9), (10) and (24): the smallest step of the quadratic model of
-   two classes in the Euclidean norm, the maximum norm and any norm, and the model's worst case in a box.
+(* Propositions 3.1, 3.2 and 3.3 with Eqs. (8), (9), (10) and (24): the smallest step of the quadratic model
+   of two classes in the Euclidean norm, the maximum norm and any norm, and the model's worst case in a box.
    Eq. (8), with the -1 under the root, and the equality in Eq. (24) are false as printed. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
@@ -40,7 +40,8 @@ Theorem taylor_radius : 1/2 < p y -> 0 < norm n s ->
     (1 / (p y * norm n s) * (sqrt (1 + 2 * p y * (ln 2 - L) / (1 - p y)) - 1)).
 Proof.
   intros P N. pose proof (positive_slack P) as X.
-  destruct (radius_in_the_euclidean_norm (ln 2 - L) N (Rlt_le _ _ X)) as [(r & F & E) Least]. unfold bracket in *.
+  destruct (radius_in_the_euclidean_norm (ln 2 - L) N (Rlt_le _ _ X)) as [(r & F & E) Least].
+      unfold bracket in *.
   split.
   - exists r. split; [lra|]. rewrite E. field. split; lra.
   - intros r' F'. eapply Rle_trans; [|apply (Least r'); lra]. apply Req_le. field. split; lra.
@@ -52,13 +53,15 @@ Theorem taylor_radius_in_the_maximum_norm : 1/2 < p y -> 0 < norm_1 n s ->
     (1 / (p y * norm_1 n s) * (sqrt (1 + 2 * p y * (ln 2 - L) / (1 - p y)) - 1)).
 Proof.
   intros P N. pose proof (positive_slack P) as X.
-  destruct (least_step_along_s n V p y Label Softmax (norm_inf n) (norm_1 n s) (ln 2 - L)) as [(r & F & E) Least];
+  destruct (least_step_along_s n V p y Label Softmax (norm_inf n) (norm_1 n s) (ln 2 - L)) as [(r & F & E)
+      Least];
     [easy|lra|intros; apply hoelder| |].
   - exists (fun c => sgn (s c)). split; [apply dot_with_signs|]. intros t.
     apply norm_inf_of_signs, (norm_1_positive_size n s N).
   - unfold bracket in *. split.
     + exists r. split; [unfold g, H; lra|]. rewrite E. field. split; lra.
-    + intros r' F'. eapply Rle_trans; [|apply (Least r'); unfold g, H in F'; lra]. apply Req_le. field. split; lra.
+    + intros r' F'. eapply Rle_trans; [|apply (Least r'); unfold g, H in F'; lra]. apply Req_le. field.
+        split; lra.
 Qed.
 
 (* any norm: N is positive and homogeneous, D the largest s^T r over N r <= 1 *)
@@ -72,7 +75,8 @@ Proof.
   assert (Bound : forall r, dot n s r <= D * N r).
   { intros r. destruct (Req_dec (N r) 0) as [Z|Z].
     - rewrite Z, Rmult_0_r. apply Rnot_lt_le. intros B.
-      assert (T := Dual (fun c => (D + 1) / dot n s r * r c)). rewrite Hom, Z, Rmult_0_r in T. specialize (T Rle_0_1).
+      assert (T := Dual (fun c => (D + 1) / dot n s r * r c)). rewrite Hom, Z, Rmult_0_r in T.
+          specialize (T Rle_0_1).
       rewrite (dot_sym n s (fun c => _)), dot_scal, (dot_sym n r s) in T.
       replace ((D + 1) / dot n s r * dot n s r) with (D + 1) in T by (field; lra). lra.
     - assert (Q : 0 < N r) by (pose proof (Pos r); lra). assert (I : 0 < / N r) by now apply Rinv_0_lt_compat.
@@ -82,15 +86,18 @@ Proof.
       apply Rmult_le_reg_l with (/ N r); [easy|]. replace (/ N r * (D * N r)) with D by (field; lra). easy. }
   assert (Holder : forall r, Rabs (dot n s r) <= D * N r).
   { intros r. apply Rabs_le. split; [|apply Bound]. specialize (Bound (fun c => -1 * r c)).
-    rewrite Hom, (Rabs_left (-1)) in Bound by lra. rewrite (dot_sym n s (fun c => _)), dot_scal, (dot_sym n r s) in Bound. lra. }
+    rewrite Hom, (Rabs_left (-1)) in Bound by lra. rewrite (dot_sym n s (fun c => _)), dot_scal,
+        (dot_sym n r s) in Bound. lra. }
   assert (N1 : N u = 1).
   { apply Rle_antisym; [easy|]. specialize (Bound u). rewrite U in Bound.
     apply Rmult_le_reg_l with D; [easy|]. lra. }
-  destruct (least_step_along_s n V p y Label Softmax N D (ln 2 - L)) as [(r & F & E) Least]; [easy|lra|easy| |].
+  destruct (least_step_along_s n V p y Label Softmax N D (ln 2 - L)) as [(r & F & E) Least]; [easy|lra|easy|
+      |].
   - exists u. split; [easy|]. intros t. rewrite Hom, N1. ring.
   - unfold bracket in *. split.
     + exists r. split; [unfold g, H; lra|]. rewrite E. field. split; lra.
-    + intros r' F'. eapply Rle_trans; [|apply (Least r'); unfold g, H in F'; lra]. apply Req_le. field. split; lra.
+    + intros r' F'. eapply Rle_trans; [|apply (Least r'); unfold g, H in F'; lra]. apply Req_le. field.
+        split; lra.
 Qed.
 
 (* --- Eqs. (24) and (10) ---------------------------------------------------------------------- *)
@@ -100,7 +107,8 @@ Proof.
   pose proof (q_bounds p y Label Softmax) as Q. unfold norm_1. rewrite <- Sum_scal. apply Sum_ext; intros c _.
   unfold g. rewrite (gradient_of_two_classes V p y Label Softmax). fold s. rewrite !Rabs_mult.
   rewrite (Rabs_left (p y - 1)) by lra.
-  replace (Rabs (label_sign y)) with 1; [ring|]. destruct y; simpl; [now rewrite Rabs_R1|rewrite Rabs_left; lra].
+  replace (Rabs (label_sign y)) with 1; [ring|]. destruct y; simpl; [now rewrite Rabs_R1|rewrite Rabs_left;
+      lra].
 Qed.
 
 (* Hoelder's inequality for the model *)
@@ -114,11 +122,13 @@ Proof.
   pose proof (norm_inf_ge0 n r) as R0. pose proof (norm_1_ge0 n g) as G0.
   assert (T0 : 0 <= t) by (apply Rmult_le_pos; easy).
   assert (T1 : t <= eps * norm_1 n g) by (apply Rmult_le_compat_r; easy). split.
-  - pose proof (proj1 (constraint_in_the_gradient n V p y Label Softmax (growth n g H r) r) (Rle_refl _)) as F.
+  - pose proof (proj1 (constraint_in_the_gradient n V p y Label Softmax (growth n g H r) r) (Rle_refl _)) as
+      F.
     fold g in F. pose proof (hoelder n g r) as Ho. rewrite Rmult_comm in Ho. fold t in Ho.
     pose proof (Rle_abs (dot n g r)). pose proof (Rabs_pos (dot n g r)).
     assert ((dot n g r)^2 <= t^2) by (rewrite <- pow2_abs; nra).
-    assert (p y / (2 * (1 - p y)) * (dot n g r)^2 <= p y / (2 * (1 - p y)) * t^2) by (apply Rmult_le_compat_l; lra). lra.
+    assert (p y / (2 * (1 - p y)) * (dot n g r)^2 <= p y / (2 * (1 - p y)) * t^2) by (apply
+        Rmult_le_compat_l; lra). lra.
   - apply Rplus_le_compat; [easy|]. apply Rmult_le_compat_l; [lra|]. nra.
 Qed.
 
@@ -139,7 +149,8 @@ Proof.
       assert (D : dot n g (fun c => eps * sgn (g c)) = eps * norm_1 n g).
       { rewrite dot_sym, dot_scal, dot_sym, dot_with_signs. ring. }
       rewrite <- D. set (r := fun c => eps * sgn (g c)). apply Rle_antisym.
-      * pose proof (proj1 (constraint_in_the_gradient n V p y Label Softmax (growth n g H r) r) (Rle_refl _)). unfold g in *. lra.
+      * pose proof (proj1 (constraint_in_the_gradient n V p y Label Softmax (growth n g H r) r) (Rle_refl
+          _)). unfold g in *. lra.
       * apply (constraint_in_the_gradient n V p y Label Softmax). fold g. lra.
 Qed.
 
@@ -153,7 +164,8 @@ Theorem both_roots_are_the_radius xi u : 0 < norm n s -> 0 < xi -> norm n u = 1 
   root (Rabs (dot n g u)) s2 xi = root (norm n g) s2 xi /\
   least_step (norm n) (growth n g H) xi (root (norm n g) s2 xi).
 Proof.
-  intros N X U s2 Eig. pose proof (py_bounds p y Label Softmax) as P. pose proof (q_bounds p y Label Softmax) as Q.
+  intros N X U s2 Eig. pose proof (py_bounds p y Label Softmax) as P.
+      pose proof (q_bounds p y Label Softmax) as Q.
   destruct (gradient_is_the_first_eigenvector n V p y Label Softmax N) as (_ & _ & G0 & Multiple).
   fold g in G0. destruct (Multiple u Eig) as (t & T). fold g in T.
   assert (NG : 0 < norm n g) by (apply sqrt_lt_R0; easy).
@@ -176,7 +188,8 @@ Proof.
     replace (printed_root (norm n g) s2 xi) with (bracket (p y) xi / (p y * norm n s)).
     + apply radius_in_the_euclidean_norm; [easy|lra].
     + unfold printed_root, bracket, s2. rewrite G2.
-      replace (2 * (p y * (1 - p y) * norm n s ^ 2) * xi / ((1 - p y) * norm n s)^2) with (2 * p y * xi / (1 - p y)) by (field; lra).
+      replace (2 * (p y * (1 - p y) * norm n s ^ 2) * xi / ((1 - p y) * norm n s)^2) with (2 * p y * xi / (1
+          - p y)) by (field; lra).
       field. lra.
 Qed.
 End TwoClasses.
@@ -206,7 +219,8 @@ Theorem taylor_radius_instance : let p := two_probabilities (4/5) in
   least_step (norm 1) (fun r => - ln (4/5) + growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) r) (ln 2)
     (1 / (4/5 * 1) * (sqrt (1 + 2 * (4/5) * (ln 2 - - ln (4/5)) / (1 - 4/5)) - 1)).
 Proof.
-  intros p. pose proof (taylor_radius 1 halves p 0 ltac:(lia) (two_probabilities_distribution (4/5) ltac:(lra))
+  intros p. pose proof (taylor_radius 1 halves p 0 ltac:(lia) (two_probabilities_distribution (4/5)
+      ltac:(lra))
     ltac:(simpl; lra) ltac:(rewrite halves_nu; lra)) as T.
   rewrite halves_nu in T. exact T.
 Qed.
@@ -219,28 +233,35 @@ Theorem equation_8_false_as_printed :
 Proof.
   intros Printed. set (p := two_probabilities (4/5)).
   pose proof (two_probabilities_distribution (4/5) ltac:(lra)) as D. fold p in D.
-  destruct (Printed 1%nat halves p 0%nat ltac:(lia) D ltac:(simpl; lra) ltac:(rewrite halves_nu; lra)) as [_ Low].
-  destruct taylor_radius_instance as [(r & F & E) _]. fold p in F. specialize (Low r F). rewrite E, halves_nu in Low.
+  destruct (Printed 1%nat halves p 0%nat ltac:(lia) D ltac:(simpl; lra) ltac:(rewrite halves_nu;
+      lra)) as [_ Low].
+  destruct taylor_radius_instance as [(r & F & E) _]. fold p in F. specialize (Low r F). rewrite E,
+      halves_nu in Low.
   simpl p in Low. unfold two_probabilities in Low.
   assert (1 / (4/5 * 1) * (sqrt (1 + 2 * (4/5) * (ln 2 - - ln (4/5)) / (1 - 4/5)) - 1) + 9/10
-        < 1 / (4/5 * 1) * sqrt (1 + 2 * (4/5) * (ln 2 - - ln (4/5)) / (1 - 4/5) - 1)) by (interval with (i_prec 30)). lra.
+        < 1 / (4/5 * 1) * sqrt (1 + 2 * (4/5) * (ln 2 - - ln (4/5)) / (1 - 4/5) - 1)) by (interval with
+            (i_prec 30)). lra.
 Qed.
 
 Theorem maximum_norm_instance : let p := two_probabilities (4/5) in
-  least_step (norm_inf 1) (fun r => - ln (4/5) + growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) r) (ln 2)
+  least_step (norm_inf 1) (fun r => - ln (4/5) + growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) r) (ln
+      2)
     (1 / (4/5 * 1) * (sqrt (1 + 2 * (4/5) * (ln 2 - - ln (4/5)) / (1 - 4/5)) - 1)).
 Proof.
-  intros p. pose proof (taylor_radius_in_the_maximum_norm 1 halves p 0 ltac:(lia) (two_probabilities_distribution (4/5) ltac:(lra))
+  intros p. pose proof (taylor_radius_in_the_maximum_norm 1 halves p 0 ltac:(lia)
+      (two_probabilities_distribution (4/5) ltac:(lra))
     ltac:(simpl; lra) ltac:(rewrite halves_norm_1; lra)) as T.
   rewrite halves_norm_1 in T. exact T.
 Qed.
 
 (* the maximum norm with its dual, the sum norm *)
 Theorem any_norm_instance : let p := two_probabilities (4/5) in
-  least_step (norm_inf 1) (fun r => - ln (4/5) + growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) r) (ln 2)
+  least_step (norm_inf 1) (fun r => - ln (4/5) + growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) r) (ln
+      2)
     ((sqrt (1 + 2 * (4/5) * (ln 2 - - ln (4/5)) / (1 - 4/5)) - 1) / (4/5) / 1).
 Proof.
-  intros p. apply (taylor_radius_in_any_norm 1 halves p 0 ltac:(lia) (two_probabilities_distribution (4/5) ltac:(lra)) (norm_inf 1) 1).
+  intros p. apply (taylor_radius_in_any_norm 1 halves p 0 ltac:(lia) (two_probabilities_distribution (4/5)
+      ltac:(lra)) (norm_inf 1) 1).
   - simpl; lra.
   - intros; apply norm_inf_ge0.
   - intros; apply norm_inf_scal.
@@ -256,18 +277,23 @@ Theorem worst_case_instance : let p := two_probabilities (1/4) in
   exists r, norm_inf 1 r <= 1 /\
     - ln (1/4) + growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) r = - ln (1/4) + 3/4 + 3/32.
 Proof.
-  intros p. destruct (worst_case_of_the_model 1 halves p 0 ltac:(lia) (two_probabilities_distribution (1/4) ltac:(lra)) 1 Rle_0_1)
+  intros p. destruct (worst_case_of_the_model 1 halves p 0 ltac:(lia) (two_probabilities_distribution (1/4)
+      ltac:(lra)) 1 Rle_0_1)
     as [_ (r & R & E)].
-  exists r. split; [easy|]. rewrite halves_norm_1 in E. simpl p in E. unfold two_probabilities in E. rewrite E. field.
+  exists r. split; [easy|]. rewrite halves_norm_1 in E. simpl p in E. unfold two_probabilities in E.
+      rewrite E. field.
 Qed.
 
 Theorem box_instance : let p := two_probabilities (3/4) in
   growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) (fun _ => 1/2) <= 1/4 + 3/32.
 Proof.
-  intros p. assert (B : norm_inf 1 (fun _ => 1/2) <= 1) by (apply norm_inf_le; [lra|]; intros; rewrite Rabs_pos_eq; lra).
-  destruct (growth_in_the_box 1 halves p 0 ltac:(lia) (two_probabilities_distribution (3/4) ltac:(lra)) (fun _ => 1/2) 1 B) as [A C].
+  intros p. assert (B : norm_inf 1 (fun _ => 1/2) <= 1) by (apply norm_inf_le; [lra|]; intros;
+      rewrite Rabs_pos_eq; lra).
+  destruct (growth_in_the_box 1 halves p 0 ltac:(lia) (two_probabilities_distribution (3/4) ltac:(lra)) (fun
+      _ => 1/2) 1 B) as [A C].
   eapply Rle_trans; [apply A|]. eapply Rle_trans; [apply C|].
-  rewrite (norm_1_of_the_gradient 1 halves p 0 ltac:(lia) (two_probabilities_distribution (3/4) ltac:(lra))), halves_norm_1.
+  rewrite (norm_1_of_the_gradient 1 halves p 0 ltac:(lia) (two_probabilities_distribution (3/4) ltac:(lra))),
+      halves_norm_1.
   unfold p, two_probabilities. lra.
 Qed.
 
@@ -280,8 +306,10 @@ Theorem equation_24_false_as_printed :
 Proof.
   intros Printed. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   assert (Z : norm_inf 1 (fun _ => 0) = 0) by (apply norm_inf_const; [lia|lra|intros; apply Rabs_R0]).
-  specialize (Printed 1%nat halves (two_probabilities (3/4)) 0%nat 1 (fun _ => 0) ltac:(lia) D ltac:(rewrite Z; lra)).
-  cbv zeta in Printed. rewrite Z, (norm_1_of_the_gradient 1 halves _ 0 ltac:(lia) D), halves_norm_1 in Printed.
+  specialize (Printed 1%nat halves (two_probabilities (3/4)) 0%nat 1 (fun _ => 0) ltac:(lia) D ltac:(rewrite
+      Z; lra)).
+  cbv zeta in Printed. rewrite Z, (norm_1_of_the_gradient 1 halves _ 0 ltac:(lia) D),
+      halves_norm_1 in Printed.
   unfold two_probabilities in Printed. lra.
 Qed.
 
