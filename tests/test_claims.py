@@ -8,8 +8,8 @@ import functools
 import importlib
 import json
 import math
-import re
 import pkgutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
