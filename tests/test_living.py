@@ -224,8 +224,8 @@ WIDGET = """async ([source, data]) => {
 
 @every_figure
 def test_the_widget_s_module_draws_the_same(name: str, page: str, visit: Opener) -> None:  # noqa: F811
-    """As anywidget calls it in a live notebook."""
-    opened = visit(page)
+    """As anywidget calls it in a live notebook, which has no policy against scripts."""
+    opened = visit(page, viewport={"width": 1280, "height": 900}, bypass_csp=True)
     figure = Figure(opened, name)
     script = figure.box.locator("script").first
     file = script.get_attribute("data-file")  # of large data

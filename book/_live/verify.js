@@ -2,6 +2,8 @@
    the teeth of all: the whole ledger, or one. The code of a claim's proof can be opened, changed and run. */
 import { folder, Interpreter, Live, make, plan } from "./cells.js";
 
+document.head.append(make("link", { rel: "stylesheet", href: `${folder}cells.css` }));
+
 const button = (text, onclick) => make("button", { type: "button", textContent: text, onclick });
 
 /* So many Pythons judge side by side; each holds some hundred megabytes. */

@@ -266,9 +266,8 @@ def _write_plan(app: Sphinx, page: str, folder: Path, steps: list[live_analysis.
 
 
 def ask_for_script(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
-    """The buttons' script and style, on pages that run something."""
+    """The buttons' script, on pages that run something."""
     if LIVE.search(context.get("body", "")):
-        app.add_css_file(f"{FOLDER}/cells.css", priority=900)
         app.add_js_file(f"{FOLDER}/live.js", loading_method="defer")
 
 
