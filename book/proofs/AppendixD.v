@@ -124,8 +124,8 @@ Proof.
   - intros t W W' E. rewrite <- (objective_of_centre T N n m 2 a B c y lam ltac:(lia) t W),
       <- (objective_of_centre T N n m 2 a B c y lam ltac:(lia) t W').
     assert (C : forall j k, (j < m)%nat -> (k < 2)%nat -> centre 2 W j k = centre 2 W' j k).
-    { intros j k J Hk. specialize (E j J). unfold centre, column_sum; simpl. destruct k as [|[|]]; [lra|lra|lia].
-        }
+    { intros j k J Hk. specialize (E j J). unfold centre, column_sum; simpl.
+      destruct k as [|[|]]; [lra|lra|lia]. }
     unfold cross_lipschitz_objective. apply mean_ext. intros i I.
     assert (V : forall d k, (k < 2)%nat -> V_of T m B t (centre 2 W) i d k = V_of T m B t (centre 2 W') i d
         k).

@@ -369,8 +369,9 @@ Theorem half_instance : exists s, spectral_norm 1 1 (hessian 3 first_column thre
 Proof.
   destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
       exists s. split; [easy|].
-  apply (proj2 (half_the_squared_gradient 1 3 three_probabilities 0 ltac:(lia) ltac:(lia) three_probabilities_distribution
-    ltac:(unfold three_probabilities; lra))); [unfold three_probabilities; lra|easy].
+  apply (proj2 (half_the_squared_gradient 1 3 three_probabilities 0 ltac:(lia) ltac:(lia)
+    three_probabilities_distribution ltac:(unfold three_probabilities; lra)));
+    [unfold three_probabilities; lra|easy].
 Qed.
 
 Theorem correct_label_above_a_third K p y : (y < K)%nat -> (K <= 3)%nat -> distribution K p ->
@@ -403,7 +404,8 @@ Qed.
 
 (* V = (1/2, -1/2, 0, ..., 0), p = (1/2, 1/2 - e, then e in equal parts) *)
 Definition opposite_columns (c k : nat) : R := match k with O => 1/2 | 1%nat => -1/2 | _ => 0 end.
-Definition nearly_half K e (k : nat) : R := match k with O => 1/2 | 1%nat => 1/2 - e | _ => e / (INR K - 2) end.
+Definition nearly_half K e (k : nat) : R :=
+  match k with O => 1/2 | 1%nat => 1/2 - e | _ => e / (INR K - 2) end.
 
 Lemma sum_after_two m f c : (forall k, f (S (S k)) = c) -> Sum (S (S m)) f = f 0%nat + f 1%nat + INR m * c.
 Proof.
@@ -447,7 +449,8 @@ Proof.
     assert (Z : Sum (S (S m)) (opposite_columns 0) = 0).
     { rewrite (sum_after_two m _ 0) by reflexivity. unfold opposite_columns. field. }
     rewrite (Sum_ext (S (S m)) _ (fun k => (opposite_columns 0 k)^2)).
-    - rewrite (sum_after_two m _ 0) by (intros; unfold opposite_columns; ring). unfold opposite_columns. field.
+    - rewrite (sum_after_two m _ 0) by (intros; unfold opposite_columns; ring).
+      unfold opposite_columns. field.
     - intros k _. unfold centred. rewrite Z. f_equal. unfold Rdiv. ring. }
   split; [exact F|]. rewrite spread_is_centred_frobenius, F by lia. field.
 Qed.
@@ -474,7 +477,8 @@ Proof.
       apply Rinv_0_lt_compat; lra. }
     assert (P0 : p 0%nat = odds / (1 + odds)) by (unfold p, one_against_equals, delta; simpl; ring).
     assert (Pk : forall k, k <> 0%nat -> p k = w).
-    { intros k K0. unfold p, one_against_equals, delta. destruct (Nat.eqb_spec k 0); [easy|]. unfold w. ring. }
+    { intros k K0. unfold p, one_against_equals, delta. destruct (Nat.eqb_spec k 0); [easy|].
+      unfold w. ring. }
     assert (D : distribution K p).
     { split.
       - intros k _. destruct (Nat.eq_dec k 0) as [->|K0]; [rewrite P0; lra|now rewrite Pk].
@@ -502,7 +506,8 @@ Proof.
         hessian K opposite_columns p 0 0 <= Rmax c 0 / 2).
     { intros p D H0. destruct (spectral_norm_exists 1 K (centred K opposite_columns) ltac:(lia)) as (L & T).
       specialize (All 1%nat opposite_columns p _ L D (spectral_norm_one _ H0) T).
-      pose proof (spectral_norm_below_frobenius _ _ _ _ T) as B. pose proof (spectral_norm_ge0 _ _ _ _ T) as L0.
+      pose proof (spectral_norm_below_frobenius _ _ _ _ T) as B.
+      pose proof (spectral_norm_ge0 _ _ _ _ T) as L0.
       assert (L2 : L^2 <= 1/2) by (rewrite <- (proj1 (opposite_columns_spread K K2)); apply pow_incr; lra).
       pose proof (pow2_ge_0 L). pose proof (Rmax_l c 0). pose proof (Rmax_r c 0). nra. }
     pose proof (Rmax_r c 0) as M0. assert (M : Rmax c 0 < 1/2) by (apply Rmax_lub_lt; lra).
@@ -534,7 +539,8 @@ Proof.
   - subst K. specialize (Bound _ (two_probabilities_distribution (3/4) ltac:(lra))).
     specialize (Bound ltac:(intros [|k] _ Nk; [easy|unfold two_probabilities; lra])).
     unfold two_probabilities in Bound. unfold d in D0. lra.
-  - set (e := Rmin (1/4) (d / 2)). pose proof (Rmin_l (1/4) (d / 2)) as E1. pose proof (Rmin_r (1/4) (d / 2)) as E2.
+  - set (e := Rmin (1/4) (d / 2)). pose proof (Rmin_l (1/4) (d / 2)) as E1.
+    pose proof (Rmin_r (1/4) (d / 2)) as E2.
     fold e in E1, E2. assert (E0 : 0 < e) by (apply Rmin_glb_lt; lra).
     destruct (nearly_half_facts K e ltac:(lia) ltac:(lra)) as [D C].
     specialize (Bound _ D C). unfold nearly_half in Bound.
@@ -792,7 +798,8 @@ Theorem proposition_41_instance : let p := three_probabilities in let V := first
   equation_16 3 (1/2) (1 / (INR 3 * (INR 3 - 1)) * ordered_spread 1 3 V) F xi <= norm 1 long_step /\
   equation_17 (1/2) F xi <= norm 1 long_step.
 Proof.
-  intros p V F xi. pose proof three_probabilities_distribution as D. pose proof three_probabilities_correct as C.
+  intros p V F xi. pose proof three_probabilities_distribution as D.
+  pose proof three_probabilities_correct as C.
   pose proof (proj1 slack_of_three) as X. fold xi in X.
   assert (O : ordered_spread 1 3 V = 4) by (unfold V; rewrite ordered_is_twice_the_spread,
       first_column_spread; ring).
@@ -830,7 +837,8 @@ Proof.
   intros p V F. pose proof three_probabilities_distribution as D. pose proof three_probabilities_correct as C.
   assert (E : Pairs 3 (fun i j => p i * p j * sq 1 (between V i j)) = 1/4).
   { unfold p, V, Pairs, sq, dot, between, first_column, three_probabilities; simpl. field. }
-  destruct (chain_to_equation_16 1 3 V p 0 ltac:(lia) ltac:(lia) D C (ln (3/2)) long_step (proj1 (proj1 slack_of_three)) ltac:(rewrite E; lra)
+  destruct (chain_to_equation_16 1 3 V p 0 ltac:(lia) ltac:(lia) D C (ln (3/2)) long_step
+    (proj1 (proj1 slack_of_three)) ltac:(rewrite E; lra)
     first_column_frobenius long_step_reaches) as [_ B]. rewrite E in B. apply B. lia.
 Qed.
 
@@ -848,7 +856,8 @@ Proof.
 Qed.
 
 Theorem dominates_instance : exists L, spectral_norm 1 3 (centred 3 first_column) L /\
-  equation_17 (1/2) (frobenius 1 3 first_column) (ln (3/2)) <= Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) (ln (3/2)) /
+  equation_17 (1/2) (frobenius 1 3 first_column) (ln (3/2)) <=
+  Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) (ln (3/2)) /
       (1/2 * L)).
 Proof.
   destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T). exists L. split;
@@ -862,7 +871,8 @@ Proof.
 Qed.
 
 Theorem which_bound_instance : let F := frobenius 1 3 first_column in
-  equation_17 (1/2) F (ln (3/2)) <= equation_16 3 (1/2) (ordered_spread 1 3 first_column / INR 3 ^ 2) F (ln (3/2)).
+  equation_17 (1/2) F (ln (3/2)) <=
+  equation_16 3 (1/2) (ordered_spread 1 3 first_column / INR 3 ^ 2) F (ln (3/2)).
 Proof.
   intros F. assert (O : ordered_spread 1 3 first_column = 4) by (rewrite ordered_is_twice_the_spread,
       first_column_spread; ring).

@@ -171,9 +171,11 @@ Theorem squared_gradient_below_curvature :
   (0 < nu -> (sq n g <= p y * (1 - p y) * nu^2 <-> 1/2 <= p y)).
 Proof.
   rewrite squared_gradient_of_two_classes. pose proof py_bounds as B. pose proof (pow2_ge_0 nu) as N2.
-  unfold py in *. assert (Up : 1/2 <= p y -> (1 - p y)^2 * nu^2 <= p y * (1 - p y) * nu^2).
+  unfold py in *. assert (Up : p y >= 1/2 -> (1 - p y)^2 * nu^2 <= p y * (1 - p y) * nu^2).
   { intros P. apply Rmult_le_compat_r; [easy|]. nra. }
-  split; [exact Up|]. intros N. split; [|exact Up]. intros L. assert (0 < nu^2) by (apply pow_lt; easy).
+  split; [intros P; apply Up; lra|].
+  intros N. split; [|intros P; apply Up; lra]. intros L.
+  assert (0 < nu^2) by (apply pow_lt; easy).
   apply Rmult_le_reg_r in L; [|easy]. nra.
 Qed.
 

@@ -280,8 +280,8 @@ Proof.
 Qed.
 
 Theorem equality_of_minimisers_false_as_printed :
-  ~ (forall N n m a B c y lam, (0 < N)%nat -> (forall i, (i < N)%nat -> (y i < 2)%nat) -> 0 <= lam -> forall W,
-     minimises unit (jacobian_objective unit N n m 2 a B c y lam) tt W <->
+  ~ (forall N n m a B c y lam, (0 < N)%nat -> (forall i, (i < N)%nat -> (y i < 2)%nat) -> 0 <= lam ->
+     forall W, minimises unit (jacobian_objective unit N n m 2 a B c y lam) tt W <->
      minimises unit (cross_lipschitz_objective unit N n m 2 a B c y lam) tt W).
 Proof.
   intros Printed. destruct (Printed 2%nat 1%nat 1%nat unit_feature unit_jacobian no_offset own_label 1

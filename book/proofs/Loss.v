@@ -195,7 +195,8 @@ Theorem hessian_is_unique n f x H H' : has_hessian n f x H -> has_hessian n f x 
 Proof.
   intros (G & d1 & D1 & F & A) (G' & d2 & D2 & F' & A') c e C E.
   apply (gradient_is_unique n x (fun x' => G x' c) (H c) (H' c)); [now apply A| |easy].
-  apply (differentiable_near n x _ (fun x' => G' x' c) _ (Rmin d1 d2)); [now apply Rmin_glb_lt| |now apply A'].
+  apply (differentiable_near n x _ (fun x' => G' x' c) _ (Rmin d1 d2)); [now apply Rmin_glb_lt| |].
+  2: now apply A'.
   intros x' L. pose proof (Rmin_l d1 d2). pose proof (Rmin_r d1 d2).
   apply (gradient_is_unique n x' f); [apply F; lra|apply F'; lra|easy].
 Qed.

@@ -264,7 +264,8 @@ Proof.
 Qed.
 
 Theorem maximum_norm_two_sided_instance :
-  let g := gradient 3 first_column 0 three_probabilities in let H := hessian 3 first_column three_probabilities in
+  let g := gradient 3 first_column 0 three_probabilities in
+  let H := hessian 3 first_column three_probabilities in
   exists rho, least_step (norm_inf 1) (growth 1 g H) 1 rho /\
   2 * 1 / (norm_1 1 g + sqrt ((norm_1 1 g)^2 + 2 * entry_sum 1 H * 1)) <= rho /\
   rho <= bracket (1/2) 1 / (1/2 * norm_1 1 (fun c => first_column c 0 - rival_mean 3 first_column

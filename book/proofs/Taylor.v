@@ -582,7 +582,8 @@ Theorem formal_guarantee_false_as_printed :
      norm n r < rho -> logits n V c (fun i => x i + r i) (1 - y)%nat <= logits n V c (fun i => x i + r i) y).
 Proof.
   intros Printed. destruct overshoot_instance as (rho & A & B).
-  specialize (Printed 1%nat halves (fun _ => 0) at_log_3 0%nat rho (fun _ => - ((ln 3 + rho) / 2)) ltac:(lia)).
+  specialize (Printed 1%nat halves (fun _ => 0) at_log_3 0%nat rho
+    (fun _ => - ((ln 3 + rho) / 2)) ltac:(lia)).
   cbv zeta in Printed.
   rewrite log_3_probability, halves_nu in Printed.
   assert (L : 0 < ln 3) by (rewrite <- ln_1; apply ln_increasing; lra).
