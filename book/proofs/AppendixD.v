@@ -100,14 +100,13 @@ Proof.
   replace (lam * frobenius n 2 V ^ 2) with (1/2 * lam * (2 * frobenius n 2 V ^ 2)) by field. rewrite E. ring.
 Qed.
 
-Theorem jacobian_loss_instance :
-  mean 1 (fun i => cross_entropy 2 0 (logits 1 halves no_bias (fun _ => 1))) + 1 * (frobenius 1 2 halves)^2 =
-  loss_of_the_difference 1 1 (fun _ _ => 1) (fun _ => 0%nat) (between halves 0 1) + 1/2 * 1 * (norm 1
-      (between halves 0 1))^2
-    + 1/2 * 1 * (norm 1 (fun c => halves c 0%nat + halves c 1%nat))^2.
+Theorem jacobian_loss_instance : let V := fun _ k : nat => delta k 0 in
+  mean 1 (fun i => cross_entropy 2 0 (logits 1 V no_bias (fun _ => 1))) + 1 * (frobenius 1 2 V)^2 =
+  loss_of_the_difference 1 1 (fun _ _ => 1) (fun _ => 0%nat) (between V 0 1)
+    + 1/2 * 1 * (norm 1 (between V 0 1))^2 + 1/2 * 1 * (norm 1 (fun c => V c 0%nat + V c 1%nat))^2.
 Proof.
-  apply (jacobian_loss_of_two_classes 1 1 (fun _ _ => 1) (fun _ => 0%nat) 1 halves ltac:(lia) ltac:(intros;
-      cbv beta; lia)).
+  intros V. apply (jacobian_loss_of_two_classes 1 1 (fun _ _ => 1) (fun _ => 0%nat) 1 V ltac:(lia)
+    ltac:(intros; cbv beta; lia)).
 Qed.
 
 (* Eq. (31): the cross-Lipschitz loss sees only the difference of the two columns of the last layer;
@@ -115,18 +114,18 @@ Qed.
    both losses agree *)
 Theorem both_losses_agree_at_opposite_columns T N n m a B c y lam : (0 < N)%nat ->
   (forall i, (i < N)%nat -> (y i < 2)%nat) ->
-  (forall t W W', (forall j, W j 0%nat - W j 1%nat = W' j 0%nat - W' j 1%nat) ->
+  (forall t W W', (forall j, (j < m)%nat -> W j 0%nat - W j 1%nat = W' j 0%nat - W' j 1%nat) ->
     cross_lipschitz_objective T N n m 2 a B c y lam t W = cross_lipschitz_objective T N n m 2 a B c y lam t
         W') /\
-  (forall t W, (forall j, W j 1%nat = - W j 0%nat) ->
+  (forall t W, (forall j, (j < m)%nat -> W j 1%nat = - W j 0%nat) ->
     jacobian_objective T N n m 2 a B c y lam t W = cross_lipschitz_objective T N n m 2 a B c y lam t W).
 Proof.
   intros N0 Labels. split.
   - intros t W W' E. rewrite <- (objective_of_centre T N n m 2 a B c y lam ltac:(lia) t W),
       <- (objective_of_centre T N n m 2 a B c y lam ltac:(lia) t W').
-    assert (C : forall j k, (k < 2)%nat -> centre 2 W j k = centre 2 W' j k).
-    { intros j k Hk. specialize (E j). unfold centre, column_sum; simpl. destruct k as [|[|]]; [lra|lra|lia].
-        }
+    assert (C : forall j k, (j < m)%nat -> (k < 2)%nat -> centre 2 W j k = centre 2 W' j k).
+    { intros j k J Hk. specialize (E j J). unfold centre, column_sum; simpl.
+      destruct k as [|[|]]; [lra|lra|lia]. }
     unfold cross_lipschitz_objective. apply mean_ext. intros i I.
     assert (V : forall d k, (k < 2)%nat -> V_of T m B t (centre 2 W) i d k = V_of T m B t (centre 2 W') i d
         k).
@@ -142,7 +141,7 @@ Proof.
   - intros t W E. rewrite (objectives_differ_by_the_rest T N n m 2 a B c y lam N0 ltac:(lia)).
     assert (Z : rest T N n m 2 B t W = 0).
     { apply rest_zero_columns; [easy|]. intros i d _ _. unfold V_of. simpl. rewrite Rplus_0_l, <- Sum_plus.
-      rewrite (Sum_ext m _ (fun _ => 0)), Sum_0; [easy|]. intros j _. rewrite E. ring. }
+      rewrite (Sum_ext m _ (fun _ => 0)), Sum_0; [easy|]. intros j J. rewrite E by easy. ring. }
     rewrite Z. ring.
 Qed.
 

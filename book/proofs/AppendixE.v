@@ -290,8 +290,11 @@ Definition four_probabilities (k : nat) : R := match k with 0%nat => 6/21 | _ =>
 Lemma four_probabilities_distribution : distribution 4 four_probabilities.
 Proof. split; [intros [|k] _; simpl; lra|simpl; lra]. Qed.
 
-Lemma four_probabilities_correct : correct 4 four_probabilities 0.
-Proof. intros [|k] _; unfold four_probabilities; lra. Qed.
+Lemma four_probabilities_strictly_correct : strictly_correct 4 four_probabilities 0.
+Proof.
+  intros [|k] _ N; [easy|].
+  unfold four_probabilities; lra.
+Qed.
 
 Lemma four_classes_values : spectral_norm 1 1 (hessian 4 first_column four_probabilities) (10/49) /\
   sq 1 (gradient 4 first_column 0 four_probabilities) = 25/49.
@@ -305,40 +308,60 @@ Proof.
 Qed.
 
 Theorem equation_42_false_as_printed :
-  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      spectral_norm n n (hessian K V p) s -> 1/2 * sq n (gradient K V y p) <= s).
 Proof.
   intros Printed. destruct four_classes_values as [S G].
   specialize (Printed 1%nat 4%nat first_column four_probabilities 0%nat (10/49) ltac:(lia) ltac:(lia)
-    four_probabilities_distribution four_probabilities_correct S). lra.
+    four_probabilities_distribution four_probabilities_strictly_correct S). lra.
 Qed.
 
 (* --- half the squared gradient, and the chains
    --------------------------------------------------------------- *)
 
-Theorem half_the_squared_gradient K p y : (y < K)%nat -> distribution K p -> p y < 1 ->
-  ((forall n V s, spectral_norm n n (hessian K V p) s -> 1/2 * sq n (gradient K V y p) <= s) <-> 1/3 <= p y).
+Lemma half_from_a_third n K V p y s : (y < K)%nat -> distribution K p -> p y < 1 -> 1/3 <= p y ->
+  spectral_norm n n (hessian K V p) s -> 1/2 * sq n (gradient K V y p) <= s.
 Proof.
-  intros Y D Q. pose proof (proj1 D y Y) as P0. split.
-  - intros All. set (V := fun _ k : nat => delta k y).
-    assert (E : hessian K V p 0 0 = p y * (1 - p y)).
-    { unfold hessian, V. rewrite (Sum_ext K _ (fun k => delta k y * (delta k y * p k - p k * p y))).
-      - rewrite (Sum_delta K y (fun k => delta k y * p k - p k * p y) Y). unfold delta. rewrite Nat.eqb_refl.
-          ring.
-      - intros k _. rewrite (Sum_ext K _ (fun l => delta l y * (delta k y * (delta k l * p k - p k * p l))))
-          by (intros; ring).
-        rewrite (Sum_delta K y (fun l => delta k y * (delta k l * p k - p k * p l)) Y). easy. }
-    assert (G : gradient K V y p 0 = p y - 1).
-    { unfold gradient, V. rewrite (Sum_delta K y (fun k => p k - delta k y) Y). unfold delta.
-        rewrite Nat.eqb_refl. ring. }
-    assert (S : spectral_norm 1 1 (hessian K V p) (p y * (1 - p y))) by (rewrite <- E;
-        apply spectral_norm_one; rewrite E; nra).
-    specialize (All 1%nat V _ S). rewrite sq_one, G in All. nra.
-  - intros Third n V s S.
-    destruct (hessian_dominates_the_squared_gradient n K V p y Y D s Q S) as (_ & T & _).
-    eapply Rle_trans; [|exact T]. apply Rmult_le_compat_r; [apply sq_ge0|].
-    apply Rmult_le_reg_r with (1 - p y); [lra|]. replace (p y / (1 - p y) * (1 - p y)) with (p y) by (field;
-        lra). lra.
+  intros Y D Q Third S.
+  destruct (hessian_dominates_the_squared_gradient n K V p y Y D s Q S) as (_ & T & _).
+  eapply Rle_trans; [|exact T]. apply Rmult_le_compat_r; [apply sq_ge0|].
+  apply Rmult_le_reg_r with (1 - p y); [lra|].
+  replace (p y / (1 - p y) * (1 - p y)) with (p y) by (field; lra). lra.
+Qed.
+
+Theorem half_the_squared_gradient n K p y : (0 < n)%nat -> (y < K)%nat -> distribution K p -> p y < 1 ->
+  ((forall V s, spectral_norm n n (hessian K V p) s -> 1/2 * sq n (gradient K V y p) <= s) <-> 1/3 <= p y).
+Proof.
+  intros N Y D Q. pose proof (proj1 D y Y) as P0.
+  split; [|intros Third V s; now apply half_from_a_third].
+  intros All. set (V := fun c k : nat => delta c 0 * delta k y).
+  destruct (spectral_norm_exists n n (hessian K V p) N) as (s & S). specialize (All V s S).
+  assert (A : forall r k, transposed n V r k = delta k y * r 0%nat).
+  { intros r k. unfold transposed, V. rewrite <- (Sum_delta n 0 (fun c => delta k y * r c) N).
+    apply Sum_ext; intros; ring. }
+  assert (Up : s <= p y * (1 - p y)).
+  { apply (spectral_norm_below n (hessian K V p)) with (s := s); [|intros; now apply
+      hessian_is_positive_semidefinite|exact S|].
+    - intros; apply hessian_symmetric.
+    - intros r. rewrite hessian_is_variance. unfold dot.
+      rewrite (Sum_ext K _ (fun k => delta k y * (p k * (r 0%nat)^2))).
+      2:{ intros k _. rewrite A. unfold delta. destruct (Nat.eqb k y); ring. }
+      rewrite (Sum_ext K (fun k => p k * transposed n V r k) (fun k => delta k y * (p k * r 0%nat))).
+      2:{ intros k _. rewrite A. ring. }
+      rewrite (Sum_delta K y (fun k => p k * (r 0%nat)^2) Y), (Sum_delta K y (fun k => p k * r 0%nat) Y).
+      assert (R0 : (r 0%nat)^2 <= sq n r).
+      { pose proof (term_le_Sum n (fun c => r c * r c) 0 (fun c _ => Rle_0_sqr (r c)) N) as T.
+        unfold sq, dot. cbv beta in T. lra. }
+      assert (0 < p y * (1 - p y)) by (apply Rmult_lt_0_compat; lra). nra. }
+  assert (G : gradient K V y p 0 = p y - 1).
+  { unfold gradient, V. rewrite (Sum_ext K _ (fun k => delta k y * (p k - delta k y))).
+    - rewrite (Sum_delta K y (fun k => p k - delta k y) Y). unfold delta. rewrite Nat.eqb_refl. ring.
+    - intros k _. unfold delta at 1. simpl. ring. }
+  assert (Low : (1 - p y)^2 <= sq n (gradient K V y p)).
+  { pose proof (term_le_Sum n (fun c => gradient K V y p c * gradient K V y p c) 0
+      (fun c _ => Rle_0_sqr (gradient K V y p c)) N) as T.
+    cbv beta in T. rewrite G in T. unfold sq, dot. lra. }
+  nra.
 Qed.
 
 Theorem half_instance : exists s, spectral_norm 1 1 (hessian 3 first_column three_probabilities) s /\
@@ -346,8 +369,9 @@ Theorem half_instance : exists s, spectral_norm 1 1 (hessian 3 first_column thre
 Proof.
   destruct (spectral_norm_exists 1 1 (hessian 3 first_column three_probabilities) ltac:(lia)) as (s & S).
       exists s. split; [easy|].
-  apply (proj2 (half_the_squared_gradient 3 three_probabilities 0 ltac:(lia) three_probabilities_distribution
-    ltac:(unfold three_probabilities; lra))); [unfold three_probabilities; lra|easy].
+  apply (proj2 (half_the_squared_gradient 1 3 three_probabilities 0 ltac:(lia) ltac:(lia)
+    three_probabilities_distribution ltac:(unfold three_probabilities; lra)));
+    [unfold three_probabilities; lra|easy].
 Qed.
 
 Theorem correct_label_above_a_third K p y : (y < K)%nat -> (K <= 3)%nat -> distribution K p ->
@@ -358,13 +382,13 @@ Proof.
 Qed.
 
 Theorem chain_of_appendix_E_false_as_printed :
-  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      spectral_norm n n (hessian K V p) s ->
      sq n (gradient K V y p) / 2 <= s /\ s <= (frobenius n K V)^2 / 2).
 Proof.
   intros Printed. destruct four_classes_values as [S G].
   destruct (Printed 1%nat 4%nat first_column four_probabilities 0%nat (10/49) ltac:(lia) ltac:(lia)
-    four_probabilities_distribution four_probabilities_correct S) as [A _]. lra.
+    four_probabilities_distribution four_probabilities_strictly_correct S) as [A _]. lra.
 Qed.
 
 (* the ordering of the penalties *)
@@ -378,39 +402,149 @@ Proof.
   - now apply (curvature_below_half_the_cross_lipschitz n K V p y Y D).
 Qed.
 
-(* both constants are the best: uniform p for the left, two columns of opposite sign for the right *)
-Theorem best_constants_of_the_ordering :
-  (forall K c, (2 <= K)%nat -> (forall n V p y s, (y < K)%nat -> distribution K p -> correct K p y ->
+(* V = (1/2, -1/2, 0, ..., 0), p = (1/2, 1/2 - e, then e in equal parts) *)
+Definition opposite_columns (c k : nat) : R := match k with O => 1/2 | 1%nat => -1/2 | _ => 0 end.
+Definition nearly_half K e (k : nat) : R :=
+  match k with O => 1/2 | 1%nat => 1/2 - e | _ => e / (INR K - 2) end.
+
+Lemma sum_after_two m f c : (forall k, f (S (S k)) = c) -> Sum (S (S m)) f = f 0%nat + f 1%nat + INR m * c.
+Proof.
+  intros C. induction m as [|m IH]; [simpl; ring|].
+  change (Sum (S (S (S m))) f) with (Sum (S (S m)) f + f (S (S m))). rewrite IH, C, S_INR. ring.
+Qed.
+
+Lemma nearly_half_facts K e : (3 <= K)%nat -> 0 < e <= 1/4 ->
+  distribution K (nearly_half K e) /\ strictly_correct K (nearly_half K e) 0.
+Proof.
+  intros K3 E. pose proof (three_le_INR K K3) as N.
+  assert (Part : 0 < e / (INR K - 2) <= 1/4).
+  { split; [apply Rdiv_lt_0_compat; lra|].
+    apply Rmult_le_reg_r with (INR K - 2); [lra|].
+    replace (e / (INR K - 2) * (INR K - 2)) with e by (field; lra). lra. }
+  split; [split|].
+  - intros [|[|k]] _; unfold nearly_half; lra.
+  - destruct K as [|[|m]]; [lia|lia|].
+    rewrite (sum_after_two m _ (e / (INR (S (S m)) - 2))) by reflexivity.
+    unfold nearly_half. rewrite !S_INR in *. field. lra.
+  - intros [|[|k]] _ D; [easy| |]; unfold nearly_half; lra.
+Qed.
+
+Lemma opposite_columns_hessian K p : (2 <= K)%nat ->
+  hessian K opposite_columns p 0 0 = (p 0%nat + p 1%nat) / 4 - (p 0%nat - p 1%nat)^2 / 4.
+Proof.
+  intros K2. assert (A : forall k, transposed 1 opposite_columns (fun _ => 1) k = opposite_columns 0 k).
+  { intros k. unfold transposed; simpl. unfold opposite_columns. ring. }
+  pose proof (hessian_is_variance 1 K opposite_columns p (fun _ => 1)) as T. unfold quad in T; simpl in T.
+  transitivity (0 + (0 + 1 * hessian K opposite_columns p 0 0 * 1)); [ring|]. rewrite T.
+  destruct K as [|[|m]]; [lia|lia|]. unfold dot.
+  rewrite !(sum_after_two m _ 0) by (intros k; rewrite A; unfold opposite_columns; ring).
+  rewrite !A. unfold opposite_columns. field.
+Qed.
+
+Lemma opposite_columns_spread K : (2 <= K)%nat ->
+  (frobenius 1 K (centred K opposite_columns))^2 = 1/2 /\ spread 1 K opposite_columns = INR K / 2.
+Proof.
+  intros K2. assert (F : (frobenius 1 K (centred K opposite_columns))^2 = 1/2).
+  { rewrite frobenius_sq. simpl Sum. destruct K as [|[|m]]; [lia|lia|].
+    assert (Z : Sum (S (S m)) (opposite_columns 0) = 0).
+    { rewrite (sum_after_two m _ 0) by reflexivity. unfold opposite_columns. field. }
+    rewrite (Sum_ext (S (S m)) _ (fun k => (opposite_columns 0 k)^2)).
+    - rewrite (sum_after_two m _ 0) by (intros; unfold opposite_columns; ring).
+      unfold opposite_columns. field.
+    - intros k _. unfold centred. rewrite Z. f_equal. unfold Rdiv. ring. }
+  split; [exact F|]. rewrite spread_is_centred_frobenius, F by lia. field.
+Qed.
+
+(* p = (t, then 1 - t in equal parts) with the odds t / (1 - t) *)
+Definition one_against_equals K odds (k : nat) : R :=
+  / ((1 + odds) * (INR K - 1)) + delta k 0 * (odds / (1 + odds) - / ((1 + odds) * (INR K - 1))).
+
+(* both constants are the best for each number of classes *)
+Theorem best_constants_of_the_ordering K c : (2 <= K)%nat ->
+  ((forall n V p y s, (y < K)%nat -> distribution K p -> strictly_correct K p y ->
      spectral_norm n n (hessian K V p) s -> c * sq n (gradient K V y p) <= s) -> c <= 1 / (INR K - 1)) /\
-  (forall c, (forall n K V p s L, (2 <= K)%nat -> distribution K p -> spectral_norm n n (hessian K V p) s ->
+  ((forall n V p s L, distribution K p -> spectral_norm n n (hessian K V p) s ->
      spectral_norm n K (centred K V) L -> s <= c * L^2) -> 1/2 <= c).
 Proof.
-  split.
-  - intros K c K2 All. pose proof (two_le_INR K K2) as N. set (p := fun _ : nat => / INR K).
+  intros K2. pose proof (two_le_INR K K2) as N. split.
+  - intros All. apply Rnot_lt_le. intros Big. set (odds := (1 / (INR K - 1) + c) / 2).
+    assert (I : 0 < 1 / (INR K - 1)) by (apply Rdiv_lt_0_compat; lra).
+    assert (O : 1 / (INR K - 1) < odds < c) by (unfold odds; lra).
+    set (p := one_against_equals K odds). set (w := / ((1 + odds) * (INR K - 1))).
+    assert (W : 0 < w) by (apply Rinv_0_lt_compat, Rmult_lt_0_compat; lra).
+    assert (T : w < odds / (1 + odds)).
+    { unfold w. rewrite Rinv_mult. unfold Rdiv. rewrite Rmult_comm. apply Rmult_lt_compat_r; [|lra].
+      apply Rinv_0_lt_compat; lra. }
+    assert (P0 : p 0%nat = odds / (1 + odds)) by (unfold p, one_against_equals, delta; simpl; ring).
+    assert (Pk : forall k, k <> 0%nat -> p k = w).
+    { intros k K0. unfold p, one_against_equals, delta. destruct (Nat.eqb_spec k 0); [easy|].
+      unfold w. ring. }
     assert (D : distribution K p).
-    { split; [intros; apply Rinv_0_lt_compat; lra|]. unfold p. rewrite Sum_const. field. lra. }
-    assert (E : hessian K first_column p 0 0 = / INR K * (1 - / INR K)).
-    { rewrite hessian_of_first_column by (lia || apply D). easy. }
-    assert (I : 0 < / INR K < 1).
-    { split; [apply Rinv_0_lt_compat; lra|]. rewrite <- Rinv_1. apply Rinv_lt_contravar; lra. }
-    assert (S : spectral_norm 1 1 (hessian K first_column p) (/ INR K * (1 - / INR K))).
-    { rewrite <- E. apply spectral_norm_one. rewrite E. nra. }
-    specialize (All 1%nat first_column p 0%nat _ ltac:(lia) D ltac:(intros k _; unfold p; lra) S).
-    rewrite sq_one, gradient_of_first_column in All by lia. unfold p in All.
-    replace (c * (/ INR K - 1)^2) with (c * (INR K - 1)^2 * (/ INR K)^2) in All by (field; lra).
-    replace (/ INR K * (1 - / INR K)) with ((INR K - 1) * (/ INR K)^2) in All by (field; lra).
-    assert (I2 : 0 < (/ INR K)^2) by (apply pow_lt; lra). apply Rmult_le_reg_r in All; [|easy].
-    apply Rmult_le_reg_r with ((INR K - 1)^2); [apply pow_lt; lra|].
-    replace (1 / (INR K - 1) * (INR K - 1)^2) with (INR K - 1) by (field; lra). easy.
-  - intros c All. pose proof (two_probabilities_distribution (1/2) ltac:(lra)) as D.
-    pose proof (curvature_of_two_classes 1 halves _ 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as S.
-    destruct (spectral_norm_exists 1 2 (centred 2 halves) ltac:(lia)) as (L & T).
-    specialize (All 1%nat 2%nat halves _ _ L ltac:(lia) D S T). rewrite halves_nu in All.
-    pose proof (spectral_norm_below_frobenius _ _ _ _ T) as B. pose proof (spectral_norm_ge0 _ _ _ _ T) as L0.
-    assert (F : (frobenius 1 2 (centred 2 halves))^2 = 1/2).
-    { rewrite frobenius_sq. unfold centred, halves; simpl. field. }
-    assert (L2 : L^2 <= 1/2) by (rewrite <- F; apply pow_incr; lra).
-    unfold two_probabilities in All. pose proof (pow2_ge_0 L). destruct (Rle_lt_dec c 0); nra.
+    { split.
+      - intros k _. destruct (Nat.eq_dec k 0) as [->|K0]; [rewrite P0; lra|now rewrite Pk].
+      - unfold p, one_against_equals. rewrite Sum_plus, Sum_const.
+        rewrite (Sum_delta K 0 (fun _ => odds / (1 + odds) - / ((1 + odds) * (INR K - 1)))) by lia.
+        field. lra. }
+    assert (C : strictly_correct K p 0) by (intros k _ K0; rewrite P0, Pk; easy).
+    assert (Q : 0 < p 0%nat < 1).
+    { rewrite P0. split; [apply Rdiv_lt_0_compat; lra|].
+      apply Rmult_lt_reg_r with (1 + odds); [lra|].
+      replace (odds / (1 + odds) * (1 + odds)) with odds by (field; lra). lra. }
+    assert (E : hessian K first_column p 0 0 = p 0%nat * (1 - p 0%nat)).
+    { apply hessian_of_first_column; [lia|apply D]. }
+    assert (S : spectral_norm 1 1 (hessian K first_column p) (p 0%nat * (1 - p 0%nat))).
+    { rewrite <- E. apply spectral_norm_one. rewrite E. apply Rlt_le, Rmult_lt_0_compat; lra. }
+    specialize (All 1%nat first_column p 0%nat _ ltac:(lia) D C S).
+    rewrite sq_one, gradient_of_first_column in All by lia.
+    assert (R0 : p 0%nat = odds * (1 - p 0%nat)) by (rewrite P0; field; lra).
+    assert (All' : c * (1 - p 0%nat)^2 <= odds * (1 - p 0%nat)^2).
+    { replace (odds * (1 - p 0%nat)^2) with (odds * (1 - p 0%nat) * (1 - p 0%nat)) by ring.
+      rewrite <- R0. replace ((1 - p 0%nat)^2) with ((p 0%nat - 1)^2) by ring. exact All. }
+    apply Rmult_le_reg_r in All'; [lra|apply pow_lt; lra].
+  - intros All. apply Rnot_lt_le. intros Small.
+    assert (Bound : forall p, distribution K p -> 0 <= hessian K opposite_columns p 0 0 ->
+        hessian K opposite_columns p 0 0 <= Rmax c 0 / 2).
+    { intros p D H0. destruct (spectral_norm_exists 1 K (centred K opposite_columns) ltac:(lia)) as (L & T).
+      specialize (All 1%nat opposite_columns p _ L D (spectral_norm_one _ H0) T).
+      pose proof (spectral_norm_below_frobenius _ _ _ _ T) as B.
+      pose proof (spectral_norm_ge0 _ _ _ _ T) as L0.
+      assert (L2 : L^2 <= 1/2) by (rewrite <- (proj1 (opposite_columns_spread K K2)); apply pow_incr; lra).
+      pose proof (pow2_ge_0 L). pose proof (Rmax_l c 0). pose proof (Rmax_r c 0). nra. }
+    pose proof (Rmax_r c 0) as M0. assert (M : Rmax c 0 < 1/2) by (apply Rmax_lub_lt; lra).
+    set (m := Rmax c 0) in *. destruct (Nat.eq_dec K 2) as [E|E].
+    + subst K. specialize (Bound _ (two_probabilities_distribution (1/2) ltac:(lra))).
+      rewrite opposite_columns_hessian in Bound by lia. unfold two_probabilities in Bound. lra.
+    + set (e := (1/2 - m) / 2). destruct (nearly_half_facts K e ltac:(lia) ltac:(unfold e; lra)) as [D _].
+      specialize (Bound _ D). rewrite opposite_columns_hessian in Bound by lia.
+      unfold nearly_half in Bound. assert (0 < e <= 1/4) by (unfold e; lra).
+      assert (e * e <= e / 4) by nra. assert (m = 1/2 - 2 * e) by (unfold e; field). lra.
+Qed.
+
+(* 2/K in the bound of the trace is the best for each number of classes *)
+Theorem best_constant_of_the_trace K c : (2 <= K)%nat ->
+  (forall n V p y, (y < K)%nat -> distribution K p -> strictly_correct K p y ->
+     trace n (hessian K V p) <= c * (p y * (1 - p y)) * spread n K V) -> 2 / INR K <= c.
+Proof.
+  intros K2 All. pose proof (two_le_INR K K2) as N. apply Rnot_lt_le. intros Small.
+  assert (Bound : forall p, distribution K p -> strictly_correct K p 0 ->
+      (p 0%nat + p 1%nat) / 4 - (p 0%nat - p 1%nat)^2 / 4 <= c * (p 0%nat * (1 - p 0%nat)) * (INR K / 2)).
+  { intros p D C. specialize (All 1%nat opposite_columns p 0%nat ltac:(lia) D C).
+    unfold trace in All; simpl in All.
+    rewrite opposite_columns_hessian, (proj2 (opposite_columns_spread K K2)) in All by easy. lra. }
+  set (d := 1 - c * (INR K / 2)).
+  assert (D0 : 0 < d).
+  { unfold d. assert (c * (INR K / 2) < 2 / INR K * (INR K / 2)) by (apply Rmult_lt_compat_r; lra).
+    replace (2 / INR K * (INR K / 2)) with 1 in * by (field; lra). lra. }
+  destruct (Nat.eq_dec K 2) as [E|E].
+  - subst K. specialize (Bound _ (two_probabilities_distribution (3/4) ltac:(lra))).
+    specialize (Bound ltac:(intros [|k] _ Nk; [easy|unfold two_probabilities; lra])).
+    unfold two_probabilities in Bound. unfold d in D0. lra.
+  - set (e := Rmin (1/4) (d / 2)). pose proof (Rmin_l (1/4) (d / 2)) as E1.
+    pose proof (Rmin_r (1/4) (d / 2)) as E2.
+    fold e in E1, E2. assert (E0 : 0 < e) by (apply Rmin_glb_lt; lra).
+    destruct (nearly_half_facts K e ltac:(lia) ltac:(lra)) as [D C].
+    specialize (Bound _ D C). unfold nearly_half in Bound.
+    assert (e * e <= e / 4) by nra. unfold d in *. lra.
 Qed.
 
 Definition quarters (c k : nat) : R := match k with 0%nat => 1/4 | _ => -1/4 end.
@@ -419,14 +553,14 @@ Lemma quarters_nu : norm 1 (between quarters 0 1) = 1/2.
 Proof. rewrite norm_one. unfold between, quarters. rewrite Rabs_pos_eq; lra. Qed.
 
 Theorem chain_of_section_4_false_as_printed :
-  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      spectral_norm n n (hessian K V p) s ->
      norm n (gradient K V y p) / 2 <= s /\ s <= frobenius n K V / 2).
 Proof.
   intros Printed. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   pose proof (curvature_of_two_classes 1 quarters _ 0 ltac:(lia) D ltac:(rewrite quarters_nu; lra)) as S.
   destruct (Printed 1%nat 2%nat quarters _ 0%nat _ ltac:(lia) ltac:(lia) D
-    ltac:(intros [|k] _; unfold two_probabilities; lra) S) as [A _].
+    ltac:(intros [|k] _ N; [easy|unfold two_probabilities; lra]) S) as [A _].
   rewrite norm_one, (gradient_of_two_classes quarters _ 0 ltac:(lia) D), quarters_nu in A.
   unfold between, quarters, two_probabilities in A; simpl in A. rewrite Rabs_left in A by lra. lra.
 Qed.
@@ -483,8 +617,7 @@ Proof.
   pose proof (squared_gradient_below_curvature_of_many n K V p y Y D s K2 C Sp) as G.
   split; [easy|]. split; [lra|]. split.
   - intros K3. pose proof (p_below_1 K p y K2 D Y) as Q.
-    pose proof (proj2 (half_the_squared_gradient K p y Y D Q) (correct_label_above_a_third K p y Y K3 D C) n
-        V s Sp). lra.
+    pose proof (half_from_a_third n K V p y s Y D Q (correct_label_above_a_third K p y Y K3 D C) Sp). lra.
   - intros K3. specialize (B K3). lra.
 Qed.
 
@@ -492,27 +625,27 @@ Lemma halves_ordered : ordered_spread 1 2 halves / INR 2 ^ 2 = 1/2.
 Proof. unfold ordered_spread, sq, dot, between, halves; simpl. field. Qed.
 
 Theorem equation_43_false_as_printed :
-  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      spectral_norm n n (hessian K V p) s ->
      s <= 1/2 * INR K * (INR K - 1) * p y * (1 - p y) * (ordered_spread n K V / INR K ^ 2)).
 Proof.
   intros Printed. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   pose proof (curvature_of_two_classes 1 halves _ 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as S.
   specialize (Printed 1%nat 2%nat halves _ 0%nat _ ltac:(lia) ltac:(lia) D
-    ltac:(intros [|k] _; unfold two_probabilities; lra) S).
+    ltac:(intros [|k] _ N; [easy|unfold two_probabilities; lra]) S).
   rewrite halves_nu, halves_ordered in Printed. unfold two_probabilities in Printed. simpl INR in Printed.
       lra.
 Qed.
 
 Theorem chain_to_the_cross_lipschitz_penalty_false_as_printed :
-  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y s, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      spectral_norm n n (hessian K V p) s ->
      sq n (gradient K V y p) / 2 <= s /\ s <= INR K * (INR K - 1) * (ordered_spread n K V / INR K ^ 2) / 8).
 Proof.
   intros Printed. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   pose proof (curvature_of_two_classes 1 halves _ 0 ltac:(lia) D ltac:(rewrite halves_nu; lra)) as S.
   destruct (Printed 1%nat 2%nat halves _ 0%nat _ ltac:(lia) ltac:(lia) D
-    ltac:(intros [|k] _; unfold two_probabilities; lra) S) as [_ A].
+    ltac:(intros [|k] _ N; [easy|unfold two_probabilities; lra]) S) as [_ A].
   rewrite halves_nu, halves_ordered in A. unfold two_probabilities in A. simpl INR in A. lra.
 Qed.
 
@@ -545,9 +678,12 @@ Qed.
 
 Definition nine_tenths := two_probabilities (9/10).
 
-Lemma nine_tenths_facts : distribution 2 nine_tenths /\ correct 2 nine_tenths 0.
-Proof. split; [apply two_probabilities_distribution; lra|intros [|k] _; unfold nine_tenths,
-    two_probabilities; lra]. Qed.
+Lemma nine_tenths_facts : distribution 2 nine_tenths /\ strictly_correct 2 nine_tenths 0.
+Proof.
+  split; [apply two_probabilities_distribution; lra|].
+  intros [|k] _ N; [easy|].
+  unfold nine_tenths, two_probabilities; lra.
+Qed.
 
 Lemma halves_frobenius : frobenius 1 2 halves = sqrt (1/2).
 Proof. unfold frobenius, halves; simpl. f_equal. field. Qed.
@@ -567,7 +703,7 @@ Lemma positive_slack_at_nine_tenths : 0 < ln (INR 2) + ln (9/10).
 Proof. simpl INR. interval with (i_prec 30). Qed.
 
 Theorem equation_16_false_as_printed :
-  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      let xi := ln (INR K) + ln (p y) in let nu2 := ordered_spread n K V / INR K ^ 2 in 0 < xi -> 0 < nu2 ->
      xi <= growth n (gradient K V y p) (hessian K V p) r -> equation_16 K (p y) nu2 (frobenius n K V) xi <=
          norm n r).
@@ -582,7 +718,7 @@ Proof.
 Qed.
 
 Theorem equation_16_unordered_false_as_printed :
-  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      let xi := ln (INR K) + ln (p y) in let nu2 := spread n K V / INR K ^ 2 in 0 < xi -> 0 < nu2 ->
      xi <= growth n (gradient K V y p) (hessian K V p) r -> equation_16 K (p y) nu2 (frobenius n K V) xi <=
          norm n r).
@@ -600,12 +736,12 @@ Qed.
 
 (* Eq. (38): as printed, its -1 under the root, the first link is false; with the -1 outside, the second is *)
 Theorem equation_38_false_as_printed :
-  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      let xi := ln (INR K) + ln (p y) in let S := Pairs K (fun i j => p i * p j * sq n (between V i j)) in
      let F := frobenius n K V in 0 < xi -> 0 < S ->
      xi <= growth n (gradient K V y p) (hessian K V p) r ->
      2 * (1 - p y) * F / S * sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2) - 1) <= norm n r) /\
-  ~ (forall n K V p y, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> correct K p y ->
+  ~ (forall n K V p y, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
      let xi := ln (INR K) + ln (p y) in let S := Pairs K (fun i j => p i * p j * sq n (between V i j)) in
      let F := frobenius n K V in let nu2 := ordered_spread n K V / INR K ^ 2 in 0 < xi -> 0 < S ->
      equation_16 K (p y) nu2 F xi <= 2 * (1 - p y) * F / S * (sqrt (1 + 2 * S * xi / (4 * (1 - p y)^2 * F^2))
@@ -636,72 +772,92 @@ Proof. apply sqrt_lt_R0. unfold first_column; simpl. lra. Qed.
 
 Definition long_step (c : nat) : R := -10.
 
-Lemma long_step_reaches : 1 <= growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3
+Lemma long_step_reaches_one : 1 <= growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3
     first_column three_probabilities) long_step.
 Proof.
   unfold growth, dot, quad, gradient, hessian, first_column, three_probabilities, delta, long_step; simpl.
       lra.
 Qed.
 
-Theorem proposition_41_instance : let p := three_probabilities in let V := first_column in let F := frobenius
-    1 3 V in
-  equation_16 3 (1/2) (ordered_spread 1 3 V / INR 3 ^ 2) F 1 <= norm 1 long_step /\
-  equation_16 3 (1/2) (1 / (INR 3 * (INR 3 - 1)) * ordered_spread 1 3 V) F 1 <= norm 1 long_step /\
-  equation_17 (1/2) F 1 <= norm 1 long_step.
+(* xi = log (K p_y) with three classes and p_y = 1/2 *)
+Lemma slack_of_three : 0 < ln (3/2) < 1 /\ ln (3/2) = ln (INR 3 * three_probabilities 0).
 Proof.
-  intros p V F. pose proof three_probabilities_distribution as D. pose proof three_probabilities_correct as C.
+  split; [split; interval with (i_prec 30)|].
+  f_equal. unfold three_probabilities; simpl. field.
+Qed.
+
+Lemma long_step_reaches : ln (3/2) <= growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3
+    first_column three_probabilities) long_step.
+Proof.
+  pose proof long_step_reaches_one. pose proof slack_of_three. lra.
+Qed.
+
+Theorem proposition_41_instance : let p := three_probabilities in let V := first_column in let F := frobenius
+    1 3 V in let xi := ln (3/2) in
+  equation_16 3 (1/2) (ordered_spread 1 3 V / INR 3 ^ 2) F xi <= norm 1 long_step /\
+  equation_16 3 (1/2) (1 / (INR 3 * (INR 3 - 1)) * ordered_spread 1 3 V) F xi <= norm 1 long_step /\
+  equation_17 (1/2) F xi <= norm 1 long_step.
+Proof.
+  intros p V F xi. pose proof three_probabilities_distribution as D.
+  pose proof three_probabilities_correct as C.
+  pose proof (proj1 slack_of_three) as X. fold xi in X.
   assert (O : ordered_spread 1 3 V = 4) by (unfold V; rewrite ordered_is_twice_the_spread,
       first_column_spread; ring).
   split; [|split].
-  - apply (bound_with_ordered_pairs 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lia|lra|rewrite O; simpl;
+  - apply (bound_with_ordered_pairs 1 3 V p 0 ltac:(lia) ltac:(lia) D C xi); [lia|lra|rewrite O; simpl;
       lra|apply long_step_reaches].
-  - apply (bound_with_the_mean 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1); [lra|rewrite O; simpl;
+  - apply (bound_with_the_mean 1 3 V p 0 ltac:(lia) ltac:(lia) D C xi); [lra|rewrite O; simpl;
       lra|apply long_step_reaches].
-  - apply (bound_with_the_jacobian 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1);
+  - apply (bound_with_the_jacobian 1 3 V p 0 ltac:(lia) ltac:(lia) D C xi);
       [lra|apply first_column_frobenius|apply long_step_reaches].
 Qed.
 
-(* five equal classes *)
-Definition fifths (k : nat) : R := 1/5.
+(* five classes, the label with one half *)
+Definition half_and_eighths (k : nat) : R := match k with O => 1/2 | _ => 1/8 end.
 
 Theorem five_classes_instance :
-  equation_16 5 (1/5) (spread 1 5 first_column / INR 5 ^ 2) (frobenius 1 5 first_column) 1 <= norm 1
-      long_step.
+  equation_16 5 (1/2) (spread 1 5 first_column / INR 5 ^ 2) (frobenius 1 5 first_column) (ln (5/2)) <=
+  norm 1 long_step.
 Proof.
-  assert (D : distribution 5 fifths) by (split; [intros; unfold fifths; lra|unfold fifths; simpl; lra]).
-  apply (bound_with_unordered_pairs 1 5 first_column fifths 0 ltac:(lia) ltac:(lia) D); [intros k _;
-      unfold fifths; lra|lia|lra| |].
+  assert (D : distribution 5 half_and_eighths).
+  { split; [intros [|k] _; unfold half_and_eighths; lra|unfold half_and_eighths; simpl; lra]. }
+  assert (X : 0 < ln (5/2) < 1) by (split; interval with (i_prec 30)).
+  apply (bound_with_unordered_pairs 1 5 first_column half_and_eighths 0 ltac:(lia) ltac:(lia) D);
+    [intros [|k] _; unfold half_and_eighths; lra|lia|lra| |].
   - unfold spread, Pairs, sq, dot, between, first_column; simpl. lra.
-  - unfold growth, dot, quad, gradient, hessian, first_column, fifths, delta, long_step; simpl. lra.
+  - apply Rle_trans with 1; [lra|].
+    unfold growth, dot, quad, gradient, hessian, first_column, half_and_eighths, delta, long_step; simpl. lra.
 Qed.
 
 Theorem equation_38_instance : let p := three_probabilities in let V := first_column in let F := frobenius 1
     3 V in
-  equation_16 3 (1/2) (ordered_spread 1 3 V / INR 3 ^ 2) F 1 <=
-  2 * (1 - 1/2) * F / (1/4) * (sqrt (1 + 2 * (1/4) * 1 / (4 * (1 - 1/2)^2 * F^2)) - 1).
+  equation_16 3 (1/2) (ordered_spread 1 3 V / INR 3 ^ 2) F (ln (3/2)) <=
+  2 * (1 - 1/2) * F / (1/4) * (sqrt (1 + 2 * (1/4) * ln (3/2) / (4 * (1 - 1/2)^2 * F^2)) - 1).
 Proof.
   intros p V F. pose proof three_probabilities_distribution as D. pose proof three_probabilities_correct as C.
   assert (E : Pairs 3 (fun i j => p i * p j * sq 1 (between V i j)) = 1/4).
   { unfold p, V, Pairs, sq, dot, between, first_column, three_probabilities; simpl. field. }
-  destruct (chain_to_equation_16 1 3 V p 0 ltac:(lia) ltac:(lia) D C 1 long_step Rlt_0_1 ltac:(rewrite E; lra)
+  destruct (chain_to_equation_16 1 3 V p 0 ltac:(lia) ltac:(lia) D C (ln (3/2)) long_step
+    (proj1 (proj1 slack_of_three)) ltac:(rewrite E; lra)
     first_column_frobenius long_step_reaches) as [_ B]. rewrite E in B. apply B. lia.
 Qed.
 
 Theorem two_sided_instance : exists L rho, spectral_norm 1 3 (centred 3 first_column) L /\
   least_step (norm 1) (growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3 first_column
-      three_probabilities)) 1 rho /\
-  Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) 1 / (1/2 * L)) <= rho.
+      three_probabilities)) (ln (3/2)) rho /\
+  Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) (ln (3/2)) / (1/2 * L)) <= rho.
 Proof.
   destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T). exists L.
   destruct (radius_between_two_closed_forms 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia)
       three_probabilities_distribution
-    three_probabilities_correct L 1 T Rlt_0_1) as (rho & A & B & _).
+    three_probabilities_correct L (ln (3/2)) T (proj1 (proj1 slack_of_three))) as (rho & A & B & _).
   - rewrite sq_one, gradient_of_first_column by lia. unfold three_probabilities. lra.
   - exists rho. split; [easy|]. split; [exact A|exact B].
 Qed.
 
 Theorem dominates_instance : exists L, spectral_norm 1 3 (centred 3 first_column) L /\
-  equation_17 (1/2) (frobenius 1 3 first_column) 1 <= Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) 1 /
+  equation_17 (1/2) (frobenius 1 3 first_column) (ln (3/2)) <=
+  Rmax (1 / sqrt 2) (sqrt (1 - 1/2)) * (bracket (1/2) (ln (3/2)) /
       (1/2 * L)).
 Proof.
   destruct (spectral_norm_exists 1 3 (centred 3 first_column) ltac:(lia)) as (L & T). exists L. split;
@@ -711,16 +867,17 @@ Proof.
     pose proof (spectral_bounds_centred 1 3 first_column L (fun _ => 1) T) as B. rewrite Z in B.
     unfold sq, dot, transposed, centred, first_column in B; simpl in B. lra. }
   now apply (lower_end_dominates 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia)
-      three_probabilities_distribution L 1 T L0 Rlt_0_1).
+      three_probabilities_distribution L (ln (3/2)) T L0 (proj1 (proj1 slack_of_three))).
 Qed.
 
 Theorem which_bound_instance : let F := frobenius 1 3 first_column in
-  equation_17 (1/2) F 1 <= equation_16 3 (1/2) (ordered_spread 1 3 first_column / INR 3 ^ 2) F 1.
+  equation_17 (1/2) F (ln (3/2)) <=
+  equation_16 3 (1/2) (ordered_spread 1 3 first_column / INR 3 ^ 2) F (ln (3/2)).
 Proof.
   intros F. assert (O : ordered_spread 1 3 first_column = 4) by (rewrite ordered_is_twice_the_spread,
       first_column_spread; ring).
   destruct (which_bound_is_tighter 1 3 first_column three_probabilities 0 ltac:(lia) ltac:(lia)
-      three_probabilities_distribution 1 Rlt_0_1)
+      three_probabilities_distribution (ln (3/2)) (proj1 (proj1 slack_of_three)))
     as [_ B]. destruct (B ltac:(rewrite O; simpl; lra)) as [_ T]. apply T. lia.
 Qed.
 

@@ -215,37 +215,39 @@ Proof.
 Qed.
 
 (* the critical points as confidences *)
-Theorem critical_confidences n V x y : (y < 2)%nat ->
+Theorem critical_confidences : exists t1 t2,
+  (t1 - 1) * exp (t1 - 1) = / exp 1 /\ 0.78215 < sigma t1 < 0.78225 /\
+  t2 / 2 * tanh (t2 / 2) = 1 /\ 2.39935 < t2 < 2.39945 /\ 0.91675 < sigma t2 < 0.91685 /\
+  forall n V x y, (y < 2)%nat ->
   let s := between V 0 1 in let nu := norm n s in let gamma := Rabs (dot n (fun i => s i / nu) x) in
   let p := softmax 2 (logits n V no_bias x) in 0 < nu ->
   nu * gamma = Rabs (ln (p y / (1 - p y))) /\
-  (1/2 < p y ->
-   (exists t c, (t - 1) * exp (t - 1) = / exp 1 /\ 0.78215 < c < 0.78225 /\ (nu * gamma <= t <-> p y <= c)) /\
-   (exists t c, t / 2 * tanh (t / 2) = 1 /\ 2.39935 < t < 2.39945 /\ 0.91675 < c < 0.91685 /\
-       (nu * gamma <= t <-> p y <= c))).
+  (1/2 < p y -> (nu * gamma <= t1 <-> p y <= sigma t1) /\ (nu * gamma <= t2 <-> p y <= sigma t2)).
 Proof.
-  intros Y s nu gamma p N. destruct (nu_gamma_is_the_confidence n V x y Y N) as (E & High & _).
+  destruct critical_points as [(t1 & T1 & Z1 & _) (t2 & T2 & Z2 & _)]. exists t1, t2.
+  split; [easy|]. split; [unfold sigma; split; interval with (i_prec 40)|].
+  split; [easy|]. split; [lra|]. split; [unfold sigma; split; interval with (i_prec 40)|].
+  intros n V x y Y s nu gamma p N. destruct (nu_gamma_is_the_confidence n V x y Y N) as (E & High & _).
   fold s in E, High. fold nu in E, High. fold gamma in E, High. fold p in E, High. split; [exact E|].
       intros Hp. specialize (High Hp).
   assert (Eq : forall t, nu * gamma <= t <-> p y <= sigma t).
   { intros t. rewrite High, (Rmult_comm nu gamma). split; intros L.
     - destruct L as [L|L]; [now apply Rlt_le, sigma_increasing|rewrite L; lra].
     - apply Rnot_lt_le. intros M. apply sigma_increasing in M. lra. }
-  split.
-  - destruct critical_points as [(t & T & Z & _) _]. exists t, (sigma t). split; [easy|]. split; [|apply Eq].
-    unfold sigma. split; interval with (i_prec 40).
-  - destruct critical_points as [_ (t & T & Z & _)]. exists t, (sigma t). split; [easy|]. split; [lra|].
-      split; [|apply Eq].
-    unfold sigma. split; interval with (i_prec 40).
+  split; apply Eq.
 Qed.
 
-Theorem critical_confidences_instance : 1 * Rabs (dot 1 (fun i => between halves 0 1 i / 1) at_log_3) = Rabs
-    (ln (3/4 / (1 - 3/4))).
+Theorem critical_confidences_instance :
+  let gamma := Rabs (dot 1 (fun i => between halves 0 1 i / 1) at_log_3) in
+  1 * gamma = Rabs (ln (3/4 / (1 - 3/4))) /\
+  exists t, (t - 1) * exp (t - 1) = / exp 1 /\ 0.78215 < sigma t < 0.78225 /\
+    (1 * gamma <= t <-> 3/4 <= sigma t).
 Proof.
-  destruct (critical_confidences 1 halves at_log_3 0 ltac:(lia) ltac:(rewrite halves_nu; lra)) as [E _].
-  rewrite halves_nu in E. rewrite E. do 2 f_equal. change (logits 1 halves no_bias at_log_3) with (logits 1
-      halves (fun _ => 0) at_log_3).
-  now rewrite log_3_probability.
+  intros gamma. destruct critical_confidences as (t & t2 & Z & C & _ & _ & _ & All).
+  specialize (All 1%nat halves at_log_3 0%nat ltac:(lia)). cbv zeta in All. rewrite halves_nu in All.
+  change (logits 1 halves no_bias at_log_3) with (logits 1 halves (fun _ => 0) at_log_3) in All.
+  rewrite log_3_probability in All. destruct (All Rlt_0_1) as [E Both].
+  split; [exact E|]. exists t. split; [easy|]. split; [easy|]. apply Both. lra.
 Qed.
 
 (* --- the Taylor radius in the logit ------------------------------------------------------------------- *)
@@ -539,7 +541,7 @@ Theorem logistic_loss_is_a_cross_entropy n v y x : (y < 2)%nat ->
   (1/2 < p y -> 0 < norm n v ->
     least_step (norm n) (fun r => L + growth n g H r) (ln 2)
       (1 / (p y * norm n v) * (sqrt (1 + 2 * p y * (ln 2 - L) / (1 - p y)) - 1))) /\
-  (1/2 < p y -> 0 < norm_1 n v ->
+  (1/2 < p y -> 0 < norm n v ->
     least_step (norm_inf n) (fun r => L + growth n g H r) (ln 2)
       (1 / (p y * norm_1 n v) * (sqrt (1 + 2 * p y * (ln 2 - L) / (1 - p y)) - 1))) /\
   (forall eps, 0 <= eps ->
@@ -562,7 +564,7 @@ Proof.
   - intros c d. unfold H. now rewrite (proj2 (hessian_of_two_classes _ p y Y D c d)), !S.
   - intros P N. rewrite <- N2. apply (taylor_radius n (one_logit v) p y Y D P). now rewrite N2.
   - intros P N. rewrite <- N1. apply (taylor_radius_in_the_maximum_norm n (one_logit v) p y Y D P).
-      now rewrite N1.
+    now rewrite N2.
   - intros eps E. rewrite <- N1. exact (worst_case_of_the_model n (one_logit v) p y Y D eps E).
 Qed.
 
@@ -598,7 +600,7 @@ Lemma logistic_at_one v : logistic_loss 1 v 0 (fun _ => 1) = ln (1 + exp (- v 0%
 Proof. unfold logistic_loss, dot; simpl. do 3 f_equal. ring. Qed.
 
 Theorem logistic_equivalence_false_as_printed :
-  ~ (forall N n x y lam, (0 < N)%nat -> (forall i, (y i < 2)%nat) -> 0 <= lam ->
+  ~ (forall N n x y lam, (0 < N)%nat -> (forall i, (y i < 2)%nat) -> 0 < lam ->
      forall v, minimiser (logistic_objective N n x y (lam / 2)) v <->
          minimiser (logistic_objective N n x y lam) v).
 Proof.
@@ -609,7 +611,7 @@ Proof.
   { intros w v. unfold logistic_objective. simpl Sum. rewrite logistic_at_one, norm_sq. unfold sq, dot;
       simpl. field. }
   specialize (Printed 1%nat 1%nat (fun _ _ => 1) (fun _ => 0%nat) lam ltac:(lia) ltac:(intros; cbv beta;
-      lia) (Rlt_le _ _ Lam) (fun _ => ln 3)).
+      lia) Lam (fun _ => ln 3)).
   destruct Printed as [To _].
   assert (M : minimiser (logistic_objective 1 1 (fun _ _ => 1) (fun _ => 0%nat) (lam / 2)) (fun _ => ln 3)).
   { intros v. rewrite !Obj. set (t := v 0%nat). pose proof (loss_above_its_tangent t (ln 3)) as T.

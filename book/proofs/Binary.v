@@ -166,10 +166,17 @@ Qed.
 
 (* --- the chain of Section 3.2, with the hypothesis that its first link needs ------------------ *)
 
-Theorem squared_gradient_below_curvature : 1/2 <= p y -> sq n g <= p y * (1 - p y) * nu^2.
+Theorem squared_gradient_below_curvature :
+  (1/2 <= p y -> sq n g <= p y * (1 - p y) * nu^2) /\
+  (0 < nu -> (sq n g <= p y * (1 - p y) * nu^2 <-> 1/2 <= p y)).
 Proof.
-  intros P. rewrite squared_gradient_of_two_classes. pose proof py_bounds. pose proof (pow2_ge_0 nu).
-  apply Rmult_le_compat_r; [easy|]. unfold py in *. nra.
+  rewrite squared_gradient_of_two_classes. pose proof py_bounds as B. pose proof (pow2_ge_0 nu) as N2.
+  unfold py in *. assert (Up : p y >= 1/2 -> (1 - p y)^2 * nu^2 <= p y * (1 - p y) * nu^2).
+  { intros P. apply Rmult_le_compat_r; [easy|]. nra. }
+  split; [intros P; apply Up; lra|].
+  intros N. split; [|intros P; apply Up; lra]. intros L.
+  assert (0 < nu^2) by (apply pow_lt; easy).
+  apply Rmult_le_reg_r in L; [|easy]. nra.
 Qed.
 
 Lemma frobenius_of_two_classes : (frobenius n 2 V)^2 = sq n (fun c => V c 0%nat) + sq n (fun c => V c 1%nat).

@@ -35,17 +35,36 @@ Qed.
 Theorem nearest_mistake D : (forall j, (j < K)%nat -> j <> y -> z x j < z x y) ->
   (forall j, (j < K)%nat -> j <> y -> 0 < norm n (between V y j) -> D <= gap j / norm n (between V y j)) ->
   (exists j, (j < K)%nat /\ j <> y /\ 0 < norm n (between V y j) /\ D = gap j / norm n (between V y j)) ->
-  (forall r j, (j < K)%nat -> j <> y -> moved r y <= moved r j -> D <= norm n r) /\
+  (forall r j, (j < K)%nat -> j <> y ->
+    (moved r y <= moved r j -> D <= norm n r) /\ (moved r y < moved r j -> D < norm n r)) /\
+  (exists r j, (j < K)%nat /\ j <> y /\ norm n r = D /\ moved r y = moved r j) /\
   (forall eps, 0 < eps -> exists r j, (j < K)%nat /\ j <> y /\ norm n r < D + eps /\ moved r y < moved r j).
 Proof.
-  intros Top Low (j0 & J0 & N0 & P0 & E0). split.
-  - intros r j J N L. pose proof (overtaking_needs_the_gap r j L) as G. specialize (Top j J N).
-      fold (gap j) in *.
-    assert (Gp : 0 < gap j) by (unfold gap; lra). pose proof (norm_ge0 n (between V y j)) as B.
-        pose proof (norm_ge0 n r).
-    destruct (Req_dec (norm n (between V y j)) 0) as [Z|Z]; [rewrite Z in G; lra|].
-    eapply Rle_trans; [apply (Low j J N); lra|]. apply Rmult_le_reg_l with (norm n (between V y j)); [lra|].
-    replace (norm n (between V y j) * (gap j / norm n (between V y j))) with (gap j) by (field; lra). easy.
+  intros Top Low (j0 & J0 & N0 & P0 & E0). split; [|split].
+  - intros r j J N. specialize (Top j J N). assert (Gp : 0 < gap j) by (unfold gap; lra).
+    pose proof (gap_after_a_step r j) as E. pose proof (dot_le_norm n (between V y j) r) as C.
+    pose proof (Rle_abs (- dot n (between V y j) r)) as A. rewrite Rabs_Ropp in A.
+    pose proof (norm_ge0 n (between V y j)) as B. specialize (Low j J N).
+    set (w := norm n (between V y j)) in *.
+    assert (W : moved r y <= moved r j -> 0 < w).
+    { intros L. destruct B as [B|B]; [easy|]. rewrite <- B, Rmult_0_l in C. lra. }
+    assert (Q : 0 < w -> w * (gap j / w) = gap j) by (intros; field; lra).
+    split; intros L.
+    + specialize (W L). specialize (Low W). specialize (Q W). apply Rmult_le_reg_l with w; [easy|].
+      apply Rle_trans with (w * (gap j / w)); [now apply Rmult_le_compat_l|lra].
+    + specialize (W (Rlt_le _ _ L)). specialize (Low W). specialize (Q W).
+      apply Rmult_lt_reg_l with w; [easy|].
+      apply Rle_lt_trans with (w * (gap j / w)); [apply Rmult_le_compat_l; lra|lra].
+  - set (w := norm n (between V y j0)) in *. assert (W2 : w^2 = sq n (between V y j0)) by apply norm_sq.
+    assert (D0 : 0 < D) by (rewrite E0; apply Rdiv_lt_0_compat; [unfold gap; specialize (Top j0 J0 N0);
+        lra|easy]).
+    exists (fun i => - (D / w) * between V y j0 i), j0. split; [easy|]. split; [easy|]. split.
+    + rewrite norm_scal, Rabs_Ropp. fold w. rewrite Rabs_pos_eq by (apply Rlt_le, Rdiv_lt_0_compat; lra).
+      field. lra.
+    + pose proof (gap_after_a_step (fun i => - (D / w) * between V y j0 i) j0) as G.
+      rewrite (dot_sym n (between V y j0)), dot_scal in G. fold (sq n (between V y j0)) in G.
+      rewrite <- W2 in G. replace (- (D / w) * w^2) with (- D * w) in G by (field; lra).
+      assert (Gw : gap j0 = D * w) by (rewrite E0; field; lra). lra.
   - intros eps E. set (w := norm n (between V y j0)) in *. assert (W2 : w^2 = sq n (between V y j0)) by apply
       norm_sq.
     assert (D0 : 0 < D) by (rewrite E0; apply Rdiv_lt_0_compat; [unfold gap; specialize (Top j0 J0 N0);
@@ -182,13 +201,15 @@ Proof.
       apply Rabs_R1.
 Qed.
 
-Theorem nearest_mistake_instance : forall r j, (j < 3)%nat -> j <> 0%nat ->
-  logits 1 first_column (fun _ => 0) (fun i => at_log_4 i + r i) 0 <= logits 1 first_column (fun _ => 0) (fun
-      i => at_log_4 i + r i) j ->
-  ln 4 <= norm 1 r.
+Theorem nearest_mistake_instance :
+  let moved (r : nat -> R) := logits 1 first_column (fun _ => 0) (fun i => at_log_4 i + r i) in
+  (forall r j, (j < 3)%nat -> j <> 0%nat -> (moved r 0%nat <= moved r j -> ln 4 <= norm 1 r) /\
+    (moved r 0%nat < moved r j -> ln 4 < norm 1 r)) /\
+  exists r j, (j < 3)%nat /\ j <> 0%nat /\ norm 1 r = ln 4 /\ moved r 0%nat = moved r j.
 Proof.
-  pose proof log_4_positive as P.
-  destruct (nearest_mistake 1 3 first_column (fun _ => 0) at_log_4 0 (ln 4)) as [A _]; [| | |exact A].
+  intros moved. pose proof log_4_positive as P.
+  destruct (nearest_mistake 1 3 first_column (fun _ => 0) at_log_4 0 (ln 4)) as (A & B & _);
+    [| | |exact (conj A B)].
   - intros [|j] _ N; [easy|]. rewrite !first_column_logits. easy.
   - intros j _ N _. rewrite first_column_between, !first_column_logits by easy. destruct j; [easy|].
       apply Req_le. field.
@@ -257,8 +278,9 @@ Theorem guarantee_beyond_the_piece_false_as_printed :
      let V := V_at n layers W x in let p := softmax 2 (network n layers W b x) in
      1/2 < p y -> 0 < norm n (between V 0 1) ->
      least_step (norm n) (fun r => - ln (p y) + growth n (gradient 2 V y p) (hessian 2 V p) r) (ln 2) rho ->
-     norm n r < rho ->
-     network n layers W b (fun c => x c + r c) (1 - y)%nat < network n layers W b (fun c => x c + r c) y).
+     let d := ln (p y / (1 - p y)) / norm n (between V 0 1) in
+     norm n r < rho -> norm n r < d ->
+     network n layers W b (fun c => x c + r c) (1 - y)%nat <= network n layers W b (fun c => x c + r c) y).
 Proof.
   intros Printed. set (layers := two_units :: nil). set (x := near_the_kink).
   assert (O : off_kinks 2 layers x).
@@ -286,8 +308,12 @@ Proof.
   assert (A : norm 2 across = 12/100).
   { transitivity (sqrt ((12/100)^2)); [|apply sqrt_pow2; lra]. unfold norm, sq, dot, across; simpl. f_equal.
       field. }
-  pose proof (tau_above_the_margin 1 ltac:(lra)) as Tau. rewrite A in Printed. rewrite <- P in Tau.
-      specialize (Printed ltac:(lra)).
+  pose proof (tau_above_the_margin 1 ltac:(lra)) as Tau. cbv zeta in Printed.
+  rewrite A in Printed. rewrite <- P in Tau.
+  assert (Odds : ln (p 0%nat / (1 - p 0%nat)) / norm 2 (between V 0 1) = 1).
+  { rewrite N, P, one_less_sigma. unfold sigma. rewrite Ropp_involutive, exp_Ropp. pose proof (exp_pos 1).
+    replace (/ (1 + / exp 1) / / (1 + exp 1)) with (exp 1) by (field; lra). rewrite ln_exp. field. }
+  fold V p in Printed. rewrite Odds in Printed. specialize (Printed ltac:(lra) ltac:(lra)).
   revert Printed.
   unfold network, transposed, layers, two_units, hidden, after, before, transposed, activation, x,
       near_the_kink, across, delta, steep; simpl.

@@ -55,6 +55,9 @@ Definition cross_entropy K y (z : nat -> R) := - ln (softmax K z y).
 Definition distribution K (p : nat -> R) := (forall k, (k < K)%nat -> 0 < p k) /\ Sum K p = 1.
 Definition correct K (p : nat -> R) y := forall k, (k < K)%nat -> p k <= p y.
 
+(* the label y alone has the largest of them *)
+Definition strictly_correct K (p : nat -> R) y := forall k, (k < K)%nat -> k <> y -> p k < p y.
+
 (* V (p - e_y)   and   V (diag p - p p^T) V^T *)
 Definition gradient K (V : nat -> nat -> R) y (p : nat -> R) c := Sum K (fun k => V c k * (p k - delta k y)).
 Definition hessian K (V : nat -> nat -> R) (p : nat -> R) c d :=

@@ -260,29 +260,33 @@ Proof.
   rewrite !Rplus_0_l, !Rmult_1_l, !Rmult_1_r, !Rplus_0_r. field.
 Qed.
 
+(* W = (1, 1) minimises the cross-Lipschitz objective *)
+Lemma two_points_minimiser : minimises unit (cross_lipschitz_objective unit 2 1 1 2 unit_feature unit_jacobian
+  no_offset own_label 1) tt (fun _ _ => 1).
+Proof.
+  intros [] W. rewrite !two_points_loss. set (u := W 0%nat 0%nat). set (v := W 0%nat 1%nat).
+  replace (exp 1 + exp 1) with (2 * exp 1) by ring. rewrite ln_mult, ln_exp by (try lra; apply exp_pos).
+  assert (A : 2 * exp ((u + v) / 2) <= exp u + exp v).
+  { set (e := exp (u / 2)). set (f := exp (v / 2)). assert (exp u = e * e) by (unfold e;
+      rewrite <- exp_plus; f_equal; field).
+    assert (exp v = f * f) by (unfold f; rewrite <- exp_plus; f_equal; field).
+    assert (exp ((u + v) / 2) = e * f) by (unfold e, f; rewrite <- exp_plus; f_equal; field).
+    pose proof (pow2_ge_0 (e - f)). nra. }
+  assert (G : ln 2 + (u + v) / 2 <= ln (exp u + exp v)).
+  { rewrite <- (ln_exp ((u + v) / 2)), <- ln_mult by (try lra; apply exp_pos). destruct A as [A|A].
+    - apply Rlt_le, ln_increasing; [pose proof (exp_pos ((u + v) / 2)); lra|easy].
+    - rewrite A; lra. }
+  pose proof (pow2_ge_0 (u - v)). lra.
+Qed.
+
 Theorem equality_of_minimisers_false_as_printed :
-  ~ (forall N n m a B c y lam, (0 < N)%nat -> 0 <= lam -> forall W,
-     minimises unit (jacobian_objective unit N n m 2 a B c y lam) tt W <->
+  ~ (forall N n m a B c y lam, (0 < N)%nat -> (forall i, (i < N)%nat -> (y i < 2)%nat) -> 0 <= lam ->
+     forall W, minimises unit (jacobian_objective unit N n m 2 a B c y lam) tt W <->
      minimises unit (cross_lipschitz_objective unit N n m 2 a B c y lam) tt W).
 Proof.
   intros Printed. destruct (Printed 2%nat 1%nat 1%nat unit_feature unit_jacobian no_offset own_label 1
-      ltac:(lia) ltac:(lra) (fun _ _ => 1)) as [_ To].
-  assert (M : minimises unit (cross_lipschitz_objective unit 2 1 1 2 unit_feature unit_jacobian no_offset
-      own_label 1) tt (fun _ _ => 1)).
-  { intros [] W. rewrite !two_points_loss. set (u := W 0%nat 0%nat). set (v := W 0%nat 1%nat).
-    replace (exp 1 + exp 1) with (2 * exp 1) by ring. rewrite ln_mult, ln_exp by (try lra; apply exp_pos).
-    assert (A : 2 * exp ((u + v) / 2) <= exp u + exp v).
-    { set (e := exp (u / 2)). set (f := exp (v / 2)). assert (exp u = e * e) by (unfold e;
-        rewrite <- exp_plus; f_equal; field).
-      assert (exp v = f * f) by (unfold f; rewrite <- exp_plus; f_equal; field).
-      assert (exp ((u + v) / 2) = e * f) by (unfold e, f; rewrite <- exp_plus; f_equal; field).
-      pose proof (pow2_ge_0 (e - f)). nra. }
-    assert (G : ln 2 + (u + v) / 2 <= ln (exp u + exp v)).
-    { rewrite <- (ln_exp ((u + v) / 2)), <- ln_mult by (try lra; apply exp_pos). destruct A as [A|A].
-      - apply Rlt_le, ln_increasing; [pose proof (exp_pos ((u + v) / 2)); lra|easy].
-      - rewrite A; lra. }
-    pose proof (pow2_ge_0 (u - v)). lra. }
-  specialize (To M tt (fun _ _ => 0)).
+    ltac:(lia) ltac:(unfold own_label; intros; lia) ltac:(lra) (fun _ _ => 1)) as [_ To].
+  specialize (To two_points_minimiser tt (fun _ _ => 0)).
   rewrite !(objectives_differ_by_the_rest unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1
       ltac:(lia) ltac:(lia)) in To.
   rewrite !two_points_loss in To. unfold rest, mean, sq, dot, applied, column_sum, unit_jacobian in To.
@@ -292,15 +296,23 @@ Proof.
   replace (1 + 1) with 2 in To by ring. lra.
 Qed.
 
-(* an instance: the point W = (1, 1) of the cross-Lipschitz objective, and its centre *)
+(* an instance: each objective has a minimiser, and they are not the same *)
 Theorem equivalence_instance :
-  jacobian_objective unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1 tt (centre 2 (fun _ _ =>
-      1)) =
-  cross_lipschitz_objective unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1 tt (fun _ _ => 1).
+  minimises unit (jacobian_objective unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1) tt
+    (fun _ _ => 0) /\
+  minimises unit (cross_lipschitz_objective unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1) tt
+    (fun _ _ => 1).
 Proof.
-  rewrite (objectives_differ_by_the_rest unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1
+  pose proof two_points_minimiser as M. split; [|exact M]. intros [] W. specialize (M tt W).
+  rewrite !(objectives_differ_by_the_rest unit 2 1 1 2 unit_feature unit_jacobian no_offset own_label 1
       ltac:(lia) ltac:(lia)).
-  rewrite (rest_of_centre unit 2 1 1 2 unit_jacobian ltac:(lia) ltac:(lia)), objective_of_centre by lia. ring.
+  pose proof (rest_nonnegative unit 2 1 1 2 unit_jacobian ltac:(lia) tt W) as N.
+  assert (Z : rest unit 2 1 1 2 unit_jacobian tt (fun _ _ => 0) = 0).
+  { unfold rest, mean, sq, dot, applied, column_sum, unit_jacobian; simpl. field. }
+  rewrite Z. rewrite two_points_loss in M. rewrite (two_points_loss 1 (fun _ _ => 0)). cbv beta in *.
+  rewrite exp_0. replace (exp 1 + exp 1) with (2 * exp 1) in M by ring.
+  rewrite ln_mult, ln_exp in M by (try lra; apply exp_pos).
+  replace (1 + 1) with 2 by ring. simpl INR. lra.
 Qed.
 
 Theorem identity_instance : 2 * (frobenius 1 2 (fun _ _ => 3))^2 = 0 + 36.

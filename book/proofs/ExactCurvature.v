@@ -123,10 +123,14 @@ Proof.
   replace (Sum m (fun k => p k * a k)) with (b - p m * a m) by lra. ring.
 Qed.
 
-Theorem rank_instance : exists w : nat -> R, forall c,
-  applied 1 (hessian 3 first_column three_probabilities) (fun _ => 1) c =
-  Sum 2 (fun k => w k * between first_column k 2 c).
-Proof. apply (rank_below_the_number_of_classes 1 2). apply three_probabilities_distribution. Qed.
+Theorem rank_instance : let H := hessian 3 first_column three_probabilities in
+  0 <= quad 1 H (fun _ => 1) /\ exists w : nat -> R, forall c,
+    applied 1 H (fun _ => 1) c = Sum 2 (fun k => w k * between first_column k 2 c).
+Proof.
+  intros H. pose proof three_probabilities_distribution as D. split.
+  - now apply hessian_is_positive_semidefinite.
+  - apply (rank_below_the_number_of_classes 1 2). apply D.
+Qed.
 
 (* two classes with equal columns: the curvature is zero *)
 Theorem curvature_of_equal_columns n V p y : (y < 2)%nat -> distribution 2 p -> (0 < n)%nat ->

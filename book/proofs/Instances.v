@@ -63,14 +63,6 @@ Proof.
   unfold Pairs, between, first_column, three_probabilities; simpl. field.
 Qed.
 
-Theorem rank_instance : 0 <= quad 1 (hessian 3 first_column three_probabilities) (fun _ => 1) /\
-  exists w : nat -> R, applied 1 (hessian 3 first_column three_probabilities) (fun _ => 1) 0 =
-    Sum 2 (fun k => w k * between first_column k 2 0).
-Proof.
-  split; [apply hessian_is_positive_semidefinite, three_probabilities_distribution|].
-  apply (hessian_has_rank_below_K 1 2), three_probabilities_distribution.
-Qed.
-
 Theorem constraint_instance : let p := two_probabilities (3/4) in
   1/2 <= growth 1 (gradient 2 halves 0 p) (hessian 2 halves p) (fun _ => -2).
 Proof.
@@ -112,7 +104,7 @@ Theorem chain_instance : let p := two_probabilities (3/4) in
   sq 1 (gradient 2 halves 0 p) <= 3/16 /\ 3/16 <= (frobenius 1 2 halves)^2 / 2.
 Proof.
   intros p. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
-  pose proof (squared_gradient_below_curvature 1 halves p 0 ltac:(lia) D) as A.
+  pose proof (proj1 (squared_gradient_below_curvature 1 halves p 0 ltac:(lia) D)) as A.
   pose proof (curvature_below_jacobian 1 halves p 0 ltac:(lia) D) as B.
   rewrite halves_nu in A, B. unfold p, two_probabilities in *. split; [specialize (A ltac:(lra))|]; lra.
 Qed.

@@ -156,11 +156,11 @@ Qed.
 End Quadratic.
 
 (* where H is positive semi-definite, the largest eigenvalue is the norm that the paper prints *)
-Theorem upper_root_as_printed n g H s u xi : (forall c d, (c < n)%nat -> (d < n)%nat -> H c d = H d c) ->
-  (forall r, 0 <= quad n H r) -> spectral_norm n n H s -> 0 < s -> norm n u = 1 ->
-  (forall c, (c < n)%nat -> applied n H u c = s * u c) -> 0 < xi ->
-  largest_eigenvalue n H s /\
-  exists rho, least_step (norm n) (growth n g H) xi rho /\ rho <= root (Rabs (dot n g u)) s xi.
+Theorem upper_root_as_printed n g H lam u xi : (forall c d, (c < n)%nat -> (d < n)%nat -> H c d = H d c) ->
+  (forall r, 0 <= quad n H r) -> largest_eigenvalue n H lam -> 0 < lam -> norm n u = 1 ->
+  (forall c, (c < n)%nat -> applied n H u c = lam * u c) -> 0 < xi ->
+  spectral_norm n n H lam /\
+  exists rho, least_step (norm n) (growth n g H) xi rho /\ rho <= root (Rabs (dot n g u)) lam xi.
 Proof.
   intros Sy P S S0 U E X. split.
   - now apply spectral_norm_is_largest_eigenvalue.
@@ -194,7 +194,7 @@ Qed.
 Theorem upper_root_false_as_printed :
   spectral_norm 2 2 saddle 10 /\ largest_eigenvalue 2 saddle 1 /\ norm 2 first_axis = 1 /\
   (forall c, (c < 2)%nat -> applied 2 saddle first_axis c = 1 * first_axis c) /\
-  forall rho, least_step (norm 2) (growth 2 first_axis saddle) 1 rho ->
+  exists rho, least_step (norm 2) (growth 2 first_axis saddle) 1 rho /\
     printed_root (Rabs (dot 2 first_axis first_axis)) 10 1 < rho.
 Proof.
   split; [apply saddle_norm|]. split; [|split; [apply norm_of_first_axis|split]].
@@ -203,7 +203,9 @@ Proof.
     + exists first_axis. split; [rewrite <- norm_sq, norm_of_first_axis; ring|].
       unfold quad, saddle, first_axis; simpl. ring.
   - intros c L. unfold applied, saddle, first_axis; simpl. destruct c as [|[|]]; [ring|ring|lia].
-  - intros rho [(r & F & N) _]. rewrite <- N.
+  - destruct (shortest_step_exists 2 first_axis saddle 1 first_axis) as (rho & Least).
+    { unfold growth, dot, quad, saddle, first_axis; simpl. lra. }
+    exists rho. split; [easy|]. destruct Least as [(r & F & N) _]. rewrite <- N.
     replace (dot 2 first_axis first_axis) with 1 by (unfold dot, first_axis; simpl; ring). rewrite Rabs_R1.
     unfold growth, dot, quad, first_axis, saddle in F; simpl in F.
     assert (S : (r 0%nat)^2 <= (norm 2 r)^2) by (rewrite norm_sq; unfold sq, dot; simpl;
@@ -248,7 +250,10 @@ Proof.
   apply (upper_root_as_printed 2 first_axis ridge 1 first_axis (3/2)).
   - intros [|[|c]] [|[|d]] _ _; reflexivity.
   - intros r. unfold quad, ridge; simpl. pose proof (pow2_ge_0 (r 0%nat)). nra.
-  - apply ridge_norm.
+  - split.
+    + intros r. unfold quad, sq, dot, ridge; simpl. pose proof (pow2_ge_0 (r 1%nat)). nra.
+    + exists first_axis. split; [rewrite <- norm_sq, norm_of_first_axis; ring|].
+      unfold quad, ridge, first_axis; simpl. ring.
   - lra.
   - apply norm_of_first_axis.
   - intros c L. unfold applied, ridge, first_axis; simpl. destruct c as [|[|]]; [ring|ring|lia].

@@ -190,6 +190,17 @@ Proof.
       * apply gradient_differentiable. lia.
 Qed.
 
+Theorem hessian_is_unique n f x H H' : has_hessian n f x H -> has_hessian n f x H' ->
+  forall c d, (c < n)%nat -> (d < n)%nat -> H c d = H' c d.
+Proof.
+  intros (G & d1 & D1 & F & A) (G' & d2 & D2 & F' & A') c e C E.
+  apply (gradient_is_unique n x (fun x' => G x' c) (H c) (H' c)); [now apply A| |easy].
+  apply (differentiable_near n x _ (fun x' => G' x' c) _ (Rmin d1 d2)); [now apply Rmin_glb_lt| |].
+  2: now apply A'.
+  intros x' L. pose proof (Rmin_l d1 d2). pose proof (Rmin_r d1 d2).
+  apply (gradient_is_unique n x' f); [apply F; lra|apply F'; lra|easy].
+Qed.
+
 (* last line: the sum over pairs of classes, entry by entry; only sum p = 1 is used *)
 Theorem hessian_pair_by_pair K V p i j : Sum K p = 1 ->
   hessian K V p i j = Pairs K (fun k l => p k * p l * between V k l i * between V k l j).
@@ -287,17 +298,3 @@ Proof.
   rewrite (delta_sym k l). unfold delta. destruct (Nat.eqb_spec l k) as [->|]; ring.
 Qed.
 
-(* rank H <= K - 1: every H r is a combination of the K - 1 vectors v_k - v_(K-1) *)
-Theorem hessian_has_rank_below_K n m V p r c : Sum (S m) p = 1 -> exists w : nat -> R,
-  applied n (hessian (S m) V p) r c = Sum m (fun k => w k * between V k m c).
-Proof.
-  intros S. set (a := transposed n V r). set (b := dot (Datatypes.S m) p a).
-  exists (fun k => p k * (a k - b)). rewrite hessian_vector. fold a b. unfold between.
-  rewrite (Sum_ext m _ (fun k => V c k * (p k * (a k - b)) - V c m * (p k * (a k - b)))) by (intros; ring).
-  rewrite Sum_minus, Sum_scal. simpl.
-  assert (Z : Sum m (fun k => p k * (a k - b)) = - (p m * (a m - b))); [|rewrite Z; ring].
-  rewrite (Sum_ext m _ (fun k => p k * a k - b * p k)) by (intros; ring). rewrite Sum_minus, Sum_scal.
-  assert (B : b = Sum m (fun k => p k * a k) + p m * a m) by reflexivity. simpl in S.
-  replace (Sum m p) with (1 - p m) by lra.
-  replace (Sum m (fun k => p k * a k)) with (b - p m * a m) by lra. ring.
-Qed.

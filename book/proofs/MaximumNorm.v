@@ -256,21 +256,25 @@ Theorem maximum_norm_instance : let g := gradient 3 first_column 0 three_probabi
   column_norm 1 1 H <= 2 * (1/2) * (1 - 1/2) * column_norm 1 3 first_column * row_norm 1 3 first_column.
 Proof.
   intros g H. pose proof three_probabilities_distribution as D. split; [|split; [|split]].
-  - apply (hoelder_on_the_box 1 g H 1 long_step long_step_reaches).
-  - apply lower_bound_in_the_maximum_norm; [lra|apply long_step_reaches].
+  - apply (hoelder_on_the_box 1 g H 1 long_step long_step_reaches_one).
+  - apply lower_bound_in_the_maximum_norm; [lra|apply long_step_reaches_one].
   - apply (sum_norm_of_the_gradient 1 3 first_column three_probabilities 0 ltac:(lia) D).
   - apply (column_norm_of_the_hessian 1 3 first_column three_probabilities 0 ltac:(lia) D
       three_probabilities_correct).
 Qed.
 
-Theorem maximum_norm_two_sided_instance : exists rho,
-  least_step (norm_inf 1) (growth 1 (gradient 3 first_column 0 three_probabilities) (hessian 3 first_column
-      three_probabilities)) 1 rho.
+Theorem maximum_norm_two_sided_instance :
+  let g := gradient 3 first_column 0 three_probabilities in
+  let H := hessian 3 first_column three_probabilities in
+  exists rho, least_step (norm_inf 1) (growth 1 g H) 1 rho /\
+  2 * 1 / (norm_1 1 g + sqrt ((norm_1 1 g)^2 + 2 * entry_sum 1 H * 1)) <= rho /\
+  rho <= bracket (1/2) 1 / (1/2 * norm_1 1 (fun c => first_column c 0 - rival_mean 3 first_column
+    three_probabilities 0 c)).
 Proof.
+  intros g H.
   destruct (maximum_norm_between_two_closed_forms 1 3 first_column three_probabilities 0 ltac:(lia)
-      three_probabilities_distribution 1
-    ltac:(lia) Rlt_0_1) as (_ & rho & L & _).
+      three_probabilities_distribution 1 ltac:(lia) Rlt_0_1) as (_ & rho & L & A & B).
   - unfold norm_1; simpl. rewrite gradient_of_first_column by lia. unfold three_probabilities.
-      rewrite Rabs_left; lra.
-  - now exists rho.
+    rewrite Rabs_left; lra.
+  - exists rho. split; [exact L|]. split; [exact A|exact B].
 Qed.

@@ -62,9 +62,6 @@ Theorem activations_by_masks (L : layer) n a i :
   after L n a i = mask (slope L i) (before L n a i) * (transposed n (weight L) a i + bias L i).
 Proof. unfold after, activation, mask, before. destruct (Rlt_dec 0 _); ring. Qed.
 
-Theorem masks_instance : activation (1/10) (-1) = mask (1/10) (-1) * -1.
-Proof. unfold activation, mask. destruct (Rlt_dec 0 (-1)); lra. Qed.
-
 (* with masks of zeros and ones, as printed, a leaky slope breaks it *)
 Theorem masks_false_as_printed :
   ~ (forall (L : layer) n a i, bias L i = 0 ->
@@ -413,6 +410,11 @@ Qed.
 
 Definition leaky_unit : layer := Build_layer 1 (fun _ _ => 1) (fun _ => 0) (fun _ => 1/10).
 Definition one_point (c : nat) : R := 1.
+
+Theorem masks_instance : after leaky_unit 1 (fun _ => -1) 0 = 1/10 * -1.
+Proof.
+  rewrite activations_by_masks. unfold before, transposed, mask; simpl. destruct (Rlt_dec 0 _); lra.
+Qed.
 
 Lemma leaky_off_kinks : off_kinks 1 (leaky_unit :: nil) one_point.
 Proof. split; [|easy]. intros i _. unfold before, transposed, one_point; simpl. lra. Qed.

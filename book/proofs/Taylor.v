@@ -579,16 +579,17 @@ Theorem formal_guarantee_false_as_printed :
   ~ (forall n V c x y rho r, (y < 2)%nat -> let p := softmax 2 (logits n V c x) in 1/2 < p y ->
       0 < norm n (between V 0 1) ->
      least_step (norm n) (fun r => - ln (p y) + growth n (gradient 2 V y p) (hessian 2 V p) r) (ln 2) rho ->
-     norm n r < rho -> logits n V c (fun i => x i + r i) (1 - y)%nat < logits n V c (fun i => x i + r i) y).
+     norm n r < rho -> logits n V c (fun i => x i + r i) (1 - y)%nat <= logits n V c (fun i => x i + r i) y).
 Proof.
   intros Printed. destruct overshoot_instance as (rho & A & B).
-  specialize (Printed 1%nat halves (fun _ => 0) at_log_3 0%nat rho (fun _ => - ln 3) ltac:(lia)).
-      cbv zeta in Printed.
+  specialize (Printed 1%nat halves (fun _ => 0) at_log_3 0%nat rho
+    (fun _ => - ((ln 3 + rho) / 2)) ltac:(lia)).
+  cbv zeta in Printed.
   rewrite log_3_probability, halves_nu in Printed.
   assert (L : 0 < ln 3) by (rewrite <- ln_1; apply ln_increasing; lra).
-  assert (N : norm 1 (fun _ => - ln 3) = ln 3).
-  { unfold norm, sq, dot; simpl. replace (0 + - ln 3 * - ln 3) with (ln 3 * ln 3) by ring. apply sqrt_square;
-      lra. }
+  set (t := (ln 3 + rho) / 2) in *. assert (T : ln 3 < t < rho) by (unfold t; lra).
+  assert (N : norm 1 (fun _ => - t) = t).
+  { unfold norm, sq, dot; simpl. replace (0 + - t * - t) with (t * t) by ring. apply sqrt_square. lra. }
   rewrite N in Printed. specialize (Printed ltac:(lra) ltac:(lra) A ltac:(lra)).
   unfold logits, transposed, halves, at_log_3 in Printed; simpl in Printed. lra.
 Qed.

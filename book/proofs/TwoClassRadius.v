@@ -48,11 +48,15 @@ Proof.
 Qed.
 
 (* Proposition 3.2 *)
-Theorem taylor_radius_in_the_maximum_norm : 1/2 < p y -> 0 < norm_1 n s ->
+Theorem taylor_radius_in_the_maximum_norm : 1/2 < p y -> 0 < norm n s ->
   least_step (norm_inf n) (fun r => L + growth n g H r) (ln 2)
     (1 / (p y * norm_1 n s) * (sqrt (1 + 2 * p y * (ln 2 - L) / (1 - p y)) - 1)).
 Proof.
-  intros P N. pose proof (positive_slack P) as X.
+  intros P N2. pose proof (positive_slack P) as X.
+  assert (N : 0 < norm_1 n s).
+  { pose proof (norm_1_ge0 n s) as S0. destruct S0 as [S0|S0]; [easy|]. pose proof (hoelder n s s) as T.
+    rewrite <- S0, Rmult_0_l in T. fold (sq n s) in T. rewrite <- norm_sq in T.
+    pose proof (Rle_abs (norm n s ^ 2)). assert (0 < norm n s ^ 2) by (apply pow_lt; easy). lra. }
   destruct (least_step_along_s n V p y Label Softmax (norm_inf n) (norm_1 n s) (ln 2 - L)) as [(r & F & E)
       Least];
     [easy|lra|intros; apply hoelder| |].
@@ -67,11 +71,18 @@ Qed.
 (* any norm: N is positive and homogeneous, D the largest s^T r over N r <= 1 *)
 Theorem taylor_radius_in_any_norm (N : (nat -> R) -> R) D : 1/2 < p y ->
   (forall r, 0 <= N r) -> (forall t r, N (fun c => t * r c) = Rabs t * N r) ->
-  (forall r, N r <= 1 -> dot n s r <= D) -> (exists u, N u <= 1 /\ dot n s u = D) -> 0 < D ->
+  (forall r, N r <= 1 -> dot n s r <= D) -> (exists u, N u <= 1 /\ dot n s u = D) -> 0 < norm n s ->
   least_step N (fun r => L + growth n g H r) (ln 2)
     ((sqrt (1 + 2 * p y * (ln 2 - L) / (1 - p y)) - 1) / p y / D).
 Proof.
-  intros P Pos Hom Dual (u & U1 & U) D0. pose proof (positive_slack P) as X.
+  intros P Pos Hom Dual (u & U1 & U) S0. pose proof (positive_slack P) as X.
+  assert (D0 : 0 < D).
+  { pose proof (Pos s) as Ns. assert (I : 0 < / (N s + 1)) by (apply Rinv_0_lt_compat; lra).
+    eapply Rlt_le_trans; [|apply (Dual (fun c => / (N s + 1) * s c))].
+    - rewrite (dot_sym n s (fun c => _)), dot_scal. fold (sq n s). rewrite <- norm_sq.
+      apply Rmult_lt_0_compat; [easy|apply pow_lt; easy].
+    - rewrite Hom, Rabs_pos_eq by lra. apply Rmult_le_reg_l with (N s + 1); [lra|].
+      rewrite <- Rmult_assoc, Rinv_r, Rmult_1_l by lra. lra. }
   assert (Bound : forall r, dot n s r <= D * N r).
   { intros r. destruct (Req_dec (N r) 0) as [Z|Z].
     - rewrite Z, Rmult_0_r. apply Rnot_lt_le. intros B.
@@ -250,7 +261,7 @@ Theorem maximum_norm_instance : let p := two_probabilities (4/5) in
 Proof.
   intros p. pose proof (taylor_radius_in_the_maximum_norm 1 halves p 0 ltac:(lia)
       (two_probabilities_distribution (4/5) ltac:(lra))
-    ltac:(simpl; lra) ltac:(rewrite halves_norm_1; lra)) as T.
+    ltac:(simpl; lra) ltac:(rewrite halves_nu; lra)) as T.
   rewrite halves_norm_1 in T. exact T.
 Qed.
 
@@ -270,7 +281,7 @@ Proof.
   - exists (fun _ => 1). split.
     + apply norm_inf_le; [lra|]. intros; rewrite Rabs_R1; lra.
     + unfold dot, between, halves; simpl. field.
-  - lra.
+  - rewrite halves_nu. lra.
 Qed.
 
 Theorem worst_case_instance : let p := two_probabilities (1/4) in
@@ -299,15 +310,15 @@ Qed.
 
 (* Eq. (24)'s equality between its second and third lines *)
 Theorem equation_24_false_as_printed :
-  ~ (forall n V p y eps r, (y < 2)%nat -> distribution 2 p -> norm_inf n r <= eps ->
+  ~ (forall n V p y eps r, (y < 2)%nat -> distribution 2 p -> 1/2 < p y -> 0 < eps -> norm_inf n r <= eps ->
      let g := gradient 2 V y p in
      norm_inf n r * norm_1 n g + p y / (2 * (1 - p y)) * (norm_inf n r * norm_1 n g)^2 =
      eps * norm_1 n g + p y / (2 * (1 - p y)) * (eps * norm_1 n g)^2).
 Proof.
   intros Printed. pose proof (two_probabilities_distribution (3/4) ltac:(lra)) as D.
   assert (Z : norm_inf 1 (fun _ => 0) = 0) by (apply norm_inf_const; [lia|lra|intros; apply Rabs_R0]).
-  specialize (Printed 1%nat halves (two_probabilities (3/4)) 0%nat 1 (fun _ => 0) ltac:(lia) D ltac:(rewrite
-      Z; lra)).
+  specialize (Printed 1%nat halves (two_probabilities (3/4)) 0%nat 1 (fun _ => 0) ltac:(lia) D
+    ltac:(unfold two_probabilities; lra) Rlt_0_1 ltac:(rewrite Z; lra)).
   cbv zeta in Printed. rewrite Z, (norm_1_of_the_gradient 1 halves _ 0 ltac:(lia) D),
       halves_norm_1 in Printed.
   unfold two_probabilities in Printed. lra.
