@@ -278,7 +278,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([ledger.as_record(r) for r in results], indent=1, ensure_ascii=False))
     else:
-        counts = Counter(r.verdict.value for r in results)
+        counts = Counter(ledger.outcome(r) for r in results)
         wrong = sum(not r.as_expected for r in results)
         tally = ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
         print(

@@ -72,8 +72,11 @@ def test_a_claim_is_complete(name: str) -> None:
     assert all((claim.where, claim.title, claim.printed, claim.chapter))
     assert claim.chapter.startswith("book/")
     assert claim.derivation or claim.checks or claim.counterexample or claim.expected is Verdict.OPEN
-    assert (claim.text in (Text.CORRECTED, Text.RESTATED)) == (claim.corrected is not None)
-    assert claim.corrected or not claim.restated
+    assert claim.text is Text.AS_READ or (claim.text in (Text.CORRECTED, Text.RESTATED)) == bool(
+        claim.corrected
+    )
+    assert claim.corrected or not (claim.restated or claim.transcription)
+    assert not (claim.reading and (claim.restated or claim.transcription))
     if claim.expected in (Verdict.FAILS, Verdict.PARTLY):
         assert claim.counterexample is not None
 
@@ -206,6 +209,37 @@ def test_a_counterexample_decides_the_verdict() -> None:
         judge(claim(checks=(GOOD,), counterexample=false, expected=Verdict.PARTLY)).verdict is Verdict.PARTLY
     )
     assert not judge(claim(counterexample=false, expected=Verdict.HOLDS)).as_expected
+
+
+def test_a_slip_is_judged_as_mended() -> None:
+    def false() -> Counterexample:
+        return Counterexample("i", ONE, "=", TWO)
+
+    slip = claim(checks=(GOOD,), counterexample=false, transcription=True)
+    judged = judge(slip)
+    assert (judged.verdict, judged.as_expected) == (Verdict.HOLDS, True)
+    assert "exact counterexample to the letters" in ledger.evidence_in_words(judged)
+    true = dataclasses.replace(slip, counterexample=lambda: Counterexample("i", ONE, "=", ONE))
+    assert judge(true).verdict is Verdict.BROKEN, "letters that can stand are no slip"
+
+
+def test_what_fails_in_our_reading_does_not_fail_as_printed() -> None:
+    def false() -> Counterexample:
+        return Counterexample("i", ONE, "=", TWO)
+
+    fields = {"checks": (GOOD,), "counterexample": false, "expected": Verdict.FAILS}
+    read = dataclasses.replace(claim(**fields), where="Section 9", reading="r")
+    assert read.text is Text.AS_READ
+    assert ledger.outcome(judge(read)) == "fails as read"
+    assert ledger.outcome(judge(dataclasses.replace(read, reading=""))) == "fails as printed"
+
+
+def test_no_slip_and_no_reading_is_called_false() -> None:
+    for claim in CLAIMS.values():
+        if claim.transcription:
+            assert claim.expected is Verdict.HOLDS, claim.id
+        if claim.text is Text.AS_READ and claim.expected is Verdict.HOLDS:
+            assert claim.counterexample is None, claim.id
 
 
 def test_the_worst_is_the_closest_to_its_own_tolerance() -> None:
@@ -405,10 +439,10 @@ PROMISED = {
 
 
 def test_records_are_json_with_the_promised_fields() -> None:
-    results = list(ledger.verify(["prop-3.1", "eq-8"], trials=50))
+    results = list(ledger.verify(["prop-3.1", "eq-8", "prop-3.4"], trials=50))
     records = json.loads(json.dumps([ledger.as_record(r) for r in results], allow_nan=False))
     assert all(set(record) >= PROMISED for record in records)
-    holds, fails = records
+    holds, slip, fails = records
     assert (holds["id"], holds["verdict"], holds["counterexample"]) == ("prop-3.1", "holds", None)
     assert holds["evidence"] == ["general derivation", "interval arithmetic", "numeric"]
     assert holds["enclosed"]["trials"] > 8
@@ -416,7 +450,8 @@ def test_records_are_json_with_the_promised_fields() -> None:
     assert holds["trials"] == 100
     assert 0 <= holds["worst"] < holds["tolerance"]
     assert (fails["verdict"], fails["text"]) == ("fails as printed", "corrected")
-    exact = fails["counterexample"]
+    assert (slip["verdict"], slip["text"], slip["transcription"]) == ("holds", "corrected", True)
+    exact = slip["counterexample"]
     assert exact["relation"] == "="
     assert float(exact["left_value"]) - float(exact["right_value"]) == pytest.approx(0.4848, abs=1e-4)
 
@@ -439,14 +474,14 @@ def test_unknown_ids_are_refused_with_the_known_ones() -> None:
 
 
 def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
-    good = judge(WHOLE["eq-8"], trials=20)
+    good = judge(WHOLE["prop-3.4"], trials=20)
     broken = judge(claim(checks=(dataclasses.replace(GOOD, tooth=values(0.0)),)))
     lines = ledger.table([good, broken]).splitlines()
     assert len(lines) == 3
-    assert lines[0].startswith("✓ eq-8  fails as printed")
-    assert "20 trials in float64" in lines[0]
+    assert lines[0].startswith("✓ prop-3.4  fails as printed")
+    assert "trials in float64" in lines[0]
     assert "exact counterexample" in lines[0]
-    assert lines[1].startswith("✗ x     broken")
+    assert lines[1].startswith("✗ x         broken")
     assert lines[2] == "    good: the tooth does not bite (off by one)"
     assert ledger.table([]) == ""
 
@@ -456,7 +491,7 @@ def test_verdicts_print_the_same_on_every_machine() -> None:
     assert repr(table).splitlines() == [
         "claim               text judged  evidence                                          verdict",
         "lemma-3.2-gradient  corrected    general derivation, interval arithmetic, numeric  holds",
-        "eq-8                corrected    interval arithmetic, numeric                      fails as printed",
+        "eq-8                corrected    general derivation, interval arithmetic, numeric  holds",
     ]
     html = table._repr_html_()
     assert html.count("<tr>") == 3

@@ -29,6 +29,7 @@ class Text(StrEnum):
     """Whose words the claim's checks test."""
 
     AS_PRINTED = "as printed"
+    AS_READ = "as read"
     CORRECTED = "corrected"
     RESTATED = "restated"
     NEW = "new"
@@ -139,7 +140,10 @@ class Claim:
         hypotheses: every one, explicit.
         corrected: the statement that the checks test, where it differs from the printed one.
         restated: the corrected statement says the same in a form that can be tested; nothing was wrong.
-        transcription: True if the fault may be the text recovery's and not the authors'.
+        reading: what we take the paper's words to state, where they are no formula; `printed` then quotes them.
+            A question that the paper leaves open is read as one, and `corrected` answers it.
+        transcription: True if the fault is a slip of the print, or of the text's recovery, which the paper's own
+            formulas mend: then `corrected` is judged, and the counterexample shows only that the letters cannot stand.
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
         enclosed: what judges it by interval arithmetic; none in `statements`, as the ledger adds them.
@@ -157,6 +161,7 @@ class Claim:
     hypotheses: tuple[str, ...] = ()
     corrected: str | None = None
     restated: bool = False
+    reading: str = ""
     transcription: bool = False
     depends: tuple[str, ...] = ()
     derivation: Derivation | None = None
@@ -175,6 +180,8 @@ class Claim:
         """Whose words the checks test."""
         if self.where.startswith("new"):
             return Text.NEW
+        if self.reading:
+            return Text.AS_READ
         if self.corrected is None:
             return Text.AS_PRINTED
         return Text.RESTATED if self.restated else Text.CORRECTED
@@ -250,7 +257,7 @@ class Result:
     def _conclude(self) -> Verdict:
         if self.failures:
             return Verdict.BROKEN
-        if self.counterexample is not None:
+        if self.counterexample is not None and not self.claim.transcription:
             return Verdict.PARTLY if self.claim.expected is Verdict.PARTLY else Verdict.FAILS
         return Verdict.HOLDS if self.evidence else Verdict.OPEN
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from regrob.claims import enclosed
-from regrob.claims.claim import Claim, Evidence, Result, judge
+from regrob.claims.claim import Claim, Evidence, Result, Text, Verdict, judge
 from regrob.claims.measurement import Tally
 from regrob.claims.statements import (
     certificates,
@@ -124,6 +124,12 @@ def ancestors(claim: Claim) -> set[str]:
     return reached
 
 
+def outcome(judgement: Result) -> str:
+    """The verdict in words: what fails in our reading of a phrase does not fail as printed."""
+    read = judgement.claim.text is Text.AS_READ and judgement.verdict is Verdict.FAILS
+    return "fails as read" if read else judgement.verdict.value
+
+
 def evidence_in_words(judgement: Result) -> str:
     """What the verdict rests on: "general derivation; numeric, 6000 trials in float64, worst 2e-16"."""
     parts = []
@@ -137,7 +143,8 @@ def evidence_in_words(judgement: Result) -> str:
         else:
             parts.append(kind.value)
     if judgement.counterexample is not None:
-        parts.append("exact counterexample")
+        # Of a slip it refutes the letters, and what is judged is the statement that they stand for.
+        parts.append(f"exact counterexample{' to the letters' if judgement.claim.transcription else ''}")
     return "; ".join(parts) or "none"
 
 
@@ -153,6 +160,7 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "where": claim.where,
         "title": claim.title,
         "printed": claim.printed,
+        "reading": claim.reading or None,
         "corrected": claim.corrected,
         "text": claim.text.value,
         "verdict": judgement.verdict.value,
@@ -202,7 +210,7 @@ class Verdicts:
     def rows(self) -> list[tuple[str, ...]]:
         """One tuple of strings a claim."""
         return [
-            (r.claim.id, r.claim.text.value, ", ".join(kind.value for kind in r.evidence), r.verdict.value)
+            (r.claim.id, r.claim.text.value, ", ".join(kind.value for kind in r.evidence), outcome(r))
             for r in self.results
         ]
 
@@ -256,7 +264,7 @@ def table(results: Iterable[Result], *, width: int = 0) -> str:
     lines = []
     for r in rows:
         mark = "✓" if r.as_expected else "✗"
-        head = f"{mark} {r.claim.id:<{width}}  {r.verdict.value:<16}"
+        head = f"{mark} {r.claim.id:<{width}}  {outcome(r):<16}"
         lines.append(f"{head}  {evidence_in_words(r)}  [{r.seconds:.1f} s]")
         lines += [f"    {failure}" for failure in r.failures]
     return "\n".join(lines)

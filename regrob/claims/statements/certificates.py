@@ -50,40 +50,42 @@ GUARANTEE = statement(
     id="remark-formal-guarantee",
     where="Section 3.1, below Proposition 3.1",
     title="the Taylor radius as a formal guarantee",
-    printed=r"\text{Prop. 3.1 gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise linear DNNs: no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}",
+    printed=r"\text{“gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise linear DNNs, without concerning much about the accuracy of the Taylor approximation”}",
+    reading=r"\text{no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}",
     corrected=r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) \text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}",
-    hypotheses=(BINARY, "classified correctly"),
-    depends=("thm-taylor-overshoots", "thm-network-certificate"),
+    hypotheses=(BINARY, OFF_KINKS_SHORT, "classified correctly"),
+    depends=("thm-taylor-overshoots", "thm-network-certificate", "thm-beyond-the-polytope"),
     counterexample=counterexample_linear,
     expected=Verdict.FAILS,
 )
 
 
-def counterexample_polytope() -> Counterexample:
-    """z₊ − z₋ = x₁ − 10·max(0, x₂) at (1, −1/100): p = e/(1+e), ν = 1, and (0, 11/100) ends on a tie."""
+def prove_beyond(leave: int = 0) -> None:
+    """z₊ − z₋ = x₁ − 10·max(0, x₂) at (1, −1/100), exactly: d = 1, ‖r*‖ > 1, and (0, 11/100) ends on a tie."""
     x_1, x_2 = sp.Integer(1), -sp.Rational(1, 100)
-    step = sp.Rational(11, 100)
-    if x_1 - 10 * sp.Max(0, x_2) != 1 or x_1 - 10 * sp.Max(0, x_2 + step) != 0:
-        raise ProofError("the step does not lead from a margin of one to a tie")
-    p = sp.E / (1 + sp.E)
-    return Counterexample(
-        r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ \|\mathbf r^*\|_2 \text{ against the length of } (0,\tfrac{11}{100}), \text{ which reaches the boundary; } d=1 \text{ is no guarantee either}",
-        printed_radius(p, 1 / (1 + sp.E), sp.log(2 * p)),
-        "<=",
-        step,
-    )
+    step = sp.Rational(11, 100) + leave
+
+    def lead(x_2: sp.Expr) -> sp.Expr:
+        return x_1 - 10 * sp.Max(0, x_2)
+
+    slopes = sp.Integer(1), sp.diff(x_1 - 10 * sp.S.Zero, sp.Symbol("x_2"))  # x₂ < 0: the unit is off
+    distance = lead(x_2) / sp.sqrt(slopes[0] ** 2 + slopes[1] ** 2)
+    p = sp.E / (1 + sp.E)  # the lead is one
+    radius = printed_radius(p, 1 - p, sp.log(2 * p))
+    prove_zero(distance - 1, because="d = 1")
+    prove_zero(lead(x_2 + step), because="the step ends on a tie")
+    for size in (distance - step, radius - distance):
+        prove_sign(size, "positive", certificate=size)
 
 
-POLYTOPE = statement(
-    id="remark-formal-guarantee-polytope",
-    where="Section 3.1, below Proposition 3.1",
-    title="a guarantee that holds beyond the polytope",
-    printed=r"\text{the guarantee holds for piecewise linear DNNs, without concern for the accuracy of the approximation}",
-    corrected=r"V \text{ and } \mathbf z \text{ say nothing about the network outside } Q(\mathbf x): d \text{ is its distance to a mistake if } d\le\operatorname{dist}(\mathbf x,\partial Q(\mathbf x))",
-    hypotheses=("classified correctly", OFF_KINKS_SHORT),
+BEYOND = theorem(
+    id="thm-beyond-the-polytope",
+    where="new, on Section 3.1, below Proposition 3.1",
+    title="beyond the polytope V and z say nothing",
+    printed=r"z_+-z_-=x_1-10\max(0,x_2),\ \mathbf x=(1,-\tfrac1{100}):\ d = 1 < \|\mathbf r^*\|_2, \text{ yet } \mathbf r=(0,\tfrac{11}{100}) \text{ reaches the boundary}",
+    hypotheses=(BINARY, "one network with n = 2"),
     depends=("eq-1-deepfool", "eq-5"),
-    counterexample=counterexample_polytope,
-    expected=Verdict.FAILS,
+    derivation=proof(prove_beyond, wrong=1, mistake="a longer step"),
 )
 
 # --- the threshold log K ---------------------------------------------------------------
@@ -121,7 +123,8 @@ LOG_K = statement(
     id="remark-threshold-log-k",
     where="Section 4 and Appendix E, β = log K",
     title="with K classes the loss crosses log K at the boundary",
-    printed=r"\mathcal L(\mathbf x, y) < \beta=\log K \text{ separates correct from incorrect}",
+    printed=r"\text{“defined similarly as in binary classification …, involving a threshold value of } \log(K) \text{ rather than } \log(2)\text{”}",
+    reading=r"\mathcal L(\mathbf x, y) < \log K \text{ separates correct from incorrect, as } \log 2 \text{ does with two classes}",
     corrected=r"\mathcal L<\log2 \implies \text{correct (no larger constant will do)},\quad \mathcal L>\log K \implies \text{incorrect};\ \text{between the two the loss does not decide}",
     hypotheses=("K ≥ 3; at K = 2 both are log 2",),
     depends=("remark-beta",),
@@ -216,6 +219,6 @@ EITHER = theorem(
     derivation=proof(prove_both_sides, wrong=-1, mistake="the two exchanged", evidence=Evidence.FINITE),
 )
 
-AFTER_PROP_3_1 = (GUARANTEE, POLYTOPE)
+AFTER_PROP_3_1 = (GUARANTEE, BEYOND)
 
 CLAIMS = (LOG_K, CHAIN, SMOOTH, NETWORK, EITHER)

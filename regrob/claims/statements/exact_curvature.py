@@ -6,7 +6,7 @@ from functools import partial
 
 import sympy as sp
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
+from regrob.claims.claim import Claim, proof
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.hypotheses import ANY_LABEL_ANY_K, OFF_KINKS
 from regrob.errors import ProofError
@@ -50,31 +50,16 @@ EXACT = statement(
 )
 
 
-def counterexample_appendix_h() -> Counterexample:
-    """p = (½, ¼, ¼): the n×n and the K×K matrix, both in exact numbers."""
-    p = sp.Matrix([sp.Rational(1, 2), sp.Rational(1, 4), sp.Rational(1, 4)])
-    V = sp.Matrix([[0, 2, 2], [0, 2, -2]])
-    H = V * (sp.diag(*p) - p * p.T) * V.T
-    A = (V - V * p * sp.ones(1, 3)) * sp.diag(*p.applyfunc(sp.sqrt))
-    error = max((A.T * A).eigenvals()) - max(H.eigenvals())
-    return Counterexample(
-        r"K = 3,\ p = (\tfrac12, \tfrac14, \tfrac14),\ V = \begin{pmatrix}0&2&2\\0&2&-2\end{pmatrix},\ \text{sign of the error } |\lambda_{\max}(A^TA) - \|H\|_2|",
-        sp.sign(sp.Abs(sp.simplify(error))),
-        ">=",
-        sp.S.One,
-    )
-
-
 APPENDIX_H = statement(
     id="remark-appendix-h",
     where="Appendix H, and the captions of Figures 5 and 7",
-    title="a multi-class curvature penalty must approximate",
-    printed=r"\text{approximations seem inevitable for } \|H\|_2,\ K > 2: \quad \operatorname{sign}\,|\text{computed} - \|H\|_2| = 1",
-    corrected=r"\|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
+    title="must a multi-class curvature penalty approximate?",
+    printed=r"\text{“some approximations seem inevitable”}",
+    reading=r"\text{the question whether } \|H\|_2 \text{ can be computed for } K > 2 \text{ without an approximation}",
+    corrected=r"\text{it can: } \|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
     hypotheses=("rounding aside", "H inside the polytope, as everywhere in the paper"),
     depends=("thm-exact-curvature",),
-    counterexample=counterexample_appendix_h,
-    expected=Verdict.FAILS,
+    derivation=EXACT.derivation,
 )
 
 # --- three classes ---------------------------------------------------------------------

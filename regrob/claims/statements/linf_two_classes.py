@@ -6,7 +6,7 @@ from functools import partial
 
 import sympy as sp
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
+from regrob.claims.claim import Claim, Counterexample, proof
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
 from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
@@ -177,7 +177,6 @@ EQ_24 = statement(
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
     counterexample=counterexample_eq_24,
-    expected=Verdict.PARTLY,
 )
 
 EQ_25 = statement(

@@ -6,7 +6,7 @@ from functools import partial
 
 import sympy as sp
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
+from regrob.claims.claim import Claim, Counterexample, proof
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
 from regrob.symbols import prove_equal, prove_sign, prove_zero
 
@@ -81,10 +81,10 @@ EQ_8 = statement(
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}-1}\right)",
     corrected=PROP_3_1.printed,
     hypotheses=PROP_3_1.hypotheses,
-    transcription=True,
+    transcription=True,  # Eq. (20) ends in the right form
     depends=("prop-3.1",),
+    derivation=PROP_3_1.derivation,
     counterexample=counterexample_eq_8,
-    expected=Verdict.FAILS,
 )
 
 

@@ -444,7 +444,6 @@ EQ_31 = statement(
     depends=("eq-28",),
     derivation=EQ_30.derivation,
     counterexample=counterexample_31,
-    expected=Verdict.PARTLY,
 )
 
 

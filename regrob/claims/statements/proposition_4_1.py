@@ -339,9 +339,9 @@ TIGHTER = statement(
     id="remark-which-bound",
     where="Appendix E, below Eq. (38)",
     title="which of Eqs. (16) and (17) is tighter",
-    printed=r"K(K-1)\nu^2/4 \text{ and } \|V\|_F^2 \text{ are hard to compare, so it is uncertain which bound is tighter}",
+    printed=r"\text{“it is challenging to compare } K(K-1)\nu^2/4 \text{ with } \|V\|_F^2 \text{ directly, hence we are uncertain which of the derived lower bounds would be tighter”}",
+    reading=r"\text{the question which bound is tighter}",
     corrected=r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): \text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; \text{ always at least as tight for } K \le 3",
-    restated=True,
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
     derivation=proof(prove_centring, wrong=2, mistake="K − 2 for K − 1"),  # ν² = 2D/K²
