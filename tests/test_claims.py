@@ -40,6 +40,17 @@ from regrob.claims.numerical.proposition_3_4 import both_trainings
 from regrob.claims.oracle import autograd_derivatives
 from regrob.claims.statements.four_penalties import critical_points
 from regrob.errors import HypothesisError, InputError, ProofError, RegrobError
+from regrob.symbols import (
+    SYMBOLIC,
+    at_size,
+    cross_entropy,
+    for_every_size,
+    prove_equal,
+    prove_sign,
+    prove_zero,
+    sum_over,
+    watched,
+)
 from regrob.theory.penalties import CURVATURE_PEAK, INPUT_GRADIENT_PEAK
 
 WHOLE = {claim.id: claim for claim in ledger.select()}
@@ -141,7 +152,15 @@ def unproved() -> None:
     raise ProofError("it is false")
 
 
-def proved() -> None: ...
+def proved() -> None:
+    for_every_size("it is true of numbers")
+
+
+def proved_at_three() -> None:
+    at_size(K=3)
+
+
+def proved_of_something() -> None: ...
 
 
 def claim(**fields: object) -> Claim:
@@ -149,7 +168,7 @@ def claim(**fields: object) -> Claim:
 
 
 GOOD = Check("good", values(1e-15, -3.0), values(1.0), "off by one")
-TRUE = Derivation(proved, unproved, "the wrong sign")
+TRUE = Derivation((proved,), unproved, "the wrong sign")
 ONE, TWO = sp.Integer(1), sp.Integer(2)
 
 
@@ -161,9 +180,66 @@ def test_evidence_is_what_went_through() -> None:
     both = judge(claim(checks=(GOOD, GOOD), derivation=TRUE))
     assert both.evidence == (Evidence.GENERAL, Evidence.NUMERIC)
     assert both.numeric.trials == 4
-    finite = judge(claim(derivation=dataclasses.replace(TRUE, evidence=Evidence.FINITE)))
-    assert finite.evidence == (Evidence.FINITE,)
+    finite = judge(claim(derivation=dataclasses.replace(TRUE, steps=(proved, proved_at_three))))
+    assert (finite.evidence, finite.sizes) == ((Evidence.FINITE,), "K = 3"), "the weakest step decides"
     assert math.isnan(finite.numeric.worst)
+    three = judge(
+        claim(derivation=dataclasses.replace(TRUE, steps=(proved_at_three,)), hypotheses=("K = 3",))
+    )
+    assert (three.evidence, three.sizes) == ((Evidence.GENERAL,), "any n, K = 3"), (
+        "all that the statement names"
+    )
+
+
+def test_a_derivation_that_does_not_show_its_sizes_counts_for_nothing() -> None:
+    silent = dataclasses.replace(TRUE, steps=(proved, proved_of_something))
+    result = judge(claim(derivation=silent))
+    assert result.verdict is Verdict.BROKEN
+    assert "proved_of_something does not show for how many classes it holds" in result.failures[0]
+    assert judge(claim(derivation=silent, hypotheses=("K = 2",))).evidence == (Evidence.GENERAL,)
+
+
+def test_the_helpers_note_the_sizes_of_a_proof() -> None:
+    p, a, K = sp.Symbol("p"), sp.Symbol("a"), sp.Symbol("K", positive=True)
+    steps: dict[str, Callable[[], object]] = {
+        "a sum over the classes": lambda: sum_over(p * a, lambda i, j: sp.Symbol(f"S{i}{j}"), p, a),
+        "a symbolic number of them": lambda: prove_equal(K, K),
+        "the indexed loss": lambda: cross_entropy().gradient(),
+        "a sign": lambda: prove_sign(K, "positive"),
+    }
+    for name, step in steps.items():
+        with watched() as sizes:
+            step()
+        assert sizes.general == [SYMBOLIC], name
+    with watched() as sizes:
+        prove_zero(p - p)
+        with watched() as inner:
+            at_size(n=2)
+    assert (sizes.general, sizes.fixed, inner.fixed) == ([], {}, {"n": 2})
+    at_size(K=9)  # outside of a watched proof there is nothing to note
+
+
+@pytest.mark.parametrize("name", [name for name, claim in CLAIMS.items() if claim.derivation])
+def test_a_derivation_says_what_each_step_proves(name: str) -> None:
+    derivation = CLAIMS[name].derivation
+    assert derivation is not None
+    assert all(len(words) > 20 for words in derivation.in_words())
+
+
+def test_no_general_claim_rests_on_a_fixed_number_of_classes() -> None:
+    weak = {
+        name
+        for name, claim in CLAIMS.items()
+        if claim.derivation and claim.derivation.prove(claim.classes)[0] is not Evidence.GENERAL
+    }
+    # Both are instances, and say so.
+    assert weak == {"thm-many-classes-either-side", "thm-beyond-the-polytope"}
+
+
+def test_the_number_of_classes_is_read_off_the_hypotheses() -> None:
+    assert CLAIMS["prop-3.1"].classes == 2
+    assert CLAIMS["thm-curvature-three-classes"].classes == 3
+    assert CLAIMS["prop-4.1-eq-16"].classes is None, "K ≥ 3 fixes nothing"
 
 
 @pytest.mark.parametrize(
@@ -180,8 +256,8 @@ def test_evidence_is_what_went_through() -> None:
         ({"checks": (dataclasses.replace(GOOD, tooth=values(math.nan)),)}, "the tooth does not bite"),
         ({"checks": (dataclasses.replace(GOOD, tooth=values()),)}, "the tooth does not bite"),
         ({"checks": (GOOD, dataclasses.replace(GOOD, tooth=GOOD.excess))}, "the tooth does not bite"),
-        ({"derivation": Derivation(unproved, unproved, "w")}, "the derivation fails: it is false"),
-        ({"derivation": Derivation(proved, proved, "w")}, "proves a wrong statement too: w"),
+        ({"derivation": Derivation((unproved,), unproved, "w")}, "the derivation fails: it is false"),
+        ({"derivation": Derivation((proved,), proved, "w")}, "proves a wrong statement too: w"),
         ({"counterexample": lambda: Counterexample("i", ONE, "=", ONE)}, "does not refute: i"),
         ({"counterexample": lambda: Counterexample("i", ONE, "<=", TWO)}, "does not refute: i"),
         ({"counterexample": lambda: Counterexample("i", sp.Float(1.5), "=", TWO)}, "proves nothing"),
@@ -196,7 +272,7 @@ def test_a_wrong_claim_is_broken(fields: dict[str, object], message: str) -> Non
 
 
 def test_a_true_claim_with_its_derivation_broken_does_not_hide_behind_its_check() -> None:
-    result = judge(claim(checks=(GOOD,), derivation=Derivation(unproved, unproved, "w")))
+    result = judge(claim(checks=(GOOD,), derivation=Derivation((unproved,), unproved, "w")))
     assert result.verdict is Verdict.BROKEN
 
 
@@ -473,6 +549,14 @@ def test_unknown_ids_are_refused_with_the_known_ones() -> None:
     assert [c.id for c in ledger.select()] == list(CLAIMS)
 
 
+def test_what_only_float64_can_judge_is_refused_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ledger.CLAIMS, "x", claim())
+    assert ledger.needing_torch() == ["x"]
+    assert "x" not in {c.id for c in ledger.select(symbolic=True)}
+    with pytest.raises(InputError, match="'x' is judged by checks in float64 alone, and these need torch"):
+        ledger.select(["x"], symbolic=True)
+
+
 def test_the_table_has_a_line_a_claim_and_one_a_failure() -> None:
     good = judge(WHOLE["prop-3.4"], trials=20)
     broken = judge(claim(checks=(dataclasses.replace(GOOD, tooth=values(0.0)),)))
@@ -513,7 +597,7 @@ def test_html_is_escaped() -> None:
 def test_evidence_in_words() -> None:
     assert ledger.evidence_in_words(judge(claim())) == "none"
     words = ledger.evidence_in_words(judge(claim(checks=(GOOD,), derivation=TRUE)))
-    assert words == "general derivation; numeric, 2 trials in float64, worst 1.0e-15"
+    assert words == "general derivation, any n and K; numeric, 2 trials in float64, worst 1.0e-15"
 
 
 def test_ancestors_survive_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:

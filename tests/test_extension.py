@@ -40,6 +40,7 @@ def record(name: str, **changes: Any) -> records.Record:
         "expected": "holds",
         "as_expected": True,
         "evidence": ["numeric"],
+        "derivation": None,
         "grounds": "numeric, 7 trials",
         "hypotheses": ["K = 2"],
         "depends": [],

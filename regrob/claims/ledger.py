@@ -131,7 +131,7 @@ def outcome(judgement: Result) -> str:
 
 
 def evidence_in_words(judgement: Result) -> str:
-    """What the verdict rests on: "general derivation; numeric, 6000 trials in float64, worst 2e-16"."""
+    """What the verdict rests on: "general derivation, any n and K; numeric, 6000 trials in float64, worst 2e-16"."""
     parts = []
     for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
@@ -140,6 +140,8 @@ def evidence_in_words(judgement: Result) -> str:
         elif kind is Evidence.ENCLOSED:
             tally = judgement.enclosed
             parts.append(f"{kind.value}, {tally.trials} comparisons, worst {tally.worst:.1e}")
+        elif kind in (Evidence.GENERAL, Evidence.FINITE):
+            parts.append(f"{kind.value}, {judgement.sizes}")
         else:
             parts.append(kind.value)
     if judgement.counterexample is not None:
@@ -151,7 +153,7 @@ def evidence_in_words(judgement: Result) -> str:
 def as_record(judgement: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises.
 
-    `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
+    `derivation` says for which n and K it holds, and what each of its steps proves; None without one. `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
     by interval arithmetic, and is None for a claim without.
     """
     claim, exact = judgement.claim, judgement.counterexample
@@ -166,6 +168,9 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
         "evidence": [kind.value for kind in judgement.evidence],
+        "derivation": {"sizes": judgement.sizes, "steps": claim.derivation.in_words()}
+        if claim.derivation and judgement.sizes
+        else None,
         **_as_numbers(judgement.numeric),
         "enclosed": _as_numbers(judgement.enclosed) if claim.enclosed else None,
         "hypotheses": list(claim.hypotheses),

@@ -214,8 +214,17 @@ def _ledger_line(record: Record, link: Link) -> str:
         f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
         f'<div class="claim" id="claim-{identifier}">{statement(record)}'
         f'<p><span class="heading">Evidence</span> {escape(grounds_in_words(record))}{_slip(record)}</p>'
-        f"<p>{proved} · <code>{identifier}</code></p></div></details></li>"
+        f"{_derivation(record)}<p>{proved} · <code>{identifier}</code></p></div></details></li>"
     )
+
+
+def _derivation(record: Record) -> str:
+    """What SymPy derives, step by step, in the words of the code."""
+    derivation = record["derivation"]
+    if not derivation:
+        return ""
+    steps = "".join(f"<li>{subscripted(words)}</li>" for words in derivation["steps"])
+    return f'<p><span class="heading">Derived</span> for {escape(derivation["sizes"])}:</p><ul>{steps}</ul>'
 
 
 def _slip(record: Record) -> str:
@@ -236,9 +245,9 @@ GROUPS = {
     "unsettled": ("Not settled here", "We have neither a proof nor a counterexample."),
     "slips": (
         "Slips of the print or of our text",
-        "A sign, a bracket, an exponent or an index is not what the formulas around it need. None of these is "
-        "an error of the paper’s mathematics, and the authors’ own copy may well be right. The ledger checks "
-        "the corrected statement.",
+        "A sign, a bracket, an exponent or an index is not what the formulas around it need. None of these "
+        "is an error of the paper’s mathematics, and the authors’ own copy may well be right. The ledger "
+        "checks the corrected statement.",
     ),
     "corrected": (
         "True once corrected",
@@ -246,8 +255,8 @@ GROUPS = {
     ),
     "read": (
         "Words that we read as a statement",
-        "The paper says these in words, or asks. The reading is ours, stands beside the words, and may ask for "
-        "more than the authors meant; so none of them is counted among the false statements.",
+        "The paper says these in words, or asks. The reading is ours, stands beside the words, "
+        "and may ask for more than the authors meant; so none of them is counted among the false statements.",
     ),
     "restated": (
         "True, and restated",

@@ -14,7 +14,7 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.check import Check
-from regrob.claims.claim import Evidence, proof
+from regrob.claims.claim import Derivation
 from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.comparisons import relative
 from regrob.claims.instances import Draw, Instance, Sample, closed_form
@@ -440,8 +440,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 """The checks of each claim, by its id."""
 
 EXPERIMENTS = {
-    "remark-nu-gamma": proof(
-        train_and_measure, wrong=0, mistake="an untrained network", evidence=Evidence.EXPERIMENT
+    "remark-nu-gamma": Derivation(
+        (train_and_measure,), lambda: train_and_measure(0), "an untrained network", experiment=True
     )
 }
 """Where a claim has no derivation: a training that stands in its place, by the claim's id."""

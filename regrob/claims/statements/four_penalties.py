@@ -134,7 +134,7 @@ SLOPES = statement(
     printed=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } p_y(1-p_y)",
     corrected=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } (1-p_y)^2",
     transcription=True,
-    hypotheses=("ν fixed", "1/2 < p_y < 1"),
+    hypotheses=(BINARY, "ν fixed", "1/2 < p_y < 1"),
     depends=("eq-11",),
     derivation=proof(prove_slopes, wrong=-1, mistake="the other way round"),
 )
@@ -166,7 +166,7 @@ REWARD = statement(
     printed=r"\text{the curvature regularisation “advocates large } p(\mathbf x)_y \text{ as well”}",
     reading=r"\text{at fixed } \nu \text{ the penalty } p_y(1-p_y)\nu^2 \text{ falls as } p_y \text{ grows}",
     corrected=r"\text{it does for } p_y > \tfrac12; \text{ for } p_y < \tfrac12 \text{ it rewards a lower } p_y",
-    hypotheses=("ν fixed", "p_y > 1/2"),
+    hypotheses=(BINARY, "ν fixed", "p_y > 1/2"),
     depends=("eq-11",),
     derivation=proof(prove_reward, wrong=-1, mistake="the sign reversed"),
     counterexample=counterexample_reward,
@@ -189,7 +189,7 @@ PEAK = statement(
     where="new, on Figure 3",
     title="in the logit, the curvature penalty pulls hardest at p_y = 0.789",
     printed=r"\left|\frac{\partial}{\partial m}p_y(1-p_y)\right| = p_y(1-p_y)(2p_y-1) \text{ peaks at } p_y = \tfrac{3+\sqrt3}6 \text{ and vanishes as } p_y\to1",
-    hypotheses=("ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
+    hypotheses=(BINARY, "ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
     depends=("remark-curvature-confidence",),
     derivation=proof(prove_peak, wrong=1, mistake="a peak elsewhere"),
 )

@@ -11,8 +11,9 @@ import sympy as sp
 
 from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.hypotheses import BINARY, DISTINCT, OFF_KINKS_SHORT
+from regrob.claims.statements.lemma_4_1 import prove_psd
 from regrob.claims.statements.proposition_3_1 import prove_cauchy_schwarz
-from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.symbols import for_every_size, prove_equal, prove_sign, prove_zero
 
 statement = functools.partial(Claim, chapter="book/lemma_3_1")
 
@@ -25,6 +26,7 @@ def prove_nearest(factor: int = 1) -> None:
     For K classes the mistakes are a union of half-spaces, so the nearest is the nearest
     of their nearest points.
     """
+    for_every_size("‖r‖², ‖w‖² and the gap are numbers, and one rival is taken after the other")
     R, W, c = sp.symbols("R W c", positive=True)  # ‖r‖², ‖w‖², the gap between two logits
     e = sp.symbols("e", nonnegative=True)
     square = R - 2 * c / W * (c + e) + (c / W) ** 2 * W
@@ -78,6 +80,7 @@ def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr, double: int = 2) -> sp.Expr:
 
 def prove_root(double: int = 2) -> None:
     """t = 2ξ/(a + √(a² + 2bξ)) solves at + bt²/2 = ξ, and the left side grows with t."""
+    for_every_size("the slope a, the curvature b and the length t are numbers, whatever n and K")
     a, b, t, xi = sp.symbols("a b t xi", positive=True)
     rho = root(a, b, xi, double)
     prove_zero(a * rho + b * rho**2 / 2 - xi, because="the root reaches ξ")
@@ -119,6 +122,7 @@ def prove_upper(sign: int = 1) -> None:
 
     `sign = −1` takes an H that bends downwards as much as ‖H‖₂ says it bends upwards.
     """
+    for_every_size("|∇ᵀu| and the largest eigenvalue are numbers, whatever n and K")
     a, b, xi = sp.symbols("a b xi", positive=True)
     rho = root(a, b, xi)
     prove_zero(a * rho + sign * b * rho**2 / 2 - xi, because="the root along u reaches ξ")
@@ -159,7 +163,8 @@ MULTI = statement(
     title="the same two roots for K classes",
     printed=r"\text{Eq. (6) with } \xi = \log K - \mathcal L(\mathbf x, y)",
     hypotheses=("ξ > 0: y is the argmax, not all logits equal", "x off the kinks, so that H ⪰ 0", "H ≠ 0"),
-    depends=("lemma-3.1-lower", "lemma-3.1-upper"),
+    depends=("lemma-3.1-lower", "lemma-3.1-upper", "remark-psd"),
+    derivation=proof(prove_lower, prove_upper, prove_psd, wrong=4, mistake="4 for 2 under the root"),
 )
 
 # --- monotone, and equal at K = 2 ------------------------------------------------------
@@ -167,6 +172,7 @@ MULTI = statement(
 
 def prove_decreasing(sign: int = 1) -> None:
     """∂ρ/∂a = −2ξ/(R(a + R)) and ∂ρ/∂b = −2ξ²/(R(a + R)²), R = √(a² + 2bξ): both negative."""
+    for_every_size("‖∇‖₂, ‖H‖₂ and ξ are numbers, whatever n and K")
     a, b, xi = sp.symbols("a b xi", positive=True)
     R = sp.sqrt(a**2 + 2 * b * xi)
     rho = 2 * xi / (a + R)

@@ -161,7 +161,7 @@ def prove_slack(sign: int = 1) -> None:
     """L = −log p_y, so that log K − L = log K + log p_y = log(K p_y), for every K."""
     K, p = sp.symbols("K p_y", positive=True)
     loss = -sp.log(p)
-    prove_zero(sp.log(K) - loss - (sp.log(K) + sign * sp.log(p)), because="ξ = log K − L")
+    prove_equal(sp.log(K) - loss, sp.log(K) + sign * sp.log(p), because="ξ = log K − L")
     prove_zero(sp.expand_log(sp.log(K * p)) - (sp.log(K) - loss), because="ξ = log(K p_y)")
 
 

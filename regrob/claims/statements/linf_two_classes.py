@@ -104,6 +104,7 @@ EQ_23 = statement(
     transcription=True,
     hypotheses=PROP_3_2.hypotheses,
     depends=("prop-3.2",),
+    derivation=PROP_3_2.derivation,
 )
 
 # --- any norm (new) --------------------------------------------------------------------
@@ -151,6 +152,17 @@ PROP_3_3 = statement(
 )
 
 
+def prove_ball(side: int = 1) -> None:
+    """‖r‖_∞ ≤ ε: what (24) has on its second line grows with ‖r‖_∞, so the third line is at least the second."""
+    p, q, G = sp.symbols("p q G", positive=True)  # G = ‖∇‖₁
+    radius, room = sp.symbols("radius room", nonnegative=True)  # ε = ‖r‖_∞ + room
+
+    def line(radius: sp.Expr) -> sp.Expr:
+        return radius * G + p / (2 * q) * (radius * G) ** 2
+
+    prove_sign(sp.expand(side * (line(radius + room) - line(radius))), "nonnegative")
+
+
 def counterexample_eq_24() -> Counterexample:
     """r = 0 lies in the ball: the second line of Eq. (24) is 0 there, the third is not."""
     p, q = sp.Rational(3, 4), sp.Rational(1, 4)
@@ -176,6 +188,7 @@ EQ_24 = statement(
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
+    derivation=proof(prove_ball, prove_worst, wrong=-1, mistake="the two lines exchanged"),
     counterexample=counterexample_eq_24,
 )
 
@@ -188,6 +201,7 @@ EQ_25 = statement(
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-24",),
+    derivation=PROP_3_3.derivation,
 )
 
 # --- what η* does not bound (new) ------------------------------------------------------

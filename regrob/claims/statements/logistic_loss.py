@@ -81,7 +81,7 @@ SCALE = statement(
     printed=r"\text{“what follows is coincident with those presented in the paper”}",
     reading=r"\text{Proposition 3.4 holds as it stands: } \operatorname{argmin}\mathbb E[\mathcal L+\lambda\nu^2/2] = \operatorname{argmin}\mathbb E[\mathcal L+\lambda\mu^2]",
     corrected=r"J = \mathbf v,\ \mu^2 = \nu^2: \text{ the two objectives are the same function where the weights agree, as do } \lambda\nu^2/2 \text{ and } \tfrac\lambda2\mu^2",
-    hypotheses=("one logit vᵀx, so that J = v", "λ > 0"),
+    hypotheses=(BINARY, "one logit vᵀx, so that J = v", "λ > 0"),
     depends=("remark-logistic-transfer",),
     derivation=proof(prove_scale, wrong=2, mistake="the paper's scale"),
     counterexample=counterexample_scale,

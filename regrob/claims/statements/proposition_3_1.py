@@ -8,7 +8,7 @@ import sympy as sp
 
 from regrob.claims.claim import Claim, Counterexample, proof
 from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
-from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.symbols import for_every_size, prove_equal, prove_sign, prove_zero
 
 statement = partial(Claim, chapter="book/proposition_3_1")
 
@@ -20,6 +20,7 @@ theorem = partial(statement, where="new")
 
 def prove_cauchy_schwarz() -> None:
     """∇ᵀr ≤ ‖∇‖‖r‖ for any n: the gap is ‖ ‖r‖∇ − ‖∇‖r ‖²/(2‖∇‖‖r‖)."""
+    for_every_size("‖∇‖, ‖r‖ and ∇ᵀr are numbers, whatever n and K")
     slope, length = sp.symbols("slope length", positive=True)  # ‖∇‖ and ‖r‖
     dot = sp.symbols("dot", real=True)  # ∇ᵀr
     square = length**2 * slope**2 - 2 * length * slope * dot + slope**2 * length**2
