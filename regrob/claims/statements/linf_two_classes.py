@@ -107,6 +107,35 @@ EQ_23 = statement(
     derivation=PROP_3_2.derivation,
 )
 
+# --- footnote 2 ------------------------------------------------------------------------
+
+
+def prove_same_step(factor: int = 1) -> None:
+    """‖r*‖_∞/‖r̃*‖_∞ = max|s|·‖s‖₁/‖s‖₂², which is 1 iff every |s_c| is 0 or max|s|.
+
+    r* = t₊s/(q‖s‖₂²) and ‖r̃*‖_∞ = t₊/(q‖s‖₁), with t₊ the root of Eq. (22). And max|s|‖s‖₁ − ‖s‖₂² is the sum of
+    |s_c|(max|s| − |s_c|) ≥ 0.
+    """
+    room, t, q, one, square, largest = sp.symbols("room t q one square largest", positive=True)
+    ratio = (t * largest / (q * square)) / (t / (q * one))
+    prove_zero(ratio - factor * largest * one / square, because="‖r*‖_∞/‖r̃*‖_∞")
+    s_c = sp.Symbol("s_c", nonnegative=True)
+    prove_zero(s_c * (s_c + room) - s_c**2 - s_c * room, because="one term of max|s|‖s‖₁ − ‖s‖₂²")
+    prove_sign(s_c * room, "nonnegative")
+
+
+FOOTNOTE_2 = statement(
+    id="remark-footnote-2",
+    where="Section 3.1, footnote 2",
+    title="when the two shortest steps are one",
+    printed=r"\text{“we probably have } \mathbf r^* \ne \tilde{\mathbf r}^*\text{”}",
+    reading=r"\text{the question when } \mathbf r^* \text{ is a shortest step in the maximum norm too}",
+    corrected=r"\text{iff all nonzero } |s_c| \text{ are equal; in general } \|\mathbf r^*\|_\infty/\|\tilde{\mathbf r}^*\|_\infty = \max_c|s_c|\,\|\mathbf s\|_1/\|\mathbf s\|_2^2 \ge 1",
+    hypotheses=PROP_3_2.hypotheses,
+    depends=("prop-3.1", "prop-3.2"),
+    derivation=proof(prove_same_step, wrong=2, mistake="twice the ratio"),
+)
+
 # --- any norm (new) --------------------------------------------------------------------
 
 
@@ -239,6 +268,6 @@ ETA_BELOW = statement(
 
 SECTION_2 = (EQ_2,)
 
-CLAIMS = (PROP_3_2, ANY_NORM, PROP_3_3, ETA_BELOW)
+CLAIMS = (PROP_3_2, FOOTNOTE_2, ANY_NORM, PROP_3_3, ETA_BELOW)
 
 APPENDIX = (SCALAR, EQ_23, EQ_24, EQ_25)

@@ -184,4 +184,31 @@ EQ_5 = statement(
     derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
 )
 
+# --- Appendix F: how many layers -------------------------------------------------------
+
+
+def counterexample_layers() -> Counterexample:
+    """LeNet-300-100 has a matrix between each two of its widths 784, 300, 100 and K."""
+    widths = (784, 300, 100, "K")
+    return Counterexample(
+        r"\text{widths } 784, 300, 100, K: \text{ weight matrices against } 2",
+        sp.Integer(len(widths) - 1),
+        "=",
+        sp.Integer(2),
+    )
+
+
+LENET = statement(
+    id="remark-lenet-layers",
+    where="Appendix F, Experimental Settings",
+    title="how many layers LeNet-300-100 has",
+    printed=r"\text{LeNet-300-100 “is comprised of two parameterized fully-connected layers”}",
+    corrected=r"\text{three: two hidden ones, of 300 and 100 units, and the layer of logits}",
+    transcription=True,  # the network's name has its two hidden widths
+    hypotheses=("LeNet-300-100 as in [31], 784-300-100-K",),
+    counterexample=counterexample_layers,
+)
+
+APPENDIX = (LENET,)
+
 CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)

@@ -233,7 +233,7 @@ MINIMISERS = theorem(
         "J = E[L + λμ²], C = E[L + λ(K/2)ν²]",
         ORDERED,
         "G = E BᵀB",
-        "any trained layers",
+        "any trained layers, of the lower ones only weights with no image on a kink",
     ),
     depends=("thm-equivalence-identity",),
     derivation=proof(
@@ -465,6 +465,29 @@ EQ_30 = statement(
 )
 
 
+def prove_l_strong(modulus: int = 2) -> None:
+    """l(s) = h(s) + λ''‖s‖²: h is convex, and the second derivative of λ''‖s‖² along a unit δ is 2λ''. Any n."""
+    u = sp.Symbol("u", real=True)
+    bend = sp.diff(sp.log(1 + sp.exp(-u)), u, 2)
+    prove_sign(bend.rewrite(sp.exp), "positive", certificate=sp.exp(u) / (1 + sp.exp(u)) ** 2)
+    lam, t = sp.symbols("lam t", positive=True)
+    base, delta = sp.symbols("base delta", real=True)  # one coordinate of s and of δ
+    second = sp.diff(lam * (base + t * delta) ** 2, t, 2)
+    prove_zero(second - modulus * lam * delta**2, because="the penalty's share")
+
+
+L_STRONG = statement(
+    id="remark-l-strongly-convex",
+    where="Appendix D, below Eq. (30)",
+    title="the cross-Lipschitz loss is strongly convex in the columns' difference",
+    printed=r"l(\cdot):\mathbb R^n\to\mathbb R \text{ is strongly convex as well}",
+    corrected=r"l(\mathbf s) = h(\mathbf s)+\lambda''\|\mathbf s\|_2^2 \text{ is strongly convex with modulus } 2\lambda'' \text{ if } \lambda''>0; \text{ for } \lambda''=0 \text{ it is convex, and flat across the samples}",
+    hypotheses=(BINARY, "a single-layer perceptron, V = W", "λ'' > 0"),
+    depends=("eq-27",),
+    derivation=proof(prove_l_strong, wrong=4, mistake="twice the modulus"),
+)
+
+
 def counterexample_31() -> Counterexample:
     """V = (1, 0) and (0, 1) have one sum and two losses, so no l of the sum exists."""
     lam = sp.Rational(1, 2)
@@ -523,5 +546,5 @@ EQ_32 = statement(
 CLAIMS = (STRONG, PROP_3_4, FLOW, IDENTITY, MINIMISERS, STATIONARY, TRAJECTORIES, EXISTENCE)
 """Section 3.2's statements, then the new theorem for any number of classes."""
 
-APPENDIX = (EQ_26, EQ_27, EQ_28, EQ_29, EQ_30, EQ_31, EQ_32)
+APPENDIX = (EQ_26, EQ_27, EQ_28, EQ_29, EQ_30, L_STRONG, EQ_31, EQ_32)
 """Appendix D, in the paper's order."""

@@ -176,6 +176,29 @@ def prove_centring(shift: int = 1) -> None:
     prove_zero((K - 1) * D / K - (K - shift) * centred, because="‖VC‖_F² = D/K")
 
 
+def prove_differences(sign: int = -1) -> None:
+    """∇ = V(p − e_y) = Σ_{j≠y}p_j(v_j − v_y), since Σ_{j≠y}p_j = q: only differences of columns enter, for every K."""
+    a_y, p_j, a_j = sp.symbols("a_y p_j a_j")
+    whole = (1 - Q) * a_y + sum_over(p_j * a_j, OVER_RIVALS, p_j, a_j) - a_y  # one coordinate of V(p − e_y)
+    pairs = sum_over(p_j * (a_j + sign * a_y), OVER_RIVALS, p_j, a_j)
+    prove_zero(whole - pairs, because="rival by rival")
+
+
+ABSENT = statement(
+    id="remark-cross-lipschitz-absent",
+    where="Section 4, below Lemma 4.1",
+    title="is the cross-Lipschitz constant absent in ‖∇‖₂?",
+    printed=r"\text{“the local cross-Lipschitz constant seems absent in } \|\nabla\|_2\text{”}",
+    reading=r"\text{the question whether } \|\nabla\|_2 \text{ is bounded by } \nu",
+    corrected=r"\text{it is: } \nabla = \sum_{j\ne y}p_j(\mathbf v_j-\mathbf v_y), \text{ so that } \|\nabla\|_2^2 \le q\min(1,2q)\,\tfrac K2\nu^2; \text{ equality at } K=2",
+    hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
+    depends=("lemma-4.1-gradient", "thm-sharp-norms"),
+    derivation=proof(
+        *(prove_differences, prove_sharp, prove_centring), wrong=1, mistake="sums of columns for differences"
+    ),
+)
+
+
 def prove_trace_bound(factor: int = 2) -> None:
     """tr H ≤ (2/K)p_y q D, row by row: wᵀMw ≤ 2p_y q‖w‖² for w the row of VC, and ‖VC‖_F² = D/K. Any n and K.
 
@@ -548,7 +571,7 @@ DOMINATES = theorem(
 )
 
 CLAIMS = (
-    *(EQ_34, EQ_35, EQ_36, SHARP, TRACE),
+    *(ABSENT, EQ_34, EQ_35, EQ_36, SHARP, TRACE),
     *(EQ_16, EQ_16_UNORDERED, EQ_16_MEAN, EQ_38, TIGHTER),
     *(EQ_37, EQ_17, TWO_SIDED, DOMINATES),
 )
