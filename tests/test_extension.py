@@ -221,6 +221,15 @@ def test_ledger_rows_can_be_filtered_and_linked(ledger: dict[str, records.Record
     assert r"\(\displaystyle a &lt; b\)" in html
 
 
+def test_the_ledger_says_what_was_derived_and_for_which_sizes() -> None:
+    derived = record("x", derivation={"sizes": "any n, K = 2", "steps": ["a < b, any n", "p_y is one"]})
+    page = well_formed(markup.ledger([derived, record("y")], link, "claims.json"))
+    shown, other = page.findall("ul/li")
+    assert "Derived for any n, K = 2:" in " ".join("".join(shown.itertext()).split())
+    assert [item.text for item in shown.findall(".//div/ul/li")] == ["a < b, any n", "p"]
+    assert "Derived" not in "".join(other.itertext())
+
+
 def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str, records.Record]) -> None:
     html = markup.errata_page(ledger, link, "errata.json")
     articles = well_formed(html).findall(".//article")

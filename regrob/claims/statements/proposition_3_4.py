@@ -298,6 +298,19 @@ def prove_conserved(extra: int = 0) -> None:
     prove_zero(sp.diff((S1 + t) ** 2, t).subs(t, 0).subs(S1, 0), because="‖V1‖² is flat where V1 = 0")
 
 
+def prove_centred(common: int = 1) -> None:
+    """∇J − ∇C is the same in every column, so centring removes it; and C depends on WC alone. Any K.
+
+    ∂(Σ_j v_j)²/∂v_k = 2Σ_j v_j for each k. So with the last layer alone trained, WC moves alike under both losses.
+    """
+    K, S1, t, v_k = sp.symbols("K S1 t v_k", positive=True)
+    slope = sp.diff((S1 + common * t) ** 2, t).subs(t, 0)  # v_k moved by t
+    prove_zero(slope - K * slope / K, because="less its mean over the columns")
+    prove_equal(slope / K, 2 * S1 / K, because="the same in every column")
+    u, v_j = sp.symbols("u v_j", real=True)
+    prove_zero((v_k + u) - (v_j + u) - (v_k - v_j), because="a common shift leaves the pairs")
+
+
 TRAJECTORIES = theorem(
     id="thm-equivalence-trajectories",
     title="from a zero-sum last layer both penalties train the same network",
@@ -308,7 +321,9 @@ TRAJECTORIES = theorem(
         "each step adds to W scalar multiples of earlier gradients and of W (Adam does not, but for K = 2)",
     ),
     depends=("thm-equivalence-stationary",),
-    derivation=proof(prove_conserved, wrong=1, mistake="a pull that does not add to zero"),
+    derivation=proof(
+        *(prove_conserved, prove_centred, prove_shift), wrong=1, mistake="a pull that does not add to zero"
+    ),
 )
 
 # --- any number of classes: existence (new) --------------------------------------------

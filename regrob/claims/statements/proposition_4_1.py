@@ -362,6 +362,7 @@ EQ_16_UNORDERED = replace(
     id="prop-4.1-eq-16-unordered",
     where="Proposition 4.1, Eq. (16), ν² over pairs i < j",
     title="the same with each pair counted once",
+    reading=r"\nu^2 = \frac1{K^2}\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2, \text{ as “}\textstyle\sum\text{” may also mean}",
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 5",
     hypotheses=(
         OFF_KINKS,
@@ -379,8 +380,8 @@ EQ_16_MEAN = replace(
     id="prop-4.1-eq-16-mean",
     where="Proposition 4.1, Eq. (16), ν² the mean over K(K − 1) ordered pairs",
     title="the normalisation that makes the algebra work",
-    corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
-    restated=True,
+    corrected=None,
+    reading=r"\nu^2 = \frac1{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2, \text{ with which the step from (38)'s sum is right}",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
     derivation=proof(prove_mean, *LOWER_END, *SHARP_TRACE, wrong=1, mistake="pairs i < j over K(K − 1)"),
     counterexample=None,
