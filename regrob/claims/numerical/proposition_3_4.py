@@ -691,9 +691,10 @@ def l_midpoint_excess(draw: Draw, share: float = 1.0) -> Tensor:
         margins = y * (x @ s.unsqueeze(-1)).squeeze(-1)
         return functional.softplus(-margins).mean(dim=-1) + weight * s.square().sum(dim=-1)
 
-    gap = (loss(s) + loss(other)) / 2 - loss((s + other) / 2)
+    middle = loss((s + other) / 2)
+    gap = (loss(s) + loss(other)) / 2 - middle
     required = weight * (s - other).square().sum(dim=-1) / 4
-    return (share * required - gap) / required
+    return (share * required - gap) / middle
 
 
 L_STRONG = (l_midpoint_excess,)
