@@ -551,7 +551,7 @@ def test_unknown_ids_are_refused_with_the_known_ones() -> None:
 
 def test_what_only_float64_can_judge_is_refused_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ledger.CLAIMS, "x", claim())
-    assert ledger.needing_torch() == ["x"]
+    assert "x" in ledger.needing_torch()
     assert "x" not in {c.id for c in ledger.select(symbolic=True)}
     with pytest.raises(InputError, match="'x' is judged by checks in float64 alone, and these need torch"):
         ledger.select(["x"], symbolic=True)

@@ -207,8 +207,9 @@ class Claim:
 
     @property
     def needs_torch(self) -> bool:
-        """Whether nothing but checks in float64 could judge it."""
-        return self.derivation is None and self.counterexample is None and not self.enclosed
+        """Whether nothing but checks in float64 could judge it; a slip's counterexample judges the letters alone."""
+        refuted = self.counterexample is not None and not self.transcription
+        return self.derivation is None and not refuted and not self.enclosed
 
     @property
     def classes(self) -> int | None:
