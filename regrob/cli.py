@@ -278,7 +278,7 @@ def _verify(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([ledger.as_record(r) for r in results], indent=1, ensure_ascii=False))
     else:
-        counts = Counter(r.verdict.value for r in results)
+        counts = Counter(ledger.outcome(r) for r in results)
         wrong = sum(not r.as_expected for r in results)
         tally = ", ".join(f"{verdict}: {count}" for verdict, count in counts.items())
         print(
@@ -287,9 +287,10 @@ def _verify(options: argparse.Namespace) -> int:
             + f"; {time.perf_counter() - started:.1f} s"
         )
     if options.symbolic:
+        without = ledger.needing_torch()
         print(
-            "Left out: every check in float64, for these need torch, and so what has no other: "
-            + ", ".join(ledger.needing_torch()),
+            "Left out: every check in float64, for these need torch"
+            + (f"; and so what has no other: {', '.join(without)}" if without else ""),
             file=sys.stderr if options.json else sys.stdout,
         )
     return AS_EXPECTED if all(r.as_expected for r in results) else UNEXPECTED

@@ -8,14 +8,72 @@ returns 0 without a word.)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 import sympy as sp
 from sympy import Expr
 from sympy.concrete.delta import deltasummation
 
 from regrob.errors import InputError, ProofError
+
+
+@dataclass
+class Sizes:
+    """For how many classes K and inputs n a proof was carried out, as it went along.
+
+    Attributes:
+        general: what made it hold for every size: symbolic sums over the classes, or a reason in words.
+        fixed: the sizes that it fixed, {"K": 3}.
+    """
+
+    general: list[str] = field(default_factory=list)
+    fixed: dict[str, int] = field(default_factory=dict)
+
+
+_watching: ContextVar[Sizes | None] = ContextVar("sizes of the proof that runs", default=None)
+
+SYMBOLIC = "sums over a symbolic number of classes"
+
+
+@contextmanager
+def watched() -> Iterator[Sizes]:
+    """Note for which sizes the helpers of this file prove what they prove inside the block.
+
+    >>> with watched() as sizes:
+    ...     K = sp.Symbol("K", positive=True)
+    ...     zero = prove_zero(K * (1 / K) - 1)
+    >>> sizes.general, sizes.fixed
+    (['sums over a symbolic number of classes'], {})
+    """
+    sizes = Sizes()
+    before = _watching.set(sizes)
+    try:
+        yield sizes
+    finally:
+        _watching.reset(before)
+
+
+def for_every_size(why: str) -> None:
+    """Say why what a proof shows does not hang on the numbers of inputs and classes: they do not enter."""
+    sizes = _watching.get()
+    if sizes is not None and why not in sizes.general:
+        sizes.general.append(why)
+
+
+def at_size(**fixed: int) -> None:
+    """Say that a proof goes on at these sizes only: `at_size(K=3)`."""
+    sizes = _watching.get()
+    if sizes is not None:
+        sizes.fixed |= fixed
+
+
+def note_classes(expression: Expr) -> None:
+    """Note a proof's number of classes as symbolic where the expression has the symbol K."""
+    if any(symbol.name == "K" for symbol in sp.sympify(expression).free_symbols):
+        for_every_size(SYMBOLIC)
 
 
 def prove_zero(expression: Expr, *, because: str = "") -> Expr:
@@ -28,6 +86,7 @@ def prove_zero(expression: Expr, *, because: str = "") -> Expr:
     >>> prove_zero((t + 1)**2 - t**2 - 2*t - 1)
     0
     """
+    note_classes(expression)
     for reduce in (sp.expand, sp.simplify, lambda e: sp.simplify(sp.expand(e)), sp.radsimp):
         if reduce(expression) == 0:
             return sp.S.Zero
@@ -37,6 +96,7 @@ def prove_zero(expression: Expr, *, because: str = "") -> Expr:
 
 def prove_equal(left: Expr, right: Expr, *, because: str = "") -> Expr:
     """Return the common value if SymPy can prove left = right; raise ProofError otherwise."""
+    note_classes(left)  # before the difference cancels what both sides share
     prove_zero(left - right, because=because or f"{left} = {right}")
     return right
 
@@ -62,6 +122,7 @@ def prove_sign(expression: Expr, sign: str, *, certificate: Expr | None = None) 
     """
     if sign not in ("positive", "nonnegative"):
         raise InputError(f"sign must be 'positive' or 'nonnegative', got {sign!r}")
+    note_classes(expression)
     proof = sp.factor(expression) if certificate is None else certificate
     if certificate is not None:
         prove_zero(expression - certificate, because="the certificate equals the expression")
@@ -76,6 +137,7 @@ def differentiate(expression: Expr, by: Expr, index: sp.Symbol) -> Expr:
     The index of `by` is taken to lie within the range of the sum, which is what lets the
     delta pick exactly one term.
     """
+    note_classes(expression)
 
     def is_delta_sum(part: Expr) -> bool:
         return (
@@ -98,6 +160,7 @@ def sum_over(expression: Expr, moment: Callable[..., Expr], *variables: sp.Symbo
     >>> sum_over(p * (a - 1)**2, lambda i, j: sp.Symbol(f"S{i}{j}"), p, a)
     S10 - 2*S11 + S12
     """
+    for_every_size(SYMBOLIC)
     terms = sp.Poly(sp.expand(expression), *variables).terms()
     return sp.Add(*[coefficient * moment(*powers) for powers, coefficient in terms])
 

@@ -21,7 +21,7 @@ from regrob.claims.claim import Claim
 from regrob.data import datasets, download
 from regrob.errors import InputError
 
-FEW = ["lemma-3.2-gradient", "eq-8"]
+FEW = ["lemma-3.2-gradient", "prop-3.4"]
 
 
 def run(*arguments: str) -> int:
@@ -43,7 +43,7 @@ def test_verify_prints_a_line_a_claim_and_exits_zero(capsys: pytest.CaptureFixtu
     assert run("verify", "--only", *FEW, "--trials", "50") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("✓ lemma-3.2-gradient  holds  ")
-    assert lines[1].startswith("✓ eq-8                fails as printed  ")
+    assert lines[1].startswith("✓ prop-3.4            fails as printed  ")
     assert "2 claims judged (holds: 1, fails as printed: 1); every verdict as expected" in lines[-1]
 
 
@@ -54,7 +54,7 @@ def test_verify_json_is_a_list_of_records(capsys: pytest.CaptureFixture[str]) ->
     assert [record["verdict"] for record in records] == ["holds", "fails as printed"]
     wanted = "id where text verdict evidence trials worst tolerance hypotheses depends counterexample"
     assert set(wanted.split()) <= set(records[0])
-    assert records[1]["counterexample"]["relation"] == "="
+    assert records[1]["counterexample"]["relation"] == "<="
 
 
 def test_trials_and_seed_reach_the_checks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,12 +36,14 @@ def record(name: str, **changes: Any) -> records.Record:
         "where": "Eq. (1)",
         "title": f"title of {name}",
         "printed": r"a < b",
+        "reading": None,
         "corrected": None,
         "text": "as printed",
         "verdict": "holds",
         "expected": "holds",
         "as_expected": True,
         "evidence": ["numeric"],
+        "derivation": None,
         "grounds": "numeric, 7 trials",
         "hypotheses": ["K = 2"],
         "depends": [],
@@ -60,7 +62,6 @@ FALSE = {
     "expected": "fails as printed",
     "text": "corrected",
     "corrected": "a > b",
-    "transcription": True,
     "counterexample": {
         "instance": "a = 1",
         "relation": "<=",
@@ -82,6 +83,10 @@ def ledger() -> dict[str, records.Record]:
         record("top", text="new", depends=["base", "wrong"], ancestors=["base", "wrong"]),
         record("fixed", text="corrected", corrected="a = b"),
         record("reworded", text="restated", corrected="a = b"),
+        record("slip", text="corrected", corrected="a = b", transcription=True),
+        record("words", **{**FALSE, "text": "as read", "reading": "a = c"}),
+        record("asked", text="as read", reading="whether a = c", corrected="it is"),
+        record("read", text="as read", reading="a = c"),
         record("undecided", verdict="open", expected="open", evidence=[], chapter="not/written"),
         record("half", **{**FALSE, "verdict": "partly", "expected": "partly"}),
     ]
@@ -106,7 +111,9 @@ def well_formed(html: str) -> ET.Element:
 def two_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     from regrob.claims import ledger
 
-    chosen = {name: ledger.CLAIMS[name] for name in ledger.CLAIMS if name in ("eq-8", *_below("eq-8"))}
+    chosen = {
+        name: ledger.CLAIMS[name] for name in ledger.CLAIMS if name in ("prop-3.4", *_below("prop-3.4"))
+    }
     monkeypatch.setattr(ledger, "CLAIMS", chosen)
     monkeypatch.setattr(formal_proofs, "stored", lambda: None)  # its pairs speak of other claims too
 
@@ -123,11 +130,11 @@ def test_records_come_from_the_ledger_and_outlive_no_change(
 ) -> None:
     monkeypatch.setattr(records, "_fingerprint", lambda: "one")
     judged = records.judge_all(tmp_path)
-    eq_8 = judged["eq-8"]
-    assert eq_8["verdict"] == "fails as printed"
-    assert eq_8["as_expected"]
-    assert r"\log" in eq_8["counterexample"]["left_tex"]
-    assert set(eq_8["ancestors"]) == _below("eq-8")
+    false = judged["prop-3.4"]
+    assert false["verdict"] == "fails as printed"
+    assert false["as_expected"]
+    assert r"\log" in false["counterexample"]["left_tex"]
+    assert set(false["ancestors"]) == _below("prop-3.4")
     assert all("trials" in r["grounds"] for r in judged.values())
 
     calls: list[int] = []
@@ -153,9 +160,15 @@ def test_errata_hold_what_does_not_hold_as_printed(ledger: dict[str, records.Rec
     assert found == {
         "false": ["wrong", "half"],
         "unsettled": ["undecided"],
+        "slips": ["slip"],
         "corrected": ["fixed"],
+        "read": ["words", "asked"],
         "restated": ["reworded"],
     }
+    assert records.tally(ledger, "false") == "2", "neither slips nor words are counted among false statements"
+    assert "1 holds as we read it" in records.tally(ledger, "paper")
+    assert "1 asks what is settled here" in records.tally(ledger, "paper")
+    assert "1 fails as we read it, 1 fails as printed" in records.tally(ledger, "paper")
 
 
 def test_summary(ledger: dict[str, records.Record]) -> None:
@@ -213,13 +226,26 @@ def test_ledger_rows_can_be_filtered_and_linked(ledger: dict[str, records.Record
     assert r"\(\displaystyle a &lt; b\)" in html
 
 
+def test_the_ledger_says_what_was_derived_and_for_which_sizes() -> None:
+    derived = record("x", derivation={"sizes": "any n, K = 2", "steps": ["a < b, any n", "p_y is one"]})
+    page = well_formed(markup.ledger([derived, record("y")], link, "claims.json"))
+    shown, other = page.findall("ul/li")
+    assert "Derived for any n, K = 2:" in " ".join("".join(shown.itertext()).split())
+    assert [item.text for item in shown.findall(".//div/ul/li")] == ["a < b, any n", "p"]
+    assert "Derived" not in "".join(other.itertext())
+
+
 def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str, records.Record]) -> None:
     html = markup.errata_page(ledger, link, "errata.json")
     articles = well_formed(html).findall(".//article")
     assert [a.get("id") for a in articles][:2] == ["erratum-wrong", "erratum-half"]
     assert r"Left side: " + markup.math(r"\sqrt{2};") in html
     assert "the left side would be at most the right; here " + markup.math("1.41421 > 1.") in html
-    assert html.count("may be a slip of the text’s recovery") == 2
+    assert html.count("a slip of the print or of the text’s recovery") == 1
+    assert "Slips of the print or of our text (1)" in html
+    assert "<dt>As we read it</dt>" in html
+    assert "fails as read" in html
+    assert "settled here" in html
     assert "False as printed, wholly or in part (2)" in html
     assert "Not settled here (1)" in html
 
@@ -470,7 +496,7 @@ def test_a_built_page(tmp_path: Path) -> None:
     assert (html / "_static" / mathjax.BUNDLE).stat().st_size > 1e5
     assert len(list((html / "_static/mathjax/output/chtml/fonts/woff-v2").glob("*.woff"))) > 10
     assert next(r["id"] for r in json.loads((html / "claims.json").read_text(encoding="utf8"))) == "base"
-    assert len(json.loads((html / "errata.json").read_text(encoding="utf8"))) == 5
+    assert len(json.loads((html / "errata.json").read_text(encoding="utf8"))) == 8
 
 
 PROOFS = """# Page

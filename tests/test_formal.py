@@ -288,7 +288,8 @@ BOOK = Proofs(ROOT / "book" / "proofs")
 
 @pytest.mark.parametrize("claim", BOOK.pairs)
 def test_every_pair_of_the_book_counts(claim: str) -> None:
-    refuted = ledger.CLAIMS[claim].expected in (Verdict.FAILS, Verdict.PARTLY)
+    statement = ledger.CLAIMS[claim]
+    refuted = statement.expected in (Verdict.FAILS, Verdict.PARTLY) or statement.transcription
     pair = BOOK.pairs[claim]
     assert FormalProof(pair, BOOK).faults(refuted=refuted) == []
     assert pair.reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,12 @@ def run(before: str, code: str) -> None:
 @pytest.mark.parametrize("name", CLAIMS)
 def test_the_code_of_each_proof_runs(name: str) -> None:
     run(**proof_code.of(CLAIMS[name]))
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_no_function_of_a_proof_hides_another_of_its_name(name: str) -> None:
+    defined = re.findall(r"^def (\w+)", proof_code.of(CLAIMS[name])["code"], re.MULTILINE)
+    assert len(defined) == len(set(defined))
 
 
 def test_a_changed_proof_fails() -> None:

@@ -7,6 +7,7 @@ written down; the other two are computed each time the ledger runs.
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from regrob.claims.measurement import Measurement, Tally
 from regrob.errors import ProofError, RegrobError
+from regrob.symbols import watched
 
 if TYPE_CHECKING:
     import sympy as sp
@@ -26,10 +28,15 @@ if TYPE_CHECKING:
     from regrob.claims.formal import FormalProof
 
 
+CLASSES = re.compile(r"K = (\d+)")
+"""A hypothesis that fixes the number of classes."""
+
+
 class Text(StrEnum):
     """Whose words the claim's checks test."""
 
     AS_PRINTED = "as printed"
+    AS_READ = "as read"
     CORRECTED = "corrected"
     RESTATED = "restated"
     NEW = "new"
@@ -40,7 +47,7 @@ class Evidence(StrEnum):
 
     FORMAL = "formally proved"
     GENERAL = "general derivation"
-    FINITE = "finite-K derivation"
+    FINITE = "derivation at fixed K or n"
     ENCLOSED = "interval arithmetic"
     NUMERIC = "numeric"
     EXPERIMENT = "experiment"
@@ -58,36 +65,65 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Derivation:
-    """A symbolic proof: runs, raises ProofError if it fails, and says how general it is.
+    """A symbolic proof in steps: each runs, raises ProofError if it fails, and says in words what it proves.
+
+    How general it is nobody writes down: while a step runs, the helpers of `regrob.symbols` note for which
+    numbers of classes and inputs, and the weakest step decides.
 
     Attributes:
-        prove: runs the proof.
-        evidence: Evidence.GENERAL (all n and K) or Evidence.FINITE.
+        steps: the proof, one function a step; the docstring says what the step proves.
         tooth: the same proof of a wrong statement, which must raise ProofError.
         wrong: what the wrong statement gets wrong, in words.
+        experiment: a training stands in the place of a proof.
     """
 
-    prove: Callable[[], object]
+    steps: tuple[Callable[[], object], ...]
     tooth: Callable[[], object]
     wrong: str
-    evidence: Evidence = Evidence.GENERAL
+    experiment: bool = False
+
+    def prove(self, classes: int | None = None) -> tuple[Evidence, str]:
+        """Run all steps, for a statement about `classes` classes, or any number.
+
+        Returns:
+            How strong they are, and for which sizes they hold: "any n and K", "any n, K = 2", "K = 3, n = 1".
+
+        Raises:
+            ProofError: a step fails, or leaves open for how many classes it holds although the statement is
+                about any number.
+        """
+        if self.experiment:
+            for step in self.steps:
+                step()
+            return Evidence.EXPERIMENT, ""
+        fixed: dict[str, int] = {}
+        for step in self.steps:
+            with watched() as sizes:
+                step()
+            fixed |= sizes.fixed
+            if classes is None and not sizes.general and not sizes.fixed:
+                raise ProofError(f"{step.__name__} does not show for how many classes it holds")
+        if any((name, size) != ("K", classes) for name, size in fixed.items()):
+            return Evidence.FINITE, ", ".join(f"{name} = {size}" for name, size in fixed.items())
+        return Evidence.GENERAL, "any n and K" if classes is None else f"any n, K = {classes}"
+
+    def in_words(self) -> list[str]:
+        """What each step proves, as its docstring says."""
+        return [" ".join((step.__doc__ or "").split()) for step in self.steps]
 
 
-def proof(
-    prove: Callable[..., object], *, wrong: object, mistake: str, evidence: Evidence = Evidence.GENERAL
-) -> Derivation:
-    """The derivation `prove()`, with `prove(wrong)` as its tooth.
+def proof(*steps: Callable[..., object], wrong: object, mistake: str) -> Derivation:
+    """The derivation by these steps, with the first at a wrong choice as its tooth.
 
     A statement and its tooth differ in one choice, a sign, a factor or the number of classes: so the
     proof is written once, as a function of that choice, right by default.
 
     Args:
-        prove: runs the proof and raises ProofError if it fails.
-        wrong: the choice that must be caught.
+        steps: each runs a part of the proof and raises ProofError if it fails.
+        wrong: the choice of the first step that must be caught.
         mistake: the wrong choice, in words.
-        evidence: how general it is.
     """
-    return Derivation(prove, lambda: prove(wrong), mistake, evidence)
+    return Derivation(steps, lambda: steps[0](wrong), mistake)
 
 
 @dataclass(frozen=True)
@@ -141,7 +177,10 @@ class Claim:
         hypotheses: every one, explicit.
         corrected: the statement that the checks test, where it differs from the printed one.
         restated: the corrected statement says the same in a form that can be tested; nothing was wrong.
-        transcription: True if the fault may be the text recovery's and not the authors'.
+        reading: what we take the paper's words to state, where they are no formula; `printed` then quotes them.
+            A question that the paper leaves open is read as one, and `corrected` answers it.
+        transcription: True if the fault is a slip of the print, or of the text's recovery, which the paper's own
+            formulas mend: then `corrected` is judged, and the counterexample shows only that the letters cannot stand.
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
         formal: its proof in Coq; none in `statements`, as `ledger.select` adds it.
@@ -160,6 +199,7 @@ class Claim:
     hypotheses: tuple[str, ...] = ()
     corrected: str | None = None
     restated: bool = False
+    reading: str = ""
     transcription: bool = False
     depends: tuple[str, ...] = ()
     derivation: Derivation | None = None
@@ -171,14 +211,23 @@ class Claim:
 
     @property
     def needs_torch(self) -> bool:
-        """Whether nothing but checks in float64 could judge it."""
-        return self.derivation is None and self.counterexample is None and not self.enclosed
+        """Whether nothing but checks in float64 could judge it; a slip's counterexample judges the letters alone."""
+        refuted = self.counterexample is not None and not self.transcription
+        return self.derivation is None and not refuted and not self.enclosed
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes that the hypotheses fix, "K = 2"; None if the statement is about any number."""
+        fixed = [int(words[1]) for words in map(CLASSES.fullmatch, self.hypotheses) if words]
+        return fixed[0] if fixed else None
 
     @property
     def text(self) -> Text:
         """Whose words the checks test."""
         if self.where.startswith("new"):
             return Text.NEW
+        if self.reading:
+            return Text.AS_READ
         if self.corrected is None:
             return Text.AS_PRINTED
         return Text.RESTATED if self.restated else Text.CORRECTED
@@ -191,6 +240,7 @@ class Result:
     Attributes:
         claim: what was judged.
         verdict, evidence: computed.
+        sizes: for which n and K the derivation holds, in words; empty without one.
         numeric: what the checks in float64 say together.
         enclosed: what those by interval arithmetic say together.
         counterexample: the exact instance, if the printed statement fails.
@@ -201,6 +251,7 @@ class Result:
     claim: Claim
     verdict: Verdict = Verdict.OPEN
     evidence: tuple[Evidence, ...] = ()
+    sizes: str = ""
     numeric: Tally = field(default_factory=Tally)
     enclosed: Tally = field(default_factory=Tally)
     counterexample: Counterexample | None = None
@@ -216,7 +267,7 @@ class Result:
         self.failures += (message,)
 
     def _prove(self, formal: FormalProof) -> None:
-        refuted = self.claim.expected in (Verdict.FAILS, Verdict.PARTLY)
+        refuted = self.claim.expected in (Verdict.FAILS, Verdict.PARTLY) or self.claim.transcription
         faults = formal.faults(refuted=refuted)
         for fault in faults:
             self._fail(fault)
@@ -225,8 +276,8 @@ class Result:
 
     def _derive(self, derivation: Derivation) -> None:
         try:
-            derivation.prove()
-            self.evidence += (derivation.evidence,)
+            kind, self.sizes = derivation.prove(self.claim.classes)
+            self.evidence += (kind,)
         except ProofError as error:
             self._fail(f"the derivation fails: {error}")
         try:
@@ -262,7 +313,7 @@ class Result:
     def _conclude(self) -> Verdict:
         if self.failures:
             return Verdict.BROKEN
-        if self.counterexample is not None:
+        if self.counterexample is not None and not self.claim.transcription:
             return Verdict.PARTLY if self.claim.expected is Verdict.PARTLY else Verdict.FAILS
         return Verdict.HOLDS if self.evidence else Verdict.OPEN
 

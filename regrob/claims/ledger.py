@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from regrob.claims import enclosed, formal
-from regrob.claims.claim import Claim, Evidence, Result, judge
+from regrob.claims.claim import Claim, Evidence, Result, Text, Verdict, judge
 from regrob.claims.measurement import Tally
 from regrob.claims.statements import (
     certificates,
@@ -52,8 +52,10 @@ _CHAPTERS = (
     linf_many_classes.CLAIMS,
     ordering.CLAIMS,
     certificates.CLAIMS,
+    proposition_3_1.APPENDIX,
     linf_two_classes.APPENDIX,
     proposition_3_4.APPENDIX,
+    locally_affine.APPENDIX,
     four_penalties.APPENDIX,
     logistic_loss.CLAIMS,
     exact_curvature.CLAIMS,
@@ -126,8 +128,16 @@ def ancestors(claim: Claim) -> set[str]:
     return reached
 
 
+def outcome(judgement: Result) -> str:
+    """The verdict in words: what fails in our reading of a phrase does not fail as printed."""
+    read = judgement.claim.text is Text.AS_READ and judgement.verdict is Verdict.FAILS
+    return "fails as read" if read else judgement.verdict.value
+
+
 def evidence_in_words(judgement: Result) -> str:
-    """What the verdict rests on: "formally proved; general derivation; numeric, 6000 trials in float64, worst 2e-16"."""
+    """What the verdict rests on: "formally proved; general derivation, any n and K; numeric, 6000 trials in float64"."""
+    # What refutes a slip refutes its letters; judged is the statement that they stand for.
+    slip = judgement.claim.transcription
     parts = []
     for kind in judgement.evidence:
         if kind is Evidence.NUMERIC:
@@ -136,25 +146,25 @@ def evidence_in_words(judgement: Result) -> str:
         elif kind is Evidence.ENCLOSED:
             tally = judgement.enclosed
             parts.append(f"{kind.value}, {tally.trials} comparisons, worst {tally.worst:.1e}")
+        elif kind in (Evidence.GENERAL, Evidence.FINITE):
+            parts.append(f"{kind.value}, {judgement.sizes}")
         else:
             parts.append(kind.value)
     if judgement.counterexample is not None:
-        parts.append("exact counterexample")
-    if (
-        Evidence.FORMAL in judgement.evidence
-        and judgement.claim.formal
-        and judgement.claim.formal.pair.negation
-    ):
-        parts.append("negation formally proved")
+        parts.append(f"exact counterexample{' to the letters' if slip else ''}")
+    formal_proof = judgement.claim.formal if Evidence.FORMAL in judgement.evidence else None
+    if formal_proof and formal_proof.pair.negation:
+        parts.append(f"negation{' of the letters' if slip else ''} formally proved")
     return "; ".join(parts) or "none"
 
 
 def as_record(judgement: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises.
 
-    Its `formal` is null without a formal proof, else an object: `theorems`, the names of those that say the claim
+    `derivation` says for which n and K it holds, and what each of its steps proves; None without one.
+    `formal` is None without a formal proof, else: `theorems`, the names of those that say the claim
     ("File.name", in `book/proofs/File.v`); `instance`, one with concrete numbers; `negation`, the one that
-    refutes the printed statement, or null; `axioms`, the full names of all on which these rest.
+    refutes the printed statement, or None; `axioms`, the full names of all on which these rest.
     `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
     by interval arithmetic, and is None for a claim without.
     """
@@ -164,11 +174,15 @@ def as_record(judgement: Result) -> dict[str, Any]:
         "where": claim.where,
         "title": claim.title,
         "printed": claim.printed,
+        "reading": claim.reading or None,
         "corrected": claim.corrected,
         "text": claim.text.value,
         "verdict": judgement.verdict.value,
         "expected": claim.expected.value,
         "evidence": [kind.value for kind in judgement.evidence],
+        "derivation": {"sizes": judgement.sizes, "steps": claim.derivation.in_words()}
+        if claim.derivation and judgement.sizes
+        else None,
         "formal": claim.formal.as_record() if claim.formal else None,
         **_as_numbers(judgement.numeric),
         "enclosed": _as_numbers(judgement.enclosed) if claim.enclosed else None,
@@ -214,7 +228,7 @@ class Verdicts:
     def rows(self) -> list[tuple[str, ...]]:
         """One tuple of strings a claim."""
         return [
-            (r.claim.id, r.claim.text.value, ", ".join(kind.value for kind in r.evidence), r.verdict.value)
+            (r.claim.id, r.claim.text.value, ", ".join(kind.value for kind in r.evidence), outcome(r))
             for r in self.results
         ]
 
@@ -268,7 +282,7 @@ def table(results: Iterable[Result], *, width: int = 0) -> str:
     lines = []
     for r in rows:
         mark = "✓" if r.as_expected else "✗"
-        head = f"{mark} {r.claim.id:<{width}}  {r.verdict.value:<16}"
+        head = f"{mark} {r.claim.id:<{width}}  {outcome(r):<16}"
         lines.append(f"{head}  {evidence_in_words(r)}  [{r.seconds:.1f} s]")
         lines += [f"    {failure}" for failure in r.failures]
     return "\n".join(lines)

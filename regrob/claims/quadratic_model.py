@@ -40,7 +40,7 @@ def corner_values(case: Instance) -> tuple[Tensor, Tensor]:
     bits = torch.arange(2 ** (n - 1), device=case.z.device).unsqueeze(-1)
     signs = 1.0 - 2.0 * ((bits >> torch.arange(n, device=case.z.device)) & 1).to(case.z)
     curved = torch.einsum("sa,...ab,sb->...s", signs, case.hessian, signs)
-    return (case.gradient @ signs.T).abs(), curved
+    return (case.gradient @ signs.T).abs(), curved.clamp_min(0.0)  # rounding leaves a zero on either side
 
 
 def corner_radius(case: Instance) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from .markup import CSS_CLASS, Link, anchor, badge
-from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record
+from .records import BROKEN, FAILS, HOLDS, OPEN, PARTLY, SYMBOL, Record, verdict_in_words
 
 HEIGHT, DOWN, EDGE = 26, 34, 6
 WIDEST = 170  # how far the longest arc swings out
@@ -81,11 +81,11 @@ def _node(record: Record, x: float, y: float, width: float, link: Link) -> str:
     inside = (
         f"{shape(record['verdict'], x, y, width)}"
         f'<text x="{x + 14:g}" y="{y + HEIGHT / 2 + 5:g}">{words}</text>'
-        f"<title>{escape(record['title'])}: {escape(record['verdict'])}</title>"
+        f"<title>{escape(record['title'])}: {escape(verdict_in_words(record))}</title>"
     )
     data = f'data-claim="{escape(record["id"])}"'
     address = link(record["id"])
-    name = escape(f"{record['id']}: {record['verdict']}")
+    name = escape(f"{record['id']}: {verdict_in_words(record)}")
     if address:
         return f'<a {data} href="{escape(address)}" aria-label="{name}">{inside}</a>'
     return f"<g {data}>{inside}</g>"

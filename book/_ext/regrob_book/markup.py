@@ -97,11 +97,17 @@ def foot(record: Record, ledger: str | None, proof: str | None = None) -> str:
     return f'<p class="claim-foot">{badge(record)} <span>{escape(grounds_in_words(record))}</span> {more}</p>'
 
 
+NAMES = {"restated": "Restated", "as read": "We find"}
+"""What the corrected statement is called, by whose text was judged."""
+
+
 def statement(record: Record) -> str:
     """As printed, then what is true where they differ; ours if the claim is new."""
     rows = [("Ours" if record["text"] == "new" else "As printed", record["printed"])]
+    if record["reading"]:
+        rows.append(("As we read it", record["reading"]))
     if record["corrected"]:
-        rows.append(("Restated" if record["text"] == "restated" else "Corrected", record["corrected"]))
+        rows.append((NAMES.get(record["text"], "Corrected"), record["corrected"]))
     shown = "".join(
         f'<div><dt>{name}</dt><dd class="formula">{sentence(tex)}</dd></div>' for name, tex in rows
     )
@@ -223,14 +229,23 @@ def _ledger_line(record: Record, link: Link, proof: Link) -> str:
         f'{badge(record)} <span class="evidence">{escape(strongest)}</span></summary>'
         f'<div class="claim" id="claim-{identifier}">{statement(record)}'
         f'<p><span class="heading">Evidence</span> {escape(grounds_in_words(record))}{_slip(record)}</p>'
-        f"<p>{more} · <code>{identifier}</code></p></div></details></li>"
+        f"{_derivation(record)}<p>{more} · <code>{identifier}</code></p></div></details></li>"
     )
+
+
+def _derivation(record: Record) -> str:
+    """What SymPy derives, step by step, in the words of the code."""
+    derivation = record["derivation"]
+    if not derivation:
+        return ""
+    steps = "".join(f"<li>{subscripted(words)}</li>" for words in derivation["steps"])
+    return f'<p><span class="heading">Derived</span> for {escape(derivation["sizes"])}:</p><ul>{steps}</ul>'
 
 
 def _slip(record: Record) -> str:
     if not record["transcription"]:
         return ""
-    return ' <span class="slip">may be a slip of the text’s recovery, not the authors’</span>'
+    return ' <span class="slip">a slip of the print or of the text’s recovery</span>'
 
 
 def _download(address: str, name: str) -> str:
@@ -243,9 +258,20 @@ GROUPS = {
         "A counterexample with exact numbers refutes each of these, or the part that we name.",
     ),
     "unsettled": ("Not settled here", "We have neither a proof nor a counterexample."),
+    "slips": (
+        "Slips of the print or of our text",
+        "A sign, a bracket, an exponent or an index is not what the formulas around it need. None of these "
+        "is an error of the paper’s mathematics, and the authors’ own copy may well be right. The ledger "
+        "checks the corrected statement.",
+    ),
     "corrected": (
         "True once corrected",
-        "Each has a misprint, or lacks a hypothesis. The ledger checks the corrected statement.",
+        "Each lacks a hypothesis, or says a little too much. The ledger checks the corrected statement.",
+    ),
+    "read": (
+        "Words that we read as a statement",
+        "The paper says these in words, or asks. The reading is ours, stands beside the words, "
+        "and may ask for more than the authors meant; so none of them is counted among the false statements.",
     ),
     "restated": (
         "True, and restated",

@@ -26,8 +26,8 @@ def of(claim: Claim) -> dict[str, str]:
     runs: list[Callable[..., Any]] = []
     lines = []
     if claim.derivation is not None:
-        runs.append(claim.derivation.prove)
-        lines.append(f"{claim.derivation.prove.__name__}()")
+        runs += claim.derivation.steps
+        lines += [f"{step.__name__}()" for step in claim.derivation.steps]
     if claim.counterexample is not None:
         runs.append(claim.counterexample)
         lines.append(f"assert {claim.counterexample.__name__}().refutes()")

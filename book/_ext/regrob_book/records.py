@@ -15,6 +15,7 @@ Record = dict[str, Any]
 
 TRIALS = 200  # per check; `python -m regrob verify` tries more
 HOLDS, FAILS, PARTLY, OPEN, BROKEN = "holds", "fails as printed", "partly", "open", "broken"
+AS_READ, FAILS_AS_READ, SETTLED = "as read", "fails as read", "settled here"
 SYMBOL = {HOLDS: "✓", FAILS: "✗", PARTLY: "◐", OPEN: "?", BROKEN: "⚠"}
 
 
@@ -73,43 +74,67 @@ def _fingerprint() -> str:
 
 
 def verdict_in_words(record: Record) -> str:
-    """What a badge says: "holds", "holds, corrected", "fails as printed"."""
-    if record["verdict"] == HOLDS and record["text"] != "as printed":
-        return f"{HOLDS}, {record['text']}"
-    return str(record["verdict"])
+    """What a badge says: "holds", "holds, corrected", "fails as printed", "fails as read", "settled here"."""
+    verdict, text = str(record["verdict"]), str(record["text"])
+    if verdict == FAILS and text == AS_READ:
+        return FAILS_AS_READ
+    if verdict == HOLDS and text == AS_READ and record["corrected"]:
+        return SETTLED
+    return f"{verdict}, {text}" if verdict == HOLDS and text != "as printed" else verdict
 
 
-REFUTED = ("exact counterexample", "negation formally proved")
+REFUTED = ("exact counterexample", "negation")
 """What speaks against the printed text."""
 
 
 def grounds_in_words(record: Record) -> str:
-    """What the verdict rests on; where the printed text is refuted, the rest supports the corrected."""
+    """What the verdict rests on; where the printed letters are refuted, the rest supports the corrected."""
     grounds = str(record["grounds"]).split("; ")
-    against = "; ".join(part for part in grounds if part in REFUTED)
-    if record["verdict"] not in (FAILS, PARTLY) or not record["corrected"] or not against:
+    against = "; ".join(part for part in grounds if part.startswith(REFUTED))
+    if not record["corrected"] or not against:
         return "; ".join(grounds)
-    support = "; ".join(part for part in grounds if part not in REFUTED)
+    support = "; ".join(part for part in grounds if not part.startswith(REFUTED))
     return f"{against}; corrected form: {support}" if support else against
 
 
 def errata(records: dict[str, Record]) -> dict[str, list[Record]]:
-    """The statements of the paper that do not simply hold as printed, in four groups."""
-    printed = [r for r in records.values() if r["text"] != "new"]
-    return {
-        "false": [r for r in printed if r["verdict"] in (FAILS, PARTLY)],
-        "unsettled": [r for r in printed if r["verdict"] in (OPEN, BROKEN)],
-        "corrected": [r for r in printed if r["verdict"] == HOLDS and r["text"] == "corrected"],
-        "restated": [r for r in printed if r["verdict"] == HOLDS and r["text"] == "restated"],
-    }
+    """The statements of the paper that do not simply hold as printed, each in one of six groups."""
+    groups: dict[str, list[Record]] = {name: [] for name in ERRATA}
+    for record in records.values():
+        group = _erratum(record)
+        if group is not None:
+            groups[group].append(record)
+    return groups
 
 
-PARTS = ("all", "paper", "new")
-"""What a tally counts: the whole ledger, the paper's statements, or ours."""
+ERRATA = ("false", "unsettled", "slips", "corrected", "read", "restated")
+"""The groups of `errata`, in the page's order."""
+
+
+def _erratum(record: Record) -> str | None:
+    """The group of a record, or None if it holds as it stands, or is ours."""
+    text, verdict = record["text"], record["verdict"]
+    if text == "new":
+        return None
+    if verdict in (OPEN, BROKEN):
+        return "unsettled"
+    if text == AS_READ:
+        return "read" if record["corrected"] or verdict != HOLDS else None
+    if verdict in (FAILS, PARTLY):
+        return "false"
+    if record["transcription"]:
+        return "slips"
+    return str(text) if text in ERRATA else None
+
+
+PARTS = ("all", "paper", "new", "false")
+"""What a tally counts: all claims, the paper's statements, or ours; or how many of the paper's are false."""
 
 
 def tally(records: dict[str, Record], part: str) -> str:
-    """The summary of a part of the ledger."""
+    """The summary of a part of the ledger; of "false" the number alone."""
+    if part == "false":
+        return str(len(errata(records)["false"]))
     new = {"paper": (False,), "new": (True,)}.get(part, (False, True))
     return summary([r for r in records.values() if (r["text"] == "new") in new])
 
@@ -117,9 +142,12 @@ def tally(records: dict[str, Record], part: str) -> str:
 OUTCOMES = {
     "holds": ("holds as printed", "hold as printed"),
     "holds, restated": ("holds as restated", "hold as restated"),
+    "holds, as read": ("holds as we read it", "hold as we read them"),
     "holds, corrected": ("holds once corrected", "hold once corrected"),
+    SETTLED: ("asks what is settled here", "ask what is settled here"),
     "holds, new": ("holds", "hold"),
     PARTLY: ("holds in part", "hold in part"),
+    FAILS_AS_READ: ("fails as we read it", "fail as we read them"),
     FAILS: ("fails as printed", "fail as printed"),
     OPEN: ("is open", "are open"),
     BROKEN: ("has a broken check", "have a broken check"),

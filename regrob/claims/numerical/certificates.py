@@ -119,7 +119,7 @@ def margin_error(draw: Draw, inside: bool = True) -> Tensor:
     )
 
 
-POLYTOPE = (
+INSIDE = (
     check(
         "d is the exact distance where its ball stays inside Q(x)",
         margin_error,
@@ -219,11 +219,10 @@ EITHER = (
 
 CHECKS: dict[str, tuple[Check, ...]] = {
     "remark-formal-guarantee": GUARANTEE,
-    "remark-formal-guarantee-polytope": POLYTOPE,
     "remark-threshold-log-k": LOG_K,
     "thm-affine-certificates": CHAIN,
     "thm-smooth-certificate": SMOOTH,
-    "thm-network-certificate": NETWORK,
+    "thm-network-certificate": (*INSIDE, *NETWORK),
     "thm-many-classes-either-side": EITHER,
 }
 """The checks of each claim, by its id."""

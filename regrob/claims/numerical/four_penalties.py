@@ -14,10 +14,10 @@ from torch.nn import functional
 from regrob import networks
 from regrob.affine.local_map import local_map
 from regrob.claims.check import Check
-from regrob.claims.claim import Evidence, proof
+from regrob.claims.claim import Derivation
 from regrob.claims.combinators import check, checked, on_instances, on_networks
-from regrob.claims.comparisons import relative
-from regrob.claims.instances import Draw, Instance, Sample, closed_form
+from regrob.claims.comparisons import ratio_error, relative, violation
+from regrob.claims.instances import Draw, Instance, Sample, closed_form, length, unit
 from regrob.claims.numerical.locally_affine import bias_free
 from regrob.claims.statements.four_penalties import printed_44, printed_45
 from regrob.data.datasets import Task, one_versus_seven
@@ -67,6 +67,82 @@ def eq_11_check(name: str) -> Check:
 
 
 EQ_11 = tuple(eq_11_check(name) for name in ("‖∇‖₂²", "‖H‖₂", "‖H‖_F", "‖J‖_F²"))
+
+# --- what μ and ν are ------------------------------------------------------------------
+
+
+@checked(
+    "one linear layer: autograd's gradient of ‖J‖_F² in W", wrong=2.002, mistake="one per mille more decay"
+)
+def decay_error(draw: Draw, factor: float = 2.0) -> Tensor:
+    """The gradient of the Jacobian penalty, J by autograd, against 2W."""
+    W, x = (
+        draw.normal(draw.trials, *shape, stream=i).requires_grad_() for i, shape in enumerate([(5, 3), (5,)])
+    )
+    bias = draw.normal(draw.trials, 3, stream=2)
+    with torch.enable_grad():
+        z = (x.unsqueeze(-2) @ W).squeeze(-2) + bias
+        rows = [torch.autograd.grad(z[:, k].sum(), x, create_graph=True)[0] for k in range(3)]
+        (gradient,) = torch.autograd.grad(torch.stack(rows).square().sum(), W)
+    return relative(gradient - factor * W.detach(), W.detach(), axes=2)
+
+
+DECAY = (decay_error,)
+
+
+def stretching(V: Tensor) -> Tensor:
+    """The direction in which Vᵀ stretches most, a unit vector: (T, n)."""
+    left: Tensor = torch.linalg.svd(V, full_matrices=False).U
+    return left[..., 0]
+
+
+def lipschitz_violation(draw: Draw, factor: float = 1.0) -> Tensor:
+    """‖Vᵀr‖ ≤ ‖V‖_F‖r‖ where Vᵀ stretches most; equality where V has rank one, as some instances do."""
+
+    def excess(instance: Instance) -> Tensor:
+        r = stretching(instance.V)
+        change = (instance.V.mT @ r.unsqueeze(-1)).squeeze(-1)
+        return violation(length(change), factor * instance.lipschitz)
+
+    return torch.cat([excess(draw.instances(classes)) for classes in (2, 4)])
+
+
+def network_stretch(sample: Sample, factor: float = 1.0) -> Tensor:
+    """The network's own change over a small step where Vᵀ stretches most, against ‖V‖₂ times the step."""
+    r = sample.step * stretching(sample.map.V)
+    moved = sample.network(sample.images + r.view_as(sample.images)) - sample.network(sample.images)
+    return ratio_error(length(moved.detach()), factor * sample.step * sample.instance.spectral_norm)
+
+
+LIPSCHITZ = (
+    check(
+        "‖Vᵀr‖ ≤ ‖V‖_F‖r‖",
+        lipschitz_violation,
+        wrong=0.99,
+        mistake="a constant one per cent smaller",
+        tolerance=1e-12,
+    ),
+    check(
+        "networks stretch a small step by ‖V‖₂ at most",
+        on_networks(network_stretch, 2, 3),
+        wrong=1.001,
+        mistake="one per mille more",
+        tolerance=1e-5,
+    ),
+)
+
+
+@checked("networks: the lead's change along s", wrong=1.001, mistake="one per mille more", tolerance=1e-5)
+@on_networks
+def lead_stretch(sample: Sample, factor: float = 1.0) -> Tensor:
+    """The change of z₊ − z₋ over a small step along s, against ν times the step."""
+    r = sample.step * unit(sample.instance.s)
+    moved = sample.network(sample.images + r.view_as(sample.images)) - sample.network(sample.images)
+    lead = (moved[:, 0] - moved[:, 1]).detach()
+    return ratio_error(lead, factor * sample.step * derivatives.cross_lipschitz(sample.map.V))
+
+
+CROSS_LIPSCHITZ = (lead_stretch,)
 
 # --- the chain and Eq. (12) ------------------------------------------------------------
 
@@ -424,6 +500,9 @@ def train_and_measure(iterations: int = 300) -> tuple[Confidence, Confidence]:
 CHECKS: dict[str, tuple[Check, ...]] = {
     "remark-gradient-eigenvector": EIGENVECTOR,
     "eq-11": EQ_11,
+    "remark-lipschitz-constant": LIPSCHITZ,
+    "remark-cross-lipschitz-constant": CROSS_LIPSCHITZ,
+    "remark-weight-decay": DECAY,
     "chain-binary": CHAIN,
     "eq-12": EQ_12,
     "remark-fig3-slopes": SLOPES,
@@ -440,8 +519,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 """The checks of each claim, by its id."""
 
 EXPERIMENTS = {
-    "remark-nu-gamma": proof(
-        train_and_measure, wrong=0, mistake="an untrained network", evidence=Evidence.EXPERIMENT
+    "remark-nu-gamma": Derivation(
+        (train_and_measure,), lambda: train_and_measure(0), "an untrained network", experiment=True
     )
 }
 """Where a claim has no derivation: a training that stands in its place, by the claim's id."""

@@ -224,11 +224,32 @@ def true_loss_excess(draw: Draw, shares: tuple[float, float] = (1e-3, 1.0)) -> T
 ETA_BELOW = (true_loss_excess,)
 
 
+# --- footnote 2 ------------------------------------------------------------------------
+
+
+@checked("‖r*‖_∞ against the ratio times ‖r̃*‖_∞", wrong=1.001, mistake="one per mille more")
+@on_instances
+def step_ratio_error(instance: Instance, factor: float = 1.0) -> Tensor:
+    """The largest entry of r*, a step along ∇, against max|s|‖s‖₁/‖s‖₂² of the ℓ∞ radius."""
+    r = taylor_radius.radius_l2(*instance).unsqueeze(-1) * unit(instance.gradient)
+    sizes = instance.s.abs()
+    ratio = sizes.amax(dim=-1) * sizes.sum(dim=-1) / sizes.square().sum(dim=-1)
+    return relative(
+        (r.abs().amax(dim=-1) - factor * ratio * taylor_radius.radius_linf(*instance)).unsqueeze(-1),
+        r,
+        axes=1,
+    )
+
+
+FOOTNOTE_2 = (step_ratio_error,)
+
+
 CHECKS: dict[str, tuple[Check, ...]] = {
     "eq-2-fgsm": EQ_2,
     "eq-22": SCALAR,
     "prop-3.2": PROP_3_2,
     "eq-23": EQ_23,
+    "remark-footnote-2": FOOTNOTE_2,
     "thm-any-norm": ANY_NORM,
     "prop-3.3": PROP_3_3,
     "eq-24": EQ_24,

@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from regrob import networks
 from regrob.affine import local_map, masked_product
 from regrob.claims.check import Check
 from regrob.claims.combinators import check, checked, on_networks
@@ -177,7 +178,21 @@ def step_check(name: str, *classes: int) -> Check:
 EQ_5 = (masked_product_error, step_check("a step inside Q(x) moves the logits by V'r", 2))
 
 
+# --- Appendix F: how many layers -------------------------------------------------------
+
+
+@checked("layers with weights in the LeNet-300-100 of this package", wrong=2, mistake="two")
+def layer_excess(draw: Draw, layers: int = 3) -> Tensor:
+    """How many more or fewer linear layers the network has."""
+    found = sum(isinstance(module, nn.Linear) for module in networks.lenet_300_100().modules())
+    return torch.tensor([float(abs(found - layers))], dtype=torch.float64)
+
+
+LENET = (layer_excess,)
+
+
 CHECKS: dict[str, tuple[Check, ...]] = {
+    "remark-lenet-layers": LENET,
     "eq-3": EQ_3,
     "eq-4": EQ_4,
     "remark-polytope": POLYTOPE,

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from regrob.claims.check import Check
 from regrob.claims.combinators import checked, on_instances
-from regrob.claims.instances import Draw, Instance, closed_form, signed, unit
-from regrob.theory import derivatives, taylor_radius
+from regrob.claims.comparisons import ratio_error, violation
+from regrob.claims.instances import Draw, Instance, closed_form, length, signed, unit
+from regrob.theory import derivatives, probability, taylor_radius
 from regrob.theory.margin import margin_l2
 
 # --- Proposition 3.1 -------------------------------------------------------------------
@@ -46,6 +47,45 @@ def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
 PROP_3_1 = (threshold_error, beyond_threshold)
 
 EQ_8 = (threshold_error,)
+
+
+@checked("Eq. (20)'s lines against the radius", wrong=1.001, mistake="one per mille more ξ")
+@on_instances
+def line_error(instance: Instance, factor: float = 1.0) -> Tensor:
+    """The first line at the norms of ∇ and of the n×n matrix H, against the last one."""
+    a, b = instance.gradient_norm, instance.curvature
+    line = 2 * factor * instance.xi / (a + torch.sqrt(a.square() + 2 * factor * b * instance.xi))
+    return ratio_error(line, taylor_radius.radius_l2(*instance))
+
+
+EQ_20 = (line_error,)
+
+
+@checked("m ≤ ν‖x‖ without biases", wrong=0.99, mistake="one per cent less than ν‖x‖")
+def margin_violation(draw: Draw, factor: float = 1.0) -> Tensor:
+    """log(p_y/q) of z = Vᵀx against ν‖x‖, every other x along v₊ − v₋, where the two are equal."""
+    V, _, _ = draw.instances(2)
+    s, x = V[..., 0] - V[..., 1], draw.normal(draw.trials, V.shape[1], stream=1)
+    x[::2] = unit(s[::2]) * x[::2, :1]
+    z = (V.mT @ x.unsqueeze(-1)).squeeze(-1)
+    m = probability.logit_margin(z, z.argmax(dim=-1))
+    return violation(m, factor * length(s) * length(x))
+
+
+CORRECT_NU = (margin_violation,)
+
+
+@checked("p₊ at ts/‖s‖² for random targets", wrong=1.001, mistake="one per mille farther")
+def target_error(draw: Draw, factor: float = 1.0) -> Tensor:
+    """The probability of x = ts/‖s‖², t = log(p/(1 − p)), against p in (0.001, 0.999)."""
+    V, _, _ = draw.instances(2)
+    s, p = V[..., 0] - V[..., 1], 0.001 + 0.998 * draw.uniform(draw.trials, stream=1)
+    x = (factor * torch.logit(p) / s.square().sum(dim=-1)).unsqueeze(-1) * s
+    z = (s * x).sum(dim=-1)  # v₋ = 0
+    return (torch.sigmoid(z) - p).abs()
+
+
+FOOTNOTE_1 = (target_error,)
 
 
 @checked(
@@ -106,6 +146,9 @@ CONVEX = (midpoint_excess,)
 CHECKS: dict[str, tuple[Check, ...]] = {
     "prop-3.1": PROP_3_1,
     "eq-8": EQ_8,
+    "remark-footnote-1": FOOTNOTE_1,
+    "remark-correct-nu": CORRECT_NU,
+    "eq-20": EQ_20,
     "remark-radius-monotone": MONOTONE,
     "thm-taylor-overshoots": OVERSHOOT,
     "thm-radius-convex": CONVEX,

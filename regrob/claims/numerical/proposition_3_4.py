@@ -675,7 +675,33 @@ EQ_31 = (gap_at_C,)
 EQ_32 = (check("the least values, by Newton's method on each", gap_of_minima, wrong=2.0, mistake="λ'' = λ'"),)
 
 
+# --- Appendix D: "strongly convex as well" ---------------------------------------------
+
+
+@checked("second differences of l between random points", wrong=1.01, mistake="a modulus one per cent larger")
+def l_midpoint_excess(draw: Draw, share: float = 1.0) -> Tensor:
+    """`share` of the modulus 2λ'' against second differences of l; every other pair differs across the samples."""
+    x, y = draw.normal(draw.trials, 12, 5), draw.normal(draw.trials, 12, stream=1).sign()
+    x[..., -1] = 0.0  # no sample sees the last coordinate
+    s, other = draw.normal(draw.trials, 5, stream=2), draw.normal(draw.trials, 5, stream=3)
+    other[::2, :-1] = s[::2, :-1]
+    weight = 0.1 + draw.uniform(draw.trials, stream=4)
+
+    def loss(s: Tensor) -> Tensor:
+        margins = y * (x @ s.unsqueeze(-1)).squeeze(-1)
+        return functional.softplus(-margins).mean(dim=-1) + weight * s.square().sum(dim=-1)
+
+    middle = loss((s + other) / 2)
+    gap = (loss(s) + loss(other)) / 2 - middle
+    required = weight * (s - other).square().sum(dim=-1) / 4
+    return (share * required - gap) / middle
+
+
+L_STRONG = (l_midpoint_excess,)
+
+
 CHECKS: dict[str, tuple[Check, ...]] = {
+    "remark-l-strongly-convex": L_STRONG,
     "remark-strong-convexity": STRONG,
     "prop-3.4": PROP_3_4,
     "remark-gradient-flow": FLOW,

@@ -34,6 +34,18 @@ def pair_sum(case: Instance) -> Tensor:
     return 0.5 * (p.unsqueeze(-1) * p.unsqueeze(-2) * distances(case.V)).sum(dim=(-2, -1))
 
 
+# --- ν in ‖∇‖₂ -------------------------------------------------------------------------
+
+
+ABSENT = check_both(
+    "‖∇‖² ≤ q·min(1, 2q)·Kν²/2",
+    lambda c, factor=1.0: violation(
+        c.gradient_norm.square(), factor * c.q * (2 * c.q).clamp_max(1.0) * total_distance(c.V) / c.K
+    ),
+    0.99,
+    "one per cent less",
+)
+
 # --- Eq. (34) --------------------------------------------------------------------------
 
 
@@ -345,6 +357,7 @@ DOMINATES = (
 
 
 CHECKS: dict[str, tuple[Check, ...]] = {
+    "remark-cross-lipschitz-absent": ABSENT,
     "eq-34": EQ_34,
     "eq-35": EQ_35,
     "eq-36": EQ_36,

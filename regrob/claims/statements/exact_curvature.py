@@ -6,11 +6,11 @@ from functools import partial
 
 import sympy as sp
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
+from regrob.claims.claim import Claim, proof
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.hypotheses import ANY_LABEL_ANY_K, OFF_KINKS
 from regrob.errors import ProofError
-from regrob.symbols import differentiate, prove_equal, prove_zero, sum_over
+from regrob.symbols import differentiate, for_every_size, prove_equal, prove_sign, prove_zero, sum_over
 
 statement = partial(Claim, chapter="book/exact_curvature")
 
@@ -50,31 +50,16 @@ EXACT = statement(
 )
 
 
-def counterexample_appendix_h() -> Counterexample:
-    """p = (½, ¼, ¼): the n×n and the K×K matrix, both in exact numbers."""
-    p = sp.Matrix([sp.Rational(1, 2), sp.Rational(1, 4), sp.Rational(1, 4)])
-    V = sp.Matrix([[0, 2, 2], [0, 2, -2]])
-    H = V * (sp.diag(*p) - p * p.T) * V.T
-    A = (V - V * p * sp.ones(1, 3)) * sp.diag(*p.applyfunc(sp.sqrt))
-    error = max((A.T * A).eigenvals()) - max(H.eigenvals())
-    return Counterexample(
-        r"K = 3,\ p = (\tfrac12, \tfrac14, \tfrac14),\ V = \begin{pmatrix}0&2&2\\0&2&-2\end{pmatrix},\ \text{sign of the error } |\lambda_{\max}(A^TA) - \|H\|_2|",
-        sp.sign(sp.Abs(sp.simplify(error))),
-        ">=",
-        sp.S.One,
-    )
-
-
 APPENDIX_H = statement(
     id="remark-appendix-h",
     where="Appendix H, and the captions of Figures 5 and 7",
-    title="a multi-class curvature penalty must approximate",
-    printed=r"\text{approximations seem inevitable for } \|H\|_2,\ K > 2: \quad \operatorname{sign}\,|\text{computed} - \|H\|_2| = 1",
-    corrected=r"\|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
+    title="must a multi-class curvature penalty approximate?",
+    printed=r"\text{“some approximations seem inevitable”}",
+    reading=r"\text{the question whether } \|H\|_2 \text{ can be computed for } K > 2 \text{ without an approximation}",
+    corrected=r"\text{it can: } \|H\|_2 = \lambda_{\max}(A^TA), \text{ a } K\times K \text{ eigenvalue problem, for every } K",
     hypotheses=("rounding aside", "H inside the polytope, as everywhere in the paper"),
     depends=("thm-exact-curvature",),
-    counterexample=counterexample_appendix_h,
-    expected=Verdict.FAILS,
+    derivation=EXACT.derivation,
 )
 
 # --- three classes ---------------------------------------------------------------------
@@ -101,7 +86,7 @@ THREE = theorem(
     id="thm-curvature-three-classes",
     title="the curvature of three classes, without eigenvalues",
     printed=r"K=3:\ \|H\|_2 = \tfrac12\Big(T+\sqrt{T^2-16\,p_0p_1p_2\,\mathrm{Area}^2}\Big),\quad T=\sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \mathrm{Area}=\text{area of the triangle }\mathbf v_0\mathbf v_1\mathbf v_2",
-    hypotheses=(OFF_KINKS, "K = 3, any n, any label"),
+    hypotheses=(OFF_KINKS, "K = 3", "any n, any label"),
     depends=("thm-exact-curvature", "lemma-4.1-pairs"),
     derivation=proof(prove_three_classes, wrong=1, mistake="Area² without the 4"),
 )
@@ -153,21 +138,45 @@ def prove_curvature_gradient(factor: int = 2) -> None:
         prove_zero((slope - claimed).expand().subs(names), because="the slope of a variance")
 
 
+def prove_ties(factor: int = 4) -> None:
+    """rᵀ(H + tE)r ≤ λ₁ + tμ + 4t²ε²/δ for every unit r; and λ₁ + tμ is reached by UᵀEU's top eigenvector.
+
+    r = αu + βw, u in the top eigenspace and w across; μ = λ_max(UᵀEU), ε = ‖E‖₂, δ the gap below λ₁.
+    The slack is (2tε/√δ − √δ|β|)² + t|β|(2ε(1 − |β|) + |β|(ε + μ)). For t < λ₁/(2ε) no other eigenvalue is as large
+    in size, so that the largest one is ‖H + tE‖₂.
+    """
+    for_every_size("r is split into its part in the top eigenspace and the rest, whatever n and K")
+    t, size, gap, top = sp.symbols("t epsilon delta lambda_1", positive=True)
+    beta, mu = sp.symbols("beta mu", real=True)
+    reach = (1 - beta**2) * top + beta**2 * (top - gap)  # α² = 1 − β², wᵀHw ≤ λ₁ − δ
+    reach += t * ((1 - beta**2) * mu + 2 * beta * size + beta**2 * size)  # uᵀEu ≤ μ, |uᵀEw|, wᵀEw ≤ ε
+    slack = top + t * mu + factor * t**2 * size**2 / gap - reach
+    square = (2 * t * size / sp.sqrt(gap) - sp.sqrt(gap) * beta) ** 2
+    prove_zero(slack - square - t * beta * (2 * size * (1 - beta) + beta * (size + mu)), because="the slack")
+    part, rest, above = sp.symbols("part rest above", nonnegative=True)  # |β|, 1 − |β|, ε + μ
+    prove_sign(t * part * (2 * size * rest + part * above), "nonnegative")
+    room = sp.Symbol("room", positive=True)  # λ₁ − 2tε
+    prove_sign((room + 2 * t * size) - t * size - t * size, "positive")  # λ₁ − tε > tε, and H ⪰ 0
+
+
+def prove_clarke() -> None:
+    """λ_max is convex, and each unit u of the top eigenspace gives a subgradient uuᵀ: uᵀ(H + E)u ≤ λ_max(H + E).
+
+    For a convex function Clarke's subdifferential is the set of its subgradients; `eigh` returns such a u.
+    """
+    for_every_size("one eigendirection of H + E after the other")
+    gap, r_i = sp.symbols("gap", nonnegative=True), sp.symbols("r_i", real=True)  # λ_max − λ_i
+    prove_sign(gap * r_i**2, "nonnegative")  # λ_max‖u‖² − uᵀ(H + E)u is the sum of these
+
+
 GRADIENT = theorem(
     id="thm-curvature-gradient",
     title="the gradient of the curvature",
     printed=r"\frac{\partial\|H\|_2}{\partial V} = 2\,\mathbf u\,\big(p\circ(\mathbf a-\bar a)\big)^T,\quad \frac{\partial\|H\|_2}{\partial z_k} = p_k\big((a_k-\bar a)^2-\|H\|_2\big),\quad \mathbf a = V^T\mathbf u,\ \bar a = p^T\mathbf a",
     hypotheses=(OFF_KINKS, SIMPLE),
     depends=("thm-exact-curvature",),
-    derivation=proof(prove_curvature_gradient, wrong=1, mistake="half of ∂/∂V"),
+    derivation=proof(prove_curvature_gradient, prove_ties, wrong=1, mistake="half of ∂/∂V"),
 )
-
-
-def prove_ties(factor: int = 4) -> None:
-    """What a part β outside the top eigenspace gains, 4tεβ, less what it costs, δβ², is O(t²)."""
-    t, size, gap, beta = sp.symbols("t epsilon delta beta", positive=True)
-    least = factor * t**2 * size**2 / gap - (4 * t * size * beta - gap * beta**2)
-    prove_zero(least - (2 * t * size / sp.sqrt(gap) - sp.sqrt(gap) * beta) ** 2, because="a square")
 
 
 TIES = theorem(
@@ -176,7 +185,7 @@ TIES = theorem(
     printed=r"\|H+tE\|_2 = \|H\|_2 + t\,\lambda_{\max}(U^TEU) + O(t^2),\ t\downarrow0,\quad U \text{ a basis of the top eigenspace; autograd returns a Clarke element}",
     hypotheses=(OFF_KINKS, "E symmetric", "the top eigenvalue of H is positive, of any multiplicity"),
     depends=("thm-curvature-gradient",),
-    derivation=proof(prove_ties, wrong=3, mistake="3 in place of 4"),
+    derivation=proof(prove_ties, prove_clarke, wrong=3, mistake="3 in place of 4"),
 )
 
 CLAIMS = (EXACT, APPENDIX_H, THREE, PRODUCT, GRADIENT, TIES)

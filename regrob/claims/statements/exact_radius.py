@@ -9,7 +9,8 @@ import sympy as sp
 from regrob.claims.claim import Claim, proof
 from regrob.claims.class_sums import weighted_moments
 from regrob.claims.hypotheses import MODEL, OFF_KINKS
-from regrob.symbols import differentiate, prove_sign, prove_zero, sum_over
+from regrob.claims.statements.lemma_3_1 import prove_root
+from regrob.symbols import at_size, differentiate, for_every_size, prove_sign, prove_zero, sum_over
 
 statement = partial(Claim, chapter="book/exact_radius")
 
@@ -85,6 +86,7 @@ EXACT = statement(
 
 def prove_hard_case(factor: int = 2) -> None:
     """At θ = 1/λ₁ the top direction drops out of the certificate, and t there gains λ₁t²/2."""
+    for_every_size("one eigendirection after the other, whatever n and K")
     g, t = sp.symbols("g t", real=True)
     top, size, xi, limit = sp.symbols("lambda_1 lambda xi L", positive=True)
     theta = 1 / top
@@ -138,13 +140,27 @@ ENVELOPE = theorem(
 
 
 def prove_conditioned(half: int = 2) -> None:
-    """|g| ≤ |g + λr|, θλ ≤ 1 and ξ ≤ r·(g + λr), one eigendirection at a time."""
+    """With S = ‖∇ + Hr*‖: ‖∇‖ ≤ S, ‖H‖ρ ≤ S and ξ ≤ ρS; so |dρ|/ρ ≤ (|dξ| + ρ‖d∇‖ + ½ρ²‖dH‖)/(ρS) is at most the sum.
+
+    One eigendirection at a time: g + λr = g/(1 − θλ), and r·(g + λr) exceeds the gain by λr²/2. And ρ = θS.
+    """
+    for_every_size("one eigendirection after the other, and then numbers, whatever n and K")
     g, size, theta, left = sp.symbols("g lambda theta left", positive=True)
     r = theta * g / (1 - theta * size)
     prove_zero(g + size * r - g / (1 - theta * size), because="the slope")
     prove_sign((1 / left - 1).subs(left, 1 / (1 + sp.Symbol("k", positive=True))), "positive")
     work = r * (g + size * r) - (g * r + size * r**2 / half)
     prove_zero(work - size * r**2 / 2, because="what is left is a square")
+    S, below, rho, xi, norm, curvature = sp.symbols("S below rho xi norm curvature", positive=True)
+    prove_zero(S - size * (theta * S) - (S * below).subs(below, 1 - theta * size), because="‖H‖ρ ≤ S")
+    d_xi, d_gradient, d_hessian = sp.symbols("d_xi d_gradient d_hessian", nonnegative=True)
+    moved = (d_xi + rho * d_gradient + rho**2 * d_hessian / 2) / (rho * S)
+    bound = d_gradient / norm + d_hessian / (2 * curvature) + d_xi / xi
+    one, two, three = sp.symbols("one two three", nonnegative=True)  # S − ‖∇‖, S − ‖H‖ρ, ρS − ξ
+    slack = (d_gradient * one / norm + d_hessian * two / (2 * curvature) + d_xi * three / (xi * rho)) / S
+    values = {one: S - norm, two: S - curvature * rho, three: rho * S - xi}
+    prove_zero(bound - moved - slack.subs(values), because="term by term")
+    prove_sign(slack, "nonnegative", certificate=slack)
 
 
 CONDITIONED = theorem(
@@ -153,10 +169,10 @@ CONDITIONED = theorem(
     printed=r"\frac{|\mathrm d\rho|}{\rho}\le\frac{\|\mathrm d\nabla\|_2}{\|\nabla\|_2}+\frac12\,\frac{\|\mathrm dH\|_2}{\|H\|_2}+\frac{|\mathrm d\xi|}{\xi},\quad \rho=\|\mathbf r^*\|_2",
     hypotheses=(OFF_KINKS, ANY, "∇ ≠ 0, not the hard case"),
     depends=("thm-exact-radius-envelope",),
-    derivation=proof(prove_conditioned, wrong=1, mistake="rᵀHr without its ½"),
+    derivation=proof(prove_conditioned, prove_envelope, wrong=1, mistake="rᵀHr without its ½"),
 )
 
-# --- the maximum norm, three classes ---------------------------------------------------
+# --- the maximum norm ------------------------------------------------------------------
 
 
 def prove_corner(factor: int = 1) -> None:
@@ -178,11 +194,47 @@ def prove_corner(factor: int = 1) -> None:
 SUP = statement(
     id="thm-exact-radius-linf",
     where="new, in place of Eqs. (39) and (40)",
-    title="the exact radius in the maximum norm, three classes",
-    printed=r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n; \text{ for } K=3\ n \text{ candidates, found by one sort, suffice}",
-    hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3 for the sort; any K for the minimum over signs"),
+    title="the exact radius in the maximum norm, corner by corner",
+    printed=r"\|\tilde{\mathbf r}^*\|_\infty = \min_{\mathbf s}\frac{2\xi}{|\nabla^T\mathbf s|+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}},\quad \mathbf s\in\{\pm1\}^n",
+    hypotheses=(OFF_KINKS, MODEL, ANY, "any K", "corners along which the model does not rise are left out"),
     depends=("lemma-4.1-gradient", "lemma-4.1-hessian"),
-    derivation=proof(prove_corner, wrong=2, mistake="twice the variance"),
+    derivation=proof(prove_corner, prove_root, wrong=2, mistake="twice the variance"),
 )
 
-CLAIMS = (EXACT, HARD, ENVELOPE, CONDITIONED, SUP)
+
+def prove_sort(turn: int = 1) -> None:
+    """K = 3: of all corners of the box those n that s_c = sign(w·d_c) gives as w turns half round are enough.
+
+    The gain of s depends on two numbers, Ds, the differences of a = Vᵀs. Over the box these fill a zonotope, whose
+    corners come from such s. As w turns half round, each sign changes once.
+    For s in the box Σ_c|w·d_c| − w·Ds is a sum of |w·d_c|(1 − s_c sign(w·d_c)) ≥ 0; −w gives −s, and the same radius.
+    """
+    at_size(K=3)
+    p_1, p_2, shift = sp.symbols("p_1 p_2 shift")
+    a = sp.symbols("a_0 a_1 a_2")
+    p = (1 - p_1 - p_2, p_1, p_2)
+
+    def gain(a: tuple[sp.Expr, ...]) -> sp.Expr:  # of label 0
+        mean = sum(weight * value for weight, value in zip(p, a, strict=True))
+        square = sum(weight * value**2 for weight, value in zip(p, a, strict=True))
+        return mean - a[0] + (square - mean**2) / 2
+
+    prove_zero(gain(a) - gain(tuple(value - turn * a[0] for value in a)), because="two differences suffice")
+    prove_zero(gain(a) - gain(tuple(value + shift for value in a)), because="for any label")
+    size, room = sp.symbols("size room", nonnegative=True)  # |w·d_c|, 1 − s_c sign(w·d_c)
+    prove_sign(size * room, "nonnegative")
+    angle = sp.symbols("angle", real=True)  # between w and d_c
+    prove_zero(sp.cos(angle + turn * sp.pi) + sp.cos(angle), because="−w has the opposite signs")
+
+
+SORT = statement(
+    id="thm-exact-radius-linf-sort",
+    where="new, in place of Eqs. (39) and (40)",
+    title="with three classes, n corners are enough",
+    printed=r"K = 3:\ n \text{ sign vectors, found by one sort, contain a minimiser of } \frac{2\xi}{|\nabla^T\mathbf s|+\sqrt{(\nabla^T\mathbf s)^2+2\xi\,\mathbf s^TH\mathbf s}}",
+    hypotheses=(OFF_KINKS, MODEL, ANY, "K = 3"),
+    depends=("thm-exact-radius-linf",),
+    derivation=proof(prove_sort, wrong=2, mistake="a whole turn for half of one"),
+)
+
+CLAIMS = (EXACT, HARD, ENVELOPE, CONDITIONED, SUP, SORT)

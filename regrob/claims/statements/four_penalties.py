@@ -11,8 +11,11 @@ import sympy as sp
 from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, DISTINCT, NO_BIASES, OFF_KINKS_SHORT
 from regrob.claims.statements.lemma_3_1 import prove_collapse
+from regrob.claims.statements.lemma_3_2 import prove_jacobian
+from regrob.claims.statements.proposition_3_1 import prove_cauchy_schwarz
+from regrob.claims.statements.proposition_4_1 import prove_frobenius
 from regrob.errors import ProofError
-from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.symbols import for_every_size, prove_equal, prove_sign, prove_zero
 
 statement = functools.partial(Claim, chapter="book/four_penalties")
 
@@ -53,6 +56,74 @@ EQ_11 = statement(
     hypotheses=(BINARY, OFF_KINKS_SHORT, ANY_LABEL),
     depends=LEMMA,
     derivation=proof(prove_norms, wrong=2, mistake="q to the fourth power"),
+)
+
+# --- what μ and ν are ------------------------------------------------------------------
+
+
+def prove_decay(factor: int = 2) -> None:
+    """One linear layer has J = W, so λμ² is λ‖W‖_F² at every x; a gradient step multiplies W by 1 − 2ηλ. Any n and K."""
+    prove_jacobian()
+    lam, eta, w = sp.symbols("lam eta w", real=True)  # w is any entry of W
+    step = w - eta * sp.diff(lam * w**2, w)
+    prove_zero(step - (1 - factor * eta * lam) * w, because="weight decay")
+
+
+DECAY = statement(
+    id="remark-weight-decay",
+    where="Section 3.2, “Cross-Lipschitz vs. Lipschitz”",
+    title="in a single layer the Jacobian penalty is weight decay",
+    printed=r"\text{“it boils down to weight decay in single-layer perceptrons and linear classifiers”}",
+    reading=r"g(\mathbf x) = W^T\mathbf x+\mathbf b:\quad \lambda\mu^2 = \lambda\|W\|_F^2 \text{ at every } \mathbf x; \text{ the biases do not decay}",
+    hypotheses=("one linear layer", "any n and K", "weight decay: λ times the sum of the squared weights"),
+    depends=("lemma-3.2-jacobian",),
+    derivation=proof(prove_decay, wrong=1, mistake="half the decay"),
+)
+
+
+def prove_singular(sign: int = 1) -> None:
+    """‖V‖₂² is the largest of the squared singular values, ‖V‖_F² their sum: equal iff the others are zero.
+
+    With r = min(n, K) of them, r‖V‖₂² − ‖V‖_F² is a sum of differences from the largest, none negative.
+    """
+    for_every_size("one singular value after the other, whatever their number")
+    top, own, rest, below = sp.symbols("top own rest below", nonnegative=True)
+    prove_sign(sp.expand(sign * ((top + own + rest) - top)), "nonnegative")
+    prove_sign(
+        sp.expand(((top + own + rest) - top) - own), "nonnegative"
+    )  # so equality makes each other one zero
+    prove_sign(sp.expand(own + below - own), "nonnegative")  # the largest, less another one
+
+
+LIPSCHITZ = statement(
+    id="remark-lipschitz-constant",
+    where="Section 3.2, below Eq. (11); Section 4, below Eq. (17)",
+    title="in which norm μ is a Lipschitz constant, and how sharp it is",
+    printed=r"\text{“}\mu\text{ denotes }\|V\|_F\text{ which is apparently a local Lipschitz constant of } g(\cdot)\text{”}",
+    reading=r"\|g(\mathbf x')-g(\mathbf x'')\|_2 \le \mu\,\|\mathbf x'-\mathbf x''\|_2 \text{ for } \mathbf x',\mathbf x''\in Q(\mathbf x). \text{ The least such constant is } \|V\|_2, \text{ and } \|V\|_2 \le \mu \le \sqrt{\min(n,K)}\,\|V\|_2; \text{ on the left equality iff } \operatorname{rank}V\le1",
+    hypotheses=(OFF_KINKS_SHORT, "Euclidean norms of inputs and logits", "any n and K"),
+    depends=("eq-5",),
+    derivation=proof(prove_singular, prove_frobenius, wrong=-1, mistake="‖V‖_F below ‖V‖₂"),
+)
+
+
+def prove_lead(factor: int = 1) -> None:
+    """z₊ − z₋ changes by sᵀ(x' − x''), at most ν‖x' − x''‖, with equality along s; so no smaller constant will do."""
+    prove_cauchy_schwarz()
+    S, t = sp.symbols("S t", positive=True)  # ‖s‖² and the length of the step
+    change = t / sp.sqrt(S) * S  # sᵀ(ts/‖s‖)
+    prove_zero(change - factor * sp.sqrt(S) * t, because="equality along s")
+
+
+CROSS_LIPSCHITZ = statement(
+    id="remark-cross-lipschitz-constant",
+    where="Section 3.1, below Eq. (8)",
+    title="ν is the least cross-Lipschitz constant",
+    printed=r"\text{“}\nu := \|\mathbf v_+-\mathbf v_-\|_2 \text{ which is in fact a local cross-Lipschitz constant of } g(\cdot)\text{”}",
+    reading=r"|(z_+-z_-)(\mathbf x')-(z_+-z_-)(\mathbf x'')| \le \nu\,\|\mathbf x'-\mathbf x''\|_2 \text{ for } \mathbf x',\mathbf x''\in Q(\mathbf x), \text{ and no smaller constant will do}",
+    hypotheses=(BINARY, OFF_KINKS_SHORT, "Euclidean norm of the inputs"),
+    depends=("eq-5",),
+    derivation=proof(prove_lead, wrong=2, mistake="twice ν"),
 )
 
 # --- the chain and Eq. (12) ------------------------------------------------------------
@@ -134,7 +205,7 @@ SLOPES = statement(
     printed=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } p_y(1-p_y)",
     corrected=r"p_y(1-p_y) \text{ is steeper at higher confidence, unlike } (1-p_y)^2",
     transcription=True,
-    hypotheses=("ν fixed", "1/2 < p_y < 1"),
+    hypotheses=(BINARY, "ν fixed", "1/2 < p_y < 1"),
     depends=("eq-11",),
     derivation=proof(prove_slopes, wrong=-1, mistake="the other way round"),
 )
@@ -163,9 +234,10 @@ REWARD = statement(
     id="remark-curvature-confidence",
     where="Section 3.2, “Confidence” in regularizations",
     title="does the curvature penalty reward confidence?",
-    printed=r"\text{the curvature regulariser advocates large } p_y",
+    printed=r"\text{the curvature regularisation “advocates large } p(\mathbf x)_y \text{ as well”}",
+    reading=r"\text{at fixed } \nu \text{ the penalty } p_y(1-p_y)\nu^2 \text{ falls as } p_y \text{ grows}",
     corrected=r"\text{it does for } p_y > \tfrac12; \text{ for } p_y < \tfrac12 \text{ it rewards a lower } p_y",
-    hypotheses=("ν fixed", "p_y > 1/2"),
+    hypotheses=(BINARY, "ν fixed", "p_y > 1/2"),
     depends=("eq-11",),
     derivation=proof(prove_reward, wrong=-1, mistake="the sign reversed"),
     counterexample=counterexample_reward,
@@ -188,7 +260,7 @@ PEAK = statement(
     where="new, on Figure 3",
     title="in the logit, the curvature penalty pulls hardest at p_y = 0.789",
     printed=r"\left|\frac{\partial}{\partial m}p_y(1-p_y)\right| = p_y(1-p_y)(2p_y-1) \text{ peaks at } p_y = \tfrac{3+\sqrt3}6 \text{ and vanishes as } p_y\to1",
-    hypotheses=("ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
+    hypotheses=(BINARY, "ν fixed", "1/2 < p_y < 1", "m = log(p_y/(1 − p_y))"),
     depends=("remark-curvature-confidence",),
     derivation=proof(prove_peak, wrong=1, mistake="a peak elsewhere"),
 )
@@ -402,20 +474,21 @@ NU_GAMMA = statement(
     id="remark-nu-gamma",
     where="Appendix G, last paragraph",
     title="the critical points and trained networks",
-    printed=r"\nu\gamma \le 1.28 \text{ and } 2.40 \text{ for almost all training points, } 0.001 \text{ on average; smaller still after regularisation}",
-    corrected=r"\text{in a trained network most points lie beyond both critical points; a penalty does make } \nu\gamma \text{ and } \nu \text{ smaller}",
+    printed=r"\text{“the average value of } \nu\gamma \text{ on the LeNet-300-100 references is only roughly 0.001 and the largest value is roughly 1.570”; smaller still after regularisation}",
+    reading=r"\text{so for networks without biases (then } \nu\gamma = |m|\text{) whose mean loss is at most } \tfrac1{10}: \text{ both are our assumptions}",
+    corrected=r"\text{without biases a mean loss of } \tfrac1{10} \text{ forces a mean } \nu\gamma \ge 2.25\text{: most points lie beyond a critical point. A penalty does make } \nu\gamma \text{ and } \nu \text{ smaller}",
     hypotheses=(
         BINARY,
-        "LeNet-300-100 trained to a small loss",
+        NO_BIASES,
+        "LeNet-300-100 trained to a mean loss of at most 1/10: the paper reports its networks' accuracy, not their loss",
         "measured here on a briefly trained network",
-        "the paper reports its networks' accuracy, not their loss",
     ),
     depends=("thm-loss-bounds-confidence",),
     counterexample=counterexample_mean,
     expected=Verdict.PARTLY,
 )
 
-CLAIMS = (EIGENVECTOR, EQ_11, CHAIN, EQ_12, SLOPES, REWARD, PEAK)
+CLAIMS = (EIGENVECTOR, EQ_11, LIPSCHITZ, CROSS_LIPSCHITZ, DECAY, CHAIN, EQ_12, SLOPES, REWARD, PEAK)
 """Section 3.2's, in the paper's order."""
 
 APPENDIX = (EQ_44, EQ_45, CRITICAL, GROWTH, CONFIDENCE, JENSEN, NU_GAMMA)

@@ -8,13 +8,14 @@ import sympy as sp
 
 from regrob.claims.claim import Claim, proof
 from regrob.claims.hypotheses import BINARY, OFF_KINKS, PIECEWISE
-from regrob.symbols import cross_entropy, differentiate, prove_equal, prove_zero
+from regrob.symbols import cross_entropy, differentiate, for_every_size, prove_equal, prove_zero
 
 statement = partial(Claim, chapter="book/lemma_3_2")
 
 
 def prove_jacobian(transposed: bool = False) -> None:
     """∂z_k/∂x_a = v[a, k] for every n and K, by differentiating the sum."""
+    for_every_size("a symbolic number of inputs; k is any class")
     L = cross_entropy()
     entry = L.v[L.k, L.a] if transposed else L.v[L.a, L.k]
     prove_equal(differentiate(L.logit(L.k), L.x[L.a], L.c), entry, because="J = V")

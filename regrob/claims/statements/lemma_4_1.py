@@ -7,7 +7,7 @@ from functools import partial
 import sympy as sp
 from sympy.concrete.delta import deltasummation
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
+from regrob.claims.claim import Claim, Counterexample, proof
 from regrob.claims.class_sums import double_sum, weighted_moments
 from regrob.claims.hypotheses import OFF_KINKS, PIECEWISE
 from regrob.claims.statements.lemma_3_2 import prove_jacobian
@@ -157,6 +157,14 @@ PSD = theorem(
 # --- ξ ---------------------------------------------------------------------------------
 
 
+def prove_slack(sign: int = 1) -> None:
+    """L = −log p_y, so that log K − L = log K + log p_y = log(K p_y), for every K."""
+    K, p = sp.symbols("K p_y", positive=True)
+    loss = -sp.log(p)
+    prove_equal(sp.log(K) - loss, sp.log(K) + sign * sp.log(p), because="ξ = log K − L")
+    prove_zero(sp.expand_log(sp.log(K * p)) - (sp.log(K) - loss), because="ξ = log(K p_y)")
+
+
 def counterexample_xi() -> Counterexample:
     """K = 2, p_y = ¾: β − L is log 3/2, the printed form gives log 8/3."""
     K, p = sp.Integer(2), sp.Rational(3, 4)
@@ -176,8 +184,8 @@ XI = statement(
     corrected=r"\xi = \log K - \mathcal L(\mathbf x, y) = \log K + \log p_y = \log(K p_y)",
     transcription=True,  # the minus; Eq. (33) defines the same slack rightly
     hypotheses=("cross-entropy", "β = log K"),
+    derivation=proof(prove_slack, wrong=-1, mistake="the printed minus"),
     counterexample=counterexample_xi,
-    expected=Verdict.FAILS,
 )
 
 CLAIMS = (EQ_14, JACOBIAN, GRADIENT, HESSIAN, PAIRS, PSD, XI)

@@ -10,8 +10,13 @@ from regrob.claims.claim import Claim, proof
 from regrob.claims.class_sums import Q
 from regrob.claims.hypotheses import ANY_LABEL, ARGMAX, MODEL_BELOW_LOG_K, OFF_KINKS
 from regrob.claims.statements.lemma_3_1 import prove_root
-from regrob.claims.statements.proposition_4_1 import OVER_RIVALS, prove_bend_crude, prove_upper_end
-from regrob.symbols import prove_sign, prove_zero, sum_over
+from regrob.claims.statements.proposition_4_1 import (
+    OVER_RIVALS,
+    prove_bend_crude,
+    prove_loewner,
+    prove_upper_end,
+)
+from regrob.symbols import for_every_size, prove_sign, prove_zero, sum_over
 
 statement = partial(Claim, chapter="book/linf_many_classes")
 
@@ -29,6 +34,7 @@ def prove_box(power: int = 2) -> None:
 
     Each of the two is half a sum of products of t ± r_k and t ± r_l, none of them negative.
     """
+    for_every_size("one entry of H after the other, whatever n and K")
     t, r_k, r_l = sp.symbols("t r_k r_l", real=True)
     minus_k, plus_k, minus_l, plus_l = sp.symbols("minus_k plus_k minus_l plus_l", nonnegative=True)
     values = {minus_k: t - r_k, plus_k: t + r_k, minus_l: t - r_l, plus_l: t + r_l}
@@ -57,7 +63,7 @@ EQ_40 = statement(
     printed=r"\|\tilde{\mathbf r}^*\|_\infty \ge \frac{2\xi}{\sqrt{\|\nabla\|_1^2+2n\|H\|_1\xi}+\|\nabla\|_1}",
     hypotheses=(OFF_KINKS, BOX, "ξ ≥ 0", "‖H‖₁ the largest column sum"),
     depends=("eq-39",),
-    derivation=proof(prove_root, wrong=1, mistake="nξ‖H‖₁ under the root"),
+    derivation=proof(prove_root, prove_box, wrong=1, mistake="nξ‖H‖₁ under the root"),
 )
 
 # --- the two induced norms -------------------------------------------------------------
@@ -113,7 +119,7 @@ LINF = theorem(
     printed=r"\frac{2\xi}{\|\nabla\|_1+\sqrt{\|\nabla\|_1^2+2h\xi}} \le \|\tilde{\mathbf r}^*\|_\infty \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_1},\quad h = \sum_{k,l}|H_{kl}| \le n\|H\|_1",
     hypotheses=(OFF_KINKS, ARGMAX, BOX, "∇ ≠ 0"),
     depends=("eq-39", "thm-loewner"),
-    derivation=proof(prove_bracket, wrong=1, mistake="pξ/q under the root"),
+    derivation=proof(prove_bracket, prove_loewner, wrong=1, mistake="pξ/q under the root"),
 )
 
 CLAIMS = (EQ_39, EQ_40, INDUCED_GRADIENT, INDUCED_HESSIAN, LINF)

@@ -6,7 +6,7 @@ from functools import partial
 
 import sympy as sp
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
+from regrob.claims.claim import Claim, Counterexample, proof
 from regrob.claims.hypotheses import ANY_LABEL, BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS_SHORT
 from regrob.claims.statements.proposition_3_1 import prove_roots
 from regrob.symbols import prove_equal, prove_sign, prove_zero
@@ -104,6 +104,36 @@ EQ_23 = statement(
     transcription=True,
     hypotheses=PROP_3_2.hypotheses,
     depends=("prop-3.2",),
+    derivation=PROP_3_2.derivation,
+)
+
+# --- footnote 2 ------------------------------------------------------------------------
+
+
+def prove_same_step(factor: int = 1) -> None:
+    """‖r*‖_∞/‖r̃*‖_∞ = max|s|·‖s‖₁/‖s‖₂², which is 1 iff every |s_c| is 0 or max|s|.
+
+    r* = t₊s/(q‖s‖₂²) and ‖r̃*‖_∞ = t₊/(q‖s‖₁), with t₊ the root of Eq. (22). And max|s|‖s‖₁ − ‖s‖₂² is the sum of
+    |s_c|(max|s| − |s_c|) ≥ 0.
+    """
+    room, t, q, one, square, largest = sp.symbols("room t q one square largest", positive=True)
+    ratio = (t * largest / (q * square)) / (t / (q * one))
+    prove_zero(ratio - factor * largest * one / square, because="‖r*‖_∞/‖r̃*‖_∞")
+    s_c = sp.Symbol("s_c", nonnegative=True)
+    prove_zero(s_c * (s_c + room) - s_c**2 - s_c * room, because="one term of max|s|‖s‖₁ − ‖s‖₂²")
+    prove_sign(s_c * room, "nonnegative")
+
+
+FOOTNOTE_2 = statement(
+    id="remark-footnote-2",
+    where="Section 3.1, footnote 2",
+    title="when the two shortest steps are one",
+    printed=r"\text{“we probably have } \mathbf r^* \ne \tilde{\mathbf r}^*\text{”}",
+    reading=r"\text{the question when } \mathbf r^* \text{ is a shortest step in the maximum norm too}",
+    corrected=r"\text{iff all nonzero } |s_c| \text{ are equal; in general } \|\mathbf r^*\|_\infty/\|\tilde{\mathbf r}^*\|_\infty = \max_c|s_c|\,\|\mathbf s\|_1/\|\mathbf s\|_2^2 \ge 1",
+    hypotheses=PROP_3_2.hypotheses,
+    depends=("prop-3.1", "prop-3.2"),
+    derivation=proof(prove_same_step, wrong=2, mistake="twice the ratio"),
 )
 
 # --- any norm (new) --------------------------------------------------------------------
@@ -151,6 +181,17 @@ PROP_3_3 = statement(
 )
 
 
+def prove_ball(side: int = 1) -> None:
+    """‖r‖_∞ ≤ ε: what (24) has on its second line grows with ‖r‖_∞, so the third line is at least the second."""
+    p, q, G = sp.symbols("p q G", positive=True)  # G = ‖∇‖₁
+    radius, room = sp.symbols("radius room", nonnegative=True)  # ε = ‖r‖_∞ + room
+
+    def line(radius: sp.Expr) -> sp.Expr:
+        return radius * G + p / (2 * q) * (radius * G) ** 2
+
+    prove_sign(sp.expand(side * (line(radius + room) - line(radius))), "nonnegative")
+
+
 def counterexample_eq_24() -> Counterexample:
     """r = 0 lies in the ball: the second line of Eq. (24) is 0 there, the third is not."""
     p, q = sp.Rational(3, 4), sp.Rational(1, 4)
@@ -176,8 +217,8 @@ EQ_24 = statement(
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-22",),
+    derivation=proof(prove_ball, prove_worst, wrong=-1, mistake="the two lines exchanged"),
     counterexample=counterexample_eq_24,
-    expected=Verdict.PARTLY,
 )
 
 EQ_25 = statement(
@@ -189,6 +230,7 @@ EQ_25 = statement(
     transcription=True,
     hypotheses=(BINARY, "‖r‖_∞ ≤ ε"),
     depends=("eq-24",),
+    derivation=PROP_3_3.derivation,
 )
 
 # --- what η* does not bound (new) ------------------------------------------------------
@@ -226,6 +268,6 @@ ETA_BELOW = statement(
 
 SECTION_2 = (EQ_2,)
 
-CLAIMS = (PROP_3_2, ANY_NORM, PROP_3_3, ETA_BELOW)
+CLAIMS = (PROP_3_2, FOOTNOTE_2, ANY_NORM, PROP_3_3, ETA_BELOW)
 
 APPENDIX = (SCALAR, EQ_23, EQ_24, EQ_25)

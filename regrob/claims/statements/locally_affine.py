@@ -10,7 +10,7 @@ import sympy as sp
 from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.hypotheses import OFF_KINKS, OFF_KINKS_SHORT, PIECEWISE
 from regrob.errors import ProofError
-from regrob.symbols import prove_sign
+from regrob.symbols import for_every_size, note_classes, prove_sign, prove_zero
 
 statement = partial(Claim, chapter="book/locally_affine")
 
@@ -19,6 +19,7 @@ statement = partial(Claim, chapter="book/locally_affine")
 
 def prove_induction(bias: bool = False) -> None:
     """a_{j+1} = D Wᵀ a_j and a_j = Pᵀx give a_{j+1} = (P W D)ᵀx: Eq. (5) at every depth."""
+    for_every_size("matrices of symbolic sizes")
     n, h, k = sp.symbols("n h k", integer=True, positive=True)
     P, W, D = sp.MatrixSymbol("P", n, h), sp.MatrixSymbol("W", h, k), sp.MatrixSymbol("D", k, k)
     x, b = sp.MatrixSymbol("x", n, 1), sp.MatrixSymbol("b", k, 1)
@@ -65,16 +66,27 @@ EQ_4 = statement(
 # --- the polytope Q(x) -----------------------------------------------------------------
 
 
-def prove_convex(inside: bool = True) -> None:
-    """Points where a unit has one sign: closed under mixing, and under scaling without biases.
+def prove_convex(power: int = 1) -> None:
+    """Where every unit keeps its sign is cut out by linear inequalities: convex, and without biases an unbounded cone.
 
-    Layer by layer: where the layers below keep their signs, a unit's input is affine in x
-    (linear without biases), so between two points it mixes, and keeps its sign too.
+    Layer by layer: while the layers below keep their signs, a unit's input is affine in x, h(x) = wᵀx + b. Between
+    two points it mixes, so it keeps the sign that it has at both. With b = 0 it scales with x, so all multiples of
+    x > 0 keep every sign, and they go on for ever.
     """
-    h, other, t = sp.symbols("h h_other t", positive=True)
-    rest = sp.symbols("rest", positive=True)  # 1 − t
-    prove_sign(t * h + rest * (other if inside else -other), "positive")
-    prove_sign(t * h, "positive")
+    for_every_size("one unit after the other, and wᵀx is one number, whatever n and K")
+    along, other_along, b = sp.symbols("along other_along b", real=True)  # wᵀx, wᵀx'
+    t, rest, h, other, scale = sp.symbols("t rest h h_other scale", positive=True)  # rest = 1 − t
+
+    def unit(value: sp.Expr, bias: sp.Expr = b) -> sp.Expr:
+        return value**power + bias
+
+    mixed = unit(t * along + (1 - t) * other_along)
+    prove_zero(mixed - t * unit(along) - (1 - t) * unit(other_along), because="a unit's input mixes")
+    prove_sign(t * h + rest * other, "positive")  # either sign: turn h and h' round together
+    prove_zero(
+        unit(scale * along, sp.S.Zero) - scale * unit(along, sp.S.Zero), because="and scales without b"
+    )
+    prove_sign(scale * h, "positive")
 
 
 POLYTOPE = statement(
@@ -86,7 +98,7 @@ POLYTOPE = statement(
     restated=True,
     hypotheses=(PIECEWISE, OFF_KINKS_SHORT),
     depends=("eq-3",),
-    derivation=proof(prove_convex, wrong=False, mistake="signs that differ"),
+    derivation=proof(prove_convex, prove_induction, wrong=2, mistake="units that square their input"),
 )
 
 # --- which architectures ---------------------------------------------------------------
@@ -106,6 +118,7 @@ def prove_second_derivative(keep: int = 1) -> None:
     partition, slope, bend = total(sp.S.One), z(k, t).diff(t), z(k, t).diff(t, 2)
     variance = total(slope**2) / partition - (total(slope) / partition) ** 2
     claimed = variance + keep * (total(bend) / partition - z(y, t).diff(t, 2))
+    note_classes(partition)
     second = (sp.log(partition) - z(y, t)).diff(t, 2)
     split = second.replace(lambda e: isinstance(e, sp.Sum), lambda e: total(e.function / sp.exp(z(k, t))))
     if sp.expand(split - claimed) != 0:
@@ -147,6 +160,7 @@ def prove_affine(order: Callable[..., sp.MatrixExpr] = lambda W1, D, W2: W1 * D 
     W₁ᵀx + b₁ stands for the affine map that all layers below make, so this is the step of an
     induction over the layers; D is diagonal, hence symmetric.
     """
+    for_every_size("matrices of symbolic sizes")
     n, h, k = sp.symbols("n h k", integer=True, positive=True)
     W1, W2 = sp.MatrixSymbol("W1", n, h), sp.MatrixSymbol("W2", h, k)
     D, x = sp.MatrixSymbol("D", h, h), sp.MatrixSymbol("x", n, 1)
@@ -169,5 +183,32 @@ EQ_5 = statement(
     hypotheses=(PIECEWISE, OFF_KINKS, "no biases, or an offset c"),
     derivation=proof(prove_affine, wrong=lambda W1, D, W2: W1 * D * D * W2, mistake="the mask applied twice"),
 )
+
+# --- Appendix F: how many layers -------------------------------------------------------
+
+
+def counterexample_layers() -> Counterexample:
+    """LeNet-300-100 has a matrix between each two of its widths 784, 300, 100 and K."""
+    widths = (784, 300, 100, "K")
+    return Counterexample(
+        r"\text{widths } 784, 300, 100, K: \text{ weight matrices against } 2",
+        sp.Integer(len(widths) - 1),
+        "=",
+        sp.Integer(2),
+    )
+
+
+LENET = statement(
+    id="remark-lenet-layers",
+    where="Appendix F, Experimental Settings",
+    title="how many layers LeNet-300-100 has",
+    printed=r"\text{LeNet-300-100 “is comprised of two parameterized fully-connected layers”}",
+    corrected=r"\text{three: two hidden ones, of 300 and 100 units, and the layer of logits}",
+    transcription=True,  # the network's name has its two hidden widths
+    hypotheses=("LeNet-300-100 as in [31], 784-300-100-K",),
+    counterexample=counterexample_layers,
+)
+
+APPENDIX = (LENET,)
 
 CLAIMS = (EQ_3, EQ_4, POLYTOPE, ARCHITECTURES, EQ_5)

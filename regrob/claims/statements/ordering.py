@@ -9,14 +9,20 @@ import sympy as sp
 from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.class_sums import P, double_sum, weighted_moments
 from regrob.claims.hypotheses import ANY_LABEL, ANY_LABEL_ANY_K, ARGMAX, OFF_KINKS, ORDERED
+from regrob.claims.statements.exact_radius import prove_square
+from regrob.claims.statements.lemma_4_1 import prove_pairs
 from regrob.claims.statements.proposition_4_1 import (
+    CRUDE_BEND,
+    SHARP_TRACE,
     E,
     at_least,
     gershgorin,
     prove_above_trace_bound,
     prove_bend_crude,
+    prove_centring,
+    prove_loewner,
 )
-from regrob.symbols import prove_sign, prove_zero, sum_over
+from regrob.symbols import for_every_size, prove_equal, prove_sign, prove_zero, sum_over
 
 statement = partial(Claim, chapter="book/ordering")
 
@@ -24,24 +30,6 @@ statement = partial(Claim, chapter="book/ordering")
 theorem = partial(statement, where="new")
 
 # --- the Loewner inequality ------------------------------------------------------------
-
-
-def prove_loewner(weight: int = 1) -> None:
-    """q·(rᵀHr − (p/q)(∇ᵀr)²) = Σ_{i<j; i,j≠y} p_i p_j (a_i − a_j)², a = Vᵀr: any n, K, y.
-
-    The moments are the rivals': their probabilities sum to q.
-    """
-    q, a_y = sp.symbols("q a_y")
-    p, rivals = 1 - q, weighted_moments(q)
-    mean = p * a_y + rivals(1, 1)
-    form = p * a_y**2 + rivals(1, 2) - mean**2
-    along = mean - a_y
-    p_i, p_j = sp.symbols("p_i p_j", positive=True)
-    a_i, a_j = sp.symbols("a_i a_j", real=True)
-    pair = p_i * p_j * (a_i - a_j) ** 2 / 2
-    pairs = double_sum(pair, rivals, (p_i, a_i), (p_j, a_j))
-    prove_zero(q * form - weight * p * along**2 - pairs, because="the certificate")
-    prove_sign(pair, "nonnegative")
 
 
 LOEWNER = theorem(
@@ -54,11 +42,37 @@ LOEWNER = theorem(
 )
 
 
+def prove_best(share: int = 2) -> None:
+    """sup{c: H ⪰ c∇∇ᵀ} = 1/(∇ᵀH⁺∇), since (∇ᵀr)² ≤ (∇ᵀH⁺∇)(rᵀHr), with equality at r = H⁺∇. Any n.
+
+    ∇ lies in the range of H, so ∇ = Hs with s = H⁺∇. In eigendirections, with weights λ_i ≥ 0:
+    (Σλs²)(Σλr²) − (Σλsr)² = ½ΣΣλ_iλ_j(s_i r_j − s_j r_i)².
+    """
+    size_i, size_j = sp.symbols("size_i size_j", nonnegative=True)  # λ_i, λ_j
+    s_i, r_i, s_j, r_j = sp.symbols("s_i r_i s_j r_j", real=True)
+
+    def moment(*powers: int) -> sp.Expr:
+        return sp.Symbol("T" + "_".join(str(power) for power in powers))
+
+    pair = size_i * size_j * (s_i * r_j - s_j * r_i) ** 2 / share
+    pairs = double_sum(pair, moment, (size_i, s_i, r_i), (size_j, s_j, r_j))
+    along = moment(1, 1, 1)  # ∇ᵀr = Σλsr
+    prove_zero(moment(1, 2, 0) * moment(1, 0, 2) - along**2 - pairs, because="Cauchy-Schwarz under H")
+    prove_sign(pair, "nonnegative")
+    own = moment(1, 2, 0)  # r = s: ∇ᵀH⁺∇ = Σλs² is ∇ᵀr and rᵀHr at once
+    prove_zero(own * own - own**2, because="equality at H⁺∇")
+
+
 def prove_constant(sign: int = -1) -> None:
-    """Where a = Vᵀr is e_y up to a constant, rᵀHr = p q and ∇ᵀr = −q: ratio p/q, every K."""
+    """Where a = Vᵀr is e_y up to a constant, rᵀHr = p_y q and ∇ᵀr = −q: the ratio is p_y/q, for every K.
+
+    rank(VC) = K − 1 says that such an r exists: CVᵀ then reaches every vector that adds to zero, C e_y among them.
+    """
     q, shift = sp.symbols("q shift")
     p = 1 - q
-    mean = p * (1 + shift) + q * shift
+    p_i, a_i = sp.symbols("p_i a_i")
+    rivals = weighted_moments(q)
+    mean = p * (1 + shift) + sum_over(p_i * a_i, rivals, p_i, a_i).subs(rivals(1, 1), q * shift)
     form = p * (1 + shift) ** 2 + q * shift**2 - mean**2
     prove_zero(form - p * q, because="rᵀHr")
     prove_zero((mean - (1 + shift)) - sign * q, because="∇ᵀr")
@@ -71,7 +85,11 @@ CONSTANT = theorem(
     printed=r"\operatorname{rank}(VC) = K-1 \Rightarrow \sup\{c : H \succeq c\,\nabla\nabla^T\} = \frac{p_y}{1-p_y}; \text{ in general } \sup = \frac1{\nabla^TH^+\nabla} \ge \frac{p_y}{1-p_y}",
     hypotheses=(OFF_KINKS, "∇ ≠ 0", ANY_LABEL),
     depends=("thm-loewner",),
-    derivation=proof(prove_constant, wrong=1, mistake="∇ᵀr = +q, with p/q unchanged"),
+    derivation=proof(
+        *(prove_constant, prove_best, prove_square, prove_loewner),
+        wrong=1,
+        mistake="∇ᵀr = +q, with p/q unchanged",
+    ),
 )
 
 # --- what follows from it --------------------------------------------------------------
@@ -91,18 +109,36 @@ def prove_ordering(parts: int = 2) -> None:
     prove_zero(half * E(0, 2) - form - off_diagonal - gaps, because="λ_max(M) ≤ ½")
 
 
+def prove_attained(half: int = 2) -> None:
+    """Both constants are the best, for every K: p_y → 1/K and coinciding rivals bring ‖H‖₂/‖∇‖₂² = p_y/q to 1/(K − 1).
+
+    And w = (1, −1, 0, …) with p = (½, ½, 0, …) has wᵀMw = ½‖w‖².
+    """
+    K = sp.Symbol("K", positive=True)
+    p = 1 / K
+    prove_equal(p / (1 - p), 1 / (K - 1), because="the left constant")
+    p_1 = p_2 = sp.Rational(1, 2)
+    form = p_1 + p_2 - (p_1 - p_2) ** 2
+    prove_zero(form - sp.Integer(1 + 1) / half, because="the right constant")
+
+
 ORDERING = theorem(
     id="cor-ordering",
     title="the penalties in order, with their best constants",
     printed=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),
-    derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
+    derivation=proof(
+        *(prove_ordering, prove_loewner, prove_centring, prove_attained),
+        wrong=3,
+        mistake="a third for a half",
+    ),
 )
 
 
 def prove_third(bound: int = 3) -> None:
     """p/q ≥ ½ from p = 1/3 on; below it, rivals that coincide have ‖H‖ = (p/q)‖∇‖² < ½‖∇‖²."""
+    for_every_size("p_y and q are numbers; the other steps hold for every n and K")
     lead, gap = sp.Symbol("lead", nonnegative=True), sp.Symbol("gap", positive=True)
     p = sp.Rational(1, bound)
     prove_sign(sp.expand(2 * (p + lead) - (1 - p - lead)), "nonnegative")
@@ -115,7 +151,7 @@ HALF = theorem(
     printed=r"\tfrac12\|\nabla\|_2^2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13",
     hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("thm-loewner",),
-    derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4"),
+    derivation=proof(prove_third, prove_loewner, prove_constant, wrong=4, mistake="p_y ≥ 1/4"),
 )
 
 # --- Eqs. (41) and (42) ----------------------------------------------------------------
@@ -140,16 +176,23 @@ EQ_41 = statement(
     printed=r"\|H\|_2 \le 2p_y(1-p_y)\|V\|_F^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX, "the outer inequality ‖H‖₂ ≤ ½‖V‖_F² needs no label"),
     depends=("eq-36", "cor-ordering"),
-    derivation=proof(prove_41, wrong=5, mistake="p(1 − p) ≤ 1/5"),
+    derivation=proof(prove_41, *CRUDE_BEND[1:], prove_ordering, wrong=5, mistake="p(1 − p) ≤ 1/5"),
 )
 
 
 def prove_42(weight: int = 1) -> None:
-    """rᵀHr − p_y(r·(v_y − v̄))² is the sum of the other classes' squares; ∇ = v̄ − v_y."""
-    p_k = sp.symbols("p_k", positive=True)
-    a_k, mean, a_y = sp.symbols("a_k mean a_y", real=True)
-    prove_sign(p_k * (a_k - mean) ** 2, "nonnegative")
-    prove_zero(P * (a_y - mean) ** 2 - weight * P * (mean - a_y) ** 2, because="∇ = v̄ − v_y")
+    """rᵀHr = Σp_k(r·(v_k − v̄))², of which the label's term is one: p_y(r·(v_y − v̄))², and ∇ = v̄ − v_y. Any n and K.
+
+    Along ∇ that is p_y‖∇‖²; and p_y ≥ ½ is what the last link asks for.
+    """
+    p_k, a_k = sp.symbols("p_k a_k")
+    mean, whole = E(1, 1), sum_over(p_k * (a_k - E(1, 1)) ** 2, E, p_k, a_k)
+    prove_zero(whole - (E(1, 2) - mean**2), because="rᵀHr")
+    p_k, a_k, centre, a_y = sp.symbols("p_k a_k centre a_y", real=True)
+    prove_sign(sp.Symbol("p_k", positive=True) * (a_k - centre) ** 2, "nonnegative")
+    prove_zero(P * (a_y - centre) ** 2 - weight * P * (centre - a_y) ** 2, because="∇ = v̄ − v_y")
+    lead = sp.Symbol("lead", nonnegative=True)
+    prove_sign((sp.Rational(1, 2) + lead) - sp.Rational(1, 2), "nonnegative")
 
 
 def counterexample_42() -> Counterexample:
@@ -205,9 +248,12 @@ CHAIN_MAIN = statement(
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     transcription=True,  # Appendix E quotes this chain with its squares
     depends=("cor-ordering",),
-    derivation=proof(prove_ordering, wrong=3, mistake="a third for a half"),
+    derivation=proof(
+        *(prove_ordering, prove_loewner, prove_centring, prove_attained),
+        wrong=3,
+        mistake="a third for a half",
+    ),
     counterexample=counterexample_main,
-    expected=Verdict.FAILS,
 )
 
 CHAIN_APPENDIX = statement(
@@ -218,7 +264,11 @@ CHAIN_APPENDIX = statement(
     corrected=r"\|\nabla\|_2^2/2 \le \|H\|_2 \text{ for every } V \text{ iff } p_y \ge \tfrac13;\ \|H\|_2 \le \tfrac12\|V\|_F^2 \text{ always}",
     hypotheses=(OFF_KINKS, "left link: p_y ≥ 1/3, which the argmax has for K ≤ 3", "right link: any label"),
     depends=("eq-41", "cor-half"),
-    derivation=proof(prove_third, wrong=4, mistake="p_y ≥ 1/4 in the left link"),
+    derivation=proof(
+        *(prove_third, prove_loewner, prove_constant, prove_ordering, prove_centring),
+        wrong=4,
+        mistake="p_y ≥ 1/4 in the left link",
+    ),
     counterexample=counterexample_42,
     expected=Verdict.PARTLY,
 )
@@ -250,7 +300,7 @@ EQ_43 = statement(
     corrected=r"\text{this holds for } K \ge 3; \text{ for every } K \text{ we have } \|H\|_2 \le \operatorname{tr}H \le K\,p_y(1-p_y)\,\nu^2 \le \tfrac K4\nu^2",
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
-    derivation=proof(prove_43, wrong=2, mistake="K ≥ 2"),
+    derivation=proof(prove_43, prove_pairs, *SHARP_TRACE, wrong=2, mistake="K ≥ 2"),
     counterexample=counterexample_43,
     expected=Verdict.PARTLY,
 )
@@ -275,7 +325,11 @@ CHAIN_CROSS = statement(
     corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac K4\nu^2;\ \text{the printed left end holds for } K \le 3, \text{ the printed right end for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
     depends=("eq-43", "cor-ordering", "cor-half"),
-    derivation=proof(prove_43, wrong=2, mistake="K ≥ 2 in the printed right end"),
+    derivation=proof(
+        *(prove_43, *SHARP_TRACE, prove_third, prove_ordering, prove_loewner),
+        wrong=2,
+        mistake="K ≥ 2 in the printed right end",
+    ),
     counterexample=counterexample_cross,
     expected=Verdict.PARTLY,
 )

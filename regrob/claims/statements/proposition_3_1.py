@@ -6,9 +6,9 @@ from functools import partial
 
 import sympy as sp
 
-from regrob.claims.claim import Claim, Counterexample, Verdict, proof
-from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, OFF_KINKS
-from regrob.symbols import prove_equal, prove_sign, prove_zero
+from regrob.claims.claim import Claim, Counterexample, proof
+from regrob.claims.hypotheses import BINARY, CORRECT, DISTINCT, MODEL, NO_BIASES, OFF_KINKS
+from regrob.symbols import for_every_size, prove_equal, prove_sign, prove_zero
 
 statement = partial(Claim, chapter="book/proposition_3_1")
 
@@ -20,6 +20,7 @@ theorem = partial(statement, where="new")
 
 def prove_cauchy_schwarz() -> None:
     """∇ᵀr ≤ ‖∇‖‖r‖ for any n: the gap is ‖ ‖r‖∇ − ‖∇‖r ‖²/(2‖∇‖‖r‖)."""
+    for_every_size("‖∇‖, ‖r‖ and ∇ᵀr are numbers, whatever n and K")
     slope, length = sp.symbols("slope length", positive=True)  # ‖∇‖ and ‖r‖
     dot = sp.symbols("dot", real=True)  # ∇ᵀr
     square = length**2 * slope**2 - 2 * length * slope * dot + slope**2 * length**2
@@ -81,10 +82,92 @@ EQ_8 = statement(
     printed=r"\|\mathbf r^*\|_2 = \frac{1}{p_y\|\mathbf v_+-\mathbf v_-\|_2}\left(\sqrt{1+\frac{2p_y\xi}{1-p_y}-1}\right)",
     corrected=PROP_3_1.printed,
     hypotheses=PROP_3_1.hypotheses,
-    transcription=True,
+    transcription=True,  # Eq. (20) ends in the right form
     depends=("prop-3.1",),
+    derivation=PROP_3_1.derivation,
     counterexample=counterexample_eq_8,
-    expected=Verdict.FAILS,
+)
+
+
+def prove_20(power: int = 1) -> None:
+    """Put ‖∇‖ = q‖s‖ and ‖H‖ = pq‖s‖² into the first line: ‖s‖ cancels under the root, and the last line is left."""
+    p, q, size, xi = sp.symbols("p q s xi", positive=True)  # s is ‖v₊ − v₋‖
+    gradient, curvature = q * size, p * q * size**2
+    first = gradient / curvature * (sp.sqrt(1 + 2 * curvature * xi / gradient**2) - 1)
+    middle = q * size / (p * q * size**2)
+    middle *= sp.sqrt(1 + 2 * p * q * size**2 * xi / (q**2 * size**2)) - 1
+    last = (sp.sqrt(1 + 2 * p * xi / q**power) - 1) / (p * size)
+    prove_zero(first - middle, because="first and middle line")
+    prove_zero(middle - last, because="middle and last line")
+
+
+def counterexample_20() -> Counterexample:
+    """p = 4/5, ‖s‖ = 1, ξ = log 8/5: the printed middle lines, without ξ and with the −1 inside, against the last one."""
+    p, xi = sp.Rational(4, 5), sp.log(sp.Rational(8, 5))
+    q = 1 - p
+    return Counterexample(
+        r"p_y = \tfrac45,\ \nu = 1,\ \xi = \log\tfrac85: \text{ the printed middle lines against the last line}",
+        q / (p * q) * sp.sqrt(1 + 2 * p * q / q**2 - 1),
+        "=",
+        (sp.sqrt(1 + 2 * p * xi / q) - 1) / p,
+    )
+
+
+EQ_20 = statement(
+    id="eq-20",
+    where="Appendix B, Eq. (20), the lines in the middle",
+    title="on the way to the Taylor radius",
+    printed=r"\frac{(1-p_y)\|\mathbf s\|_2}{p_y(1-p_y)\|\mathbf s\|_2^2}\sqrt{1+\frac{2p_y(1-p_y)\|\mathbf s\|_2^2}{(1-p_y)^2\|\mathbf s\|_2^2}-1},\quad \mathbf s=\mathbf v_+-\mathbf v_-",
+    corrected=r"\frac{(1-p_y)\|\mathbf s\|_2}{p_y(1-p_y)\|\mathbf s\|_2^2}\left(\sqrt{1+\frac{2p_y(1-p_y)\|\mathbf s\|_2^2\,\xi}{(1-p_y)^2\|\mathbf s\|_2^2}}-1\right)",
+    hypotheses=PROP_3_1.hypotheses,
+    transcription=True,  # the first and the last line have ξ, and the −1 outside
+    depends=("lemma-3.1-collapse",),
+    derivation=proof(prove_20, wrong=2, mistake="q² under the last root"),
+    counterexample=counterexample_20,
+)
+
+
+def prove_correct(sign: int = 1) -> None:
+    """Without biases log(p_y/q) = y sᵀx: a number above 0 needs s ≠ 0, and ν ≥ m/‖x‖; a finite one leaves p_y < 1."""
+    prove_cauchy_schwarz()
+    m = sp.Symbol("m", positive=True)
+    p = 1 / (1 + sp.exp(-m))
+    prove_zero(sp.expand_log(sp.log(sp.simplify(p / (1 - p)))) - sign * m, because="the odds are eᵐ")
+    e = sp.Symbol("e", positive=True)  # e^m − 1
+    prove_sign(sp.factor((p - sp.Rational(1, 2)).subs(sp.exp(-m), 1 / (1 + e))), "positive")
+    prove_sign(sp.factor((1 - p).subs(sp.exp(-m), 1 / (1 + e))), "positive")
+
+
+CORRECT_NU = statement(
+    id="remark-correct-nu",
+    where="Appendix B, first paragraph",
+    title="classified correctly, so ν is not zero",
+    printed=r"p_y > \tfrac12 \text{ and hence } \|\mathbf v_+-\mathbf v_-\|_2 \ne 0; \text{ with } \mathbf x \text{ and } \mathbf v_+-\mathbf v_- \text{ finite, } p_y \ne 1",
+    hypotheses=(BINARY, CORRECT, NO_BIASES),  # with biases V = 0 can be right: then ν = 0
+    depends=("eq-3",),
+    derivation=proof(prove_correct, wrong=-1, mistake="the odds upside down"),
+)
+
+
+def prove_any_probability(sign: int = 1) -> None:
+    """x = ts/‖s‖² has log-odds t in the linear network z₊ − z₋ = sᵀx, so its probability p₊ grows through all of (0, 1)."""
+    t, S = sp.symbols("t S", positive=True)  # S = ‖s‖²
+    prove_zero(t / S * S - sign * t, because="sᵀx = t")
+    u = sp.Symbol("u", real=True)
+    p = 1 / (1 + sp.exp(-u))
+    prove_sign(sp.diff(p, u), "positive")
+    prove_zero(sp.limit(p, u, -sp.oo), because="the limit on the left")
+    prove_zero(sp.limit(p, u, sp.oo) - 1, because="the limit on the right")
+
+
+FOOTNOTE_1 = statement(
+    id="remark-footnote-1",
+    where="Section 3.1, footnote 1",
+    title="one V, many probabilities",
+    printed=r"\text{“Within linear networks where all instances share the same } \mathbf v_+ \text{ and } \mathbf v_-, \text{ we can still have different prediction probabilities”}",
+    reading=r"\nu > 0:\ \text{the probabilities of the inputs of a linear network fill } (0, 1)",
+    hypotheses=(BINARY, DISTINCT, "a linear network, no box constraint"),
+    derivation=proof(prove_any_probability, wrong=-1, mistake="the other sign"),
 )
 
 
@@ -172,4 +255,6 @@ CONVEX = statement(
     derivation=proof(prove_convex, wrong=-1, mistake="a logit that is concave in p"),
 )
 
-CLAIMS = (PROP_3_1, EQ_8, MONOTONE, OVERSHOOT, CONVEX)
+CLAIMS = (PROP_3_1, EQ_8, FOOTNOTE_1, MONOTONE, OVERSHOOT, CONVEX)
+
+APPENDIX = (CORRECT_NU, EQ_20)

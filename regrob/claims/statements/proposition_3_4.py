@@ -23,7 +23,15 @@ from regrob.claims.class_sums import double_sum, plain_moments
 from regrob.claims.hypotheses import BINARY, NO_BIASES
 from regrob.claims.statements.lemma_4_1 import prove_psd
 from regrob.errors import ProofError
-from regrob.symbols import differentiate, prove_equal, prove_sign, prove_zero, sum_over
+from regrob.symbols import (
+    SYMBOLIC,
+    differentiate,
+    for_every_size,
+    prove_equal,
+    prove_sign,
+    prove_zero,
+    sum_over,
+)
 
 statement = functools.partial(Claim, chapter="book/proposition_3_4")
 
@@ -43,18 +51,17 @@ ORDERED = "ν² = Σ_{i,j}‖v_i − v_j‖²/K² over ordered pairs, half the p
 
 
 def prove_strong(modulus: int = 2) -> None:
-    """Along any δ: J'' = E Σp_k t_k² − E(Σp_k t_k)² + 2λ E‖Bδ‖², a variance and a sum of squares.
+    """Along any δ: J'' = ½ΣΣp_i p_j(t_i − t_j)² + 2λE‖Bδ‖² with t = δᵀa, a variance and a sum of squares. Any K.
 
-    t = δᵀa. The variance is ½ΣΣ p_i p_j (t_i − t_j)²; E‖Bδ‖² = tr δᵀGδ ≥ γ‖δ‖² for γ the least
-    eigenvalue of G. So J is strongly convex with modulus 2λγ, if λ and γ are positive.
+    E‖Bδ‖² = tr δᵀGδ ≥ γ‖δ‖² for γ the least eigenvalue of G, one eigendirection at a time. So J is strongly convex
+    with modulus 2λγ, if λ and γ are positive.
     """
-    p, t, lam, d = sp.symbols("p t lam d", positive=True)  # p₊, t₊ − t₋, λ, one entry of Bδ
-    variance = p * t**2 - (p * t) ** 2
-    rest = sp.symbols("rest", positive=True)  # 1 − p
-    prove_zero(variance - (p * rest * t**2).subs(rest, 1 - p))
-    prove_sign(p * rest * t**2, "nonnegative")
-    s, base = sp.symbols("s base", real=True)
+    prove_psd()
+    lam, d, least = sp.symbols("lam d gamma", positive=True)  # λ, one entry of Bδ, γ
+    s, base, entry = sp.symbols("s base entry", real=True)
     prove_zero(sp.diff(lam * (base + s * d) ** 2, s, 2) - modulus * lam * d**2, because="the penalty's share")
+    above = sp.Symbol("above", nonnegative=True)  # another eigenvalue of G, less γ
+    prove_sign(sp.expand((least + above) * entry**2 - least * entry**2), "nonnegative")
 
 
 def counterexample_dead() -> Counterexample:
@@ -204,6 +211,7 @@ def prove_shift(change: int = 1) -> None:
 
     General K: by line restriction, with the moments of p (Σp_k = 1) and of the columns.
     """
+    for_every_size(SYMBOLIC)
     K, lam, u, t = sp.symbols("K lam u t", positive=True)
     v_i, v_j, z = sp.symbols("v_i v_j z", real=True)
     shifted = (v_i + u) - (v_j + change * u)
@@ -225,11 +233,27 @@ MINIMISERS = theorem(
         "J = E[L + λμ²], C = E[L + λ(K/2)ν²]",
         ORDERED,
         "G = E BᵀB",
-        "any trained layers",
+        "any trained layers, of the lower ones only weights with no image on a kink",
     ),
     depends=("thm-equivalence-identity",),
-    derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
+    derivation=proof(
+        prove_shift, prove_identity, wrong=2, mistake="a shift that differs between the columns"
+    ),
 )
+
+
+def prove_flat() -> None:
+    """sᵀGs = E‖Bs‖² = 0 makes Bs = 0 at every sample, where ‖Bs‖² is flat in every parameter: ∇C = ∇J. Any K.
+
+    Here s = Σ_k w_k; J − C = (λ/K)E‖Bs‖².
+    """
+    for_every_size("one entry of Bs after the other; K is in the factor λ/K alone")
+    t = sp.Symbol("t", real=True)  # a parameter of any layer
+    entry, lam_over_K = sp.Function("b")(t), sp.Symbol("c", positive=True)
+    slope = sp.diff(lam_over_K * entry**2, t)
+    prove_zero(slope.subs(sp.Derivative(entry, t), sp.Symbol("rate")).subs(entry, 0), because="flat at zero")
+    prove_sign(sp.Symbol("b", real=True) ** 2, "nonnegative")  # so that no square in E‖Bs‖² hides another
+
 
 STATIONARY = theorem(
     id="thm-equivalence-stationary",
@@ -242,7 +266,9 @@ STATIONARY = theorem(
         "no convexity, any trained layers",
     ),
     depends=("thm-equivalence-minimisers",),
-    derivation=proof(prove_shift, wrong=2, mistake="a shift that differs between the columns"),
+    derivation=proof(
+        prove_shift, prove_identity, prove_flat, wrong=2, mistake="a shift that differs between the columns"
+    ),
 )
 
 # --- any number of classes: training trajectories (new) --------------------------------
@@ -272,6 +298,19 @@ def prove_conserved(extra: int = 0) -> None:
     prove_zero(sp.diff((S1 + t) ** 2, t).subs(t, 0).subs(S1, 0), because="‖V1‖² is flat where V1 = 0")
 
 
+def prove_centred(common: int = 1) -> None:
+    """∇J − ∇C is the same in every column, so centring removes it; and C depends on WC alone. Any K.
+
+    ∂(Σ_j v_j)²/∂v_k = 2Σ_j v_j for each k. So with the last layer alone trained, WC moves alike under both losses.
+    """
+    K, S1, t, v_k = sp.symbols("K S1 t v_k", positive=True)
+    slope = sp.diff((S1 + common * t) ** 2, t).subs(t, 0)  # v_k moved by t
+    prove_zero(slope - K * slope / K, because="less its mean over the columns")
+    prove_equal(slope / K, 2 * S1 / K, because="the same in every column")
+    u, v_j = sp.symbols("u v_j", real=True)
+    prove_zero((v_k + u) - (v_j + u) - (v_k - v_j), because="a common shift leaves the pairs")
+
+
 TRAJECTORIES = theorem(
     id="thm-equivalence-trajectories",
     title="from a zero-sum last layer both penalties train the same network",
@@ -282,23 +321,46 @@ TRAJECTORIES = theorem(
         "each step adds to W scalar multiples of earlier gradients and of W (Adam does not, but for K = 2)",
     ),
     depends=("thm-equivalence-stationary",),
-    derivation=proof(prove_conserved, wrong=1, mistake="a pull that does not add to zero"),
+    derivation=proof(
+        *(prove_conserved, prove_centred, prove_shift), wrong=1, mistake="a pull that does not add to zero"
+    ),
 )
 
 # --- any number of classes: existence (new) --------------------------------------------
 
 
 def prove_existence(sign: int = 1) -> None:
-    """J is convex, and its curvature along δ is at least 2λ tr δᵀGδ: coercive but for ker G. Any K.
+    """λ > 0: J is constant along ker G, and across it strictly convex and above a parabola. Any K.
 
-    The loss's share is ½ΣΣp_i p_j (t_i − t_j)², t = δᵀa. On ker G, Bδ = 0 gives δᵀa = δᵀBᵀx = 0:
-    neither the loss nor the penalty moves. At λ = 0, K = 2, the loss along tδ with y δᵀa ≥ 0
-    falls for ever.
+    Along δ its curvature is ½ΣΣp_i p_j(t_i − t_j)² + 2λ tr δᵀGδ with t = δᵀa. On ker G, Bδ = 0 gives
+    δᵀa = (Bδ)ᵀx = 0: neither loss nor penalty moves. Across it tr δᵀGδ ≥ γ‖δ‖² with γ > 0, so that J along a unit δ
+    is at least J₀ + J₀'t + λγt², which goes to infinity: a minimiser exists there, and only one.
     """
     prove_psd(-sign)
-    t, margin = sp.symbols("t margin", positive=True)
-    falling = -sp.diff(sp.log(1 + sp.exp(-t * margin)), t)
-    prove_sign(falling.rewrite(sp.exp), "positive")
+    n, h, K = sp.symbols("n h K", integer=True, positive=True)
+    B, delta, x = sp.MatrixSymbol("B", n, h), sp.MatrixSymbol("delta", h, K), sp.MatrixSymbol("x", n, 1)
+    if (delta.T * (B.T * x)).doit() != ((B * delta).T * x).doit():
+        raise ProofError("δᵀa is not (Bδ)ᵀx")
+    lam, gamma = sp.symbols("lam gamma", positive=True)
+    t, value, slope = sp.symbols("t value slope", real=True)
+    parabola = value + slope * t + lam * gamma * t**2
+    square = lam * gamma * (t + slope / (2 * lam * gamma)) ** 2
+    prove_zero(parabola - square - (value - slope**2 / (4 * lam * gamma)), because="coercive")
+
+
+def prove_separable() -> None:
+    """λ = 0: a δ with yδᵀa ≥ 0 everywhere and > 0 somewhere lowers the loss for ever; without one, minimisers exist.
+
+    log(1 + e^{−u}) falls strictly in u, so no point is a minimiser if there is such a δ. It is positive and above −u.
+    Without one, each δ that moves any yδᵀa makes one of them negative; on the unit sphere of these δ the most
+    negative one is at most −c < 0, as the sphere is compact. So the mean loss of N samples is at least (ct − const)/N.
+    """
+    for_every_size("this part is stated for K = 2, any n")
+    u = sp.Symbol("u", real=True)
+    loss = sp.log(1 + sp.exp(-u))
+    prove_sign(-sp.diff(loss, u).rewrite(sp.exp), "positive")
+    prove_zero(sp.expand((sp.exp(loss) * sp.exp(u)) - (1 + sp.exp(u))), because="loss + u = log(1 + eᵘ)")
+    prove_sign(sp.exp(u), "positive")  # so that log(1 + eᵘ) and log(1 + e^{−u}) are positive
 
 
 EXISTENCE = theorem(
@@ -307,7 +369,7 @@ EXISTENCE = theorem(
     printed=r"\lambda>0:\ \operatorname{argmin}J_\lambda\ne\emptyset, \text{ unique up to } \ker G;\qquad \lambda=0,\,K=2:\ \operatorname{argmin}\ne\emptyset \iff \text{no } \boldsymbol\delta \text{ has } y\,\boldsymbol\delta^T\mathbf a\ge0 \text{ everywhere and } >0 \text{ somewhere}",
     hypotheses=("only the last layer is trained", "no biases, so that a(x) = Bᵀx", "finitely many samples"),
     depends=("remark-strong-convexity", "thm-equivalence-minimisers"),
-    derivation=proof(prove_existence, wrong=-1, mistake="sums of a pair for its difference"),
+    derivation=proof(prove_existence, prove_separable, wrong=-1, mistake="sums of a pair for its difference"),
 )
 
 # --- Appendix D, Eqs. (26) and (27): the loss through one probability, one difference ---
@@ -418,6 +480,29 @@ EQ_30 = statement(
 )
 
 
+def prove_l_strong(modulus: int = 2) -> None:
+    """l(s) = h(s) + λ''‖s‖²: h is convex, and the second derivative of λ''‖s‖² along a unit δ is 2λ''. Any n."""
+    u = sp.Symbol("u", real=True)
+    bend = sp.diff(sp.log(1 + sp.exp(-u)), u, 2)
+    prove_sign(bend.rewrite(sp.exp), "positive", certificate=sp.exp(u) / (1 + sp.exp(u)) ** 2)
+    lam, t = sp.symbols("lam t", positive=True)
+    base, delta = sp.symbols("base delta", real=True)  # one coordinate of s and of δ
+    second = sp.diff(lam * (base + t * delta) ** 2, t, 2)
+    prove_zero(second - modulus * lam * delta**2, because="the penalty's share")
+
+
+L_STRONG = statement(
+    id="remark-l-strongly-convex",
+    where="Appendix D, below Eq. (30)",
+    title="the cross-Lipschitz loss is strongly convex in the columns' difference",
+    printed=r"l(\cdot):\mathbb R^n\to\mathbb R \text{ is strongly convex as well}",
+    corrected=r"l(\mathbf s) = h(\mathbf s)+\lambda''\|\mathbf s\|_2^2 \text{ is strongly convex with modulus } 2\lambda'' \text{ if } \lambda''>0; \text{ for } \lambda''=0 \text{ it is convex, and flat across the samples}",
+    hypotheses=(BINARY, "a single-layer perceptron, V = W", "λ'' > 0"),
+    depends=("eq-27",),
+    derivation=proof(prove_l_strong, wrong=4, mistake="twice the modulus"),
+)
+
+
 def counterexample_31() -> Counterexample:
     """V = (1, 0) and (0, 1) have one sum and two losses, so no l of the sum exists."""
     lam = sp.Rational(1, 2)
@@ -444,16 +529,21 @@ EQ_31 = statement(
     depends=("eq-28",),
     derivation=EQ_30.derivation,
     counterexample=counterexample_31,
-    expected=Verdict.PARTLY,
 )
 
 
 def prove_32(slip: int = 0) -> None:
-    """J' = C', C' − C'' = s ≥ 0 and J'' = C'' give J'' − J' = −s, which is ≥ 0 too: so s = 0."""
-    J1, s = sp.symbols("J1 s", real=True)  # the Jacobian loss at V', the first slack
-    C2 = J1 - s  # by (30), and as V'' minimises L''
-    J2 = C2 + slip  # (31)
-    prove_zero(J2 - J1 + s, because="two slacks, both at least zero, add to zero")
+    """Both “≥” of (32) are “=”: their slacks add to zero, and neither is negative.
+
+    J = C + square. V' has square 0, by (29), and V'' by its choice, (31). The slacks are C(V') − C(V'') ≥ 0, as V''
+    minimises C, and J(V'') − J(V') ≥ 0, as V' minimises J. So V' minimises C too, and V'' minimises J.
+    """
+    C1, C2 = sp.symbols("C1 C2", real=True)  # C at V' and at V''
+    square1, square2 = sp.symbols("square1 square2", nonnegative=True)
+    J1, J2 = C1 + square1, C2 + square2
+    slacks = (C1 - C2) + (J2 - J1)
+    prove_zero(slacks - (square2 - square1), because="the sum of the slacks")
+    prove_zero(slacks.subs({square1: 0, square2: slip}), because="both squares are zero")
 
 
 EQ_32 = statement(
@@ -465,11 +555,11 @@ EQ_32 = statement(
     restated=True,
     hypotheses=(BINARY, LAST, "λ'' = λ'/2 > 0", "minimisers exist"),
     depends=("eq-30", "eq-31"),
-    derivation=proof(prove_32, wrong=1, mistake="(31) off by one"),
+    derivation=proof(prove_32, prove_28, prove_29, prove_agree, wrong=1, mistake="(31) off by one"),
 )
 
 CLAIMS = (STRONG, PROP_3_4, FLOW, IDENTITY, MINIMISERS, STATIONARY, TRAJECTORIES, EXISTENCE)
 """Section 3.2's statements, then the new theorem for any number of classes."""
 
-APPENDIX = (EQ_26, EQ_27, EQ_28, EQ_29, EQ_30, EQ_31, EQ_32)
+APPENDIX = (EQ_26, EQ_27, EQ_28, EQ_29, EQ_30, L_STRONG, EQ_31, EQ_32)
 """Appendix D, in the paper's order."""

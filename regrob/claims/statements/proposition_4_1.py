@@ -14,8 +14,9 @@ import sympy as sp
 from regrob.claims.claim import Claim, Counterexample, Verdict, proof
 from regrob.claims.class_sums import P, Q, double_sum, plain_moments, weighted_moments
 from regrob.claims.hypotheses import ANY_LABEL, ARGMAX, DISTINCT, MODEL_BELOW_LOG_K, OFF_KINKS, ORDERED
-from regrob.claims.statements.lemma_4_1 import prove_pairs
-from regrob.symbols import prove_equal, prove_sign, prove_zero, sum_over
+from regrob.claims.statements.lemma_3_1 import prove_decreasing, prove_lower
+from regrob.claims.statements.lemma_4_1 import prove_pairs, prove_psd
+from regrob.symbols import SYMBOLIC, for_every_size, prove_equal, prove_sign, prove_zero, sum_over
 
 statement = partial(Claim, chapter="book/proposition_4_1")
 
@@ -40,6 +41,18 @@ def prove_slope_crude(constant: int = 2) -> None:
     prove_sign(p_j * others, "nonnegative")
 
 
+def prove_frobenius(share: int = 2) -> None:
+    """‖Vw‖² ≤ ‖V‖_F²‖w‖², row by row: (Σa²)(Σw²) − (Σaw)² = ½ΣΣ(a_i w_j − a_j w_i)². So ‖V‖₂ ≤ ‖V‖_F, any n and K."""
+    a_i, w_i, a_j, w_j = sp.symbols("a_i w_i a_j w_j", real=True)
+
+    def moment(*powers: int) -> sp.Expr:
+        return sp.Symbol("T" + "_".join(str(power) for power in powers))
+
+    pairs = double_sum((a_i * w_j - a_j * w_i) ** 2 / share, moment, (a_i, w_i), (a_j, w_j))
+    prove_zero(moment(2, 0) * moment(0, 2) - moment(1, 1) ** 2 - pairs, because="Lagrange's identity")
+    prove_sign((a_i * w_j - a_j * w_i) ** 2, "nonnegative")
+
+
 EQ_34 = statement(
     id="eq-34",
     where="Appendix E, Eq. (34)",
@@ -47,10 +60,21 @@ EQ_34 = statement(
     printed=r"\|\nabla\|_2 \le 2(1-p_y)\|V\|_2 \le 2(1-p_y)\|V\|_F",
     hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("lemma-4.1-gradient",),
-    derivation=proof(prove_slope_crude, wrong=1, mistake="‖p − e_y‖ ≤ q, without the factor √2"),
+    derivation=proof(
+        prove_slope_crude, prove_frobenius, wrong=1, mistake="‖p − e_y‖ ≤ q, without the factor √2"
+    ),
 )
 
 # --- Eq. (35) --------------------------------------------------------------------------
+
+
+def prove_trace(sign: int = 1) -> None:
+    """As H ⪰ 0, tr H − ‖H‖₂ is the sum of the other eigenvalues; it is 0 only if each of them is: rank H ≤ 1."""
+    for_every_size("one eigenvalue after the other, whatever their number")
+    top, own, rest = sp.symbols("top own rest", nonnegative=True)  # `own` is one of the others
+    trace = top + own + rest
+    prove_sign(sp.expand(sign * (trace - top)), "nonnegative")
+    prove_sign(sp.expand((trace - top) - own), "nonnegative")  # none of them exceeds the difference
 
 
 EQ_35 = statement(
@@ -62,8 +86,8 @@ EQ_35 = statement(
     restated=True,
     hypotheses=(OFF_KINKS, ANY_LABEL),
     depends=("remark-psd",),
-    # A diagonal entry of H is the covariance at b = a; as H ⪰ 0, its trace is at least its norm.
-    derivation=proof(prove_pairs, wrong=2, mistake="every pair counted twice"),
+    # A diagonal entry of H is the covariance at b = a.
+    derivation=proof(prove_pairs, prove_psd, prove_trace, wrong=2, mistake="every pair counted twice"),
 )
 
 # --- Eq. (36) --------------------------------------------------------------------------
@@ -85,6 +109,10 @@ def prove_bend_crude(constant: int = 2) -> None:
     prove_equal(double - diagonal, claimed, because="each index counts once")
 
 
+CRUDE_BEND = (prove_bend_crude, prove_pairs, prove_psd, prove_trace)
+"""‖H‖₂ ≤ 2p_y q‖V‖_F²."""
+
+
 EQ_36 = statement(
     id="eq-36",
     where="Appendix E, Eq. (36)",
@@ -92,7 +120,7 @@ EQ_36 = statement(
     printed=r"\|H\|_2 \le \sum_{i\ne j} p_i p_j(\|\mathbf v_i\|_2^2+\|\mathbf v_j\|_2^2) \le 2p_y(1-p_y)\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35",),
-    derivation=proof(prove_bend_crude, wrong=1, mistake="‖v_i‖² + ‖v_j‖² without the 2"),
+    derivation=proof(*CRUDE_BEND, wrong=1, mistake="‖v_i‖² + ‖v_j‖² without the 2"),
 )
 
 # --- the sharp forms -------------------------------------------------------------------
@@ -148,11 +176,52 @@ def prove_centring(shift: int = 1) -> None:
     prove_zero((K - 1) * D / K - (K - shift) * centred, because="‖VC‖_F² = D/K")
 
 
+def prove_differences(sign: int = -1) -> None:
+    """∇ = V(p − e_y) = Σ_{j≠y}p_j(v_j − v_y), since Σ_{j≠y}p_j = q: only differences of columns enter, for every K."""
+    a_y, p_j, a_j = sp.symbols("a_y p_j a_j")
+    whole = (1 - Q) * a_y + sum_over(p_j * a_j, OVER_RIVALS, p_j, a_j) - a_y  # one coordinate of V(p − e_y)
+    pairs = sum_over(p_j * (a_j + sign * a_y), OVER_RIVALS, p_j, a_j)
+    prove_zero(whole - pairs, because="rival by rival")
+
+
+ABSENT = statement(
+    id="remark-cross-lipschitz-absent",
+    where="Section 4, below Lemma 4.1",
+    title="is the cross-Lipschitz constant absent in ‖∇‖₂?",
+    printed=r"\text{“the local cross-Lipschitz constant seems absent in } \|\nabla\|_2\text{”}",
+    reading=r"\text{the question whether } \|\nabla\|_2 \text{ is bounded by } \nu",
+    corrected=r"\text{it is: } \nabla = \sum_{j\ne y}p_j(\mathbf v_j-\mathbf v_y), \text{ so that } \|\nabla\|_2^2 \le q\min(1,2q)\,\tfrac K2\nu^2; \text{ equality at } K=2",
+    hypotheses=(OFF_KINKS, ARGMAX, ORDERED),
+    depends=("lemma-4.1-gradient", "thm-sharp-norms"),
+    derivation=proof(
+        *(prove_differences, prove_sharp, prove_centring), wrong=1, mistake="sums of columns for differences"
+    ),
+)
+
+
 def prove_trace_bound(factor: int = 2) -> None:
-    """tr H ≤ λ_max(M)‖VC‖_F² ≤ 2p_y q·D/K."""
+    """tr H ≤ (2/K)p_y q D, row by row: wᵀMw ≤ 2p_y q‖w‖² for w the row of VC, and ‖VC‖_F² = D/K. Any n and K.
+
+    M takes no notice of a constant added to w. The slack is ½Σ_{i≠j} p_i p_j (w_i + w_j)² and
+    2Σ(p_y q − p_i(1 − p_i))w_i², whose factors are products of p_y − p_i and of what is left of 1.
+    """
+    p_i, w_i, shift = sp.symbols("p_i w_i shift")
+
+    def form(w: sp.Expr) -> sp.Expr:
+        return sum_over(p_i * w**2, E, p_i, w_i) - sum_over(p_i * w, E, p_i, w_i) ** 2
+
+    prove_zero(form(w_i + shift) - form(w_i), because="M1 = 0")
+    row, off_diagonal = gershgorin()
+    left = sum_over(factor * (P * Q - p_i * (1 - p_i)) * w_i**2, E, p_i, w_i)
+    prove_zero(2 * P * Q * E(0, 2) - row - off_diagonal - left, because="λ_max(M) ≤ 2p_y q")
+    lead, rest = sp.symbols("lead rest", nonnegative=True)  # p_y − p_i and 1 − p_i − p_y
+    own = sp.Symbol("p_i", nonnegative=True)
+    prove_sign(
+        (own + lead) * (own + rest) - own * (own + lead + rest), "nonnegative", certificate=lead * rest
+    )
     prove_centring()
     K, D = sp.symbols("K D", positive=True)
-    prove_zero(2 * P * Q * (D / K) - factor / K * P * Q * D, because="λ_max(M) ≤ 2p_y q")
+    prove_zero(2 * P * Q * (D / K) - factor / K * P * Q * D, because="2p_y q‖VC‖_F²")
 
 
 TRACE = theorem(
@@ -161,16 +230,24 @@ TRACE = theorem(
     printed=r"\|H\|_2 \le \operatorname{tr} H \le \frac2K\,p_y(1-p_y)\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35", "thm-sharp-norms"),
-    derivation=proof(prove_trace_bound, wrong=1, mistake="1/K in place of 2/K"),
+    derivation=proof(prove_trace_bound, prove_psd, prove_trace, wrong=1, mistake="1/K in place of 2/K"),
 )
 
 # --- the two bounds --------------------------------------------------------------------
 
 
+LOWER_END = (prove_lower, prove_decreasing, prove_slope_crude, prove_frobenius)
+"""Eq. (33)'s left side with 2q‖V‖_F for ‖∇‖₂, whatever stands for ‖H‖₂."""
+
+
+SHARP_TRACE = (prove_trace_bound, prove_psd, prove_trace)
+"""‖H‖₂ ≤ (2/K)p_y q D."""
+
+
 XI, MU = sp.symbols("xi mu", positive=True)
 
 
-def root(a: sp.Expr, b: sp.Expr, xi: sp.Expr = XI) -> sp.Expr:
+def lower_root(a: sp.Expr, b: sp.Expr, xi: sp.Expr = XI) -> sp.Expr:
     """(a/b)(√(1 + 2bξ/a²) − 1), the lower end of Eq. (33)."""
     return a / b * (sp.sqrt(1 + 2 * b * xi / a**2) - 1)
 
@@ -190,6 +267,7 @@ def prove_above_trace_bound(K: sp.Expr, nu2_over_distance: sp.Expr) -> None:
 
 def at_least(fewest: int) -> sp.Expr:
     """A symbolic number of classes K ≥ `fewest`."""
+    for_every_size(SYMBOLIC)
     return fewest + sp.Symbol("more", nonnegative=True)
 
 
@@ -200,7 +278,7 @@ def prove_16(fewest: int = 3, pairs: int = 2) -> None:
     """K ≥ `fewest` makes ½K(K−1)p_y qν² at least the sharp (2/K)p_y qD; ν² = pairs·D/K²."""
     K, D = at_least(fewest), sp.Symbol("D", positive=True)
     nu2 = pairs * D / K**2
-    lower_end = root(2 * Q * MU, K * (K - 1) * P * Q * nu2 / 2)
+    lower_end = lower_root(2 * Q * MU, K * (K - 1) * P * Q * nu2 / 2)
     prove_zero(lower_end - printed_16(K, P, Q, XI, nu2, MU), because="Eq. (16) is Eq. (33)'s lower end")
     prove_above_trace_bound(K, pairs / K**2)
 
@@ -212,7 +290,10 @@ def prove_16_unordered(fewest: int = 5) -> None:
 
 def prove_mean(pairs: int = 2) -> None:
     """With ν² = pairs·D/(K(K−1)), Eq. (43)'s middle is (pairs/2)·p_y qD ≥ (2/K)p_y qD for K ≥ 2."""
-    K = at_least(2)
+    K, D = at_least(2), sp.Symbol("D", positive=True)
+    nu2 = pairs * D / (K * (K - 1))
+    lower_end = lower_root(2 * Q * MU, K * (K - 1) * P * Q * nu2 / 2)
+    prove_zero(lower_end - printed_16(K, P, Q, XI, nu2, MU), because="Eq. (16) is Eq. (33)'s lower end")
     prove_above_trace_bound(K, pairs / (K * (K - 1)))
 
 
@@ -229,7 +310,7 @@ def refute_16(V: list[list[object]], p: list[object], pairs: int, text: str) -> 
     p_y, xi = weights[0], sp.log(K * weights[0])
     return Counterexample(
         text,
-        root(sp.sqrt(square), (g.T * H * g)[0] / square, xi),
+        lower_root(sp.sqrt(square), (g.T * H * g)[0] / square, xi),
         ">=",
         printed_16(K, p_y, 1 - p_y, xi, nu2, mu),
     )
@@ -271,7 +352,7 @@ EQ_16 = statement(
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, DISTINCT, "K ≥ 3 (printed: K ≥ 2)"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "thm-trace-bound"),
-    derivation=proof(prove_16, wrong=2, mistake="K ≥ 2"),
+    derivation=proof(prove_16, *LOWER_END, *SHARP_TRACE, wrong=2, mistake="K ≥ 2"),
     counterexample=counterexample_ordered,
     expected=Verdict.PARTLY,
 )
@@ -281,6 +362,7 @@ EQ_16_UNORDERED = replace(
     id="prop-4.1-eq-16-unordered",
     where="Proposition 4.1, Eq. (16), ν² over pairs i < j",
     title="the same with each pair counted once",
+    reading=r"\nu^2 = \frac1{K^2}\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2, \text{ as “}\textstyle\sum\text{” may also mean}",
     corrected=PRINTED_16 + r"\quad\text{for } K \ge 5",
     hypotheses=(
         OFF_KINKS,
@@ -289,7 +371,7 @@ EQ_16_UNORDERED = replace(
         "ν² = Σ_{i<j} ‖v_i − v_j‖² / K² > 0",
         "K ≥ 5 (printed: K ≥ 2)",
     ),
-    derivation=proof(prove_16_unordered, wrong=4, mistake="K ≥ 4"),
+    derivation=proof(prove_16_unordered, *LOWER_END, *SHARP_TRACE, wrong=4, mistake="K ≥ 4"),
     counterexample=counterexample_unordered,
 )
 
@@ -298,10 +380,10 @@ EQ_16_MEAN = replace(
     id="prop-4.1-eq-16-mean",
     where="Proposition 4.1, Eq. (16), ν² the mean over K(K − 1) ordered pairs",
     title="the normalisation that makes the algebra work",
-    corrected=PRINTED_16 + r",\quad \nu^2 := \frac{1}{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2",
-    restated=True,
+    corrected=None,
+    reading=r"\nu^2 = \frac1{K(K-1)}\sum_{i\ne j}\|\mathbf v_i-\mathbf v_j\|_2^2, \text{ with which the step from (38)'s sum is right}",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ν² = Σ_{i≠j} ‖v_i − v_j‖² / (K(K − 1)) > 0"),
-    derivation=proof(prove_mean, wrong=1, mistake="pairs i < j over K(K − 1)"),
+    derivation=proof(prove_mean, *LOWER_END, *SHARP_TRACE, wrong=1, mistake="pairs i < j over K(K − 1)"),
     counterexample=None,
     expected=Verdict.HOLDS,
 )
@@ -313,7 +395,7 @@ def counterexample_38() -> Counterexample:
     q, xi, mu = 1 - p, sp.log(K * p), sp.sqrt(half)
     return Counterexample(
         r"K = 2,\ V = (\tfrac12,-\tfrac12),\ p_y = \tfrac9{10}: \text{ Eq. (38)'s middle against its last line}",
-        root(2 * q * mu, p * q, xi),
+        lower_root(2 * q * mu, p * q, xi),
         ">=",
         printed_16(K, p, q, xi, half, mu),
     )
@@ -327,7 +409,9 @@ EQ_38 = statement(
     corrected=r"\text{the } {-1} \text{ stands outside the root (inside, it may be a slip of the recovery), } \nu^2 \text{ stands in place of } \nu, \text{ and the second } \ge \text{ holds for } K \ge 3",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
-    derivation=proof(prove_16, wrong=2, mistake="K ≥ 2 in the second link"),
+    derivation=proof(
+        prove_16, prove_pairs, *LOWER_END, *SHARP_TRACE, wrong=2, mistake="K ≥ 2 in the second link"
+    ),
     counterexample=counterexample_38,
     expected=Verdict.PARTLY,
 )
@@ -335,16 +419,32 @@ EQ_38 = statement(
 # --- which bound is tighter ------------------------------------------------------------
 
 
+def prove_tighter(three: int = 3) -> None:
+    """½K(K−1)p_y qν² < 2p_y q‖V‖_F² says (K−1)‖VC‖_F² < 2‖V‖_F²; for K ≤ 3 it is “≤” always.
+
+    The bounds have one a; the one with the smaller b is the larger root.
+    """
+    K, F, mean = sp.symbols("K F mean", positive=True)  # ‖V‖_F², K‖v̄‖²
+    spread = F - mean  # ‖VC‖_F² = D/K, and ν² = 2D/K²
+    ours, theirs = K * (K - 1) * P * Q * (2 * spread / K) / 2, 2 * P * Q * F
+    prove_zero(theirs - ours - P * Q * (2 * F - (K - 1) * spread), because="which b is smaller")
+    few, beyond = sp.symbols("few beyond", nonnegative=True)  # 3 − K, K − 1
+    prove_zero((2 * F - (K - 1) * spread) - ((three - K) * F + (K - 1) * mean), because="K ≤ 3")
+    prove_sign(few * F + beyond * mean, "nonnegative")
+
+
 TIGHTER = statement(
     id="remark-which-bound",
     where="Appendix E, below Eq. (38)",
     title="which of Eqs. (16) and (17) is tighter",
-    printed=r"K(K-1)\nu^2/4 \text{ and } \|V\|_F^2 \text{ are hard to compare, so it is uncertain which bound is tighter}",
+    printed=r"\text{“it is challenging to compare } K(K-1)\nu^2/4 \text{ with } \|V\|_F^2 \text{ directly, hence we are uncertain which of the derived lower bounds would be tighter”}",
+    reading=r"\text{the question which bound is tighter}",
     corrected=r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): \text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; \text{ always at least as tight for } K \le 3",
-    restated=True,
     hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
-    derivation=proof(prove_centring, wrong=2, mistake="K − 2 for K − 1"),  # ν² = 2D/K²
+    derivation=proof(
+        prove_centring, prove_tighter, prove_decreasing, wrong=2, mistake="K − 2 for K − 1"
+    ),  # ν² = 2D/K²
 )
 
 # --- Eqs. (17) and (37) ----------------------------------------------------------------
@@ -352,8 +452,9 @@ TIGHTER = statement(
 
 def prove_17(constant: int = 2) -> None:
     """Eq. (33)'s lower end at a = 2qμ, b = 2p_y qμ² is Eq. (17)."""
+    for_every_size("a and b are numbers; the other steps bound them for every n and K")
     printed = (sp.sqrt(1 + P * XI / Q) - 1) / (P * MU)
-    prove_zero(root(2 * Q * MU, constant * P * Q * MU**2) - printed, because="Eq. (37)'s last step")
+    prove_zero(lower_root(2 * Q * MU, constant * P * Q * MU**2) - printed, because="Eq. (37)'s last step")
 
 
 EQ_37 = statement(
@@ -365,7 +466,7 @@ EQ_37 = statement(
     transcription=True,  # ξ is missing under the first root
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
-    derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
+    derivation=proof(prove_17, *LOWER_END, *CRUDE_BEND, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
 EQ_17 = statement(
@@ -375,10 +476,28 @@ EQ_17 = statement(
     printed=r"\|\mathbf r^*\|_2 \ge \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{1-p_y}}-1\right)",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "ξ = log(K p_y)", "V ≠ 0"),
     depends=("eq-37",),
-    derivation=proof(prove_17, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
+    derivation=proof(prove_17, *LOWER_END, *CRUDE_BEND, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
 )
 
 # --- the bound that replaces both ------------------------------------------------------
+
+
+def prove_loewner(weight: int = 1) -> None:
+    """q·(rᵀHr − (p/q)(∇ᵀr)²) = Σ_{i<j; i,j≠y} p_i p_j (a_i − a_j)², a = Vᵀr: any n, K, y.
+
+    The moments are the rivals': their probabilities sum to q.
+    """
+    q, a_y = sp.symbols("q a_y")
+    p, rivals = 1 - q, weighted_moments(q)
+    mean = p * a_y + rivals(1, 1)
+    form = p * a_y**2 + rivals(1, 2) - mean**2
+    along = mean - a_y
+    p_i, p_j = sp.symbols("p_i p_j", positive=True)
+    a_i, a_j = sp.symbols("a_i a_j", real=True)
+    pair = p_i * p_j * (a_i - a_j) ** 2 / 2
+    pairs = double_sum(pair, rivals, (p_i, a_i), (p_j, a_j))
+    prove_zero(q * form - weight * p * along**2 - pairs, because="the certificate")
+    prove_sign(pair, "nonnegative")
 
 
 def reach(twice: int = 2) -> sp.Expr:
@@ -394,10 +513,11 @@ def prove_upper_end(twice: int = 2) -> None:
 
 def prove_two_sided(twice: int = 2) -> None:
     """Insert the sharp norms into Eq. (33)'s lower end; solve the model's minorant for the upper."""
+    for_every_size("a and b are numbers; the other steps bound them for every n and K")
     W, c = sp.symbols("W c", positive=True)
     B = reach(twice)
     claimed = sp.sqrt(Q / c) * B / (P * W)
-    prove_zero(root(sp.sqrt(Q * c) * W, P * c * W**2) - claimed, because="c cancels under the root")
+    prove_zero(lower_root(sp.sqrt(Q * c) * W, P * c * W**2) - claimed, because="c cancels under the root")
     prove_zero(claimed.subs(c, 2 * Q) - B / (sp.sqrt(2) * P * W), because="c = 2q")
     prove_zero(claimed.subs(c, 1) - sp.sqrt(Q) * B / (P * W), because="c = 1")
     prove_upper_end(twice)
@@ -409,7 +529,11 @@ TWO_SIDED = theorem(
     printed=r"\max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2} \le \|\mathbf r^*\|_2 \le \frac{B}{p_y\|\mathbf v_y-\mathbf u\|_2},\quad B = \sqrt{1+\tfrac{2p_y\xi}{q}}-1,\ \mathbf u = \tfrac1q\sum_{j\ne y}p_j\mathbf v_j",
     hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "∇ ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "thm-sharp-norms", "thm-loewner"),
-    derivation=proof(prove_two_sided, wrong=1, mistake="pξ/q under the root"),
+    derivation=proof(
+        *(prove_two_sided, prove_lower, prove_decreasing, prove_sharp, prove_loewner),
+        wrong=1,
+        mistake="pξ/q under the root",
+    ),
 )
 
 
@@ -418,6 +542,7 @@ def prove_dominates(factor: int = 2) -> None:
 
     Eq. (16) has the same a; its b is at least p_y cW² too, as D = K‖VC‖_F² ≥ KW² and K ≥ 3.
     """
+    for_every_size(SYMBOLIC)
     W, rest, spare = sp.symbols("W rest spare", nonnegative=True)  # μ² = W² + rest, c = 2q − spare
     mu2, c = W**2 + rest, factor * Q - spare
     prove_sign(
@@ -441,11 +566,13 @@ DOMINATES = theorem(
     printed=r"\text{Eqs. (16) [for } K \ge 3], (17) \le \max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2}",
     hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
-    derivation=proof(prove_dominates, wrong=3, mistake="c ≤ 3q"),
+    derivation=proof(
+        prove_dominates, prove_centring, prove_frobenius, prove_decreasing, wrong=3, mistake="c ≤ 3q"
+    ),
 )
 
 CLAIMS = (
-    *(EQ_34, EQ_35, EQ_36, SHARP, TRACE),
+    *(ABSENT, EQ_34, EQ_35, EQ_36, SHARP, TRACE),
     *(EQ_16, EQ_16_UNORDERED, EQ_16_MEAN, EQ_38, TIGHTER),
     *(EQ_37, EQ_17, TWO_SIDED, DOMINATES),
 )
