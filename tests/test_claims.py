@@ -174,6 +174,7 @@ def test_evidence_is_what_went_through() -> None:
             {"checks": (dataclasses.replace(GOOD, tooth=values(1e-11)),)},
             "the tooth does not bite (off by one)",
         ),
+        ({"checks": (dataclasses.replace(GOOD, tooth=values(GOOD.tolerance)),)}, "the tooth does not bite"),
         ({"checks": (dataclasses.replace(GOOD, tooth=values(math.nan)),)}, "the tooth does not bite"),
         ({"checks": (dataclasses.replace(GOOD, tooth=values()),)}, "the tooth does not bite"),
         ({"checks": (GOOD, dataclasses.replace(GOOD, tooth=GOOD.excess))}, "the tooth does not bite"),
@@ -195,6 +196,26 @@ def test_a_wrong_claim_is_broken(fields: dict[str, object], message: str) -> Non
 def test_a_true_claim_with_its_derivation_broken_does_not_hide_behind_its_check() -> None:
     result = judge(claim(checks=(GOOD,), derivation=Derivation(unproved, unproved, "w")))
     assert result.verdict is Verdict.BROKEN
+
+
+def test_a_wrong_proof_that_cannot_even_run_is_no_tooth() -> None:
+    def not_written_to_the_end() -> None:
+        raise ZeroDivisionError
+
+    for broken in (
+        Derivation(proved, not_written_to_the_end, "w"),
+        Derivation(not_written_to_the_end, proved, "w"),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            judge(claim(derivation=broken))
+
+
+def test_every_number_of_a_check_counts() -> None:
+    last = values(*[0.0] * 99, 1.0)
+    late = Check("late", values(*[0.0] * 100), last, "bites once in a hundred")
+    assert judge(claim(checks=(late,))).failures == ()
+    failures = judge(claim(checks=(dataclasses.replace(late, excess=last),))).failures
+    assert failures == ("late: 1.00e+00 exceeds 1e-10",)
 
 
 def test_a_counterexample_decides_the_verdict() -> None:
@@ -238,6 +259,12 @@ def test_a_checks_instances_do_not_hang_on_its_neighbours() -> None:
     other_seed: list[int] = []
     judge(claim(checks=(seen(other_seed),)), seed=1)
     assert other_seed != alone
+    other_name: list[int] = []
+    judge(claim(checks=(dataclasses.replace(seen(other_name), name="other"),)))
+    assert other_name != alone
+    other_claim: list[int] = []
+    judge(dataclasses.replace(claim(checks=(seen(other_claim),)), id="y"))
+    assert other_claim != alone
 
 
 def wrong_p(instance: Instance, factor: float = 1.0) -> Tensor:

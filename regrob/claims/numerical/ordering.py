@@ -9,7 +9,7 @@ from regrob.claims.check import Check
 from regrob.claims.combinators import check_at, check_both, check_networks, check_random
 from regrob.claims.comparisons import ratio_error, violation, worst
 from regrob.claims.instances import Instance, written_down
-from regrob.claims.numerical.proposition_4_1 import middle_43, pair_sum
+from regrob.claims.numerical.proposition_4_1 import TWO_PAIRS, middle_43, pair_sum
 from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, Sampling
 from regrob.theory import derivatives
 
@@ -96,9 +96,9 @@ CONSTANT = (
 
 
 def distance_between_ends(x: float) -> Tensor:
-    """K = 4: V = (1, 0, 0, 0) as x → 0 for the left end; (1, −1, 0, 0), p → (½, ½, 0, 0) for the right."""
+    """K = 4: V = (1, 0, 0, 0) as x → 0 for the left end; two pairs, p → (½, ½, 0, 0), for the right."""
     left = written_down([[1.0, 0.0, 0.0, 0.0]], [x, 0.0, 0.0, 0.0])
-    right = written_down([[1.0, -1.0, 0.0, 0.0]], [x, -x, -1 / x**0.5, -1 / x**0.5])
+    right = written_down(TWO_PAIRS, [x, -x, -1 / x**0.5, -1 / x**0.5])
     return worst(
         ratio_error(left.curvature * 3, left.gradient_norm.square()),
         ratio_error(right.curvature, 0.5 * right.centred_norm.square()),

@@ -15,6 +15,9 @@ from regrob.claims.quadratic_model import overshoot, shortfall, within
 from regrob.claims.samplings import MISTAKES_TOO, THREE_OR_MORE, TWO_CLASSES, Sampling, over_random
 from regrob.theory import bounds, taylor_radius
 
+TWO_PAIRS = [[0.5, -0.5, 0.0, 0.0], [0.0, 0.0, 0.3, -0.3]]
+"""V of rank two: ‖VC‖₂ = √½ is the first pair's alone, while ‖VC‖_F knows of both."""
+
 # --- sums over pairs of classes --------------------------------------------------------
 
 
@@ -104,6 +107,13 @@ def sharp_bend(case: Instance, factor: float = 2.0) -> Tensor:
     return case.p * (factor * case.q).clamp_max(1.0) * case.centred_norm.square()
 
 
+def distance_from_sharp_norms(case: Instance) -> Tensor:
+    """How far ‖∇‖ and ‖H‖ are from their sharp bounds: (T,)."""
+    return worst(
+        ratio_error(case.gradient_norm, sharp_slope(case)), ratio_error(case.curvature, sharp_bend(case))
+    )
+
+
 SHARP = (
     *check_both(
         "‖∇‖ and ‖H‖ against ‖VC‖₂",
@@ -116,12 +126,17 @@ SHARP = (
     ),
     *check_both(
         "equality at K = 2",
-        lambda c: worst(
-            ratio_error(c.gradient_norm, sharp_slope(c)), ratio_error(c.curvature, sharp_bend(c))
-        ),
+        distance_from_sharp_norms,
         lambda c: ratio_error(c.gradient_norm, sharp_slope(c, 1.9)),
         "1.9 in place of 2",
         TWO_CLASSES,
+    ),
+    check_at(
+        "equality in a limit at K = 4, V of rank two",
+        lambda tail: distance_from_sharp_norms(written_down(TWO_PAIRS, [2.0, -2.0, -tail, -tail])),
+        40.0,
+        3.0,
+        "rivals that are not improbable",
     ),
 )
 
@@ -292,8 +307,8 @@ def bracket(case: Instance) -> bounds.Bracket:
 
 
 def distance_between_ends(tail: float) -> Tensor:
-    """K = 4, V = (½, −½, 0, 0): both ends meet as the last two classes become improbable."""
-    case = written_down([[0.5, -0.5, 0.0, 0.0]], [2.0, -2.0, -tail, -tail])
+    """K = 4: both ends meet as the last two classes, which differ in another input, become improbable."""
+    case = written_down(TWO_PAIRS, [2.0, -2.0, -tail, -tail])
     return bracket(case).upper / bracket(case).lower - 1
 
 
