@@ -10,7 +10,7 @@ What a check says is a `measurement`.
 The other side is in float64 and imported when it is asked for: `numbers` finds a claim's checks, which `numerical`
 has in files of the same names. A `check` is put together by `combinators`; it runs over `samplings`
 of random `instances` and networks, which the `oracle` differentiates by autograd alone, and is measured by
-`comparisons`. `quadratic_model` says how far the model of the loss reaches on balls and boxes.
+`comparisons`, in `groups` of one K and one kind of network each. `quadratic_model` says how far the model of the loss reaches on balls and boxes.
 `your_network` holds the closed forms against a network of the reader's own.
 """
 

@@ -236,8 +236,8 @@ class Result:
             self._fail(f"{check.name}: {measured.worst:.2e} exceeds {check.tolerance:.0e}")
         elif kind not in self.evidence:
             self.evidence += (kind,)
-        if not measured.caught > check.tolerance:
-            self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
+        for fault in measured.faults_of_the_tooth(check.tolerance):
+            self._fail(f"{check.name}: {fault} ({check.wrong})")
 
     def _refute(self, counterexample: Counterexample) -> None:
         self.counterexample = counterexample
