@@ -5,7 +5,8 @@ one; `statements` has them, with derivations and exact counterexamples, one file
 book; `ledger` holds and prints them all; `hypotheses` has the words they share, and `class_sums` sums over
 any number of classes. `enclosed` has checks whose numbers are intervals, in files named like those of
 `statements`: an `enclosure` is compared at points of `rational_networks`, which `forward_mode` differentiates.
-What a check says is a `measurement`.
+What a check says is a `measurement`. `needed` has, for claims in polynomials, numbers that refute them without one
+of their hypotheses.
 
 The other side is in float64 and imported when it is asked for: `numbers` finds a claim's checks, which `numerical`
 has in files of the same names. A `check` is put together by `combinators`; it runs over `samplings`

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from regrob.claims.check import Check
     from regrob.claims.enclosure import EnclosedCheck
+    from regrob.claims.needed import Needed
 
 
 class Text(StrEnum):
@@ -142,6 +143,7 @@ class Claim:
         transcription: True if the fault may be the text recovery's and not the authors'.
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
+        needed: what shows that its hypotheses are; none in `statements`, as the ledger adds it.
         enclosed: what judges it by interval arithmetic; none in `statements`, as the ledger adds them.
         checks: what judges it in float64; none in `statements`, as `numbers.with_numbers` adds them.
         expected: the verdict that the ledger must reach; PARTLY says that the counterexample
@@ -160,6 +162,7 @@ class Claim:
     transcription: bool = False
     depends: tuple[str, ...] = ()
     derivation: Derivation | None = None
+    needed: Needed | None = None
     enclosed: tuple[EnclosedCheck, ...] = ()
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
@@ -256,7 +259,7 @@ class Result:
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks of both kinds, teeth and counterexample, and compute the verdict.
+    """Run a claim's derivation, checks of both kinds, teeth and exact instances, and compute the verdict.
 
     Args:
         claim: what to judge, by all that it has: a claim without checks is judged by the rest.
@@ -268,6 +271,9 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
     judgement = Result(claim)
     if claim.derivation is not None:
         judgement._derive(claim.derivation)
+    if claim.needed is not None:
+        for fault in claim.needed.faults():
+            judgement._fail(f"hypotheses: {fault}")
     for enclosed in claim.enclosed:
         judgement._measure(enclosed, enclosed.measure, Evidence.ENCLOSED, judgement.enclosed)
     for check in claim.checks:

@@ -351,7 +351,9 @@ def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
         heads = HEADS if architecture.biases and not architecture.trained else {"": None}
         for head, place in heads.items():
             network = copy.deepcopy(architecture.network).double().eval()
-            images = torch.rand(CANDIDATES, *architecture.shape, generator=generator, dtype=torch.float64)
+            images = torch.rand(2 * CANDIDATES, *architecture.shape, generator=generator, dtype=torch.float64)
+            alive = local_map(network[:-1], images, check=False).V.flatten(1).any(dim=1)
+            images = images[alive][:CANDIDATES]  # where every unit is off, nothing can be compared
             images = images[:6] if place is None else place(network, images, generator)
             network, images = network.to(device), images.to(device)
             local = local_map(network, images)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from regrob.claims import enclosed
+from regrob.claims import enclosed, needed
 from regrob.claims.claim import Claim, Evidence, Result, judge
 from regrob.claims.measurement import Tally
 from regrob.claims.statements import (
@@ -60,8 +60,10 @@ _CHAPTERS = (
     exact_radius.CLAIMS,
 )
 
+_NEEDED = needed.of_claims()
+
 CLAIMS: dict[str, Claim] = {
-    claim.id: replace(claim, enclosed=enclosed.CHECKS.get(claim.id, ()))
+    claim.id: replace(claim, enclosed=enclosed.CHECKS.get(claim.id, ()), needed=_NEEDED.get(claim.id))
     for claims in _CHAPTERS
     for claim in claims
 }
@@ -145,7 +147,8 @@ def as_record(judgement: Result) -> dict[str, Any]:
     """One JSON object a claim, with the fields that the command line promises.
 
     `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
-    by interval arithmetic, and is None for a claim without.
+    by interval arithmetic, and is None for a claim without. `needed` has, for each hypothesis of a polynomial claim,
+    numbers that refute it without.
     """
     claim, exact = judgement.claim, judgement.counterexample
     return {
@@ -161,6 +164,10 @@ def as_record(judgement: Result) -> dict[str, Any]:
         **_as_numbers(judgement.numeric),
         "enclosed": _as_numbers(judgement.enclosed) if claim.enclosed else None,
         "hypotheses": list(claim.hypotheses),
+        "needed": {
+            words: {name: str(number) for name, number in instance.items()}
+            for words, instance in (claim.needed.instances if claim.needed else {}).items()
+        },
         "depends": list(claim.depends),
         "counterexample": None
         if exact is None
