@@ -32,12 +32,13 @@ class Measurement(NamedTuple):
             yield "the tooth does not bite"
         elif unspared:
             yield f"the tooth does not bite for {'; '.join(unspared)}"
-        for group in set(self.caught) - set(silent):
-            if spared[group]:
+        for group in self.caught:
+            if spared[group] and group not in silent:
                 yield f"the tooth bites for {group}, where it was said that it cannot"
         excused = {name for names in spared.values() for name in names}
-        for name in set(self.blunt) - excused:
-            yield f"there is no group {name} that the tooth would have to spare"
+        for name in self.blunt:
+            if name not in excused:
+                yield f"there is no group {name} that the tooth would have to spare"
 
 
 def _covers(name: str, group: str) -> bool:
