@@ -31,7 +31,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test proofs browser pdf serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
+.PHONY: help book test unit notebooks-test proofs hypotheses browser pdf serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -108,6 +108,10 @@ format: $(READY) ## rewrite the code in the project's style
 notebooks: format ## format and run the notebooks again, and store what is compared
 	$(say) "Executing the notebooks, $(JOBS) at a time"
 	@$(BIN)/python book/_tools/notebooks.py run --jobs $(JOBS)
+
+hypotheses: $(READY) ## have Z3 look for numbers that refute each polynomial claim without a hypothesis
+	$(say) "Dropping the hypotheses of polynomial claims, one at a time"
+	@$(BIN)/python book/_tools/hypotheses.py
 
 bench: $(READY) ## measure speed, with Foolbox as the peer
 	$(say) "Measuring speed, with Foolbox as the peer"

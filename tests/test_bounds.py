@@ -60,6 +60,14 @@ def test_linf_bracket_holds_the_brute_force_radius(classes):
     assert (radius <= bracket.upper * (1 + 1e-12)).all()
 
 
+def test_the_centred_norm_is_the_largest_singular_value():
+    V, _, _ = instances(4, inputs=3)
+    centred = V @ (torch.eye(4, dtype=torch.float64) - 0.25)
+    largest = torch.linalg.eigvalsh(centred.mT @ centred)[:, -1].sqrt()
+    torch.testing.assert_close(bounds.centred_norm(V), largest, rtol=1e-12, atol=0)
+    assert (bounds.centred_norm(V) < 0.99 * centred.square().sum(dim=(1, 2)).sqrt()).all()
+
+
 def test_two_classes_close_both_brackets():
     V, z, y = instances(2, inputs=6, scale=10.0)
     for bracket, exact in (

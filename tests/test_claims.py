@@ -37,6 +37,7 @@ from regrob.claims.combinators import check, on_instances, on_networks
 from regrob.claims.instances import Draw, Instance, Sample
 from regrob.claims.ledger import CLAIMS
 from regrob.claims.numbers import CHECKS, EXPERIMENTS
+from regrob.claims.numerical.locally_affine import bias_free
 from regrob.claims.numerical.proposition_3_4 import both_trainings
 from regrob.claims.oracle import autograd_derivatives
 from regrob.claims.statements.four_penalties import critical_points
@@ -254,6 +255,7 @@ def test_the_number_of_classes_is_read_off_the_hypotheses() -> None:
             {"checks": (dataclasses.replace(GOOD, tooth=values(1e-11)),)},
             "the tooth does not bite (off by one)",
         ),
+        ({"checks": (dataclasses.replace(GOOD, tooth=values(GOOD.tolerance)),)}, "the tooth does not bite"),
         ({"checks": (dataclasses.replace(GOOD, tooth=values(math.nan)),)}, "the tooth does not bite"),
         ({"checks": (dataclasses.replace(GOOD, tooth=values()),)}, "the tooth does not bite"),
         ({"checks": (GOOD, dataclasses.replace(GOOD, tooth=GOOD.excess))}, "the tooth does not bite"),
@@ -275,6 +277,71 @@ def test_a_wrong_claim_is_broken(fields: dict[str, object], message: str) -> Non
 def test_a_true_claim_with_its_derivation_broken_does_not_hide_behind_its_check() -> None:
     result = judge(claim(checks=(GOOD,), derivation=Derivation((unproved,), unproved, "w")))
     assert result.verdict is Verdict.BROKEN
+
+
+def test_a_wrong_proof_that_cannot_even_run_is_no_tooth() -> None:
+    def not_written_to_the_end() -> None:
+        raise ZeroDivisionError
+
+    for broken in (
+        Derivation(proved, not_written_to_the_end, "w"),
+        Derivation(not_written_to_the_end, proved, "w"),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            judge(claim(derivation=broken))
+
+
+def test_every_number_of_a_check_counts() -> None:
+    last = values(*[0.0] * 99, 1.0)
+    late = Check("late", values(*[0.0] * 100), last, "bites once in a hundred")
+    assert judge(claim(checks=(late,))).failures == ()
+    failures = judge(claim(checks=(dataclasses.replace(late, excess=last),))).failures
+    assert failures == ("late: 1.00e+00 exceeds 1e-10",)
+
+
+def groups(**numbers: float) -> Callable[[Draw], dict[str, Tensor]]:
+    return lambda draw: {name.replace("_", ", "): torch.tensor([value]) for name, value in numbers.items()}
+
+
+TRUE_IN_BOTH = groups(K2_MLP=0.0, K3_MLP=0.0)
+
+
+@pytest.mark.parametrize(
+    ("tooth", "blunt", "faults"),
+    [
+        (groups(K2_MLP=1.0, K3_MLP=1.0), {}, []),
+        (groups(K2_MLP=1.0, K3_MLP=0.0), {}, ["the tooth does not bite for K3, MLP"]),
+        (groups(K2_MLP=1.0, K3_MLP=math.nan), {}, ["the tooth does not bite for K3, MLP"]),
+        (groups(K2_MLP=1.0), {}, ["the tooth does not bite for K3, MLP"]),
+        (groups(K2_MLP=1.0, K3_MLP=0.0), {"K3, MLP": "why"}, []),
+        (groups(K2_MLP=1.0, K3_MLP=0.0), {"K3": "why"}, []),
+        (groups(K2_MLP=0.0, K3_MLP=0.0), {"MLP": "why"}, ["the tooth does not bite"]),
+        (groups(K2_MLP=0.0, K3_MLP=0.0), {}, ["the tooth does not bite"]),
+        (groups(K2_MLP=1.0, K3_MLP=0.0), {"K2": "why"}, [
+            "the tooth does not bite for K3, MLP",
+            "the tooth bites for K2, MLP, where it was said that it cannot",
+        ]),
+        (groups(K2_MLP=1.0, K3_MLP=1.0), {"K4": "why"}, ["there is no group K4 that the tooth"]),
+        (groups(K4_MLP=1.0), {}, []),  # a hypothesis dropped: other instances altogether
+        (groups(K4_MLP=1.0, K5_MLP=0.0), {}, ["the tooth does not bite for K5, MLP"]),
+        (lambda draw: {}, {}, ["the tooth does not bite"]),
+    ],
+)  # fmt: skip
+def test_a_tooth_bites_in_every_group(
+    tooth: Callable[[Draw], dict[str, Tensor]], blunt: dict[str, str], faults: list[str]
+) -> None:
+    pooled = Check("pooled", TRUE_IN_BOTH, tooth, "w", blunt=blunt)
+    result = judge(claim(checks=(pooled,)))
+    assert result.numeric.trials == 2
+    assert len(result.failures) == len(faults), result.failures
+    for failure, fault in zip(result.failures, faults, strict=True):
+        assert failure.startswith(f"pooled: {fault}")
+        assert failure.endswith("(w)")
+
+
+def test_an_excess_in_one_group_fails_the_check() -> None:
+    pooled = Check("pooled", groups(K2=0.0, K3=1.0), groups(K2=1.0, K3=1.0), "w")
+    assert judge(claim(checks=(pooled,))).failures == ("pooled: 1.00e+00 exceeds 1e-10",)
 
 
 def test_a_counterexample_decides_the_verdict() -> None:
@@ -349,6 +416,12 @@ def test_a_checks_instances_do_not_hang_on_its_neighbours() -> None:
     other_seed: list[int] = []
     judge(claim(checks=(seen(other_seed),)), seed=1)
     assert other_seed != alone
+    other_name: list[int] = []
+    judge(claim(checks=(dataclasses.replace(seen(other_name), name="other"),)))
+    assert other_name != alone
+    other_claim: list[int] = []
+    judge(dataclasses.replace(claim(checks=(seen(other_claim),)), id="y"))
+    assert other_claim != alone
 
 
 def wrong_p(instance: Instance, factor: float = 1.0) -> Tensor:
@@ -435,6 +508,8 @@ def test_instances_are_repeatable_and_of_every_kind(classes: int) -> None:
     size = V.abs().amax(dim=(1, 2))
     assert float(size.max() / size.min()) > 1e4
     assert int((V.sum(dim=-1).abs().amax(dim=1) < 1e-12 * size).sum()) > 10  # zero-sum columns
+    assert int(((V[..., 0] == -V[..., 1]) & (V[..., 2:] == 0).all(dim=-1)).all(dim=1).sum()) > 60
+    assert int((V[..., 1:] == V[..., 1:2]).all(dim=(1, 2)).sum()) > 60  # coinciding rivals
     assert int((V[:, :1, :] == V).all(dim=(1, 2)).sum()) > 10  # parallel gradients
     if classes == 2:
         assert float((V[..., 0] - V[..., 1]).norm(dim=1).min()) > 0
@@ -451,19 +526,59 @@ def test_labels_are_random_if_asked() -> None:
 @pytest.mark.parametrize("classes", [2, 3])
 def test_samples_are_many_architectures_off_their_kinks(classes: int) -> None:
     samples = Draw(1, 5).samples(classes)
-    assert len({sample.name for sample in samples}) == len(samples) >= 6
-    assert samples is Draw(99, 1).samples(classes)  # built once for each seed modulo four
+    assert len({(sample.name, sample.head) for sample in samples}) == len(samples)
+    assert sum(len(sample.y) for sample in samples) == 126
+    again = Draw(99, 1).samples(classes)
+    assert all(a is b for a, b in zip(samples, again, strict=True))  # built once for each seed modulo four
     for sample in samples:
         assert not bool(kinks(sample.network, sample.images).any())
         right = sample.y == sample.map.z.argmax(dim=-1)
         assert right.tolist() == [True] * 5 + [False]
         assert sample.images.dtype == torch.float64
-    joined = Draw(1, 5).over_samples(lambda sample: sample.y, classes)
-    assert joined.shape == (6 * len(samples),)
-    chosen = Draw(1, 5).over_samples(
-        lambda sample: sample.y, classes, only=lambda sample: "skip" in sample.name
-    )
-    assert torch.equal(chosen, next(sample.y for sample in samples if "skip" in sample.name))
+    groups = Draw(1, 5).over_samples(lambda sample: sample.y, classes)
+    kinds = ["MLP", "leaky MLP", "skip connection", "max-pool", "average pool"]
+    assert list(groups) == [f"K = {classes}, {kind}" for kind in kinds]
+    for kind in kinds:
+        own = torch.cat([sample.y for sample in samples if sample.kind == kind])
+        assert torch.equal(groups[f"K = {classes}, {kind}"], own)
+        assert {bias_free(sample) for sample in samples if sample.kind == kind} == {True, False}
+    with pytest.raises(drawing.NoInstanceError, match=f"K = {classes} is one that the check"):
+        Draw(1, 5).over_samples(lambda sample: sample.y, classes, only=lambda sample: False)
+
+
+def test_more_trials_draw_more_networks() -> None:
+    few, many = Draw(1000, 5).samples(2), Draw(6000, 5).samples(2)
+    assert len(many) == 6 * len(few)
+    assert len({id(sample) for sample in many}) == len(many)
+
+
+def only_head(classes: int, head: str) -> list[Sample]:
+    return [sample for sample in Draw(1, 5).samples(classes) if sample.head == head]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_heads_come_next_to_equality(classes: int) -> None:
+    """Of two live classes in ‖H‖ ≤ p·2q‖VC‖², of coinciding rivals in (p/q)‖∇‖² ≤ ‖H‖; others by far not."""
+
+    def apart(case: Instance) -> tuple[Tensor, Tensor]:
+        above = case.p * (2 * case.q).clamp_max(1.0) * case.centred_norm.square()
+        below = case.p / case.q * case.gradient_norm.square()
+        return above / case.curvature - 1, 1 - below / case.curvature
+
+    pairs, twins = only_head(classes, "two live classes"), only_head(classes, "coinciding rivals")
+    assert len(pairs) == len(twins) == 5
+    for pair, twin in zip(pairs, twins, strict=True):
+        assert float(apart(pair.instance)[0][:5].abs().max()) < 1e-8
+        assert float(apart(twin.instance)[1].abs().max()) < 1e-8
+        margins = pair.instance.m[:5]
+        assert float(margins.min()) == pytest.approx(drawing.TIE)
+        assert float(margins.max()) == pytest.approx(drawing.LARGE)
+        lead = twin.map.z[:, 0] - twin.map.z[:, 1]
+        assert float(lead[-1]) < -1
+        assert float(lead[:5].min()) == pytest.approx(drawing.TIE)
+    if classes > 2:
+        drawn = [float(apart(sample.instance)[0][:5].min()) for sample in only_head(classes, "")]
+        assert min(drawn) > 0.01
 
 
 def test_random_numbers_are_repeatable_and_streams_differ() -> None:

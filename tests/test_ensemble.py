@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from small_task import small_task
 from torch import Tensor, nn
+from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import local_map
@@ -86,6 +89,39 @@ def test_both_ways_through_the_first_layer_equal_double_backward(
         for _ in range(3):
             ensemble.step(x, y, rate)
         assert worst(solo, ensemble.member(0, perceptron(5, 9))) < 1e-13
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k != "none"])
+def test_a_step_reports_the_mean_loss_and_the_mean_weighted_penalty(kind: str) -> None:
+    x = torch.rand(1, 7, 1, 6, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    y = torch.arange(7)[None] % 3
+    network, weights = perceptron(3, 0), torch.tensor([KINDS[kind]], dtype=torch.float64)
+    seen = Ensemble([network], weights).step(x, y, torch.tensor(0.05, dtype=torch.float64))
+    V, z = local_map(network, x[0])
+    pairs = zip(KINDS[kind], PENALTIES.values(), strict=True)
+    expected = sum(weight * penalty(V, z, y[0]).mean() for weight, penalty in pairs)
+    torch.testing.assert_close(seen.penalty[0], expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(seen.loss[0], functional.cross_entropy(z, y[0]), rtol=1e-12, atol=0)
+
+
+def test_a_step_and_a_penalty_know_one_minus_p_where_p_rounds_to_one() -> None:
+    """At a margin of 40, q = 4e-18: the difference p − 1 is zero in float64."""
+    q = math.exp(-40)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(1, 2)).double()
+    with torch.no_grad():
+        network[1].weight.zero_()
+        network[1].bias.copy_(torch.tensor([40.0, 0.0]))
+    ensemble = Ensemble([network], torch.zeros(1, 4, dtype=torch.float64))
+    x, y = torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.int64)
+    ensemble.step(x, y, torch.tensor(1.0, dtype=torch.float64))
+    pulled = ensemble.member(0, copy.deepcopy(network))[1].weight[:, 0].tolist()
+    assert pulled == pytest.approx([q, -q], rel=1e-12, abs=0)
+
+    S, z = torch.diag(torch.tensor([9.0, 16.0], dtype=torch.float64)), network[1].bias.detach()
+    weights = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
+    penalty = gram_penalty(S, z, torch.tensor(0), weights, ("input-gradient",))
+    assert float(penalty.value) == pytest.approx(25 * q**2, rel=1e-12, abs=0)
+    assert penalty.factor[:, 0].tolist() == pytest.approx([-q, q], rel=1e-12, abs=0)
 
 
 def test_multiplications_are_counted_and_the_fewer_chosen() -> None:

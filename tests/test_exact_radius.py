@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import mpmath
 import numpy as np
@@ -296,6 +297,19 @@ def test_loss_at_or_above_the_threshold_is_radius_zero() -> None:
     loss = float(probability.loss(z[1], y[1]))
     brute = oracles.first_reach(g, H, 6.0 - loss, RAYS)
     assert float(exact_radius_l2(V[1, :2], z[1], y[1], threshold=6.0)) == pytest.approx(brute, rel=1e-7)
+
+
+@pytest.mark.parametrize("radius", [exact_radius_l2, exact_radius_linf_three_classes])
+def test_at_or_above_the_threshold_the_radius_is_flat(radius: Callable[..., Tensor]) -> None:
+    """As documented: from inside, where the radius falls to zero, it has another slope."""
+    V, _, _ = random((2,), 4, 3, seed=0)
+    z = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], dtype=torch.float64)  # L above log 3, and below
+    V.requires_grad_()
+    z.requires_grad_()
+    radius(V, z, torch.tensor([0, 0])).sum().backward()
+    assert V.grad is not None and z.grad is not None
+    assert not bool(V.grad[0].any()) and not bool(z.grad[0].any())
+    assert bool(V.grad[1].any()) and bool(z.grad[1].any())
 
 
 def test_equal_columns_are_out_of_reach() -> None:

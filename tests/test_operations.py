@@ -228,6 +228,8 @@ POOLS: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...]]] = {
     "padding": (lambda x: F.max_pool2d(x, 3, 2, 1), (1, 6, 7)),
     "ceil_mode": (lambda x: F.max_pool2d(x, 2, ceil_mode=True), (2, 5, 5)),
     "dilation": (lambda x: F.max_pool2d(x, 2, 1, dilation=2), (1, 6, 6)),
+    "another padding on each axis": (lambda x: F.max_pool2d(x, 4, 3, (0, 2)), (1, 7, 7)),
+    "another window on each axis": (lambda x: F.max_pool2d(x, (2, 3), (1, 2), dilation=(2, 1)), (1, 6, 6)),
     "one axis": (lambda x: F.max_pool1d(x, 3, 2), (2, 9)),
     "three axes": (lambda x: F.max_pool3d(x, 2), (1, 4, 4, 4)),
     "adaptive": (lambda x: F.adaptive_max_pool2d(x, (2, 3)), (1, 5, 7)),
@@ -763,6 +765,13 @@ def test_ties_that_move_together_are_none_and_ties_that_part_are() -> None:
         lambda x: two((x @ torch.full((2, 7), 0.1, dtype=x.dtype)).amax(dim=1))
     )  # seven equal rows
     assert kinks(many, x).tolist() == [False] * 3
+
+
+def test_a_kink_is_where_a_height_is_zero_and_not_merely_small() -> None:
+    x = torch.tensor([[1e-12], [0.0], [-1e-300]], dtype=torch.float64)
+    assert kinks(Written(lambda x: two(F.relu(x[:, 0]))), x).tolist() == [False, True, False]
+    flat = Written(lambda x: two(F.relu(1e-12 * x[:, 0])))  # a small slope bends as well
+    assert kinks(flat, x[:2]).tolist() == [False, True]
 
 
 def test_the_zero_of_a_unit_behind_a_kink_is_seen_in_the_one_before() -> None:

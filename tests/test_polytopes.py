@@ -108,6 +108,16 @@ def test_a_linear_network_has_one_region() -> None:
     assert float(polytopes.distance_to_edge(made, torch.ones(2, dtype=torch.float64))) == math.inf
 
 
+def test_a_thin_part_is_cut_off_and_one_as_thin_as_rounding_is_not() -> None:
+    triangle = torch.tensor([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0]], dtype=torch.float64)
+
+    def areas(at: float) -> list[float]:
+        return [area(part) for part in polytopes.cut(triangle, triangle[:, 0] - at)]
+
+    assert areas(1e-6) == pytest.approx([2 - 2e-6 + 5e-13, 2e-6 - 5e-13], rel=1e-9)
+    assert areas(1e-14) == pytest.approx([2.0])
+
+
 def test_what_it_cannot_read() -> None:
     made = network((2, 3, 2), bias=False)
     with pytest.raises(HypothesisError, match="kink"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from regrob.claims.groups import Values, flat, grouped
 from regrob.claims.instances import Draw
 from regrob.claims.measurement import Measurement
 from regrob.errors import InputError
@@ -22,16 +23,19 @@ class Check:
         excess: draws instances and returns, per instance, by how much the statement is
             violated, scaled so that rounding stays below `tolerance`. An identity returns a
             relative residual, an inequality its relative violation (negative when slack).
-        tooth: the same for a deliberately wrong variant, which must exceed the tolerance.
+        tooth: the same for a deliberately wrong variant, which must exceed the tolerance in every group. Of
+            other instances altogether, as where a hypothesis is dropped, it has groups of its own.
         wrong: what the wrong variant gets wrong, in words.
         tolerance: largest excess that passes, above zero.
+        blunt: names of groups in which the wrong variant is right, and why; a K, or a kind, stands for all of its groups.
     """
 
     name: str
-    excess: Callable[[Draw], Tensor]
-    tooth: Callable[[Draw], Tensor]
+    excess: Callable[[Draw], Values]
+    tooth: Callable[[Draw], Values]
     wrong: str
     tolerance: float = 1e-10
+    blunt: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.tolerance < math.inf:
@@ -40,8 +44,12 @@ class Check:
     def measure(self, *, trials: int, seed: int, device: str) -> Measurement:
         """The excess and the tooth on instances that the seed determines."""
         draw = Draw(trials, seed, device)
-        excess, tooth = self.excess(draw), self.tooth(draw)
-        return Measurement(excess.numel(), _largest(excess), _largest(tooth))
+        excess, tooth = grouped(self.excess(draw)), grouped(self.tooth(draw))
+        caught = {group: _largest(values) for group, values in tooth.items()}
+        if set(excess) & set(tooth):
+            caught = dict.fromkeys(excess, math.nan) | caught
+        numbers = flat(excess)
+        return Measurement(numbers.numel(), _largest(numbers), caught, self.blunt)
 
 
 def _largest(values: Tensor) -> float:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from regrob.claims.check import Check
     from regrob.claims.enclosure import EnclosedCheck
     from regrob.claims.formal import FormalProof
+    from regrob.claims.needed import Needed
 
 
 CLASSES = re.compile(r"K = (\d+)")
@@ -184,6 +185,7 @@ class Claim:
         depends: ids of the claims that its proof uses.
         derivation, counterexample: what judges it symbolically.
         formal: its proof in Coq; none in `statements`, as `ledger.select` adds it.
+        needed: what shows that its hypotheses are; none in `statements`, as the ledger adds it.
         enclosed: what judges it by interval arithmetic; none in `statements`, as the ledger adds them.
         checks: what judges it in float64; none in `statements`, as `numbers.with_numbers` adds them.
         expected: the verdict that the ledger must reach; PARTLY says that the counterexample
@@ -203,6 +205,7 @@ class Claim:
     transcription: bool = False
     depends: tuple[str, ...] = ()
     derivation: Derivation | None = None
+    needed: Needed | None = None
     enclosed: tuple[EnclosedCheck, ...] = ()
     checks: tuple[Check, ...] = ()
     counterexample: Callable[[], Counterexample] | None = None
@@ -299,8 +302,8 @@ class Result:
             self._fail(f"{check.name}: {measured.worst:.2e} exceeds {check.tolerance:.0e}")
         elif kind not in self.evidence:
             self.evidence += (kind,)
-        if not measured.caught > check.tolerance:
-            self._fail(f"{check.name}: the tooth does not bite ({check.wrong})")
+        for fault in measured.faults_of_the_tooth(check.tolerance):
+            self._fail(f"{check.name}: {fault} ({check.wrong})")
 
     def _refute(self, counterexample: Counterexample) -> None:
         self.counterexample = counterexample
@@ -319,7 +322,7 @@ class Result:
 
 
 def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu") -> Result:
-    """Run a claim's derivation, checks, teeth and counterexample, look up its formal proof; compute the verdict.
+    """Run a claim's derivation, checks, teeth and exact instances, look up its formal proof; compute the verdict.
 
     Args:
         claim: what to judge, by all that it has: a claim without checks is judged by the rest.
@@ -333,6 +336,9 @@ def judge(claim: Claim, *, trials: int = 1000, seed: int = 0, device: str = "cpu
         judgement._prove(claim.formal)
     if claim.derivation is not None:
         judgement._derive(claim.derivation)
+    if claim.needed is not None:
+        for fault in claim.needed.faults():
+            judgement._fail(f"hypotheses: {fault}")
     for enclosed in claim.enclosed:
         judgement._measure(enclosed, enclosed.measure, Evidence.ENCLOSED, judgement.enclosed)
     for check in claim.checks:

@@ -11,17 +11,30 @@ Where it needs no more than one instance or one network at a time, it is a funct
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from torch import Tensor
 
 from regrob.claims.check import Check
+from regrob.claims.groups import Groups, Values
 from regrob.claims.instances import Draw, Excess, Sample
 from regrob.claims.samplings import CORRECT_ONLY, Sampling, over_networks, over_random
 
+ALL_BITE: Mapping[str, str] = MappingProxyType({})
+"""No group is spared by the tooth."""
 
-def check(name: str, excess: Excess, *, wrong: object, mistake: str, tolerance: float = 1e-10) -> Check:
+
+def check(
+    name: str,
+    excess: Excess,
+    *,
+    wrong: object,
+    mistake: str,
+    tolerance: float = 1e-10,
+    blunt: Mapping[str, str] = ALL_BITE,
+) -> Check:
     """A check of `excess(draw)`, with `excess(draw, wrong)` as its tooth.
 
     Args:
@@ -30,13 +43,21 @@ def check(name: str, excess: Excess, *, wrong: object, mistake: str, tolerance: 
         wrong: the choice that must be caught.
         mistake: the wrong choice, in words.
         tolerance: largest excess that passes.
+        blunt: groups in which the wrong choice is right, and why.
     """
-    return Check(name, excess, lambda draw: excess(draw, wrong), mistake, tolerance)
+    return Check(name, excess, lambda draw: excess(draw, wrong), mistake, tolerance, blunt)
 
 
-def checked(name: str, *, wrong: object, mistake: str, tolerance: float = 1e-10) -> Callable[[Excess], Check]:
+def checked(
+    name: str,
+    *,
+    wrong: object,
+    mistake: str,
+    tolerance: float = 1e-10,
+    blunt: Mapping[str, str] = ALL_BITE,
+) -> Callable[[Excess], Check]:
     """`check` as a decorator: the excess below it becomes the check."""
-    return lambda excess: check(name, excess, wrong=wrong, mistake=mistake, tolerance=tolerance)
+    return lambda excess: check(name, excess, wrong=wrong, mistake=mistake, tolerance=tolerance, blunt=blunt)
 
 
 def on_instances(
@@ -44,8 +65,9 @@ def on_instances(
 ) -> Excess:
     """The excess over random instances; the keywords are `Draw.instances`'s."""
 
-    def over_instances(draw: Draw, *choice: object) -> Tensor:
-        return excess(draw.instances(classes, correct=correct, low=low, high=high), *choice)
+    def over_instances(draw: Draw, *choice: object) -> Values:
+        values: Values = excess(draw.instances(classes, correct=correct, low=low, high=high), *choice)
+        return values
 
     return over_instances
 
@@ -55,7 +77,7 @@ def on_networks(
 ) -> Excess:
     """The excess over the sample networks of these K (2 if none is given) that `only` admits."""
 
-    def over_networks(draw: Draw, *choice: object) -> Tensor:
+    def over_networks(draw: Draw, *choice: object) -> Groups:
         return draw.over_samples(lambda s: excess(s, *choice), *(classes or (2,)), only=only)
 
     return over_networks
@@ -65,13 +87,14 @@ def on_networks(
 
 
 def _check(
-    over: Callable[[Excess, Sampling], Callable[[Draw], Tensor]],
+    over: Callable[[Excess, Sampling], Callable[[Draw], Groups]],
     name: str,
     excess: Excess,
     tooth: Excess | object,
     wrong: str,
     sampling: Sampling = CORRECT_ONLY,
     tolerance: float = 1e-10,
+    blunt: Mapping[str, str] = ALL_BITE,
 ) -> Check:
     """A check over many cases.
 
@@ -81,7 +104,7 @@ def _check(
         wrong: what is wrong with it, in words.
     """
     wrong_excess = tooth if callable(tooth) else lambda case: excess(case, tooth)
-    return Check(name, over(excess, sampling), over(wrong_excess, sampling), wrong, tolerance)
+    return Check(name, over(excess, sampling), over(wrong_excess, sampling), wrong, tolerance, blunt)
 
 
 check_random = partial(_check, over_random)
@@ -98,9 +121,10 @@ def check_both(
     wrong: str,
     sampling: Sampling = CORRECT_ONLY,
     tolerance: float = 1e-10,
+    blunt: Mapping[str, str] = ALL_BITE,
 ) -> tuple[Check, Check]:
     """`check_random` and `check_networks` with the same arguments."""
-    arguments = (excess, tooth, wrong, sampling, tolerance)
+    arguments = (excess, tooth, wrong, sampling, tolerance, blunt)
     return (
         check_random(f"{name} (random instances)", *arguments),
         check_networks(f"{name} (networks, autograd)", *arguments),

@@ -160,7 +160,7 @@ class EnclosedCheck:
                     )
         worst = max(map(upper, excesses), default=math.nan)
         caught = max((lower(self._excess(*sides)) for sides in self.tooth()), default=math.nan)
-        return Measurement(len(excesses), worst, caught)
+        return Measurement(len(excesses), worst, {"": caught})
 
     def _excess(self, left: Interval, right: Interval) -> Interval:
         """By how much the statement is violated, relative to the size of its sides."""

@@ -1,12 +1,17 @@
-"""Random instances for the ledger: bare (V, z, y), and real networks with autograd's answers."""
+"""Random instances for the ledger: bare (V, z, y), and real networks with autograd's answers.
+
+Many claims are inequalities with room at random instances, where no small mistake shows. So both kinds
+hold instances next to equality as well: two live classes among improbable ones, and rivals that coincide.
+"""
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,15 +19,35 @@ from torch.nn import functional
 
 from regrob import networks
 from regrob.affine.local_map import LocalMap, local_map
+from regrob.claims import groups
 from regrob.claims.comparisons import relative
+from regrob.claims.groups import Groups, joined
 from regrob.claims.oracle import Derivatives, autograd_derivatives
+from regrob.errors import InputError
 from regrob.theory import bounds, derivatives, probability
 
-Excess = Callable[..., Tensor]
+Excess = Callable[..., Any]
 """By how much a statement is violated: a function of a draw, an instance or a network, and of a choice.
 
-The choice is right by default.
+The choice is right by default. It returns a tensor; of a draw, it may return one for each group.
 """
+
+
+KINDS = 12
+"""Bare instances go through so many kinds of geometry; from the eighth on they have none."""
+
+IMPROBABLE = 30.0
+"""How far below the others the logit of an improbable class is: e^-30 is 1e-13."""
+
+LARGE = 16.0
+"""A margin beyond which the probabilities of rivals are below 1e-7."""
+
+TIE = 0.02
+"""How far apart two logits next to a tie are."""
+
+
+class NoInstanceError(InputError):
+    """No instance is one that a check is about."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +179,7 @@ class Sample(NamedTuple):
     """A real network at N off-kink images: the local map, the labels, autograd's answers.
 
     Steps of the size `step` stay in the polytope and move the logits by far more than their rounding.
+    Teeth are judged for each `kind`; `head` says what its last layer was made for, as in `HEADS`.
     """
 
     name: str
@@ -163,6 +189,8 @@ class Sample(NamedTuple):
     y: Tensor
     autograd: Derivatives
     step: float = 1e-7
+    kind: str = "network"
+    head: str = ""
 
     @property
     def instance(self) -> Instance:
@@ -226,10 +254,21 @@ class Draw:
 
         V = normal(inputs, classes) * scale(1e-3, 1e3)[..., None]
         z = normal(classes) * scale(low, high)
-        kind = torch.randint(8, (self.trials,), generator=generator)
+        kind = torch.arange(self.trials) % KINDS
         V[kind == 0] = V[kind == 0][:, :1, :]  # all gradients parallel
         V[kind == 1, :, -1] = V[kind == 1, :, 0]  # two classes move together
         V[kind == 2] -= V[kind == 2].mean(dim=-1, keepdim=True)  # zero-sum columns
+        pair, coinciding = (kind == 3) | (kind == 4), (kind == 5) | (kind == 6)
+        next_to_a_tie = (kind == 4) | (kind == 6)
+        z[next_to_a_tie, 0] = z[next_to_a_tie, 1] + TIE
+        z[kind == 3, 0] = z[kind == 3, 1] + LARGE
+        V[pair, :, 1] = -V[pair, :, 0]  # two live classes, the others improbable and midway
+        V[pair, :, 2:] = 0.0
+        z[pair, 2:] = z[pair, :2].amin(dim=-1, keepdim=True) - IMPROBABLE
+        V[coinciding, :, 2:] = V[coinciding, :, 1:2]  # all rivals of the first class coincide
+        z[coinciding, 2:] = z[coinciding, 1:2]
+        if correct:
+            z[coinciding, 0] = z[coinciding, 1] + (z[coinciding, 0] - z[coinciding, 1]).abs()
         if classes == 2:
             same = kind == 1  # two classes moving together leave ν = 0: keep a difference
             V[same, 0, -1] += 1.0
@@ -237,25 +276,37 @@ class Draw:
             y = z.argmax(dim=-1)
         else:
             y = torch.randint(classes, (self.trials,), generator=generator)
+            y[pair] %= 2  # a live one
         return closed_form(V.to(self.device), z.to(self.device), y.to(self.device))
 
     def samples(self, classes: int) -> tuple[Sample, ...]:
-        """Random and trained networks of several architectures, with autograd's answers."""
-        return samples(classes, self.seed % 4, self.device)
+        """Random and trained networks of several architectures, with autograd's answers.
+
+        Every thousand trials draw all of them once more.
+        """
+        rounds = max(1, self.trials // 1000)
+        sets = max(4, rounds)
+        return tuple(
+            sample for i in range(rounds) for sample in samples(classes, (self.seed + i) % sets, self.device)
+        )
 
     def over_samples(
         self,
         excess: Callable[[Sample], Tensor],
         *classes: int,
         only: Callable[[Sample], bool] = lambda sample: True,
-    ) -> Tensor:
-        """An excess of every sample of every K that `only` admits, one after the other, as one flat tensor.
+    ) -> Groups:
+        """An excess of every sample that `only` admits, by K and kind of network.
 
         Each K must have one, so that a check of several K says nothing about a network with fewer classes.
         """
-        return torch.cat(
-            [torch.cat([excess(s).flatten() for s in self.samples(K) if only(s)]) for K in classes]
-        )
+        parts = []
+        for K in classes:
+            admitted = [s for s in self.samples(K) if only(s)]
+            if not admitted:
+                raise NoInstanceError(f"no network with K = {K} is one that the check is about")
+            parts += [(groups.of(K, s.kind), excess(s)) for s in admitted]
+        return joined(parts)
 
     def normal(self, *shape: int, stream: int = 0) -> Tensor:
         """Standard normal float64 numbers; the same at every call with the same shape and stream."""
@@ -291,53 +342,128 @@ def signed(y: Tensor) -> Tensor:
     return (1 - 2 * y).to(torch.float64)
 
 
-@functools.lru_cache(maxsize=32)
+@functools.cache
 def samples(classes: int, seed: int, device: str) -> tuple[Sample, ...]:
     """Build the samples once for each (classes, seed, device)."""
     generator = torch.Generator().manual_seed(1000 + seed)
     built = []
-    for name, network, shape in _architectures(classes, generator):
-        network = network.double().eval().to(device)
-        images = torch.rand(6, *shape, generator=generator, dtype=torch.float64).to(device)
-        local = local_map(network, images)
-        y = local.z.argmax(dim=-1)
-        y[-1] = (y[-1] + 1) % classes  # one of six is misclassified
-        built.append(Sample(name, network, images, local, y, autograd_derivatives(network, images, y)))
+    for architecture in _architectures(classes, generator):
+        heads = HEADS if architecture.biases and not architecture.trained else {"": None}
+        for head, place in heads.items():
+            network = copy.deepcopy(architecture.network).double().eval()
+            images = torch.rand(2 * CANDIDATES, *architecture.shape, generator=generator, dtype=torch.float64)
+            alive = local_map(network[:-1], images, check=False).V.flatten(1).any(dim=1)
+            images = images[alive][:CANDIDATES]  # where every unit is off, nothing can be compared
+            images = images[:6] if place is None else place(network, images, generator)
+            network, images = network.to(device), images.to(device)
+            local = local_map(network, images)
+            y = local.z.argmax(dim=-1)
+            y[-1] = classes - 1 if y[-1] == 0 else 0  # one of six is misclassified
+            derivatives = autograd_derivatives(network, images, y)
+            kind, step = architecture.kind, 1e-6 if head else 1e-7  # of a head the logits may be large
+            built.append(Sample(architecture.name, network, images, local, y, derivatives, step, kind, head))
     return tuple(built)
 
 
-def _architectures(classes: int, generator: torch.Generator) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
-    def mlp(*, bias: bool, slope: float) -> nn.Module:
-        network = networks.mlp((8, 16, 12, classes), bias=bias, slope=slope, generator=generator)
-        return _scatter(network, generator)
+class _Architecture(NamedTuple):
+    name: str
+    kind: str
+    network: nn.Sequential
+    shape: tuple[int, ...]
+    biases: bool = True
+    trained: bool = False
 
-    skip = nn.Sequential(
-        networks.mlp((8, 12), generator=generator),
-        networks.Residual(networks.mlp((12, 10, 12), generator=generator)),
-        nn.ReLU(),
-        nn.Linear(12, classes),
-    )
-    convolution = nn.Sequential(
-        nn.Conv2d(1, 4, 3, padding=1),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 6, 3),
-        nn.LeakyReLU(0.1),
-        nn.Flatten(),
-        nn.Linear(6, classes),
-    )
+
+def _architectures(classes: int, generator: torch.Generator) -> Iterator[_Architecture]:
     trained = networks.mlp((8, 16, 12, classes), generator=generator)
     centres = torch.rand(classes, 8, generator=generator)  # the fit is to some 95 % accuracy
     fit_clouds(trained, centres, generator, spread=0.15, batch=64, steps=150, rate=0.2)
-    return [
-        ("trained MLP", trained, (8,)),
-        ("MLP with biases", mlp(bias=True, slope=0.0), (8,)),
-        ("MLP without biases", mlp(bias=False, slope=0.0), (8,)),
-        ("leaky MLP", mlp(bias=True, slope=0.2), (8,)),
-        ("skip connection", _scatter(skip, generator), (8,)),
-        ("convolution, BatchNorm, max-pool", _scatter(convolution, generator), (1, 6, 6)),
-    ]
+    yield _Architecture("trained MLP", "MLP", trained, (8,), trained=True)
+    for bias in (True, False):
+
+        def mlp(*widths: int, slope: float = 0.0, bias: bool = bias) -> nn.Sequential:
+            return networks.mlp(widths, bias=bias, slope=slope, generator=generator)
+
+        skip = nn.Sequential(
+            mlp(8, 12), networks.Residual(mlp(12, 10, 12)), nn.ReLU(), nn.Linear(12, classes, bias=bias)
+        )
+        max_pool = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1, bias=bias),
+            nn.BatchNorm2d(4) if bias else nn.Identity(),
+            nn.LeakyReLU(0.2),  # so few channels of ReLUs would at times all be off
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 6, 3, bias=bias),
+            nn.LeakyReLU(0.1),
+            nn.Flatten(),
+            nn.Linear(6, classes, bias=bias),
+        )
+        average_pool = nn.Sequential(
+            nn.Conv2d(1, 4, 3, bias=bias),
+            nn.ReLU(),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.LeakyReLU(0.1),
+            nn.Linear(16, classes, bias=bias),
+        )
+        made = [
+            ("MLP", mlp(8, 16, 12, classes), (8,)),
+            ("leaky MLP", mlp(8, 16, 12, classes, slope=0.2), (8,)),
+            ("skip connection", skip, (8,)),
+            ("max-pool", max_pool, (1, 6, 6)),
+            ("average pool", average_pool, (1, 6, 6)),
+        ]
+        for kind, network, shape in made:
+            name = f"{kind} {'with' if bias else 'without'} biases"
+            yield _Architecture(name, kind, _scatter(network, generator), shape, bias)
+
+
+def _features(network: nn.Sequential, images: Tensor) -> tuple[Tensor, nn.Linear]:
+    """What the last layer reads, and the last layer, with weights of zero."""
+    last = network[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.zero_()
+        features: Tensor = network[:-1](images)
+    return features, last
+
+
+def _two_live_classes(network: nn.Sequential, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Two logits that are each other's negative, at margins from `TIE` to `LARGE`; the others constant."""
+    features, last = _features(network, images)
+    w = torch.randn(features.shape[1], generator=generator, dtype=torch.float64)
+    along, order = (features @ w).sort()
+    scale = (LARGE - TIE) / 2 / (along[-1] - along[0])
+    with torch.no_grad():
+        last.weight[0], last.weight[1] = scale * w, -scale * w
+        last.bias[0] = TIE / 2 - scale * along[0]
+        last.bias[1] = -last.bias[0]
+        last.bias[2:] = -LARGE / 2 - IMPROBABLE
+    return images[order[[0, 12, 25, 38, -1, 50]]]
+
+
+def _coinciding_rivals(network: nn.Sequential, images: Tensor, generator: torch.Generator) -> Tensor:
+    """One logit leads, by `TIE` to 3, but at the last image; all others are the same function."""
+    features, last = _features(network, images)
+    w, u = torch.randn(2, features.shape[1], generator=generator, dtype=torch.float64)
+    lead, order = (features @ (w - u)).sort()
+    least = lead[CANDIDATES // 2]
+    scale = (3.0 - TIE) / (lead[-1] - least)
+    with torch.no_grad():
+        last.weight[0], last.weight[1:] = scale * w, scale * u
+        last.bias[0] = TIE - scale * least
+    return images[order[[CANDIDATES // 2, 40, 48, 56, -1, 0]]]
+
+
+CANDIDATES = 64
+"""Images from which a head chooses six: at these it does what it is made for."""
+
+HEADS: dict[str, Callable[[nn.Sequential, Tensor, torch.Generator], Tensor] | None] = {
+    "": None,
+    "two live classes": _two_live_classes,
+    "coinciding rivals": _coinciding_rivals,
+}
+"""Last layers of the sample networks with biases: as drawn, and next to equality in many inequalities."""
 
 
 def fit_clouds(
@@ -361,7 +487,7 @@ def fit_clouds(
             optimiser.step()
 
 
-def _scatter(network: nn.Module, generator: torch.Generator) -> nn.Module:
+def _scatter(network: nn.Sequential, generator: torch.Generator) -> nn.Sequential:
     """Random weights, biases and running statistics, so that nothing sits at a special value."""
     with torch.no_grad():
         for name, value in network.state_dict().items():

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from regrob.claims import enclosed, formal
+from regrob.claims import enclosed, formal, needed
 from regrob.claims.claim import Claim, Evidence, Result, Text, Verdict, judge
 from regrob.claims.measurement import Tally
 from regrob.claims.statements import (
@@ -62,8 +62,10 @@ _CHAPTERS = (
     exact_radius.CLAIMS,
 )
 
+_NEEDED = needed.of_claims()
+
 CLAIMS: dict[str, Claim] = {
-    claim.id: replace(claim, enclosed=enclosed.CHECKS.get(claim.id, ()))
+    claim.id: replace(claim, enclosed=enclosed.CHECKS.get(claim.id, ()), needed=_NEEDED.get(claim.id))
     for claims in _CHAPTERS
     for claim in claims
 }
@@ -166,7 +168,8 @@ def as_record(judgement: Result) -> dict[str, Any]:
     ("File.name", in `book/proofs/File.v`); `instance`, one with concrete numbers; `negation`, the one that
     refutes the printed statement, or None; `axioms`, the full names of all on which these rest.
     `trials`, `worst` and `tolerance` are those of the checks in float64; `enclosed` has the same three of the checks
-    by interval arithmetic, and is None for a claim without.
+    by interval arithmetic, and is None for a claim without. `needed` has, for each hypothesis of a polynomial claim,
+    numbers that refute it without.
     """
     claim, exact = judgement.claim, judgement.counterexample
     return {
@@ -187,6 +190,10 @@ def as_record(judgement: Result) -> dict[str, Any]:
         **_as_numbers(judgement.numeric),
         "enclosed": _as_numbers(judgement.enclosed) if claim.enclosed else None,
         "hypotheses": list(claim.hypotheses),
+        "needed": {
+            words: {name: str(number) for name, number in instance.items()}
+            for words, instance in (claim.needed.instances if claim.needed else {}).items()
+        },
         "depends": list(claim.depends),
         "counterexample": None
         if exact is None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from regrob.claims.instances import Draw, Excess
+from regrob.claims import groups
+from regrob.claims.groups import Groups
+from regrob.claims.instances import KINDS, Draw, Excess, Sample
 from regrob.theory import probability
 
 CLASSES = (2, 3, 4, 5, 10)
@@ -36,28 +37,37 @@ TWO_CLASSES = Sampling(classes=(2,))
 THREE_OR_MORE = Sampling(classes=(3, 4, 5, 10))
 
 
-def over_random(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable[[Draw], Tensor]:
+def shares(draw: Draw, classes: Sequence[int]) -> Draw:
+    """A draw of bare instances for each of these K, the trials shared out evenly: some of each kind."""
+    return Draw(max(KINDS, draw.trials // len(classes)), draw.seed, draw.device)
+
+
+def over_random(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable[[Draw], Groups]:
     """The excess over bare instances of every K in turn, the trials shared out evenly."""
 
-    def over_classes(draw: Draw) -> Tensor:
-        share = Draw(max(1, draw.trials // len(sampling.classes)), draw.seed, draw.device)
+    def over_classes(draw: Draw) -> Groups:
+        share = shares(draw, sampling.classes)
         # From 0.3 on ξ stays clear of 0, where log K − L cancels.
-        instances = (
-            share.instances(K, correct=sampling.correct, inputs=sampling.inputs, low=0.3, high=sampling.high)
+        return {
+            groups.of(K): excess(
+                share.instances(
+                    K, correct=sampling.correct, inputs=sampling.inputs, low=0.3, high=sampling.high
+                )
+            ).flatten()
             for K in sampling.classes
-        )
-        return torch.cat([excess(instance).flatten() for instance in instances])
+        }
 
     return over_classes
 
 
-def over_networks(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable[[Draw], Tensor]:
+def over_networks(excess: Excess, sampling: Sampling = CORRECT_ONLY) -> Callable[[Draw], Groups]:
     """The excess over networks of every K, with autograd's ∇ and H and in units of its rounding."""
 
-    def over_classes(draw: Draw) -> Tensor:
-        instances = [s.instance for K in sampling.classes for s in draw.samples(K)]
+    def of_sample(sample: Sample) -> Tensor:
+        case = sample.instance
         if sampling.correct:
-            instances = [i.where(probability.correctly_classified(i.z, i.y)) for i in instances]
-        return torch.cat([(excess(i) / i.noise).flatten() for i in instances])
+            case = case.where(probability.correctly_classified(case.z, case.y))
+        numbers: Tensor = excess(case) / case.noise
+        return numbers
 
-    return over_classes
+    return lambda draw: draw.over_samples(of_sample, *sampling.classes)

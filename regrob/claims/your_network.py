@@ -19,7 +19,8 @@ from regrob.affine import kinks, local_map, require_frozen_statistics
 from regrob.checks import check_images, check_labels
 from regrob.claims.check import Check
 from regrob.claims.claim import Claim
-from regrob.claims.instances import Draw, Instance, Sample
+from regrob.claims.groups import Values, flat
+from regrob.claims.instances import Draw, Instance, NoInstanceError, Sample
 from regrob.claims.oracle import autograd_derivatives
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 
@@ -257,12 +258,12 @@ def examine(prepared: PreparedNetwork, claims: Iterable[Claim], *, seed: int = 0
             yield Finding(claim, check, values.numel(), float(values.max()), conclusive)
 
 
-def _values(excess: Callable[[Draw], Tensor], prepared: PreparedNetwork, seed: int) -> Tensor | None:
+def _values(excess: Callable[[Draw], Values], prepared: PreparedNetwork, seed: int) -> Tensor | None:
     """The excess on the network, or None if it is not about a network like this one."""
     draw = NetworkDraw(1, seed, str(prepared.images.device), prepared)
     try:
-        values = excess(draw)
-    except (_AboutBareInstancesError, UnsuitableNetworkError):
+        values = flat(excess(draw))
+    except (_AboutBareInstancesError, NoInstanceError, UnsuitableNetworkError):
         return None
     except (RuntimeError, TypeError, ValueError) as error:
         # Nothing to concatenate: no sample had the classes, or the shape, that the check is about.

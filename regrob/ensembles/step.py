@@ -80,7 +80,9 @@ class Block:
         log_p = torch.log_softmax(z, dim=-1)
         own = log_p.gather(-1, y[..., None])
         loss = -own.mean(dim=(1, 2))
-        residual = log_p.exp().scatter_(-1, y[..., None], torch.expm1(own))  # p − e_y
+        residual = log_p.exp().scatter_(-1, y[..., None], 0.0)
+        q = residual.sum(dim=-1, keepdim=True)  # from the rivals: log_p has rounded it away
+        residual.scatter_(-1, y[..., None], -q)  # p − e_y
         scale = rate / z.shape[1]
         if not self.kinds:
             self._propagate(run, residual * scale)

@@ -7,9 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from regrob.claims import groups
 from regrob.claims.check import Check
 from regrob.claims.combinators import check, check_both, check_random
 from regrob.claims.comparisons import ratio_error, relative
+from regrob.claims.groups import Groups
 from regrob.claims.instances import Draw, Instance, Sample, closed_form, length
 from regrob.claims.samplings import CLASSES, MISTAKES_TOO, Sampling
 from regrob.theory import derivatives, penalties
@@ -42,6 +44,7 @@ EXACT = (
         lambda c: ratio_error(derivatives.curvature(c.V, c.z), c.trace),
         "the trace in place of the norm",
         MISTAKES_TOO,
+        blunt={groups.of(2): "H has rank one"},
     ),
 )
 
@@ -62,8 +65,8 @@ def three_classes(case: Instance, factor: float = 16.0) -> Tensor:
 THREE = check_both(
     "the closed form against ‖H‖₂ of the n×n matrix",
     lambda c, factor=16.0: ratio_error(three_classes(c, factor), c.curvature),
-    4.0,
-    "4 in place of 16",
+    15.9,
+    "15.9 in place of 16",
     Sampling(classes=(3,), correct=False),
     tolerance=1e-8,  # at a near tie the root's argument has lost its digits
 )
@@ -82,7 +85,7 @@ def product(network: nn.Module, images: Tensor, r: Tensor, *, centred: bool = Tr
     return pulled.detach().flatten(1)
 
 
-def product_excess(draw: Draw, centred: bool = True) -> Tensor:
+def product_excess(draw: Draw, centred: bool = True) -> Groups:
     """`product` at a random r against autograd's full Hessian, in units of ‖H‖‖r‖ and its rounding."""
 
     def excess(s: Sample) -> Tensor:
@@ -162,22 +165,22 @@ GRADIENT = (
     *check_both(
         "against autograd through the n×n eigenvalue problem",
         lambda c, factor=2.0: gradient_error(c, "dense", factor),
-        1.0,
-        "half of ∂/∂V",
+        2.02,
+        "one per cent more of ∂/∂V",
         MISTAKES_TOO,
     ),
     *check_both(
         "against autograd through the K×K eigenvalue problem",
         lambda c, factor=2.0: gradient_error(c, "small", factor),
-        1.0,
-        "half of ∂/∂V",
+        2.02,
+        "one per cent more of ∂/∂V",
         MISTAKES_TOO,
     ),
     check_random(
         "against the closed form that trains ensembles",
         lambda c, factor=2.0: gradient_error(c, "engine", factor),
-        1.0,
-        "half of ∂/∂V",
+        2.02,
+        "one per cent more of ∂/∂V",
         Sampling(high=5.0),
         tolerance=1e-6,  # the engine's eigenvector is good to the gap's fourth digit
     ),

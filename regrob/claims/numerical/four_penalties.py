@@ -17,6 +17,7 @@ from regrob.claims.check import Check
 from regrob.claims.claim import Derivation
 from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.comparisons import ratio_error, relative, violation
+from regrob.claims.groups import Groups
 from regrob.claims.instances import Draw, Instance, Sample, closed_form, length, unit
 from regrob.claims.numerical.locally_affine import bias_free
 from regrob.claims.statements.four_penalties import printed_44, printed_45
@@ -31,7 +32,7 @@ from regrob.training.single import train
 
 
 @checked("H∇ = ‖H‖₂∇ with autograd's ∇ and H", wrong=3, mistake="three classes")
-def eigenvector_error(draw: Draw, classes: int = 2) -> Tensor:
+def eigenvector_error(draw: Draw, classes: int = 2) -> Groups:
     """H∇ against ‖H‖₂∇, both by autograd."""
 
     def error(sample: Sample) -> Tensor:
@@ -177,8 +178,8 @@ CHAIN = (
     check(
         "the second link's constant",
         lambda draw, half=2.0: chain_violation(draw, True, half=half),
-        wrong=2.5,
-        mistake="2/5 in place of 1/2",
+        wrong=2.02,
+        mistake="1/2.02 in place of 1/2",
     ),
     chain_violation_by_autograd,
 )
@@ -195,14 +196,14 @@ EQ_12 = (
     check(
         "both links, random V",
         on_instances(lambda instance, factor=1.0: eq_12_violation(instance.V, factor)),
-        wrong=1.1,
-        mistake="1.1 times the inner product",
+        wrong=1.01,
+        mistake="1.01 times the inner product",
     ),
     check(
         "both links on networks",
         on_networks(lambda sample, factor=1.0: eq_12_violation(sample.autograd.jacobian, factor)),
-        wrong=-1.0,
-        mistake="the inner product's sign reversed",
+        wrong=1.01,
+        mistake="1.01 times the inner product",
     ),
 )
 
@@ -252,10 +253,10 @@ def reward_violation(draw: Draw, correct: bool = True) -> Tensor:
 REWARD = (reward_violation,)
 
 
-@checked("no margin is steeper", wrong=0.75, mistake="a peak at p = 3/4")
+@checked("no margin is steeper", wrong=0.77, mistake="a peak at p = 0.77")
 def peak_violation(draw: Draw, p_best: float = (3 + 3**0.5) / 6) -> Tensor:
     """By how much the slope anywhere is steeper than at the claimed peak."""
-    m = 12 * draw.uniform(draw.trials)
+    m = 12 * (torch.arange(draw.trials, dtype=torch.float64) + draw.uniform(draw.trials)) / draw.trials
     best = torch.tensor([math.log(p_best / (1 - p_best))], dtype=torch.float64)
     return derivative(curvature_factor, m).abs() / derivative(curvature_factor, best).abs() - 1
 
@@ -361,14 +362,14 @@ CRITICAL = (
     check(
         "(44) changes sign there, once",
         lambda draw, at=INPUT_GRADIENT_PEAK: critical_violation(draw, at, gradient_slope),
-        wrong=CURVATURE_PEAK,
-        mistake="the other critical point",
+        wrong=1.1 * INPUT_GRADIENT_PEAK,
+        mistake="a tenth more",
     ),
     check(
         "(45) changes sign there, once",
         lambda draw, at=CURVATURE_PEAK: critical_violation(draw, at, curvature_slope),
-        wrong=INPUT_GRADIENT_PEAK,
-        mistake="the other critical point",
+        wrong=1.1 * CURVATURE_PEAK,
+        mistake="a tenth more",
     ),
 )
 
@@ -406,7 +407,7 @@ def nu_gamma(V: Tensor, images: Tensor) -> Tensor:
     mistake="networks with biases",
     tolerance=1e-9,
 )
-def confidence_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Tensor:
+def confidence_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> Groups:
     """νγ against |log(p_y/(1 − p_y))| on the networks that `only` admits, both by autograd."""
 
     def error(sample: Sample) -> Tensor:
@@ -420,7 +421,7 @@ def confidence_error(draw: Draw, only: Callable[[Sample], bool] = bias_free) -> 
 CONFIDENCE = (confidence_error,)
 
 
-@checked("batches of random margins, right and wrong", wrong=0.5, mistake="half the loss")
+@checked("batches of random margins, right and wrong", wrong=0.99, mistake="one per cent less loss")
 def jensen_violation(draw: Draw, factor: float = 1.0) -> Tensor:
     """Batches of random margins, right and wrong: mean|m| against the bound from the mean loss."""
     generator = torch.Generator().manual_seed(draw.seed)

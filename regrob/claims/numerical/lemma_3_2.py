@@ -16,12 +16,12 @@ def jacobian_error(sample: Sample, reverse: bool = False) -> Tensor:
     return sample.jacobian_error(V.flip(-1) if reverse else V)
 
 
-@checked("Eq. (7) against autograd's gradient", wrong=-1.0, mistake="the sign reversed")
+@checked("Eq. (7) against autograd's gradient", wrong=1.01, mistake="one per cent too much")
 @on_networks
-def gradient_error(sample: Sample, sign: float = 1.0) -> Tensor:
+def gradient_error(sample: Sample, factor: float = 1.0) -> Tensor:
     """∇ = y(p_y − 1)(v₊ − v₋), literally Eq. (7) with y = ±1."""
     gradient = (-signed(sample.y) * sample.instance.q).unsqueeze(-1) * sample.instance.s
-    return sample.gradient_error(sign * gradient)
+    return sample.gradient_error(factor * gradient)
 
 
 @checked("Eq. (7) against autograd's Hessian", wrong=1.01, mistake="one per cent too much curvature")

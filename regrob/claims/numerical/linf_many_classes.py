@@ -109,8 +109,8 @@ INDUCED_GRADIENT = (
     *check_both(
         "‖∇‖₁ ≤ 2q‖V‖₁",
         lambda c, factor=2.0: violation(one_norm(c), gradient_bound(c, factor)),
-        1.0,
-        "q for 2q",
+        1.98,
+        "1.98 q for 2q",
         MISTAKES_TOO,
     ),
     ATTAINED,
@@ -120,8 +120,8 @@ INDUCED_HESSIAN = (
     *check_both(
         "‖H‖₁ ≤ 2p_y q‖V‖₁‖V‖_∞",
         lambda c, factor=2.0: violation(column_norm(c.hessian), hessian_bound(c, factor)),
-        1.0,
-        "p_y q for 2p_y q",
+        1.98,
+        "1.98 p_y q for 2p_y q",
     ),
     ATTAINED,
 )
@@ -162,9 +162,9 @@ LINF = (
     ),
     check_random(
         "the exact radius, by every corner, lies between",
-        lambda c: violation(bracket(c).lower, corner_radius(c), bracket(c).upper),
-        lambda c: violation(bracket(c).upper, corner_radius(c)),
-        "the upper end taken for a lower one",
+        lambda c, share=1.0: violation(bracket(c).lower, corner_radius(c), share * bracket(c).upper),
+        0.99,
+        "an upper end one per cent shorter",
     ),
 )
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from regrob.claims.check import Check
 from regrob.claims.combinators import check, checked, on_instances, on_networks
 from regrob.claims.comparisons import relative
+from regrob.claims.groups import Groups
 from regrob.claims.instances import Draw, Instance, Sample, closed_form, unit
 from regrob.theory import derivatives, probability, taylor_radius
 
@@ -66,8 +67,8 @@ EQ_2 = (fgsm_shortfall,)
 # --- Eqs. (21), (22): a constraint on one number ---------------------------------------
 
 
-@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", wrong=-1, mistake="the odds upside down")
-def constraint_error(draw: Draw, power: int = 1) -> Tensor:
+@checked("rᵀHr = (p/q)(∇ᵀr)² with autograd's ∇ and H", wrong=1.001, mistake="the odds to the power 1.001")
+def constraint_error(draw: Draw, power: float = 1.0) -> Groups:
     """rᵀHr against (p/q)^power (∇ᵀr)² with autograd's ∇ and H."""
 
     def error(s: Sample) -> Tensor:

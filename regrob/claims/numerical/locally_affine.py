@@ -12,6 +12,7 @@ from regrob.affine import local_map, masked_product
 from regrob.claims.check import Check
 from regrob.claims.combinators import check, checked, on_networks
 from regrob.claims.comparisons import relative
+from regrob.claims.groups import Groups
 from regrob.claims.instances import Draw, Sample
 from regrob.claims.oracle import autograd_derivatives
 from regrob.theory import derivatives
@@ -31,7 +32,7 @@ def is_mlp(sample: Sample) -> bool:
 
 
 @checked("z against Vᵀx where there is no bias", wrong=False, mistake="networks with biases")
-def homogeneity_error(draw: Draw, without_biases: bool = True) -> Tensor:
+def homogeneity_error(draw: Draw, without_biases: bool = True) -> Groups:
     """z against Vᵀx on the networks without, or with, biases."""
 
     def error(s: Sample) -> Tensor:
@@ -58,8 +59,9 @@ def multiplied_out(sample: Sample, slopes: bool = True) -> Tensor:
     "W₁D₁…W_d against autograd's Jacobian, slopes in D",
     wrong=False,
     mistake="masks of zeros and ones in a leaky network",
+    blunt={"MLP": "its masks are zeros and ones"},
 )
-def mask_error(draw: Draw, slopes: bool = True) -> Tensor:
+def mask_error(draw: Draw, slopes: bool = True) -> Groups:
     """The multiplied-out V, with or without slopes in the masks."""
     return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s, slopes)), 3, only=is_mlp)
 
@@ -72,7 +74,7 @@ EQ_4 = (mask_error,)
 @checked(
     "V is the same at tx, t from 1e-3 to 1e3, without biases", wrong=False, mistake="networks with biases"
 )
-def cone_error(draw: Draw, without_biases: bool = True) -> Tensor:
+def cone_error(draw: Draw, without_biases: bool = True) -> Groups:
     """V at tx against V at x on the networks without, or with, biases."""
 
     def error(s: Sample) -> Tensor:
@@ -85,7 +87,7 @@ def cone_error(draw: Draw, without_biases: bool = True) -> Tensor:
 @checked(
     "midpoints of points of Q(x) lie in Q(x)", wrong=False, mistake="midpoints of points of different pieces"
 )
-def midpoint_error(draw: Draw, same_piece: bool = True) -> Tensor:
+def midpoint_error(draw: Draw, same_piece: bool = True) -> Groups:
     """V midway between points with the V of the first image, or between any two points."""
 
     def error(s: Sample) -> Tensor:
@@ -153,7 +155,7 @@ ARCHITECTURES = (
     wrong=(1, 0),
     mistake="the two classes exchanged",
 )
-def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Tensor:
+def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Groups:
     """The multiplied-out V with its columns in this order."""
     return draw.over_samples(lambda s: s.jacobian_error(multiplied_out(s)[..., order]), 2, only=is_mlp)
 
@@ -161,7 +163,7 @@ def masked_product_error(draw: Draw, order: tuple[int, int] = (0, 1)) -> Tensor:
 def step_check(name: str, *classes: int) -> Check:
     """Move a little inside Q(x): the logits of networks with so many classes must move by Vᵀr exactly."""
 
-    def excess(draw: Draw, factor: float = 1.0) -> Tensor:
+    def excess(draw: Draw, factor: float = 1.0) -> Groups:
         def error(s: Sample) -> Tensor:
             step = s.step * draw.normal(*s.images.shape)
             with torch.no_grad():

@@ -22,7 +22,7 @@ def two_logits(v: Tensor, m: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([v, torch.zeros_like(v)], dim=-1), torch.stack([m, torch.zeros_like(m)], dim=-1)
 
 
-@checked("∇ and H of one-logit networks by autograd", wrong=2.0, mistake="V = [2v, 0]")
+@checked("∇ and H of one-logit networks by autograd", wrong=1.001, mistake="V = [1.001 v, 0]")
 def lemma_error(draw: Draw, scale: float = 1.0) -> Tensor:
     """∇ and H of a one-logit network's logistic loss by autograd against Lemma 3.2 at V = [scale·v, 0]."""
     generator = torch.Generator().manual_seed(draw.seed)

@@ -33,7 +33,7 @@ def threshold_error(instance: Instance, radius: Callable[..., Tensor] = taylor_r
     return (gain - xi).abs() / xi
 
 
-@checked("no shorter step does", wrong=1.3, mistake="steps 1.3 times as long, some of which do")
+@checked("no shorter step does", wrong=1.05, mistake="steps five per cent longer, some of which do")
 def beyond_threshold(draw: Draw, stretch: float = 1.0) -> Tensor:
     """By how much the model at length `stretch`·‖r*‖ exceeds log 2, in directions that lean towards ±∇."""
     instance = draw.instances(2)
@@ -105,11 +105,11 @@ MONOTONE = (radius_decrease,)
 # --- New: the Taylor radius against the true margin ------------------------------------
 
 
-@checked("‖r*‖/d stays above one", wrong=-1, mistake="the two exchanged", tolerance=1e-12)
-def below_margin(draw: Draw, power: int = 1) -> Tensor:
-    """How far the ratio ‖r*‖/d, to this power, lies below one."""
+@checked("‖r*‖/d stays above one", wrong=0.99, mistake="one per cent less", tolerance=1e-12)
+def below_margin(draw: Draw, factor: float = 1.0) -> Tensor:
+    """How far the ratio ‖r*‖/d, times `factor`, lies below one."""
     instance = draw.instances(2, low=0.3)
-    return 1.0 - (taylor_radius.radius_l2(*instance) / margin_l2(*instance)) ** power
+    return 1.0 - factor * taylor_radius.radius_l2(*instance) / margin_l2(*instance)
 
 
 @checked("a step of d ends on the boundary", wrong=1.001, mistake="a step one per mille longer")
@@ -126,8 +126,8 @@ OVERSHOOT = (below_margin, boundary_gap)
 
 @checked(
     "midpoints of random pairs of probabilities",
-    wrong=lambda m: taylor_radius.taylor_margin(m).sqrt(),
-    mistake="the radius's square root",
+    wrong=lambda m: taylor_radius.taylor_margin(m) ** 0.7,
+    mistake="the radius to the power 0.7",
 )
 def midpoint_excess(draw: Draw, radius: Callable[[Tensor], Tensor] = taylor_radius.taylor_margin) -> Tensor:
     """The radius halfway between two probabilities against the mean of the two radii."""
