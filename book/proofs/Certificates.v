@@ -79,8 +79,7 @@ Proof.
       assert (Gw : gap j0 = D * w) by (rewrite E0; field; lra). nra.
 Qed.
 
-(* --- radii from the margin m = log (p_y / (1 - p_y)) ------------------------------------------------------
-   *)
+(* --- radii from the margin m = log (p_y / (1 - p_y)) ------------------------------------------------- *)
 
 Let p := softmax K (z x).
 Let m := ln (p y / (1 - p y)).
@@ -233,89 +232,54 @@ Proof.
   - exists 1%nat. split; [lia|]. split; [easy|]. now apply first_column_between.
 Qed.
 
-(* --- beyond the piece: the network z_+ - z_- = x_1 - 10 max(0, x_2) at (1,
-   -1/100) -------------------------- *)
-
-(* d is a network's distance to a mistake if its piece holds the closed ball of radius d *)
-Theorem distance_within_the_piece n V c x y (g : (nat -> R) -> nat -> R) : (y < 2)%nat ->
-  let p := softmax 2 (logits n V c x) in let d := ln (p y / (1 - p y)) / norm n (between V 0 1) in
-  1/2 < p y -> 0 < norm n (between V 0 1) ->
-  (forall x', norm n (fun i => x' i - x i) <= d -> forall k, (k < 2)%nat -> g x' k = logits n V c x' k) ->
-  least_step (norm n) (fun r => - margin y (g (fun i => x i + r i))) 0 d.
-Proof.
-  intros Y p d P N A. pose proof (probability_bounds n V c x y Y) as B. fold p in B.
-  assert (M : 0 <= ln (p y / (1 - p y))).
-  { rewrite <- ln_1. apply Rlt_le, ln_increasing; [lra|]. apply Rmult_lt_reg_r with (1 - p y); [lra|].
-    replace (p y / (1 - p y) * (1 - p y)) with (p y) by (field; lra). lra. }
-  destruct (distance_to_the_boundary n V c x y Y M N) as [(r & R & E) Low].
-  assert (Same : forall r, norm n r <= d -> margin y (g (fun i => x i + r i)) = margin y (logits n V c (fun i
-      => x i + r i))).
-  { intros s S. unfold margin. rewrite !(A (fun i => x i + s i)); try lia; try easy;
-      rewrite (norm_ext n _ s) by (intros; ring); easy. }
-  split.
-  - exists r. split; [|exact E]. rewrite Same; [exact R|]. unfold d, p. rewrite E. lra.
-  - intros s S. apply Rnot_lt_le. intros L. rewrite Same in S by lra. specialize (Low s S). unfold d, p in L.
-      lra.
-Qed.
-
-Theorem distance_within_the_piece_instance :
-  least_step (norm 1) (fun r => - margin 0 (logits 1 halves (fun _ => 0) (fun i => at_log_3 i + r i))) 0 (ln
-      (3/4 / (1 - 3/4)) / 1).
-Proof.
-  pose proof (distance_within_the_piece 1 halves (fun _ => 0) at_log_3 0 (logits 1 halves (fun _ => 0))
-      ltac:(lia)) as T. cbv zeta in T.
-  rewrite log_3_probability, halves_nu in T. apply T; [lra|lra|intros; reflexivity].
-Qed.
+(* --- beyond the piece: the network z_+ - z_- = x_1 - 10 max(0, x_2) at (1, -1/100) --------------------- *)
 
 Definition two_units : layer := Build_layer 2 (fun c i => delta c i) (fun _ => 0) (fun i => match i with O =>
     1 | _ => 0 end).
 Definition steep (j k : nat) : R := match k, j with O, O => 1 | O, _ => -10 | _, _ => 0 end.
 Definition near_the_kink (c : nat) : R := match c with O => 1 | _ => - (1/100) end.
-Definition across (c : nat) : R := match c with O => 0 | _ => 12/100 end.
+Definition to_the_tie (c : nat) : R := match c with O => 0 | _ => 11/100 end.
 
-Theorem guarantee_beyond_the_piece_false_as_printed :
-  ~ (forall n layers W b x y rho r, (y < 2)%nat -> off_kinks n layers x ->
-     let V := V_at n layers W x in let p := softmax 2 (network n layers W b x) in
-     1/2 < p y -> 0 < norm n (between V 0 1) ->
-     least_step (norm n) (fun r => - ln (p y) + growth n (gradient 2 V y p) (hessian 2 V p) r) (ln 2) rho ->
-     let d := ln (p y / (1 - p y)) / norm n (between V 0 1) in
-     norm n r < rho -> norm n r < d ->
-     network n layers W b (fun c => x c + r c) (1 - y)%nat <= network n layers W b (fun c => x c + r c) y).
+Theorem beyond_the_piece :
+  let layers := two_units :: nil in let x := near_the_kink in
+  let z := network 2 layers steep (fun _ => 0) in
+  let V := V_at 2 layers steep x in let p := softmax 2 (z x) in
+  (forall x', z x' 0%nat - z x' 1%nat = x' 0%nat - 10 * Rmax 0 (x' 1%nat)) /\
+  off_kinks 2 layers x /\ 1/2 < p 0%nat /\ norm 2 (between V 0 1) = 1 /\
+  ln (p 0%nat / (1 - p 0%nat)) / norm 2 (between V 0 1) = 1 /\
+  (exists rho, 1 < rho /\ least_step (norm 2)
+    (fun r => - ln (p 0%nat) + growth 2 (gradient 2 V 0 p) (hessian 2 V p) r) (ln 2) rho) /\
+  norm 2 to_the_tie = 11/100 /\
+  z (fun c => x c + to_the_tie c) 0%nat = z (fun c => x c + to_the_tie c) 1%nat.
 Proof.
-  intros Printed. set (layers := two_units :: nil). set (x := near_the_kink).
+  intros layers x z V p.
+  assert (Lead : forall x', z x' 0%nat - z x' 1%nat = x' 0%nat - 10 * Rmax 0 (x' 1%nat)).
+  { intros x'. unfold z, network, transposed, layers, two_units, hidden, after, before, transposed.
+    unfold activation, delta, steep; simpl. unfold Rmax.
+    destruct (Rlt_dec 0 _), (Rlt_dec 0 _), (Rle_dec 0 (x' 1%nat)); lra. }
   assert (O : off_kinks 2 layers x).
   { split; [|easy]. intros [|[|i]] L; unfold before, transposed, x, near_the_kink, two_units, delta in *;
       simpl in *; try lra; lia. }
-  set (V := V_at 2 layers steep x). set (p := softmax 2 (network 2 layers steep (fun _ => 0) x)).
   assert (S : forall d, (d < 2)%nat -> between V 0 1 d = match d with O => 1 | _ => 0 end).
   { intros [|[|d]] L; [| |lia]; unfold between, V, V_at, layers, product, two_units, x, before, transposed,
       near_the_kink, mask, delta, steep; simpl;
       destruct (Rlt_dec 0 _), (Rlt_dec 0 _); lra. }
   assert (N : norm 2 (between V 0 1) = 1).
-  { unfold norm, sq, dot. simpl. rewrite !S by lia. replace (0 + 1 * 1 + 0 * 0) with 1 by ring. apply sqrt_1.
-      }
-  assert (M : margin 0 (network 2 layers steep (fun _ => 0) x) = 1).
-  { unfold margin, network, transposed, layers, two_units, hidden, after, before, transposed, activation, x,
-      near_the_kink, delta, steep; simpl.
-    destruct (Rlt_dec 0 _), (Rlt_dec 0 _); lra. }
+  { unfold norm, sq, dot. simpl. rewrite !S by lia. replace (0 + 1 * 1 + 0 * 0) with 1 by ring.
+    apply sqrt_1. }
+  assert (M : margin 0 (z x) = 1).
+  { unfold margin. simpl. rewrite Lead. unfold x, near_the_kink. rewrite Rmax_left by lra. ring. }
   assert (P : p 0%nat = sigma 1) by (unfold p; rewrite softmax_is_sigma, M by lia; easy).
   assert (Half : 1/2 < p 0%nat) by (rewrite P; apply sigma_above_half; lra).
-  pose proof (softmax_is_distribution 2 (network 2 layers steep (fun _ => 0) x) ltac:(lia)) as D. fold p in D.
+  pose proof (softmax_is_distribution 2 (z x) ltac:(lia)) as D. fold p in D.
   pose proof (taylor_radius 2 V p 0 ltac:(lia) D Half ltac:(rewrite N; lra)) as T.
   rewrite N, taylor_radius_is_tau in T by lra.
-  specialize (Printed 2%nat layers steep (fun _ => 0) x 0%nat _ across ltac:(lia) O Half ltac:(change (0 <
-      norm 2 (between V 0 1)); rewrite N; lra) T).
-  assert (A : norm 2 across = 12/100).
-  { transitivity (sqrt ((12/100)^2)); [|apply sqrt_pow2; lra]. unfold norm, sq, dot, across; simpl. f_equal.
-      field. }
-  pose proof (tau_above_the_margin 1 ltac:(lra)) as Tau. cbv zeta in Printed.
-  rewrite A in Printed. rewrite <- P in Tau.
-  assert (Odds : ln (p 0%nat / (1 - p 0%nat)) / norm 2 (between V 0 1) = 1).
-  { rewrite N, P, one_less_sigma. unfold sigma. rewrite Ropp_involutive, exp_Ropp. pose proof (exp_pos 1).
-    replace (/ (1 + / exp 1) / / (1 + exp 1)) with (exp 1) by (field; lra). rewrite ln_exp. field. }
-  fold V p in Printed. rewrite Odds in Printed. specialize (Printed ltac:(lra) ltac:(lra)).
-  revert Printed.
-  unfold network, transposed, layers, two_units, hidden, after, before, transposed, activation, x,
-      near_the_kink, across, delta, steep; simpl.
-  destruct (Rlt_dec 0 _), (Rlt_dec 0 _); lra.
+  pose proof (tau_above_the_margin 1 ltac:(lra)) as Tau. rewrite <- P in Tau.
+  split; [easy|]. split; [easy|]. split; [easy|]. split; [easy|]. split; [|split; [|split]].
+  - rewrite N, P, one_less_sigma. unfold sigma. rewrite Ropp_involutive, exp_Ropp. pose proof (exp_pos 1).
+    replace (/ (1 + / exp 1) / / (1 + exp 1)) with (exp 1) by (field; lra). rewrite ln_exp. field.
+  - eexists. split; [|exact T]. lra.
+  - transitivity (sqrt ((11/100)^2)); [|apply sqrt_pow2; lra].
+    unfold norm, sq, dot, to_the_tie; simpl. f_equal. field.
+  - apply Rminus_diag_uniq. rewrite Lead. unfold x, near_the_kink, to_the_tie. rewrite Rmax_right by lra. lra.
 Qed.

@@ -164,9 +164,11 @@ Theorem shared_minimisers : 0 <= lam ->
   (forall b, (forall t W, b <= jacobian_objective t W) <-> (forall t W,
       b <= cross_lipschitz_objective t W)) /\
   (forall t W, 0 < lam -> (minimises jacobian_objective t W <->
-     minimises cross_lipschitz_objective t W /\ forall j, (j < m)%nat -> moved_by_G t (column_sum W) j = 0)) /\
+     minimises cross_lipschitz_objective t W /\
+     forall j, (j < m)%nat -> moved_by_G t (column_sum W) j = 0)) /\
   (forall t W, 0 < lam -> (minimises jacobian_objective t W <->
-     minimises cross_lipschitz_objective t W /\ forall i d, (i < N)%nat -> (d < n)%nat -> Sum K (V_of t W i d) = 0)) /\
+     minimises cross_lipschitz_objective t W /\
+     forall i d, (i < N)%nat -> (d < n)%nat -> Sum K (V_of t W i d) = 0)) /\
   (lam = 0 -> forall t W, jacobian_objective t W = cross_lipschitz_objective t W).
 Proof.
   intros L. pose proof K_positive as K0.
@@ -201,7 +203,8 @@ Theorem centring_lowers_the_jacobian_loss : 0 <= lam ->
       cross_lipschitz_objective t W) /\
   (forall t W, minimises cross_lipschitz_objective t W ->
     jacobian_objective t (centre W) = cross_lipschitz_objective t (centre W) /\
-    cross_lipschitz_objective t (centre W) = cross_lipschitz_objective t W /\ minimises jacobian_objective t (centre W)) /\
+    cross_lipschitz_objective t (centre W) = cross_lipschitz_objective t W /\
+    minimises jacobian_objective t (centre W)) /\
   (0 < lam -> forall t W t' W', minimises jacobian_objective t W ->
       minimises cross_lipschitz_objective t' W' ->
     jacobian_objective t W = cross_lipschitz_objective t' W' /\ minimises cross_lipschitz_objective t W).

@@ -13,14 +13,13 @@ Definition factor K (V : nat -> nat -> R) (p : nat -> R) c k := sqrt (p k) * (V 
 Theorem hessian_is_a_square n K V p : distribution K p -> forall c d, (c < n)%nat -> (d < n)%nat ->
   hessian K V p c d = Sum K (fun k => factor K V p c k * factor K V p d k).
 Proof.
-  intros D c d _ _. destruct D as [P S]. unfold factor.
-  rewrite (Sum_ext K (fun k => sqrt (p k) * (V c k - dot K p (V c)) * (sqrt (p k) * (V d k - dot K p (V d))))
-    (fun k => p k * (V c k * V d k) - dot K p (V d) * (p k * V c k) - dot K p (V c) * (p k * V d k)
-      + dot K p (V c) * dot K p (V d) * p k)).
-  2:{ intros k L. replace (sqrt (p k) * (V c k - dot K p (V c)) * (sqrt (p k) * (V d k - dot K p (V d))))
-        with (sqrt (p k) * sqrt (p k) * ((V c k - dot K p (V c)) * (V d k - dot K p (V d)))) by ring.
-      rewrite sqrt_def by (apply Rlt_le; auto). ring. }
-  rewrite Sum_plus, !Sum_minus, !Sum_scal, S. unfold hessian.
+  intros D c d _ _. destruct D as [P S]. symmetry.
+  transitivity (Sum K (fun k => p k * (V c k * V d k) - dot K p (V d) * (p k * V c k)
+    - dot K p (V c) * (p k * V d k) + dot K p (V c) * dot K p (V d) * p k)).
+  { apply Sum_ext. intros k L. unfold factor.
+    transitivity (sqrt (p k) * sqrt (p k) * ((V c k - dot K p (V c)) * (V d k - dot K p (V d)))); [ring|].
+    rewrite sqrt_def by (apply Rlt_le; auto). ring. }
+  rewrite Sum_plus, !Sum_minus, !Sum_scal, S. unfold hessian. symmetry.
   rewrite (Sum_ext K _ (fun k => p k * (V c k * V d k) - (p k * V c k) * dot K p (V d))).
   - rewrite Sum_minus, Sum_scal_r. unfold dot. ring.
   - intros k L. rewrite (Sum_ext K _ (fun l => delta l k * (V c k * p k * V d l) - V c k * p k * (p l * V d

@@ -7,7 +7,7 @@ from functools import partial
 import sympy as sp
 
 from regrob.claims.claim import Claim, Counterexample, Verdict, proof
-from regrob.claims.hypotheses import ARGMAX, BINARY, OFF_KINKS_SHORT, ORDERED
+from regrob.claims.hypotheses import ARGMAX, BINARY, CORRECT, DISTINCT, OFF_KINKS_SHORT, ORDERED
 from regrob.claims.statements.lemma_3_1 import prove_nearest
 from regrob.claims.statements.locally_affine import prove_affine
 from regrob.claims.statements.ordering import prove_ordering
@@ -56,7 +56,7 @@ GUARANTEE = statement(
     printed=r"\text{“gives rise to a formal guarantee of the } \ell_2 \text{ robustness for piecewise linear DNNs, without concerning much about the accuracy of the Taylor approximation”}",
     reading=r"\text{no perturbation shorter than } \|\mathbf r^*\|_2 \text{ changes the class}",
     corrected=r"\text{no perturbation shorter than } \min(d, \operatorname{dist}(\mathbf x,\partial Q(\mathbf x))) \text{ does; } \|\mathbf r^*\|_2>d \text{ even for a linear classifier}",
-    hypotheses=(BINARY, OFF_KINKS_SHORT, "classified correctly"),
+    hypotheses=(BINARY, OFF_KINKS_SHORT, CORRECT, DISTINCT),
     depends=("thm-taylor-overshoots", "thm-network-certificate", "thm-beyond-the-polytope"),
     counterexample=counterexample_linear,
     expected=Verdict.FAILS,

@@ -124,7 +124,7 @@ def prove_attained(half: int = 2) -> None:
 
 ORDERING = theorem(
     id="cor-ordering",
-    title="the penalties in order, with their best constants",
+    title="the penalties in order, with the best constants for each K",
     printed=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
     hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
     depends=("thm-loewner", "lemma-4.1-hessian"),

@@ -426,7 +426,7 @@ EQ_28 = statement(
     where="Appendix D, Eq. (28)",
     title="the Jacobian loss is the cross-Lipschitz loss and one more square",
     printed=r"\mathcal L'(V) = h(\mathbf v_+-\mathbf v_-)+\tfrac12\lambda'\nu^2+\tfrac12\lambda'\|\mathbf v_++\mathbf v_-\|_2^2,\quad 2\mu^2 = \nu^2+\|\mathbf v_++\mathbf v_-\|_2^2",
-    hypotheses=(BINARY,),
+    hypotheses=(BINARY, NO_BIASES),
     depends=("eq-27",),
     derivation=proof(prove_28, wrong=1, mistake="no halves"),
 )

@@ -226,7 +226,7 @@ def prove_trace_bound(factor: int = 2) -> None:
 
 TRACE = theorem(
     id="thm-trace-bound",
-    title="the sharp constant in place of Eq. (43)'s",
+    title="the sharp constant for each K in place of Eq. (43)'s",
     printed=r"\|H\|_2 \le \operatorname{tr} H \le \frac2K\,p_y(1-p_y)\sum_{i<j}\|\mathbf v_i-\mathbf v_j\|_2^2",
     hypotheses=(OFF_KINKS, ARGMAX),
     depends=("eq-35", "thm-sharp-norms"),
