@@ -289,7 +289,8 @@ BOOK = Proofs(ROOT / "book" / "proofs")
 @pytest.mark.parametrize("claim", BOOK.pairs)
 def test_every_pair_of_the_book_counts(claim: str) -> None:
     statement = ledger.CLAIMS[claim]
-    refuted = statement.expected in (Verdict.FAILS, Verdict.PARTLY) or statement.transcription
+    slip = statement.transcription and statement.counterexample is not None
+    refuted = statement.expected in (Verdict.FAILS, Verdict.PARTLY) or slip
     pair = BOOK.pairs[claim]
     assert FormalProof(pair, BOOK).faults(refuted=refuted) == []
     assert pair.reading

@@ -763,6 +763,21 @@ Proof.
     apply (Rle_not_lt _ _ Printed). interval with (i_prec 40).
 Qed.
 
+(* Eq. (37): its middle as printed, without xi *)
+Theorem equation_37_false_as_printed :
+  ~ (forall n K V p y r, (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
+     let xi := ln (INR K) + ln (p y) in let F := frobenius n K V in 0 < xi -> 0 < F ->
+     xi <= growth n (gradient K V y p) (hessian K V p) r ->
+     2 * (1 - p y) * F / (2 * p y * (1 - p y) * F^2) *
+       (sqrt (1 + 4 * p y * (1 - p y) * F^2 / (4 * (1 - p y)^2 * F^2)) - 1) <= norm n r).
+Proof.
+  intros Printed. destruct nine_tenths_facts as [D C]. destruct halves_step as (r & R & N).
+  specialize (Printed 1%nat 2%nat halves nine_tenths 0%nat r ltac:(lia) ltac:(lia) D C).
+  rewrite halves_frobenius, N in Printed. change (nine_tenths 0%nat) with (9/10) in Printed.
+  specialize (Printed positive_slack_at_nine_tenths ltac:(apply sqrt_lt_R0; lra) R). simpl INR in Printed.
+  apply (Rle_not_lt _ _ Printed). interval with (i_prec 40).
+Qed.
+
 (* instances: V = (1, 0, ..., 0), a step of length ten *)
 Lemma first_column_spread : spread 1 3 first_column = 2.
 Proof. unfold spread, Pairs, sq, dot, between, first_column; simpl. field. Qed.

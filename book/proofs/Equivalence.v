@@ -318,8 +318,8 @@ Proof.
   replace (1 + 1) with 2 by ring. simpl INR. lra.
 Qed.
 
-Theorem identity_instance : 2 * (frobenius 1 2 (fun _ _ => 3))^2 = 0 + 36.
+Theorem identity_instance : 2 * (frobenius 1 2 (fun _ k => match k with O => 3 | _ => 1 end))^2 = 16 + 4.
 Proof.
-  destruct (penalty_of_two_classes 1 (fun _ _ => 3)) as [_ E]. rewrite E, !norm_sq. unfold sq, dot, between;
-      simpl. ring.
+  destruct (penalty_of_two_classes 1 (fun _ k => match k with O => 3 | _ => 1 end)) as [_ E].
+  rewrite E, !norm_sq. unfold sq, dot, between; simpl. ring.
 Qed.

@@ -1,6 +1,6 @@
 (* New theorems on the curvature of many classes: H = A A^T, and its spectral norm is the largest eigenvalue
-   of the K x K matrix A^T A; so a multi-class curvature penalty needs no approximation, as Appendix H says.
-   *)
+   of the K x K matrix A^T A; so a multi-class curvature penalty needs no approximation, although Appendix H
+   expects one. *)
 From Coq Require Import Reals Lra Lia Psatz.
 From Coquelicot Require Import Coquelicot.
 From Regrob Require Import Definitions Sums Loss Compactness Spectral Binary TwoClassRadius Instances
@@ -89,17 +89,6 @@ Proof.
   exists s. split; [easy|].
   now rewrite (curvature_is_an_eigenvalue_of_a_small_matrix 1 3 first_column three_probabilities s lam
       three_probabilities_distribution S L).
-Qed.
-
-(* Appendix H's "approximations seem inevitable": that the K x K eigenvalue is never exact *)
-Theorem approximation_is_not_inevitable :
-  ~ (forall n K V p s lam, (3 <= K)%nat -> distribution K p -> spectral_norm n n (hessian K V p) s ->
-     largest_eigenvalue K (gram n (factor K V p)) lam -> 0 < Rabs (lam - s)).
-Proof.
-  intros Printed. destruct exact_curvature_instance as (s & S & L).
-  specialize (Printed 1%nat 3%nat first_column three_probabilities s s ltac:(lia)
-      three_probabilities_distribution S L).
-  replace (s - s) with 0 in Printed by ring. rewrite Rabs_R0 in Printed. lra.
 Qed.
 
 Theorem hessian_vector_instance : applied 1 (hessian 3 first_column three_probabilities) (fun _ => 2) 0 = 1/2.

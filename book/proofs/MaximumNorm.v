@@ -250,7 +250,9 @@ End ManyClasses.
 
 Theorem maximum_norm_instance : let g := gradient 3 first_column 0 three_probabilities in let H := hessian 3
     first_column three_probabilities in
-  0 <= - 1 + dot 1 g long_step + quad 1 H long_step / 2 /\
+  (0 <= - 1 + dot 1 g long_step + quad 1 H long_step / 2 /\
+   - 1 + dot 1 g long_step + quad 1 H long_step / 2 <=
+   - 1 + norm_1 1 g * norm_inf 1 long_step + INR 1 * column_norm 1 1 H * (norm_inf 1 long_step)^2 / 2) /\
   2 * 1 / (sqrt ((norm_1 1 g)^2 + 2 * INR 1 * column_norm 1 1 H * 1) + norm_1 1 g) <= norm_inf 1 long_step /\
   norm_1 1 g <= 2 * (1 - 1/2) * column_norm 1 3 first_column /\
   column_norm 1 1 H <= 2 * (1/2) * (1 - 1/2) * column_norm 1 3 first_column * row_norm 1 3 first_column.

@@ -64,13 +64,15 @@ Proof. unfold after, activation, mask, before. destruct (Rlt_dec 0 _); ring. Qed
 
 (* with masks of zeros and ones, as printed, a leaky slope breaks it *)
 Theorem masks_false_as_printed :
-  ~ (forall (L : layer) n a i, bias L i = 0 ->
+  ~ (forall (L : layer) n a i, bias L i = 0 -> before L n a i <> 0 ->
      after L n a i = (if Rlt_dec 0 (before L n a i) then 1 else 0) * transposed n (weight L) a i).
 Proof.
-  intros Printed. specialize (Printed (Build_layer 1 (fun _ _ => 1) (fun _ => 0) (fun _ => 1/10)) 1%nat (fun
-      _ => -1) 0%nat eq_refl).
+  intros Printed.
+  specialize (Printed (Build_layer 1 (fun _ _ => 1) (fun _ => 0) (fun _ => 1/10)) 1%nat (fun _ => -1) 0%nat
+    eq_refl).
   unfold after, activation, before, transposed in Printed; simpl in Printed.
-      destruct (Rlt_dec 0 (0 + 1 * -1 + 0)); lra.
+  assert (Off : 0 + 1 * -1 + 0 <> 0) by lra. specialize (Printed Off).
+  destruct (Rlt_dec 0 (0 + 1 * -1 + 0)); lra.
 Qed.
 
 Lemma same_sign_same_mask alpha s t : 0 < s * t -> mask alpha s = mask alpha t.

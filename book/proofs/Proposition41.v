@@ -27,6 +27,20 @@ Qed.
 Lemma two_le_INR K : (2 <= K)%nat -> 2 <= INR K.
 Proof. intros L. replace 2 with (INR 2) by (simpl; lra). now apply le_INR. Qed.
 
+(* what xi = log (K p_y) needs: the label alone has the highest probability *)
+Theorem slack_is_positive K p y : (y < K)%nat -> (2 <= K)%nat -> distribution K p -> strictly_correct K p y ->
+  0 < ln (INR K) + ln (p y).
+Proof.
+  intros Y K2 [P S] C. pose proof (two_le_INR K K2) as N. pose proof (P y Y) as Py.
+  rewrite <- ln_mult by lra. rewrite <- ln_1. apply ln_increasing; [lra|].
+  assert (J : exists j, (j < K)%nat /\ j <> y) by (destruct y; [exists 1%nat|exists 0%nat]; lia).
+  destruct J as (j & Hj & Nj). pose proof (C j Hj Nj).
+  assert (T : p y - p j <= Sum K (fun k => p y - p k)).
+  { apply (term_le_Sum K (fun k => p y - p k) j); [|easy]. intros k Hk.
+    destruct (Nat.eq_dec k y) as [->|D]; [lra|]. pose proof (C k Hk D). lra. }
+  rewrite Sum_minus, Sum_const, S in T. lra.
+Qed.
+
 Lemma three_le_INR K : (3 <= K)%nat -> 3 <= INR K.
 Proof. intros L. replace 3 with (INR 3) by (simpl; lra). now apply le_INR. Qed.
 

@@ -270,7 +270,8 @@ class Result:
         self.failures += (message,)
 
     def _prove(self, formal: FormalProof) -> None:
-        refuted = self.claim.expected in (Verdict.FAILS, Verdict.PARTLY) or self.claim.transcription
+        slip = self.claim.transcription and self.claim.counterexample is not None
+        refuted = self.claim.expected in (Verdict.FAILS, Verdict.PARTLY) or slip
         faults = formal.faults(refuted=refuted)
         for fault in faults:
             self._fail(fault)

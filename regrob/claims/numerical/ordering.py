@@ -185,23 +185,28 @@ def chain_excess(case: Instance, divisor: float) -> Tensor:
     )
 
 
-CHAIN_MAIN = check_both(
-    "the corrected chain",
-    lambda c, share=1.0: chain_excess(c, share * (c.K - 1.0)),
-    0.95,
-    "0.95(K − 1) for K − 1",
+WITH_SQUARES = check_both(
+    "the left link where p_y ≥ 1/3, the right one always",
+    lambda c, least=1 / 3: worst(
+        half_gradient_excess(c, least), violation(c.curvature, 0.5 * c.lipschitz.square())
+    ),
+    0.0,
+    "the left link for any p_y",
+    MISTAKES_TOO,
+)
+
+CHAIN_MAIN = (
+    *WITH_SQUARES,
+    *check_both(
+        "the chain for every K",
+        lambda c, share=1.0: chain_excess(c, share * (c.K - 1.0)),
+        0.95,
+        "0.95(K − 1) for K − 1",
+    ),
 )
 
 CHAIN_APPENDIX = (
-    *check_both(
-        "the left link where p_y ≥ 1/3, the right one always",
-        lambda c, least=1 / 3: worst(
-            half_gradient_excess(c, least), violation(c.curvature, 0.5 * c.lipschitz.square())
-        ),
-        0.0,
-        "the left link for any p_y",
-        MISTAKES_TOO,
-    ),
+    *WITH_SQUARES,
     check_random(
         "both links for K = 2 and 3, correctly classified (random instances)",
         lambda c, divisor=2.0: chain_excess(c, divisor),

@@ -430,7 +430,7 @@ CONFIDENCE = statement(
     id="thm-critical-confidence",
     where="new, on Appendix G",
     title="νγ is the confidence, so the conditions are p_y ≤ 0.7822 and p_y ≤ 0.9168",
-    printed=r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff p_y\le0.7822 \text{ (to four digits; correctly classified)},\quad \nu\gamma\le2.3994 \iff p_y\le0.9168",
+    printed=r"\nu\gamma = \left|\log\frac{p_y}{1-p_y}\right|,\qquad \nu\gamma\le1+W(1/e) \iff p_y\le0.7822,\quad \nu\gamma\le2.3994 \iff p_y\le0.9168 \text{ (both to four digits; correctly classified)}",
     hypotheses=(BINARY, NO_BIASES, "γ = |w̌ᵀx|", "p_y > 1/2 for the two equivalences"),
     depends=("eq-3", "remark-critical-points"),
     derivation=proof(prove_confidence, wrong=-1, mistake="the odds upside down"),

@@ -151,7 +151,7 @@ UPPER = statement(
     title="the root along the top eigenvector bounds the radius from above",
     printed=r"\|\mathbf r^*\|_2 \le \frac{|\nabla^T\mathbf u|}{\|H\|_2}\left(\sqrt{1+\frac{2\|H\|_2\xi}{|\nabla^T\mathbf u|^2}}-1\right)",
     corrected=r"\text{this holds where } H \succeq 0, \text{ as for every network of this paper; for any other } H \text{ with } \lambda_{\max}(H) > 0 \text{ in place of } \|H\|_2",
-    hypotheses=("ξ > 0", "H ⪰ 0 and H ≠ 0, or λ_max(H) > 0 in place of ‖H‖₂"),
+    hypotheses=("ξ > 0", "λ_max(H) > 0", "H ⪰ 0, or λ_max(H) in place of ‖H‖₂"),
     derivation=proof(prove_upper, wrong=-1, mistake="curvature of the other sign"),
     counterexample=counterexample_indefinite,  # no Hessian of the paper's networks, which are positive semidefinite
     expected=Verdict.PARTLY,
@@ -186,7 +186,7 @@ DECREASING = statement(
     where="Appendix E, between Eqs. (36) and (37)",
     title="the lower root falls as ‖∇‖₂ or ‖H‖₂ grows",
     printed=r"\text{the lower bound in Eq. (33) is monotonically decreasing in } \|H\|_2 \text{ or } \|\nabla\|_2",
-    hypotheses=("ξ > 0",),
+    hypotheses=("ξ > 0", "‖∇‖₂ and ‖H‖₂ not both zero"),
     depends=("eq-33",),
     derivation=proof(prove_decreasing, wrong=-1, mistake="increasing instead"),
 )

@@ -37,7 +37,7 @@ EQ_2 = statement(
     printed=r"\max_{\|\mathbf r\|_\infty\le\epsilon}\mathcal L(\mathbf x+\mathbf r, y) = \mathcal L(\mathbf x+\epsilon\operatorname{sign}\nabla, y) \text{ with some binary linear classifiers}",
     corrected=r"\text{with every binary affine classifier; the maximum is } \log(1+e^{-m+\epsilon\|\mathbf s\|_1})",
     restated=True,
-    hypotheses=("affine classifier", BINARY, "no box constraint", ANY_LABEL),
+    hypotheses=("affine classifier", BINARY, "ε ≥ 0", "no box constraint", ANY_LABEL),
     derivation=proof(prove_fgsm, wrong=-1, mistake="the step against the gradient"),
 )
 

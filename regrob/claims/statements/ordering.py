@@ -35,8 +35,8 @@ theorem = partial(statement, where="new")
 LOEWNER = theorem(
     id="thm-loewner",
     title="the Hessian dominates the squared gradient",
-    printed=r"H \succeq \frac{p_y}{1-p_y}\,\nabla\nabla^T,\quad\text{hence } \|H\|_2 \ge \frac{p_y}{1-p_y}\|\nabla\|_2^2",
-    hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K, "equality iff all rivals' columns coincide"),
+    printed=r"H \succeq \frac{p_y}{1-p_y}\,\nabla\nabla^T \text{, with equality iff the rivals' columns coincide};\quad\text{hence } \|H\|_2 \ge \frac{p_y}{1-p_y}\|\nabla\|_2^2",
+    hypotheses=(OFF_KINKS, ANY_LABEL_ANY_K),
     depends=("lemma-4.1-pairs", "lemma-4.1-gradient"),
     derivation=proof(prove_loewner, wrong=2, mistake="twice the constant"),
 )
@@ -244,12 +244,16 @@ CHAIN_MAIN = statement(
     where="Section 4, below Eq. (17)",
     title="the chain in the main text, its squares lost",
     printed=r"\|\nabla\|_2/2 \le \|H\|_2 \le \|V\|_F/2",
-    corrected=r"\frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
-    hypotheses=(OFF_KINKS, ARGMAX + " (left link only)"),
+    corrected=r"\tfrac12\|\nabla\|_2^2 \le \|H\|_2 \le \tfrac12\|V\|_F^2 \text{, Appendix E's chain, on the left for } p_y \ge \tfrac13; \text{ in general } \frac{\|\nabla\|_2^2}{K-1} \le \|H\|_2 \le \tfrac12\|VC\|_2^2 \le \tfrac12\|V\|_F^2",
+    hypotheses=(
+        OFF_KINKS,
+        ARGMAX + " (left links only)",
+        "p_y ≥ 1/3 in the first left link: at K ≤ 3 the argmax has it",
+    ),
     transcription=True,  # Appendix E quotes this chain with its squares
-    depends=("cor-ordering",),
+    depends=("cor-ordering", "cor-half", "eq-41"),
     derivation=proof(
-        *(prove_ordering, prove_loewner, prove_centring, prove_attained),
+        *(prove_ordering, prove_loewner, prove_centring, prove_attained, prove_third),
         wrong=3,
         mistake="a third for a half",
     ),
@@ -298,7 +302,7 @@ EQ_43 = statement(
     title="the curvature against the cross-Lipschitz penalty",
     printed=r"\|H\|_2 \le \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2 \le \tfrac12K(K-1)p_y(1-p_y)\nu^2 \le \tfrac18K(K-1)\nu^2",
     corrected=r"\text{this holds for } K \ge 3; \text{ for every } K \text{ we have } \|H\|_2 \le \operatorname{tr}H \le K\,p_y(1-p_y)\,\nu^2 \le \tfrac K4\nu^2",
-    hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 in the second link (printed: K ≥ 2)"),
+    hypotheses=(OFF_KINKS, ARGMAX, ORDERED, "K ≥ 3 for the printed chain (printed: K ≥ 2)"),
     depends=("eq-35", "thm-trace-bound"),
     derivation=proof(prove_43, prove_pairs, *SHARP_TRACE, wrong=2, mistake="K ≥ 2"),
     counterexample=counterexample_43,

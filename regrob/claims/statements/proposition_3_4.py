@@ -451,10 +451,10 @@ EQ_29 = statement(
     where="Appendix D, Eq. (29)",
     title="centring the columns never raises the Jacobian loss",
     printed=r"\mathcal L'(\hat V')-\mathcal L'(V') = \tfrac12\lambda'\|\hat{\mathbf v}'_++\hat{\mathbf v}'_-\|^2-\tfrac12\lambda'\|\mathbf v'_++\mathbf v'_-\|^2 \le -\tfrac12\lambda'\|\mathbf v'_++\mathbf v'_-\|^2 \le 0",
-    corrected=r"\text{the first “}\le\text{” is an equality; } \hat{\mathbf v}'_+ = (\mathbf v'_+-\mathbf v'_-)/2 \text{ with its primes. For } \lambda'>0 \text{ it leads to } \mathbf v'_++\mathbf v'_-=0",
+    corrected=r"\text{the first “}\le\text{” is an equality; } \hat{\mathbf v}'_+ = (\mathbf v'_+-\mathbf v'_-)/2 \text{ with its primes. At a minimiser with } \lambda'>0 \text{ it leads to } \mathbf v'_++\mathbf v'_-=0",
     restated=True,
     transcription=True,
-    hypotheses=(BINARY, "any V, minimiser or not"),
+    hypotheses=(BINARY, "λ' ≥ 0", "any V; a minimiser in the last sentence"),
     depends=("eq-28",),
     derivation=proof(prove_29, wrong=-1, mistake="two equal columns"),
 )

@@ -407,7 +407,7 @@ EQ_38 = statement(
     title="from the sum over pairs to Eq. (16)",
     printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{S}\sqrt{1+\frac{2S\xi}{4(1-p_y)^2\|V\|_F^2}-1} \ge \text{Eq. (16)},\ S = \sum_{i<j}p_ip_j\|\mathbf v_i-\mathbf v_j\|_2^2,\ \nu := \sum\|\mathbf v_i-\mathbf v_j\|_2^2/K^2",
     corrected=r"\text{the } {-1} \text{ stands outside the root (inside, it may be a slip of the recovery), } \nu^2 \text{ stands in place of } \nu, \text{ and the second } \ge \text{ holds for } K \ge 3",
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, "K ≥ 3 in the second link"),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, ORDERED, DISTINCT, "K ≥ 3 in the second link"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-35", "thm-trace-bound"),
     derivation=proof(
         prove_16, prove_pairs, *LOWER_END, *SHARP_TRACE, wrong=2, mistake="K ≥ 2 in the second link"
@@ -440,7 +440,7 @@ TIGHTER = statement(
     printed=r"\text{“it is challenging to compare } K(K-1)\nu^2/4 \text{ with } \|V\|_F^2 \text{ directly, hence we are uncertain which of the derived lower bounds would be tighter”}",
     reading=r"\text{the question which bound is tighter}",
     corrected=r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): \text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; \text{ always at least as tight for } K \le 3",
-    hypotheses=(ORDERED, "v̄ = V1/K, the plain mean of the columns"),
+    hypotheses=(ORDERED, DISTINCT, "ξ > 0", "v̄ = V1/K, the plain mean of the columns"),
     depends=("prop-4.1-eq-16", "prop-4.1-eq-17"),
     derivation=proof(
         prove_centring, prove_tighter, prove_decreasing, wrong=2, mistake="K − 2 for K − 1"
@@ -457,6 +457,18 @@ def prove_17(constant: int = 2) -> None:
     prove_zero(lower_root(2 * Q * MU, constant * P * Q * MU**2) - printed, because="Eq. (37)'s last step")
 
 
+def counterexample_37() -> Counterexample:
+    """K = 2, V = (½, −½), p = 9/10: the radius, which is exact for two classes, against the middle without ξ."""
+    p, mu = sp.Rational(9, 10), sp.sqrt(sp.Rational(1, 2))
+    q, xi = 1 - p, sp.log(2 * p)
+    return Counterexample(
+        r"K = 2,\ V = (\tfrac12,-\tfrac12),\ p_y = \tfrac9{10}:\ \|\mathbf r^*\|_2 \text{ against Eq. (37)'s middle as printed}",
+        lower_root(q, p * q, xi),
+        ">=",
+        lower_root(2 * q * mu, 2 * p * q * mu**2, sp.Integer(1)),
+    )
+
+
 EQ_37 = statement(
     id="eq-37",
     where="Appendix E, Eq. (37)",
@@ -464,9 +476,10 @@ EQ_37 = statement(
     printed=r"\|\mathbf r^*\|_2 \ge \frac{2(1-p_y)\|V\|_F}{2p_y(1-p_y)\|V\|_F^2}\left(\sqrt{1+\frac{4p_y(1-p_y)\|V\|_F^2}{4(1-p_y)^2\|V\|_F^2}}-1\right) \ge \cdots",
     corrected=r"\|\mathbf r^*\|_2 \ge \frac{2q\|V\|_F}{2p_yq\|V\|_F^2}\left(\sqrt{1+\frac{4p_yq\|V\|_F^2\,\xi}{4q^2\|V\|_F^2}}-1\right) = \frac{1}{p_y\|V\|_F}\left(\sqrt{1+\frac{p_y\xi}{q}}-1\right)",
     transcription=True,  # ξ is missing under the first root
-    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K),
+    hypotheses=(OFF_KINKS, ARGMAX, MODEL_BELOW_LOG_K, "V ≠ 0"),
     depends=("eq-33", "eq-33-decreasing", "eq-34", "eq-36"),
     derivation=proof(prove_17, *LOWER_END, *CRUDE_BEND, wrong=4, mistake="‖H‖ ≤ 4p_y q‖V‖²"),
+    counterexample=counterexample_37,
 )
 
 EQ_17 = statement(
@@ -564,7 +577,7 @@ DOMINATES = theorem(
     id="cor-dominates",
     title="the two-sided bound is never below Eq. (17), nor below Eq. (16) where that holds",
     printed=r"\text{Eqs. (16) [for } K \ge 3], (17) \le \max\!\left(\tfrac1{\sqrt2},\sqrt q\right)\frac{B}{p_y\|VC\|_2}",
-    hypotheses=(OFF_KINKS, ARGMAX, "ν² over ordered pairs in Eq. (16)"),
+    hypotheses=(OFF_KINKS, ARGMAX, "VC ≠ 0", "ν² over ordered pairs in Eq. (16)"),
     depends=("thm-two-sided", "thm-trace-bound", "eq-33-decreasing"),
     derivation=proof(
         prove_dominates, prove_centring, prove_frobenius, prove_decreasing, wrong=3, mistake="c ≤ 3q"
