@@ -284,8 +284,8 @@ def test_a_wrong_proof_that_cannot_even_run_is_no_tooth() -> None:
         raise ZeroDivisionError
 
     for broken in (
-        Derivation(proved, not_written_to_the_end, "w"),
-        Derivation(not_written_to_the_end, proved, "w"),
+        Derivation((proved,), not_written_to_the_end, "w"),
+        Derivation((not_written_to_the_end,), proved, "w"),
     ):
         with pytest.raises(ZeroDivisionError):
             judge(claim(derivation=broken))

@@ -209,7 +209,7 @@ def test_without_the_files_there_is_no_tier_and_no_failure(folder: Path) -> None
     (claim,) = ledger.select(["eq-5"], symbolic=True)
     assert claim.formal is None
     result = judge(claim)
-    assert (result.verdict, result.evidence) == (Verdict.HOLDS, (Evidence.GENERAL,))
+    assert (result.verdict, result.evidence) == (Verdict.HOLDS, (Evidence.GENERAL, Evidence.ENCLOSED))
     assert ledger.as_record(result)["formal"] is None
 
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from regrob.claims.hypotheses import DISTINCT
 from regrob.errors import InputError, ProofError
 
 Numbers = Any
@@ -231,7 +232,7 @@ TWO_CLASSES = (
         "remark-gradient-eigenvector",
         ("p", "a", "b"),
         lambda s: [s.p > 0, s.p < 1],
-        {"ν > 0": lambda s: [s.a * s.a + s.b * s.b > 0]},
+        {DISTINCT: lambda s: [s.a * s.a + s.b * s.b > 0]},
         lambda s: [
             (1 - s.p) * (1 - s.p) * (s.a * s.a + s.b * s.b) > 0,
             s.a * s.a * s.a + s.a * s.b * s.b == (s.a * s.a + s.b * s.b) * s.a,
