@@ -263,6 +263,8 @@ def test_errata_show_the_counterexample_with_the_true_relation(ledger: dict[str,
         (r"\{x : x > 0 \text{ small}\}", r"(\{x : x &gt; 0) small(\})"),
         (r"\text{see } V^{\text{T}},\ \text{then}", r"see (V^{\text{T}},) then"),
         (r"x = -1: \ \text{so}", r"(x = -1\colon) so"),
+        (r"\text{it can: } x = 1", "it can: (x = 1)"),
+        (r"\text{three: two, and one}", "three: two, and one"),
     ],
 )
 def test_words_in_a_formula_can_wrap(tex: str, shown: str) -> None:
@@ -756,7 +758,7 @@ def test_a_formal_page_is_well_formed_whatever_the_words(proved: dict[str, recor
     assert proofs is not None
     assert proofs.record is not None
     proofs.record["wrong"]["wrong"][0]["error"] = '<b> & "c"'
-    proof = formal_proofs.of_claims({"wrong"})["wrong"]
+    proof = formal_proofs.FormalProof(proofs.pairs["wrong"], proofs)
 
     def colours(code: str) -> str:
         return f"<pre>{markup.escape(code)}</pre>"

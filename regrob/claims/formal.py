@@ -40,8 +40,8 @@ COMMENT = re.compile(r'\(\*|\*\)|"')
 REQUIRE = re.compile(r"\bFrom\s+Regrob\s+Require(?:\s+(?:Import|Export))?\s+((?:\w+\s*)+)\.(?=\s|$)")
 OTHER_REQUIRE = re.compile(r"\bRequire\b[^.]*\bRegrob\b|\b(?:Load|Declare\s+ML\s+Module)\b")
 STATEMENT_END = re.compile(r"\.(?=\s)")
+# A comment that ends on the line before.
 ABOVE = re.compile(r"\(\*((?:(?!\*\)).)*)\*\)[ \t]*\n\Z", re.DOTALL)
-"""A comment that ends on the line before."""
 DEFINITION = re.compile(r"^ *(?:Definition|Fixpoint|Inductive|Record)\s+([\w']+)", re.MULTILINE)
 
 

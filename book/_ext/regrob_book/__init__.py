@@ -341,6 +341,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("doctree-resolved", fill)
     app.connect("doctree-resolved", drawings.put_into_page)
     app.connect("html-page-context", pages.drop_thebe, priority=900)
+    app.connect("html-page-context", pages.name_toggles, priority=900)
     app.connect("build-finished", mathjax.copy)
     app.connect("build-finished", icons.cut)
     app.connect("build-finished", write_json)

@@ -75,8 +75,7 @@ def strip(records: Sequence[Record], link: Link, ran: str, learnt: str) -> str:
 
 def place_and_title(record: Record) -> str:
     """ "Proposition 3.1, Eqs. (8) and (20): the Taylor radius in closed form"."""
-    place = "New" if record["where"] == "new" else record["where"]
-    return f"{place}: {record['title']}"
+    return f"{capital(record['where'])}: {record['title']}"
 
 
 def capital(words: str) -> str:
@@ -118,7 +117,7 @@ def statement(record: Record) -> str:
 
 def sentence(tex: str) -> str:
     r"""A formula with words in it: its outer \text{…} become words, so that the line can wrap."""
-    pieces = _pieces(COLON.sub(r"\\colon", tex))
+    pieces = [(piece if words else COLON.sub(r"\\colon", piece), words) for piece, words in _pieces(tex)]
     formulas = [piece for piece, words in pieces if not words]
     if any(
         f.count(r"\left") != f.count(r"\right") or f.count(r"\begin") != f.count(r"\end") for f in formulas

@@ -50,6 +50,21 @@ def number_apart(app: Sphinx, env: BuildEnvironment, *_: object) -> list[str]:
     return []
 
 
+def name_toggles(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Give the arrow that unfolds a chapter's pages a name: the theme leaves it to the eye."""
+    generate = context.get("generate_toctree_html")
+    if generate is None:
+        return
+    nameless = '<summary><span class="toctree-toggle"'
+
+    def named(*args: Any, **options: Any) -> str:
+        return str(generate(*args, **options)).replace(
+            nameless, nameless.replace("<summary>", '<summary aria-label="The pages of this chapter">')
+        )
+
+    context["generate_toctree_html"] = named
+
+
 def drop_thebe(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Jupyter Book always loads sphinx-thebe, whose scripts break a page that does not use it."""
 
