@@ -18,7 +18,7 @@ from flint import arb, ctx
 from torch import Tensor
 
 from regrob.certificates import affine
-from regrob.claims.rounded_tensor import BITS, RoundedTensor
+from regrob.claims.rounded_tensor import BITS, RoundedTensor, UndecidedError
 from regrob.claims.rounding import Arithmetic, Rounded
 from regrob.theory import bounds, derivatives, margin, probability, taylor_radius
 
@@ -36,10 +36,10 @@ TIGHT = 1.2
 NARROW = 1e-6
 """An interval that is shorter than this part of its leads is not halved: no bound is found."""
 
-COLUMNS = (1.3, -0.6, 0.2, -1.1, 0.7, -0.3, 0.9, -1.4, 0.4, -0.2)
+COLUMNS = (1.3, -0.7, 0.2, -1.1, 0.7, -0.3, 0.9, -1.4, 0.4, -0.2)
 """The columns of V, in the one input there is."""
 
-STEP = 0.1
+STEP = 3 / 32
 """ε of the worst-case loss."""
 
 
@@ -129,12 +129,17 @@ def prove_all(forms: Iterable[Form] = FORMS) -> list[Accuracy]:
 
 
 def bounds_at(form: Form, dtype: torch.dtype, leads: Sequence[arb]) -> list[float]:
-    """The bound on the relative error for each ball of leads."""
+    """The bound on the relative error for each ball of leads; infinite where a ball is too wide for the code."""
     if not leads:
         return []
     arithmetic = Arithmetic(dtype)
     with ctx.workprec(BITS):
-        values = form.compute(*instances(leads, form.classes, arithmetic))
+        try:
+            values = form.compute(*instances(leads, form.classes, arithmetic))
+        except UndecidedError:
+            half = len(leads) // 2
+            parts = (leads[:half], leads[half:]) if half else ()
+            return [bound for part in parts for bound in bounds_at(form, dtype, part)] or [math.inf]
         several = (values,) if isinstance(values, Tensor) else tuple(values)
         rows = np.concatenate([value.numbers.reshape(len(leads), -1) for value in several], axis=1)
         return [max(_relative(number, form.floor) for number in row) for row in rows]
@@ -142,12 +147,18 @@ def bounds_at(form: Form, dtype: torch.dtype, leads: Sequence[arb]) -> list[floa
 
 def instances(leads: Sequence[arb], classes: int, arithmetic: Arithmetic) -> tuple[Tensor, Tensor, Tensor]:
     """V (T, 1, K), z (T, K) and y (T) in which label 0 leads all rivals by each ball of leads."""
-    columns = [Rounded(arb(float(column))) for column in torch.tensor(COLUMNS[:classes], dtype=arithmetic.dtype)]
+    columns = [
+        Rounded(arb(float(column))) for column in torch.tensor(COLUMNS[:classes], dtype=arithmetic.dtype)
+    ]
     V, z = np.empty((len(leads), 1, classes), object), np.empty((len(leads), classes), object)
     for i, lead in enumerate(leads):
         V[i, 0] = columns
         z[i] = [Rounded(lead / 2)] + [Rounded(-lead / 2)] * (classes - 1)
-    return RoundedTensor(V, arithmetic), RoundedTensor(z, arithmetic), torch.zeros(len(leads), dtype=torch.int64)
+    return (
+        RoundedTensor(V, arithmetic),
+        RoundedTensor(z, arithmetic),
+        torch.zeros(len(leads), dtype=torch.int64),
+    )
 
 
 def table(proved: Iterable[Accuracy]) -> pd.DataFrame:
@@ -174,7 +185,9 @@ def _over(form: Form, dtype: torch.dtype, sign: int, low: float, high: float) ->
     while intervals and math.isfinite(reached):
         proved = bounds_at(form, dtype, [sign * arb(a).union(arb(b)) for a, b in intervals])
         worst = max([worst, *(bound for bound in proved if bound <= TIGHT * reached)])
-        wide = [interval for interval, bound in zip(intervals, proved, strict=True) if bound > TIGHT * reached]
+        wide = [
+            interval for interval, bound in zip(intervals, proved, strict=True) if bound > TIGHT * reached
+        ]
         if any(b - a < NARROW * a for a, b in wide):
             worst = math.inf
             break

@@ -14,7 +14,7 @@ from flint import ctx
 from numpy.typing import NDArray
 from torch import Tensor
 
-from regrob.claims.rounding import NOTHING, Arithmetic, Rounded
+from regrob.claims.rounding import Arithmetic, Rounded
 from regrob.errors import InputError
 
 Numbers = NDArray[np.object_]
@@ -22,6 +22,10 @@ Numbers = NDArray[np.object_]
 
 BITS = 128
 """How many the midpoints of the balls have."""
+
+
+class UndecidedError(InputError):
+    """The balls do not decide a question on which the code's next step depends."""
 
 
 class RoundedTensor(torch.Tensor):
@@ -34,7 +38,8 @@ class RoundedTensor(torch.Tensor):
         arithmetic: the format's.
 
     Raises:
-        InputError: a function of torch of whose errors nothing is known; a question that the balls do not decide.
+        InputError: a function of torch of whose errors nothing is known.
+        UndecidedError: a question that the balls do not decide.
     """
 
     numbers: Numbers
@@ -42,7 +47,8 @@ class RoundedTensor(torch.Tensor):
 
     @staticmethod
     def __new__(cls, numbers: Numbers, arithmetic: Arithmetic) -> RoundedTensor:
-        blank = torch.zeros((), dtype=arithmetic.dtype).expand(numbers.shape)  # carries shape and dtype
+        """Wrap the numbers in a tensor of their shape and of the format's dtype."""
+        blank = torch.zeros((), dtype=arithmetic.dtype).expand(numbers.shape)
         tensor = blank.as_subclass(cls)
         tensor.numbers, tensor.arithmetic = numbers, arithmetic
         return tensor
@@ -65,7 +71,9 @@ class RoundedTensor(torch.Tensor):
             if name in _MOVING:
                 return RoundedTensor(_moved(func, args, settings), arithmetic)
             if name not in _OPERATIONS:
-                raise InputError(f"nothing is known of the rounding errors of torch's {name}: say it in {__name__}")
+                raise InputError(
+                    f"nothing is known of the rounding errors of torch's {name}: say it in {__name__}"
+                )
             value = _OPERATIONS[name](arithmetic, *args, **settings)
         return RoundedTensor(value, arithmetic) if isinstance(value, np.ndarray) else value
 
@@ -77,7 +85,7 @@ class Undecided:
         self.answers = answers
 
     def _refuse(self, *others: object) -> NoReturn:
-        raise InputError("the balls do not decide a comparison: make them smaller")
+        raise UndecidedError("the balls do not decide a comparison: make them smaller")
 
     __bool__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = _refuse
 
@@ -187,7 +195,9 @@ def _matmul(arithmetic: Arithmetic, a: Any, b: Any) -> Numbers:
 
 def _matrix_norm(arithmetic: Arithmetic, x: RoundedTensor, ord: int) -> Numbers:  # noqa: A002
     if ord != 2 or x.shape[-2] != 1:
-        raise InputError(f"of matrix norms only the spectral norm of one row is known, got {tuple(x.shape)}, {ord}")
+        raise InputError(
+            f"of matrix norms only the spectral norm of one row is known, got {tuple(x.shape)}, {ord}"
+        )
     return _reduced("singular_value")(arithmetic, x, (-2, -1))
 
 

@@ -11,7 +11,7 @@ chain of operations is proved, for all values that the balls hold, if a library 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -23,7 +23,7 @@ from regrob.errors import InputError
 ULPS = {"exp": 2.0, "log": 1.0, "log1p": 1.0, "expm1": 1.0, "singular_value": 8.0}
 """Largest error of a function of a library, in units in the last place of its value."""
 
-ZERO = arb(0)
+ZERO, ONE = arb(0), arb(1)
 UNKNOWN = arb(0, math.inf)
 
 
@@ -94,7 +94,7 @@ class Arithmetic:
         return Rounded(exact, _known((1 + error) * stored - 1), _known(shift * stored))
 
     def constant(self, value: float) -> Rounded:
-        """A number that stands in a formula: exact if it has few binary digits, else the float next to √2, log K, …"""
+        """A number in a formula: exact if it has few binary digits, else the float next to √2, to log K or the like."""
         if not math.isfinite(value) or (value * 1024).is_integer():
             return Rounded(arb(value))
         return Rounded(arb(value, abs(value) * 2.0**-53), _around(2 * self.unit))
@@ -119,7 +119,7 @@ class Arithmetic:
 
     def sqrt(self, a: Rounded) -> Rounded:
         """√a: √(a + d) = √a √(1 + d/a). Where squares have underflowed, d moves the root by √|d| at most."""
-        root = a.exact.sqrt()
+        root = _increasing(arb.sqrt, a.exact)
         if a.relative > -1:
             return self.rounded(root, (1 + a.relative).sqrt() - 1)
         if a.deviation.abs_upper() < self.tiny:
@@ -134,23 +134,23 @@ class Arithmetic:
         """eᵃ: e^(a + d) = eᵃ (1 + (e^d − 1)). Every library has e⁰ = 1 and e^−∞ = 0."""
         if a == NOTHING:
             return self.constant(1.0)
-        return self.rounded(a.exact.exp(), _known(a.deviation.expm1()), ulps=ULPS["exp"])
+        return self.rounded(_increasing(arb.exp, a.exact), _known(a.deviation.expm1()), ulps=ULPS["exp"])
 
     def expm1(self, a: Rounded) -> Rounded:
         """eᵃ − 1: its shift is eᵃ (e^d − 1)."""
-        shift = _known(a.exact.exp() * a.deviation.expm1())
-        return self.rounded(a.exact.expm1(), ZERO, shift, ULPS["expm1"])
+        shift = _known(_increasing(arb.exp, a.exact) * a.deviation.expm1())
+        return self.rounded(_increasing(arb.expm1, a.exact), ZERO, shift, ULPS["expm1"])
 
     def log(self, a: Rounded) -> Rounded:
-        """log a: its shift is log(1 + d/a)."""
-        return self.rounded(a.exact.log(), ZERO, _known(a.relative.log1p()), ULPS["log"])
+        """The natural logarithm: log(1 + d/a) is its shift."""
+        return self.rounded(_increasing(arb.log, a.exact), ZERO, _known(a.relative.log1p()), ULPS["log"])
 
     def log1p(self, a: Rounded) -> Rounded:
         """log(1 + a): its shift is log(1 + d/(1 + a)). For a > 0 it is concave, so that a relative error shrinks."""
         if a.exact > 0 and a.shift.is_zero():
-            return self.rounded(a.exact.log1p(), a.error.union(ZERO), ulps=ULPS["log1p"])
+            return self.rounded(_increasing(arb.log1p, a.exact), a.error.union(ZERO), ulps=ULPS["log1p"])
         shift = _known((a.deviation / (1 + a.exact)).log1p())
-        return self.rounded(a.exact.log1p(), ZERO, shift, ULPS["log1p"])
+        return self.rounded(_increasing(arb.log1p, a.exact), ZERO, shift, ULPS["log1p"])
 
     def sigmoid(self, a: Rounded) -> Rounded:
         """1/(1 + e⁻ᵃ), as torch forms it."""
@@ -187,7 +187,9 @@ class Arithmetic:
         off = 1 + b.relative
         error = _known((1 + a.error) / off - 1)
         shift = _known(a.shift / (b.exact * off))
-        return self.rounded(_product(a.exact, _inverse(b.exact)), error, shift, 0.0 if _power_of_two(b) else 0.5)
+        return self.rounded(
+            _product(a.exact, _inverse(b.exact)), error, shift, 0.0 if _power_of_two(b) else 0.5
+        )
 
     def maximum(self, a: Rounded, b: Rounded) -> Rounded:
         """The larger one; where the computed numbers are too close to tell, what is true of either."""
@@ -224,7 +226,9 @@ class Arithmetic:
             InputError: they are not: their exact values lie apart.
         """
         if not a.exact.overlaps(b.exact):
-            raise InputError(f"it is not decided which of two different numbers is taken, {a.exact} or {b.exact}")
+            raise InputError(
+                f"it is not decided which of two different numbers is taken, {a.exact} or {b.exact}"
+            )
         return Rounded(a.exact, a.error.union(b.error), a.shift.union(b.shift))
 
     # --- of many numbers -----------------------------------------------------------------------
@@ -244,13 +248,14 @@ class Arithmetic:
         exact = sum((term.exact for term in terms), ZERO)
         passed = (1 + _around(self.unit)) ** (len(terms) - 2)
         errors = [(1 + term.error) * passed - 1 for term in terms]
-        deviation = sum((term.exact * error for term, error in zip(terms, errors, strict=True)), ZERO)
         shift = sum((term.shift * passed for term in terms), ZERO)
         if not _one_sign(terms):
+            deviation = sum((term.exact * error for term, error in zip(terms, errors, strict=True)), ZERO)
             return self.rounded(exact, ZERO, _known(deviation + shift))
-        mean = _known(deviation / exact)
-        largest = reduce(lambda a, b: a.union(b), errors)
-        return self.rounded(exact, min(mean, largest, key=lambda ball: float(ball.abs_upper())), shift)
+        sizes = [error.abs_upper() for error in errors]
+        shares = [min(ONE, term.exact.abs_upper() / exact.abs_lower()) for term in terms]
+        mean = sum((share * size for share, size in zip(shares, sizes, strict=True)), ZERO)
+        return self.rounded(exact, _around(min(max(sizes), mean.abs_upper())), shift)
 
     def mean(self, numbers: Sequence[Rounded]) -> Rounded:
         """The sum divided by their number."""
@@ -295,12 +300,12 @@ class Arithmetic:
         stored = [Rounded(number.computed) for number in finite]
         largest = self.amax(stored)
         formed = self.add(largest, self.log(self.sum(self._exponentials(stored, largest))))
-        weights = [number.exact.exp() for number in finite]
+        weights = [_increasing(arb.exp, number.exact) for number in finite]
         moves = [number.deviation.abs_upper() for number in finite]
         total = sum(weights, ZERO)
         mean = sum((weight * move.expm1() for weight, move in zip(weights, moves, strict=True)), ZERO) / total
         moved = _around(min(max(moves), mean.log1p().abs_upper()))
-        return Rounded(total.log(), formed.error, _known(moved * (1 + formed.error) + formed.shift))
+        return Rounded(_increasing(arb.log, total), formed.error, _known(moved * (1 + formed.error) + formed.shift))
 
     def softmax(self, numbers: Sequence[Rounded]) -> list[Rounded]:
         """eᵃ / Σ eᵃ, counted from the largest one."""
@@ -321,6 +326,11 @@ class Arithmetic:
 def _around(radius: arb) -> arb:
     """The ball around zero."""
     return arb(0, radius.abs_upper())
+
+
+def _increasing(function: Callable[[arb], arb], a: arb) -> arb:
+    """An increasing function of a ball, from the values at its ends: Arb's own are wider for wide balls."""
+    return function(a) if a.is_exact() else function(a.lower()).union(function(a.upper()))
 
 
 def _product(a: arb, b: arb) -> arb:
