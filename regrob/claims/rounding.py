@@ -142,7 +142,7 @@ class Arithmetic:
         return self.rounded(_increasing(arb.expm1, a.exact), ZERO, shift, ULPS["expm1"])
 
     def log(self, a: Rounded) -> Rounded:
-        """The natural logarithm: log(1 + d/a) is its shift."""
+        """The natural logarithm; d in a shifts it by that of 1 + d/a."""
         return self.rounded(_increasing(arb.log, a.exact), ZERO, _known(a.relative.log1p()), ULPS["log"])
 
     def log1p(self, a: Rounded) -> Rounded:
@@ -305,7 +305,9 @@ class Arithmetic:
         total = sum(weights, ZERO)
         mean = sum((weight * move.expm1() for weight, move in zip(weights, moves, strict=True)), ZERO) / total
         moved = _around(min(max(moves), mean.log1p().abs_upper()))
-        return Rounded(_increasing(arb.log, total), formed.error, _known(moved * (1 + formed.error) + formed.shift))
+        return Rounded(
+            _increasing(arb.log, total), formed.error, _known(moved * (1 + formed.error) + formed.shift)
+        )
 
     def softmax(self, numbers: Sequence[Rounded]) -> list[Rounded]:
         """eᵃ / Σ eᵃ, counted from the largest one."""
