@@ -53,7 +53,7 @@ class RoundedTensor(torch.Tensor):
         tensor.numbers, tensor.arithmetic = numbers, arithmetic
         return tensor
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"RoundedTensor of shape {tuple(self.shape)}, {self.dtype}"
 
     @classmethod
@@ -190,7 +190,7 @@ def _along(name: str) -> Callable[..., Numbers]:
 def _matmul(arithmetic: Arithmetic, a: Any, b: Any) -> Numbers:
     left, right = _numbers(a, arithmetic), _numbers(b, arithmetic)
     products = np.frompyfunc(arithmetic.mul, 2, 1)(left[..., :, :, None], right[..., None, :, :])
-    return _reduced("sum")(arithmetic, RoundedTensor(products, arithmetic), -2)
+    return _reduced("sum")(arithmetic, RoundedTensor(np.asarray(products, dtype=object), arithmetic), -2)
 
 
 def _matrix_norm(arithmetic: Arithmetic, x: RoundedTensor, ord: int) -> Numbers:  # noqa: A002

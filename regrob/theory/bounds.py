@@ -68,7 +68,8 @@ def gradient_norm(V: Jacobian, z: Logits, y: Labels) -> PerExample:
     >>> gradient_norm(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
     tensor(2.5000)
     """
-    return probability.rival_probability(z, y) * torch.linalg.vector_norm(rival_gap(V, z, y), dim=-1)
+    length: Tensor = torch.linalg.vector_norm(rival_gap(V, z, y), dim=-1)
+    return probability.rival_probability(z, y) * length
 
 
 def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
