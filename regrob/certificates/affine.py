@@ -47,7 +47,7 @@ def affine_certificates(V: Jacobian, z: Logits, y: Labels) -> AffineCertificates
     farthest = margin.rival_lengths(V, y).amax(dim=-1)
     spectral = bounds.centred_norm(V)
     nu = derivatives.cross_lipschitz_squared(V).sqrt()
-    slope = torch.linalg.vector_norm(derivatives.input_gradient(V, z, y), dim=-1)
+    slope = bounds.gradient_norm(V, z, y)
     xi = probability.slack(z, y, threshold=math.log(2.0)).clamp_min(0.0)
     chain = (m / size for size in (farthest, math.sqrt(2) * spectral, math.sqrt(z.shape[-1]) * nu))
     smooth = taylor_radius.positive_root(slope, spectral.square() / 2, xi)

@@ -13,6 +13,9 @@ has in files of the same names. A `check` is put together by `combinators`; it r
 of random `instances` and networks, which the `oracle` differentiates by autograd alone, and is measured by
 `comparisons`, in `groups` of one K and one kind of network each. `quadratic_model` says how far the model of the loss reaches on balls and boxes.
 `your_network` holds the closed forms against a network of the reader's own.
+
+What float64 itself does to the closed forms is proved, too: `rounding` computes with balls for rounding errors,
+`rounded_tensor` lets the package's code run on them, and `accuracy` says how many digits each form keeps.
 """
 
 from regrob.claims.claim import Claim, Evidence, Result, Text, Verdict, judge

@@ -17,7 +17,7 @@ from regrob.affine import kinks, local_map
 from regrob.attacks._common import saturates
 from regrob.checks import Jacobian
 from regrob.errors import RegrobError
-from regrob.theory import derivatives, exact_perturbation_l2, margin_l2, probability
+from regrob.theory import bounds, derivatives, exact_perturbation_l2, margin_l2, probability
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,7 +145,7 @@ def _rows(network: nn.Module, x: Tensor, y: Tensor, piecewise_linear: bool) -> p
         "cross_lipschitz": nu,
         "cross_lipschitz_squared": derivatives.cross_lipschitz_squared(R),
         "lipschitz": derivatives.lipschitz(R),
-        "gradient": torch.linalg.vector_norm(derivatives.input_gradient(R, z, y), dim=1),
+        "gradient": bounds.gradient_norm(R, z, y),
         "curvature": torch.full_like(nu, math.nan),
         "taylor_radius": torch.full_like(nu, math.nan),
         "margin": torch.full_like(nu, math.nan),

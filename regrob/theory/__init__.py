@@ -10,6 +10,7 @@ from regrob.theory.bounds import (
     Bracket,
     centred_norm,
     curvature_bracket,
+    gradient_norm,
     has_bracket,
     radius_l2_bracket,
     radius_linf_bracket,
@@ -81,8 +82,8 @@ from regrob.theory.taylor_radius import (
 )
 
 __all__ = [
-    "Bracket", "centred_norm", "curvature_bracket", "has_bracket", "radius_l2_bracket",
-    "radius_linf_bracket", "require_bracket", "rival_gap", "column", "cross_lipschitz",
+    "Bracket", "centred_norm", "curvature_bracket", "gradient_norm", "has_bracket",
+    "radius_l2_bracket", "radius_linf_bracket", "require_bracket", "rival_gap", "column", "cross_lipschitz",
     "cross_lipschitz_squared", "curvature", "curvature_gram", "hessian", "hessian_factor",
     "input_gradient", "lipschitz", "lipschitz_squared", "Minimum", "exact_perturbation_l2",
     "exact_radius_l2", "exact_radius_linf_three_classes", "minimum_l2", "Boundary", "rival_differences",

@@ -62,6 +62,16 @@ def rival_gap(V: Jacobian, z: Logits, y: Labels) -> InputVector:
     return ((V - derivatives.column(V, y)) @ weights.unsqueeze(-1)).squeeze(-1)
 
 
+def gradient_norm(V: Jacobian, z: Logits, y: Labels) -> PerExample:
+    """‖∇‖₂ = q‖u − v_y‖₂. The length of ∇ itself is zero as soon as q² underflows, from a margin of 372 on.
+
+    >>> gradient_norm(torch.tensor([[3.0, 0.0], [0.0, 4.0]]), torch.zeros(2), torch.tensor(0))
+    tensor(2.5000)
+    """
+    length: Tensor = torch.linalg.vector_norm(rival_gap(V, z, y), dim=-1)
+    return probability.rival_probability(z, y) * length
+
+
 def has_bracket(V: Jacobian, z: Logits, y: Labels) -> Mask:
     """Where the radius has a bracket: y is the one argmax, u ≠ v_y, and √q has not underflowed.
 

@@ -90,8 +90,8 @@ def curvature(V: Jacobian, z: Logits) -> PerExample:
     """
     if V.shape[-1] == 2:
         check_map(V, z)
-        log_p = torch.log_softmax(z, dim=-1)
-        return log_p.sum(dim=-1).exp() * (V[..., 0] - V[..., 1]).square().sum(dim=-1)
+        p = torch.softmax(z, dim=-1)
+        return p[..., 0] * p[..., 1] * (V[..., 0] - V[..., 1]).square().sum(dim=-1)
     gram, finite = curvature_gram(V, z)
     largest: Tensor = torch.linalg.eigvalsh(gram)[..., -1]
     return largest.masked_fill(~finite, math.nan)
