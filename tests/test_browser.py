@@ -327,7 +327,7 @@ def test_the_book_is_built() -> None:
 
 @every_page
 def test_page(name: str, visit: Opener) -> None:
-    """Nothing in the console, no request outside, every formula set, each picture with a text; open to all."""
+    """Nothing in the console or from outside, every formula set, a text for every picture, nothing for axe."""
     opened = visit(name)
     wrong = opened.wrong + opened.page.evaluate(FORMULAS)
     wrong += opened.page.evaluate(STOPS) + opened.page.evaluate(DOUBLE_IDS)
