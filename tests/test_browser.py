@@ -327,7 +327,7 @@ def test_the_book_is_built() -> None:
 
 @every_page
 def test_page(name: str, visit: Opener) -> None:
-    """Nothing in the console or from outside, every formula set, a text for every picture, nothing for axe."""
+    """Nothing in the console or from outside, every formula set, a text for every picture, axe content."""
     opened = visit(name)
     wrong = opened.wrong + opened.page.evaluate(FORMULAS)
     wrong += opened.page.evaluate(STOPS) + opened.page.evaluate(DOUBLE_IDS)
