@@ -41,7 +41,7 @@ def _many_bits() -> Any:
 
 @cache
 def proved() -> tuple[Accuracy, ...]:
-    return tuple(accuracy.prove_all())
+    return tuple(accuracy.bound_all())
 
 
 def exactly(values: Tensor) -> RoundedTensor:
@@ -195,7 +195,7 @@ NAIVE = (
 @pytest.mark.parametrize("form", NAIVE, ids=lambda form: form.name)
 def test_naive_code_is_caught(form: Form) -> None:
     for dtype in DTYPES:
-        assert accuracy.prove(form, dtype).worst > 100 * TARGETS[dtype, 2]
+        assert accuracy.bound(form, dtype).worst > 100 * TARGETS[dtype, 2]
 
 
 @pytest.mark.parametrize("form", NAIVE[:3], ids=lambda form: form.name)
@@ -206,8 +206,8 @@ def test_and_rightly_so(form: Form) -> None:
 
 def test_a_bound_that_nothing_proves_is_infinite() -> None:
     overflowing = Form("e^2m", lambda V, z, y: (2 * probability.logit_margin(z, y)).exp(), wrong_too=False)
-    assert accuracy.prove(overflowing, F64).worst == math.inf
-    table = accuracy.table([accuracy.prove(overflowing, dtype) for dtype in DTYPES])
+    assert accuracy.bound(overflowing, F64).worst == math.inf
+    table = accuracy.table([accuracy.bound(overflowing, dtype) for dtype in DTYPES])
     assert table["float64"].tolist() == ["none"]
 
 

@@ -113,7 +113,7 @@ FORMS = (
 """What is bounded."""
 
 
-def prove(form: Form, dtype: torch.dtype) -> Accuracy:
+def bound(form: Form, dtype: torch.dtype) -> Accuracy:
     """Bound the relative error of a form over the whole range of leads, both signs where it has both.
 
     Infinite if no bound was found.
@@ -123,9 +123,9 @@ def prove(form: Form, dtype: torch.dtype) -> Accuracy:
     return max((_over(form, dtype, sign, low, high) for sign in signs), key=lambda bound: bound.worst)
 
 
-def prove_all(forms: Iterable[Form] = FORMS) -> list[Accuracy]:
-    """`prove` for each form, in float64 and in float32."""
-    return [prove(form, dtype) for form in forms for dtype in RANGES]
+def bound_all(forms: Iterable[Form] = FORMS) -> list[Accuracy]:
+    """`bound` for each form, in float64 and in float32."""
+    return [bound(form, dtype) for form in forms for dtype in RANGES]
 
 
 def bounds_at(form: Form, dtype: torch.dtype, leads: Sequence[arb]) -> list[float]:

@@ -6,6 +6,7 @@ So the package's own code is what is bounded, not a copy of its formulas.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -78,14 +79,15 @@ class RoundedTensor(torch.Tensor):
         return RoundedTensor(value, arithmetic) if isinstance(value, np.ndarray) else value
 
 
+def _refuse(*_: object) -> NoReturn:
+    raise UndecidedError("the balls do not decide a comparison: make them smaller")
+
+
 class Undecided:
     """Answers to a comparison, each True, False, or None where the balls do not decide."""
 
     def __init__(self, answers: Numbers) -> None:
         self.answers = answers
-
-    def _refuse(self, *others: object) -> NoReturn:
-        raise UndecidedError("the balls do not decide a comparison: make them smaller")
 
     __bool__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = _refuse
 
@@ -149,17 +151,17 @@ def _moved(func: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Num
 # --- what computes -------------------------------------------------------------------------------
 
 
-def _entrywise(name: str) -> Callable[..., Numbers]:
+def _entrywise(method: Callable[..., Rounded]) -> Callable[..., Numbers]:
     """A method of `Arithmetic` for each entry, with torch's broadcasting."""
 
     def operation(arithmetic: Arithmetic, *values: Any) -> Numbers:
-        method = np.frompyfunc(getattr(arithmetic, name), len(values), 1)
-        return np.asarray(method(*(_numbers(value, arithmetic) for value in values)), dtype=object)
+        entry = np.frompyfunc(partial(method, arithmetic), len(values), 1)
+        return np.asarray(entry(*(_numbers(value, arithmetic) for value in values)), dtype=object)
 
     return operation
 
 
-def _reduced(name: str) -> Callable[..., Numbers]:
+def _reduced(method: Callable[..., Any]) -> Callable[..., Numbers]:
     """A method of `Arithmetic` that makes one number of all along some axes."""
 
     def operation(arithmetic: Arithmetic, x: Any, dim: Any, keepdim: bool = False) -> Numbers:
@@ -168,20 +170,20 @@ def _reduced(name: str) -> Callable[..., Numbers]:
         rows = last.reshape(*last.shape[: -len(axes)], -1)
         reduced = np.empty(rows.shape[:-1], dtype=object)
         for place in np.ndindex(reduced.shape):
-            reduced[place] = getattr(arithmetic, name)(list(rows[place]))
+            reduced[place] = method(arithmetic, list(rows[place]))
         return np.expand_dims(reduced, axes) if keepdim else reduced
 
     return operation
 
 
-def _along(name: str) -> Callable[..., Numbers]:
+def _along(method: Callable[..., list[Rounded]]) -> Callable[..., Numbers]:
     """A method of `Arithmetic` that makes as many numbers as there are along one axis."""
 
     def operation(arithmetic: Arithmetic, x: RoundedTensor, dim: int) -> Numbers:
         rows = np.moveaxis(x.numbers, dim, -1)
         changed = np.empty(rows.shape, dtype=object)
         for place in np.ndindex(rows.shape[:-1]):
-            changed[place] = getattr(arithmetic, name)(list(rows[place]))
+            changed[place] = method(arithmetic, list(rows[place]))
         return np.moveaxis(changed, -1, dim)
 
     return operation
@@ -190,7 +192,9 @@ def _along(name: str) -> Callable[..., Numbers]:
 def _matmul(arithmetic: Arithmetic, a: Any, b: Any) -> Numbers:
     left, right = _numbers(a, arithmetic), _numbers(b, arithmetic)
     products = np.frompyfunc(arithmetic.mul, 2, 1)(left[..., :, :, None], right[..., None, :, :])
-    return _reduced("sum")(arithmetic, RoundedTensor(np.asarray(products, dtype=object), arithmetic), -2)
+    return _reduced(Arithmetic.sum)(
+        arithmetic, RoundedTensor(np.asarray(products, dtype=object), arithmetic), -2
+    )
 
 
 def _matrix_norm(arithmetic: Arithmetic, x: RoundedTensor, ord: int) -> Numbers:  # noqa: A002
@@ -198,7 +202,7 @@ def _matrix_norm(arithmetic: Arithmetic, x: RoundedTensor, ord: int) -> Numbers:
         raise InputError(
             f"of matrix norms only the spectral norm of one row is known, got {tuple(x.shape)}, {ord}"
         )
-    return _reduced("singular_value")(arithmetic, x, (-2, -1))
+    return _reduced(Arithmetic.singular_value)(arithmetic, x, (-2, -1))
 
 
 def _compared(
@@ -225,7 +229,7 @@ def _isfinite(arithmetic: Arithmetic, x: RoundedTensor) -> Tensor:
 
 
 def _argmax(arithmetic: Arithmetic, x: RoundedTensor, dim: int) -> Tensor:
-    places = _reduced("argmax")(arithmetic, x, dim)
+    places = _reduced(Arithmetic.argmax)(arithmetic, x, dim)
     return torch.from_numpy(places.astype(np.int64))
 
 
@@ -246,18 +250,22 @@ def _full_like(arithmetic: Arithmetic, x: RoundedTensor, value: float) -> Number
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     **{
-        name: _entrywise(name)
+        name: _entrywise(getattr(Arithmetic, name))
         for name in (
-            *("neg", "abs", "square", "sqrt", "exp", "expm1", "log", "log1p", "sigmoid", "log_sigmoid"),
+            *("neg", "abs", "square", "sqrt", "exp", "expm1", "log", "log1p", "sigmoid"),
             *("add", "sub", "mul", "div", "maximum", "minimum"),
         )
     },
-    "rsub": lambda arithmetic, x, other: _entrywise("sub")(arithmetic, other, x),
-    "rdiv": lambda arithmetic, x, other: _entrywise("div")(arithmetic, other, x),
-    "clamp_min": _entrywise("maximum"),
-    "clamp_max": _entrywise("minimum"),
-    **{name: _reduced(name) for name in ("sum", "mean", "amax", "amin", "logsumexp", "vector_norm")},
-    **{name: _along(name) for name in ("softmax", "log_softmax")},
+    "log_sigmoid": _entrywise(Arithmetic.log_sigmoid),
+    "rsub": lambda arithmetic, x, other: _entrywise(Arithmetic.sub)(arithmetic, other, x),
+    "rdiv": lambda arithmetic, x, other: _entrywise(Arithmetic.div)(arithmetic, other, x),
+    "clamp_min": _entrywise(Arithmetic.maximum),
+    "clamp_max": _entrywise(Arithmetic.minimum),
+    **{
+        name: _reduced(getattr(Arithmetic, name))
+        for name in ("sum", "mean", "amax", "amin", "logsumexp", "vector_norm")
+    },
+    **{name: _along(getattr(Arithmetic, name)) for name in ("softmax", "log_softmax")},
     "matmul": _matmul,
     "matrix_norm": _matrix_norm,
     "gt": _compared(lambda arithmetic, a, b: arithmetic.gt(a, b)),
