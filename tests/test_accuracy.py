@@ -136,7 +136,7 @@ def schoolbook(m: arb) -> dict[str, arb]:
         "‖H‖₂ = p_y q ν²": p * q * nu**2,
         "ν‖r*‖₂ from m": reach,
         "‖r*‖₂": reach / nu,
-        "‖r̃*‖_∞": reach / nu,
+        "‖r̃*‖∞": reach / nu,
         "η*": -p.log() + q * rise + p * q * rise**2 / 2,
         "d": m / nu,
     }

@@ -93,14 +93,14 @@ FORMS = (
     Form("‖H‖₂ = p_y q ν²", lambda V, z, y: derivatives.curvature(V, z)),
     Form("ν‖r*‖₂ from m", _of_margin(taylor_radius.taylor_margin), wrong_too=False),
     Form("‖r*‖₂", taylor_radius.radius_l2, wrong_too=False),
-    Form("‖r̃*‖_∞", taylor_radius.radius_linf, wrong_too=False),
+    Form("‖r̃*‖∞", taylor_radius.radius_linf, wrong_too=False),
     Form("η*", lambda V, z, y: taylor_radius.worst_case_loss(V, z, y, STEP)),
     Form("d", margin.margin_l2, wrong_too=False),
     Form("certificates", affine.affine_certificates, wrong_too=False),
     Form("bracket of ‖H‖₂", bounds.curvature_bracket, wrong_too=False),
     Form("bracket of ‖r*‖₂", bounds.radius_l2_bracket, wrong_too=False),
-    Form("bracket of ‖r̃*‖_∞", bounds.radius_linf_bracket, wrong_too=False),
-    Form("m, relative to max(1, |m|)", _of_logits(probability.logit_margin), 10, wrong_too=False, floor=1.0),
+    Form("bracket of ‖r̃*‖∞", bounds.radius_linf_bracket, wrong_too=False),
+    Form("m, over max(1, |m|)", _of_logits(probability.logit_margin), 10, wrong_too=False, floor=1.0),
     Form("q", _of_logits(probability.rival_probability), 10, wrong_too=False),
     Form("L", _of_logits(probability.loss), 10, wrong_too=False),
     Form("ξ = log K p_y", _of_logits(probability.slack), 10, wrong_too=False),
@@ -108,7 +108,7 @@ FORMS = (
     Form("d", margin.margin_l2, 10, wrong_too=False),
     Form("bracket of ‖H‖₂", bounds.curvature_bracket, 10, wrong_too=False),
     Form("bracket of ‖r*‖₂", bounds.radius_l2_bracket, 10, wrong_too=False),
-    Form("bracket of ‖r̃*‖_∞", bounds.radius_linf_bracket, 10, wrong_too=False),
+    Form("bracket of ‖r̃*‖∞", bounds.radius_linf_bracket, 10, wrong_too=False),
 )
 """What is bounded."""
 
@@ -162,7 +162,7 @@ def instances(leads: Sequence[arb], classes: int, arithmetic: Arithmetic) -> tup
 
 
 def table(proved: Iterable[Accuracy]) -> pd.DataFrame:
-    """One row a form: classes, quantity, and in each format the bound and where it is reached."""
+    """One row a form: classes, quantity, and the bound in each format."""
     import pandas as pd
 
     rows: dict[tuple[str, str], dict[str, str]] = {}
@@ -170,7 +170,6 @@ def table(proved: Iterable[Accuracy]) -> pd.DataFrame:
         row = rows.setdefault((str(bound.form.classes), bound.form.name), {})
         name = str(bound.dtype).removeprefix("torch.")
         row[name] = f"{bound.worst:.1e}" if math.isfinite(bound.worst) else "none"
-        row[f"{name}, at lead"] = f"{bound.lead:.3g}"
     return pd.DataFrame([{"K": classes, "quantity": name, **row} for (classes, name), row in rows.items()])
 
 
