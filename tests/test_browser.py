@@ -575,8 +575,11 @@ def test_the_ledger_is_short_on_a_telephone(visit: Opener) -> None:
     assert lines.count() > 100
     assert page.locator("ul.claims details[open]").count() == 0
     shown = lines.nth(10).locator("summary")
-    for part in (".title", "code", ".where", ".verdict", ".evidence"):
+    for part in (".title", "code", ".verdict", ".evidence"):
         assert shown.locator(part).is_visible(), part
+    assert not shown.locator(".where").is_visible()
+    shown.click()
+    assert shown.locator(".where").is_visible()
 
 
 def test_the_ledger_is_filtered(visit: Opener) -> None:
