@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_browser import HTML, Opener, Visit, _everything_is_here, launched, site, visit  # noqa: F401
+from test_browser import HTML, Opener, Visit, _everything_is_here, launched, missing, site, visit  # noqa: F401
 
 LIVE = HTML / "_static" / "live"
 PAGES = sorted(
@@ -57,7 +57,7 @@ def browser(request: pytest.FixtureRequest, _everything_is_here: None) -> Iterat
 @pytest.fixture(autouse=True)
 def _cells_are_live() -> None:
     if not PAGES:
-        pytest.skip("the book was built without live cells")
+        missing("the book was built without live cells")
 
 
 class Cells:

@@ -8,6 +8,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 
+// Node would print the line of Pyodide's code, all of it one line, and the error would be lost behind.
+process.on("uncaughtException", (error) => { console.error(error.message); process.exit(1); });
+
 const [pyodideFolder, archive, library] = process.argv.slice(2).map((path) => resolve(path));
 const { files, imports } = JSON.parse(readFileSync(0, "utf8"));
 const { loadPyodide } = await import(`${pyodideFolder}/pyodide.mjs`);

@@ -61,7 +61,7 @@ class CannotBuildError(Exception):
 
 
 def packed() -> dict[str, Path]:
-    """Name in the archive → file: SymPy, mpmath, our torch-free modules and the driver."""
+    """Name in the archive → file: SymPy, mpmath, our torch-free modules, what they read, and the driver."""
     files = {"driver.py": SCRIPTS / "driver.py"}
     for library in sorted(live_analysis.LIBRARIES):
         found = importlib.util.find_spec(library)
@@ -76,6 +76,7 @@ def packed() -> dict[str, Path]:
         path = PACKAGE.file(module)
         if path is not None:
             files[path.relative_to(ROOT).as_posix()] = path
+    files |= {path.relative_to(ROOT).as_posix(): path for path in sorted((ROOT / "regrob").rglob("*.json"))}
     return files
 
 
