@@ -214,7 +214,7 @@ Theorem stationary_points t W : 0 < lam -> gradients q m K J t W (fun _ => 0) (f
     (forall i, (i < q)%nat -> g i = 0) /\ forall j k, (j < m)%nat -> (k < K)%nat -> G j k = 0.
 Proof.
   intros P D. assert (Z : forall j, (j < m)%nat -> moved_by_G (nat -> R) N n m B t (column_sum K W) j = 0).
-  { intros j L. apply Rmult_eq_reg_l with (2 * lam); [|pose proof (Rgt_not_eq lam 0 P); lra]. rewrite <- sum_of_slopes, Rmult_0_r.
+  { intros j L. apply Rmult_eq_reg_l with (2 * lam); [|apply Rgt_not_eq; lra]. rewrite <- sum_of_slopes, Rmult_0_r.
     rewrite <- (Sum_0 K). apply Sum_ext; intros k L'. symmetry.
     now apply (slopes_of_the_gradient t W (fun _ _ => 0)); [apply D| |]. }
   split; [easy|]. intros g G D'. apply (rest_zero_G (nat -> R) N n m K B Samples) in Z.
@@ -318,8 +318,6 @@ Theorem same_trajectories lower rate decay : sees_the_past q lower ->
 Proof.
   intros Past. split.
   - intros t W t' W' (g & G & D) (g' & G' & D') Et EW Z.
-    assert (Z0 : forall j, (j < m)%nat -> column_sum K (W 0%nat) j = 0).
-    { exact Z. }
     set (P := fun T => (forall i, (i < q)%nat -> t T i = t' T i) /\
       (forall j k, (j < m)%nat -> (k < K)%nat -> W T j k = W' T j k) /\
       forall j, (j < m)%nat -> column_sum K (W T) j = 0).
@@ -337,7 +335,7 @@ Proof.
       rewrite sum_of_slopes.
       rewrite (proj1 (rest_zero_G (nat -> R) N n m K B Samples (t r) (W r)) Q j L). ring. }
     induction T as [|T IH]; intros r L.
-    + replace r with 0%nat by lia. now split; [|split].
+    + replace r with 0%nat by lia. split; [exact Et|split; [exact EW|exact Z]].
     + destruct (Nat.eq_dec r (S T)) as [->|Ne]; [|apply IH; lia].
       destruct (D T) as (_ & St & SW). destruct (D' T) as (_ & St' & SW'). split; [|split].
       * intros i I. rewrite St, St' by easy. apply Past; [|easy]. intros r p L' I'.
