@@ -464,6 +464,8 @@ def test_only_a_list_of_axioms_is_read_as_one(answer: str, names: list[str] | No
 def test_an_error_is_told_in_short() -> None:
     error = 'In environment\nn : nat\nV, x :\n  nat -> R\nP := 0 : R\nUnable to unify "a" with\n "b".\n'
     assert tool._in_short(error) == 'Unable to unify "a" with "b".'
+    error = 'In environment\nP := fun n : nat =>\n     n = n : \nnat -> Prop\nx : nat\nThe term "x"\n "is".\n'
+    assert tool._in_short(error) == 'The term "x" "is".', "a type may begin at the margin"
     assert tool._in_short("Tactic failure: Cannot find witness.") == "Tactic failure: Cannot find witness."
     assert tool._in_short("word " * 100).endswith("word …")
     assert len(tool._in_short("word " * 100)) <= tool.LENGTH_OF_ERROR

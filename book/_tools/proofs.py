@@ -52,12 +52,15 @@ LENGTH_OF_ERROR = 160
 """Characters of an error that are recorded."""
 WEAK = ("No product even after head-reduction", "Not an inductive product", "No such hypothesis")
 """Errors of a script that names a hypothesis which the variant has dropped."""
-VARIABLE = re.compile(r"[\w', ]+ :=?(?: |$)|\s")
-"""A line of what stands before the message proper: the variables at that place."""
-ERROR = re.compile(r"^Error:\s*(.*?)(?:\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
+VARIABLE = re.compile(r"[\w', ]+ :=?(?: |$)")
+"""The first line of a variable, of those that stand before the message proper."""
+REJECTED = "The command has indeed failed with message:\n"
 AXIOM = re.compile(r"^(\S+)\s*:", re.MULTILINE)
 CLOSED = "Closed under the global context"
-STATED, PROVED = "@ stated", "@ proved"
+TRIAL, STATED, PROVED = "@ trial ", "@ stated", "@ proved"
+
+Trial = tuple[str, Wrong]
+"""A claim and one of its wrong variants."""
 
 
 class NotProvedError(RegrobError):
@@ -88,14 +91,14 @@ class Coq:
         """Show how far it is."""
         print(line, flush=True)
 
-    def run(self, name: str, text: str) -> subprocess.CompletedProcess[str]:
+    def run(self, name: str, text: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Coq on a file of this name and text.
 
         Raises:
             NotProvedError: it takes too long.
         """
         (self.folder / f"{name}.v").write_text(text, encoding="utf-8")
-        command = ["coqc", *QUIET, "-Q", ".", "Regrob", f"{name}.v"]
+        command = ["coqc", *QUIET, *options, "-Q", ".", "Regrob", f"{name}.v"]
         try:
             return subprocess.run(
                 command, cwd=self.folder, capture_output=True, text=True, check=False, timeout=LONGEST
@@ -127,10 +130,17 @@ class Coq:
                     finished.result()
                     order.done(running.pop(finished))
 
-    def ask(self, file: str, theorems: list[str]) -> dict[str, dict[str, Any]]:
+    def ask(self, file: str, theorems: list[str], recorded: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Statement, axioms and hash of theorems of one file.
 
-        The question opens what the file opens, so Coq prints as the file is written.
+        The question opens what the file opens, so Coq prints as the file is written. Coq reads all libraries
+        again for every list of axioms, so theorems of which the record has the same are asked for together:
+        none of them can then assume more than the record says.
+
+        Args:
+            file: name of the file.
+            theorems: their full names.
+            recorded: theorem → its entry, as a record has it.
 
         Raises:
             NotProvedError: Coq's answer cannot be read.
@@ -139,18 +149,28 @@ class Coq:
         question = [*opening, f"From Regrob Require Import {file}.", "Set Printing Width 76."]
         for name in theorems:
             question += [_marker(f"@@ {name}"), f"Check {name}."]
-            question += [_marker("@ axioms"), f"Print Assumptions {name}."]
-        answers = self._answer(f"Ask_{file}", question).split("@@ ")[1:]
-        entries = {}
-        names: set[str] = set()
-        for name, answer in zip(theorems, answers, strict=True):
-            statement, axioms = answer.partition("\n")[2].split("@ axioms\n")
-            entries[name] = {"statement": _statement(statement), "axioms": _axioms(axioms)}
-            names |= set(entries[name]["axioms"])
-        whole = self._locate(file, opening, sorted(names))
-        for entry in entries.values():
-            entry["axioms"] = sorted(whole[axiom] for axiom in entry["axioms"])
-            entry["sha256"] = self.proofs.sha256(file)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name in theorems:
+            key = tuple(recorded[name]["axioms"]) if name in recorded else (name,)
+            groups.setdefault(key, []).append(name)
+        for number, group in enumerate(groups.values()):
+            question += [f"Definition together_{number} := ({', '.join(group)})."]
+            question += [_marker(f"@@ {number}"), f"Print Assumptions together_{number}."]
+        answers = [
+            answer.partition("\n")[2] for answer in self._answer(f"Ask_{file}", question).split("@@ ")[1:]
+        ]
+        statements = map(_statement, answers[: len(theorems)])
+        axioms = [_axioms(answer) for answer in answers[len(theorems) :]]
+        whole = self._locate(file, opening, sorted({name for names in axioms for name in names}))
+        assumed = {
+            theorem: sorted(whole[name] for name in names)
+            for group, names in zip(groups.values(), axioms, strict=True)
+            for theorem in group
+        }
+        entries = {
+            name: {"statement": statement, "axioms": assumed[name], "sha256": self.proofs.sha256(file)}
+            for name, statement in zip(theorems, statements, strict=True)
+        }
         self.say(f"asked for {len(theorems)} theorem{'s' * (len(theorems) != 1)} of {file}.v")
         return entries
 
@@ -174,49 +194,73 @@ class Coq:
             raise NotProvedError(f"Coq does not answer {name}.v\n{done.stderr.strip()}")
         return done.stdout
 
-    def refuse(self, claim: str, number: int, wrong: Wrong) -> dict[str, Any]:
-        """Put a wrong variant in the place of its theorem; what Coq says against it.
+    def refuse(self, file: str, trials: list[Trial]) -> list[dict[str, Any]]:
+        """Put wrong variants in the places of their theorems of one file; what Coq says against each.
 
-        First comes its statement without a proof, so that one which Coq does not understand is not taken for
-        one that it cannot prove.
+        The file is read once: `Fail Load` tries a variant where its theorem stands and takes it back. First
+        comes a variant's statement without a proof, so that one which Coq does not understand is not taken
+        for one that it cannot prove; last what always fails, so that Coq goes on after one that it accepts.
 
         Raises:
-            NotProvedError: Coq does not understand the variant, or proves it.
+            NotProvedError: Coq does not understand a variant, or proves it.
         """
-        start, _ = self.proofs.span(wrong.theorem)
-        file = wrong.theorem.partition(".")[0]
-        statement, proof = self.proofs.variant(wrong)
-        before = self.proofs.files[file][:start]
-        text = f"{before}{statement}\nAbort.\n{_marker(STATED)}\n{statement}{proof}\n{_marker(PROVED)}\n"
-        done = self.run(f"Wrong_{claim.translate(IDENTIFIER)}_{number}", text)
-        name = f"[{claim}], the wrong variant of {wrong.theorem} with {wrong.what}"
-        if STATED not in done.stdout:
-            raise NotProvedError(f"{name}: its statement is none that Coq understands\n{done.stderr.strip()}")
-        if PROVED in done.stdout:
-            raise NotProvedError(
-                f"{name}: Coq accepts it, so it is no wrong one, or the theorem is not sharp"
-            )
-        said = ERROR.search(done.stderr)
-        if said is None:
-            raise NotProvedError(f"{name}: Coq ends without saying why\n{done.stderr.strip()}")
-        self.say(f"rejected, as it must be: {wrong.theorem} with {wrong.what}")
-        return {
-            "theorem": wrong.theorem,
-            "what": wrong.what,
-            "rejected": True,
-            "error": _in_short(said[1]),
-            "sha256": self.proofs.variant_sha256(wrong),
-        }
-
-
-IDENTIFIER = str.maketrans(dict.fromkeys("-.' ", "_"))
+        places: dict[int, str] = {}
+        for number, (_, wrong) in enumerate(trials):
+            name = f"Wrong_{file}_{number}"
+            statement, proof = self.proofs.variant(wrong)
+            lines = [
+                statement,
+                "Abort.",
+                _marker(STATED),
+                statement + proof,
+                _marker(PROVED),
+                "Fail Check nat.",
+            ]
+            (self.folder / f"{name}.v").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            start, _ = self.proofs.span(wrong.theorem)
+            places[start] = places.get(start, "") + f'{_marker(f"{TRIAL}{number}")}\nFail Load "{name}".\n'
+        text, end = "", 0
+        for start in sorted(places):
+            text += self.proofs.files[file][end:start] + places[start]
+            end = start
+        done = self.run(f"Tried_{file}", text, "-test-mode")
+        answers = done.stdout.split(TRIAL)[1:]
+        if len(answers) != len(trials):  # its status says nothing: sections stand open at the end
+            raise NotProvedError(f"Coq does not end the trials of {file}.v\n{done.stderr.strip()}")
+        by_number = {int(number): said for number, _, said in (answer.partition("\n") for answer in answers)}
+        refusals, failures = [], []
+        for number, (claim, wrong) in enumerate(trials):
+            said = by_number[number]
+            name = f"[{claim}], the wrong variant of {wrong.theorem} with {wrong.what}"
+            error = said.partition(REJECTED)[2].partition("\n\n")[0].strip()
+            if PROVED in said:
+                failures.append(f"{name}: Coq accepts it, so it is no wrong one, or the theorem is not sharp")
+            elif STATED not in said:
+                failures.append(f"{name}: its statement is none that Coq understands\n{error}")
+            elif not error:
+                failures.append(f"{name}: Coq ends without saying why")
+            else:
+                self.say(f"rejected, as it must be: {wrong.theorem} with {wrong.what}")
+                refusals.append(
+                    {
+                        "theorem": wrong.theorem,
+                        "what": wrong.what,
+                        "rejected": True,
+                        "error": _in_short(error),
+                        "sha256": self.proofs.variant_sha256(wrong),
+                    }
+                )
+        if failures:
+            raise NotProvedError("\n".join(failures))
+        return refusals
 
 
 def _in_short(error: str) -> str:
     """The beginning of an error, on one line, without the variables at that place."""
     lines = error.strip().splitlines()
     if lines[0] == "In environment":
-        lines = list(dropwhile(VARIABLE.match, lines[1:])) or lines
+        last = max((number for number, line in enumerate(lines) if VARIABLE.match(line)), default=0)
+        lines = list(dropwhile(re.compile(r"\s").match, lines[last + 1 :])) or lines
     return textwrap.shorten(" ".join(lines), LENGTH_OF_ERROR, placeholder=" …")
 
 
@@ -306,26 +350,28 @@ def make_record(coq: Coq, *, afresh: bool) -> dict[str, Any]:
             theorems[name] = entry
         else:
             by_file.setdefault(file, []).append(name)
-    trials = [
-        (claim, n, wrong) for claim, pair in proofs.pairs.items() for n, wrong in enumerate(pair.wrong, 1)
-    ]
+    trials = [(claim, variant) for claim, pair in proofs.pairs.items() for variant in pair.wrong]
     # A slip in the pairs is told here, before Coq has worked for minutes.
-    known = [said.get((variant.what, proofs.variant_sha256(variant))) for _, _, variant in trials]
+    known = [said.get((variant.what, proofs.variant_sha256(variant))) for _, variant in trials]
+    unknown: dict[str, list[Trial]] = {}
+    for trial, entry in zip(trials, known, strict=True):
+        if not entry:
+            unknown.setdefault(trial[1].theorem.partition(".")[0], []).append(trial)
     coq.compile_all()
     with ThreadPoolExecutor(coq.jobs) as pool:
-        tried = [
-            pool.submit(dict, entry) if entry else pool.submit(coq.refuse, *trial)
-            for entry, trial in zip(known, trials, strict=True)
-        ]
-        asked = [pool.submit(coq.ask, *question) for question in by_file.items()]
-    failures = [error for future in (*asked, *tried) if (error := future.exception())]
+        tried = {file: pool.submit(coq.refuse, file, variants) for file, variants in unknown.items()}
+        recorded = proofs.record["theorems"] if afresh and proofs.record else {}
+        asked = [pool.submit(coq.ask, *question, recorded) for question in by_file.items()]
+    finished: list[Future[Any]] = [*asked, *tried.values()]
+    failures = [error for future in finished if (error := future.exception())]
     if failures:
         raise NotProvedError("\n".join(map(str, failures)))
     for answer in asked:
         theorems |= answer.result()
     wrong: dict[str, list[Any]] = {claim: [] for claim in proofs.pairs}
-    for (claim, _, _), refusal in zip(trials, tried, strict=True):
-        wrong[claim].append(refusal.result())
+    refusals = {file: iter(answer.result()) for file, answer in tried.items()}
+    for (claim, variant), entry in zip(trials, known, strict=True):
+        wrong[claim].append(entry or next(refusals[variant.theorem.partition(".")[0]]))
     return {
         **versions,
         # Of the last run that asked everything.

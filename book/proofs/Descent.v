@@ -214,8 +214,8 @@ Theorem stationary_points t W : 0 < lam -> gradients q m K J t W (fun _ => 0) (f
     (forall i, (i < q)%nat -> g i = 0) /\ forall j k, (j < m)%nat -> (k < K)%nat -> G j k = 0.
 Proof.
   intros P D. assert (Z : forall j, (j < m)%nat -> moved_by_G (nat -> R) N n m B t (column_sum K W) j = 0).
-  { intros j L. apply Rmult_eq_reg_l with (2 * lam); [|apply Rgt_not_eq; lra]. rewrite <- sum_of_slopes, Rmult_0_r.
-    rewrite <- (Sum_0 K). apply Sum_ext; intros k L'. symmetry.
+  { intros j L. apply Rmult_eq_reg_l with (2 * lam); [|apply Rgt_not_eq, Rmult_lt_0_compat; [lra|exact P]].
+    rewrite <- sum_of_slopes, Rmult_0_r. rewrite <- (Sum_0 K). apply Sum_ext; intros k L'. symmetry.
     now apply (slopes_of_the_gradient t W (fun _ _ => 0)); [apply D| |]. }
   split; [easy|]. intros g G D'. apply (rest_zero_G (nat -> R) N n m K B Samples) in Z.
   destruct (same_gradients t W _ _ g G Z D D') as [E E']. split; intros; symmetry; auto.
