@@ -20,7 +20,7 @@ function markScrollers() {
     if (scrolls && !box.classList.contains("scrolls")) {
       box.classList.add("scrolls");
       box.addEventListener("scroll", () => showEdges(box), { passive: true });
-      if (!box.hasAttribute("tabindex")) box.tabIndex = 0;
+      box.tabIndex = 0;
     } else if (!scrolls && box.classList.contains("scrolls")) {
       box.classList.remove("scrolls");
       box.removeAttribute("tabindex");
@@ -80,5 +80,6 @@ window.addEventListener("load", () => {
   const typeset = window.MathJax && MathJax.startup && MathJax.startup.promise;
   Promise.resolve(typeset).then(markScrollers);
 });
-window.addEventListener("resize", markScrollers);
+/* What the page holds glides to a new width, so the window's own event would come too early. */
+new ResizeObserver(() => requestAnimationFrame(markScrollers)).observe(document.querySelector(".bd-article") ?? document.body);
 document.addEventListener("toggle", markScrollers, true); /* a fold that opens shows new boxes */
