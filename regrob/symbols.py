@@ -44,7 +44,7 @@ def watched() -> Iterator[Sizes]:
 
     >>> with watched() as sizes:
     ...     K = sp.Symbol("K", positive=True)
-    ...     zero = prove_zero(K * (1 / K) - 1)
+    ...     zero = prove_zero((K**2 - 1) / (K - 1) - K - 1)
     >>> sizes.general, sizes.fixed
     (['sums over a symbolic number of classes'], {})
     """
