@@ -376,7 +376,7 @@ def _ledger(device: str, wrong: bool) -> list[Difference]:
         for claim in claims
         if claim.checks
     ]
-    failures = [f for claim in numerical for f in judge(claim, trials=50, seed=0, device=device).failures]
+    failures = [f for claim in numerical for f in judge(claim, trials=200, seed=0, device=device).failures]
     return [Difference("checks that fail or teeth that do not bite", len(failures), 0)]
 
 
