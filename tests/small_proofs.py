@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from regrob.claims.formal import AXIOMS, Proofs
+from regrob.claims.formal import AXIOMS, Proofs, file_of
 
 WORDS = """(* Words: doubled numbers.
    Nothing else. *)
@@ -77,7 +77,7 @@ def record_of(proofs: Proofs) -> dict[str, Any]:
             name: {
                 "statement": "forall x : R, 0 < x -> x < fourfold x",
                 "axioms": sorted(AXIOMS),
-                "sha256": proofs.sha256(name.partition(".")[0]),
+                "sha256": proofs.sha256(file_of(name)),
             }
             for name in names
         },

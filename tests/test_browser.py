@@ -158,7 +158,7 @@ class Visit:
         return self
 
     def resize(self, window: dict[str, Any]) -> None:
-        """As if the window were turned or pulled wider, and what follows its size had followed."""
+        """Give the window another size, and wait until the page fits it."""
         self.page.set_viewport_size(window["viewport"])
         self.page.wait_for_timeout(300)  # boxes glide to their new widths
 
@@ -510,16 +510,16 @@ ASK_CONTRAST = """async () => {
     const colour = getComputedStyle(box).backgroundColor;
     return colour !== "rgba(0, 0, 0, 0)" || !box.parentElement ? colour : ground(box.parentElement);
   };
-  const asked_before = (window.looks ??= new Set()), looks = new Map();
+  const known = (window.looks ??= new Set()), looks = new Map();
   for (const box of document.querySelectorAll("body *")) {
     const speaks = [...box.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim());
     if (!speaks || !box.checkVisibility() || box.closest("mjx-container")) continue;
     const style = getComputedStyle(box);
     const look = [style.color, ground(box), style.fontSize, style.fontWeight, style.opacity].join();
-    if (!asked_before.has(look) && !looks.has(look)) looks.set(look, box);
+    if (!known.has(look) && !looks.has(look)) looks.set(look, box);
   }
   if (!looks.size) return [];
-  for (const look of looks.keys()) asked_before.add(look);
+  for (const look of looks.keys()) known.add(look);
   const only = {runOnly: ["color-contrast"], resultTypes: ["violations"]};
   const asked = await axe.run({include: [...looks.values()]}, only);
   return asked.violations.map((wrong) =>

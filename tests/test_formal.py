@@ -374,6 +374,7 @@ def test_the_tool_records_what_coq_says_and_changes_no_byte_when_run_again(
     assert "rejected" not in told
 
     entry(changed)["statement"] = "forall x : R, x < fourfold x"
+    entry(changed)["axioms"] = entry(changed)["axioms"][1:]
     store(proofs.folder, changed)
     before = path.read_bytes()
     change(proofs.folder, "Words.v", "4 x *)", "4x *)")
@@ -381,6 +382,9 @@ def test_the_tool_records_what_coq_says_and_changes_no_byte_when_run_again(
     told = capsys.readouterr().err
     assert "Theorems.grows: its sha256 differs" in told
     assert "Theorems.grows: its statement differs" in told, "a check asks all again"
+    assert "Theorems.grows: its axioms differs" in told, (
+        "though those with the same axioms are asked together"
+    )
     assert path.read_bytes() == before, "a check writes nothing"
 
 

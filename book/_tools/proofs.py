@@ -29,7 +29,7 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from regrob.claims.formal import PAIRS, RECORD, FormalProof, Proofs, Wrong, without_comments
+from regrob.claims.formal import PAIRS, RECORD, FormalProof, Proofs, Wrong, file_of, without_comments
 from regrob.errors import RegrobError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -260,7 +260,7 @@ def _in_short(error: str) -> str:
     lines = error.strip().splitlines()
     if lines[0] == "In environment":
         last = max((number for number, line in enumerate(lines) if VARIABLE.match(line)), default=0)
-        lines = list(dropwhile(re.compile(r"\s").match, lines[last + 1 :])) or lines
+        lines = list(dropwhile(lambda line: line[:1].isspace(), lines[last + 1 :])) or lines
     return textwrap.shorten(" ".join(lines), LENGTH_OF_ERROR, placeholder=" …")
 
 
@@ -345,7 +345,7 @@ def make_record(coq: Coq, *, afresh: bool) -> dict[str, Any]:
     theorems: dict[str, Any] = {}
     by_file: dict[str, list[str]] = {}
     for name in named:
-        file = name.partition(".")[0]
+        file = file_of(name)
         if entry := said.get((name, proofs.sha256(file))):
             theorems[name] = entry
         else:
@@ -356,7 +356,7 @@ def make_record(coq: Coq, *, afresh: bool) -> dict[str, Any]:
     unknown: dict[str, list[Trial]] = {}
     for trial, entry in zip(trials, known, strict=True):
         if not entry:
-            unknown.setdefault(trial[1].theorem.partition(".")[0], []).append(trial)
+            unknown.setdefault(file_of(trial[1].theorem), []).append(trial)
     coq.compile_all()
     with ThreadPoolExecutor(coq.jobs) as pool:
         tried = {file: pool.submit(coq.refuse, file, variants) for file, variants in unknown.items()}
@@ -371,7 +371,7 @@ def make_record(coq: Coq, *, afresh: bool) -> dict[str, Any]:
     wrong: dict[str, list[Any]] = {claim: [] for claim in proofs.pairs}
     refusals = {file: iter(answer.result()) for file, answer in tried.items()}
     for (claim, variant), entry in zip(trials, known, strict=True):
-        wrong[claim].append(entry or next(refusals[variant.theorem.partition(".")[0]]))
+        wrong[claim].append(entry or next(refusals[file_of(variant.theorem)]))
     return {
         **versions,
         # Of the last run that asked everything.

@@ -228,7 +228,7 @@ class Proofs:
     def theorem(self, name: str) -> str:
         """A theorem with its proof, as its file has it."""
         start, end = self.span(name)
-        return self.files[name.partition(".")[0]][start:end]
+        return self.files[file_of(name)][start:end]
 
     def variant(self, wrong: Wrong) -> tuple[str, str]:
         """The statement and the proof of a wrong variant of a theorem.
@@ -252,7 +252,7 @@ class Proofs:
 
     def variant_sha256(self, wrong: Wrong) -> str:
         """The hash of a wrong variant's file, and of what it requires."""
-        file = wrong.theorem.partition(".")[0]
+        file = file_of(wrong.theorem)
         start, end = self.span(wrong.theorem)
         text = self.files[file]
         return self.sha256(file, text[:start] + "".join(self.variant(wrong)) + text[end:])
@@ -291,7 +291,7 @@ class Proofs:
 
     def glossary(self, names: tuple[str, ...]) -> list[Term]:
         """What these theorems' statements say in words of ours, directly or in definitions of such words."""
-        files = {file for name in names for file in self.closure(name.partition(".")[0])}
+        files = {file for name in names for file in self.closure(file_of(name))}
         terms = [term for file in sorted(files) for term in self.definitions(file)]
         of_word = {word: number for number, term in enumerate(terms) for word in term.names}
         used: set[int] = set()
@@ -337,7 +337,7 @@ class FormalProof:
         return found
 
     def _faults_of_theorem(self, name: str) -> Iterator[str]:
-        entry, file = self.proofs.recorded(name), name.partition(".")[0]
+        entry, file = self.proofs.recorded(name), file_of(name)
         if not entry.get("statement"):
             yield f"the record has no statement of {name}; {MEND}"
             return
@@ -429,6 +429,15 @@ def _check_entries(where: str, table: dict[str, Any], wanted: Mapping[str, type]
             raise DataError(f"{PAIRS}, {where}: {name!r} is missing")
         if not isinstance(table[name], kind):
             raise DataError(f"{PAIRS}, {where}: {name!r} must be a {kind.__name__}, got {table[name]!r}")
+
+
+def file_of(theorem: str) -> str:
+    """The file of a theorem, by its full name.
+
+    >>> file_of("Taylor.overshoots")
+    'Taylor'
+    """
+    return theorem.partition(".")[0]
 
 
 def without_comments(text: str) -> str:

@@ -13,7 +13,7 @@ from html import escape
 from docutils import nodes
 from sphinx.builders import Builder
 
-from regrob.claims.formal import AXIOMS, FormalProof, Proofs, Term
+from regrob.claims.formal import AXIOMS, FormalProof, Proofs, Term, file_of
 
 from .markup import SUBSCRIPT, Link, anchor, badge, capital, math, place_and_title, statement, subscripted
 from .records import Record
@@ -32,11 +32,6 @@ def claims_of(proofs: Proofs, file: str) -> list[str]:
     return [
         claim for claim, pair in proofs.pairs.items() if pair.theorems and file_of(pair.theorems[0]) == file
     ]
-
-
-def file_of(theorem: str) -> str:
-    """`Taylor` of `Taylor.overshoots`."""
-    return theorem.partition(".")[0]
 
 
 def opening(text: str) -> str:

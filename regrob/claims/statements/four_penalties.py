@@ -73,7 +73,7 @@ DECAY = statement(
     id="remark-weight-decay",
     where="Section 3.2, “Cross-Lipschitz vs. Lipschitz”",
     title="in a single layer the Jacobian penalty is weight decay",
-    printed=r"\text{“it boils down to weight decay in single-layer perceptrons and linear classifiers”}",
+    printed=r"\text{in a single layer, or a linear classifier, the Jacobian penalty is weight decay}",
     reading=r"g(\mathbf x) = W^T\mathbf x+\mathbf b:\quad \lambda\mu^2 = \lambda\|W\|_F^2 \text{ at every } \mathbf x; \text{ the biases do not decay}",
     hypotheses=("one linear layer", "any n and K", "weight decay: λ times the sum of the squared weights"),
     depends=("lemma-3.2-jacobian",),

@@ -437,7 +437,7 @@ TIGHTER = statement(
     id="remark-which-bound",
     where="Appendix E, below Eq. (38)",
     title="which of Eqs. (16) and (17) is tighter",
-    printed=r"\text{“it is challenging to compare } K(K-1)\nu^2/4 \text{ with } \|V\|_F^2 \text{ directly, hence we are uncertain which of the derived lower bounds would be tighter”}",
+    printed=r"\text{which of the two lower bounds is tighter stays open, since } K(K-1)\nu^2/4 \text{ and } \|V\|_F^2 \text{ are hard to compare}",
     reading=r"\text{the question which bound is tighter}",
     corrected=r"\tfrac{K(K-1)}4\nu^2 = \tfrac{K-1}2\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right): \text{ Eq. (16) is tighter iff } (K-1)\left(\|V\|_F^2-K\|\bar{\mathbf v}\|_2^2\right) < 2\|V\|_F^2; \text{ always at least as tight for } K \le 3",
     hypotheses=(ORDERED, DISTINCT, "ξ > 0", "v̄ = V1/K, the plain mean of the columns"),
