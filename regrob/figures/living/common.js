@@ -109,6 +109,19 @@ export function steps(low, high) {
 /* The numbers that are shown, in full, for tests and for the curious: `data-values` of the stage. */
 export const expose = (el, values) => { el.dataset.values = JSON.stringify(values); };
 
+/* --- Places in the plane ------------------------------------------------------------- */
+
+export const minus = ([a, b], [c, d]) => [a - c, b - d];
+export const dot = ([a, b], [c, d]) => a * c + b * d;
+export const along = ([a, b], t, [u, v]) => [a + t * u, b + t * v];
+export const distance = (a, b) => Math.hypot(...minus(a, b));
+
+/* The point of a segment that is nearest to x. */
+export function nearestOn([a, b], x) {
+  const way = minus(b, a), share = dot(minus(x, a), way) / Math.max(dot(way, way), 1e-300);
+  return along(a, clamp(share, 0, 1), way);
+}
+
 /* --- Pictures of pixels -------------------------------------------------------------- */
 
 /* The bytes of a text in base64. */

@@ -1,17 +1,8 @@
 /* A ReLU network with two inputs. The reader drags x; the affine map of x's polygon gives the local boundary
    and the quadratic model's, all polygons together the true one. */
-import { curve, expose, format, handle, html, plot, readout, sentence, set, sigmoid, softplus, svg } from "./common.js";
-
-const minus = ([a, b], [c, d]) => [a - c, b - d];
-const dot = ([a, b], [c, d]) => a * c + b * d;
-const along = ([a, b], t, [u, v]) => [a + t * u, b + t * v];
-const distance = (a, b) => Math.hypot(...minus(a, b));
-
-/* The point of a segment that is nearest to x. */
-function nearestOn([a, b], x) {
-  const way = minus(b, a), share = dot(minus(x, a), way) / Math.max(dot(way, way), 1e-300);
-  return along(a, Math.min(1, Math.max(0, share)), way);
-}
+import {
+  along, curve, distance, dot, expose, format, handle, html, minus, nearestOn, plot, readout, sentence, set, sigmoid, softplus, svg,
+} from "./common.js";
 
 const sides = (corners) => corners.map((a, i) => [a, corners[(i + 1) % corners.length]]);
 
