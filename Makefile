@@ -113,8 +113,12 @@ hypotheses: $(READY) ## have Z3 look for numbers that refute each polynomial cla
 	$(say) "Dropping the hypotheses of polynomial claims, one at a time"
 	@$(BIN)/python book/_tools/hypotheses.py
 
-bench: $(READY) ## measure speed, with Foolbox as the peer
-	$(say) "Measuring speed, with Foolbox as the peer"
+bench: $(READY) ## measure speed, with Foolbox and adv-lib as the peers
+	$(say) "Installing adv-lib; its visdom builds only with a setuptools that still has pkg_resources"
+	@$(BIN)/python -m pip install -qq 'setuptools<81' wheel
+	@$(BIN)/python -m pip install -qq -c requirements.lock --no-build-isolation visdom
+	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[dev,bench,peers]'
+	$(say) "Measuring speed, with Foolbox and adv-lib as the peers"
 	@$(BIN)/python -m regrob bench
 
 gpu: ## check, measure and sweep on a GPU: MINUTES=9 OUT=folder (FROM=folder to go on; DEVICE=cpu rehearses)
@@ -156,7 +160,9 @@ picture: $(READY) ## draw the README's picture
 lock: ## resolve every dependency afresh and rewrite requirements.lock (TORCH= to move torch)
 	$(say) "Resolving all dependencies in a fresh environment; some minutes"
 	@rm -rf _build/lock && $(PYTHON) -m venv _build/lock
-	@_build/lock/bin/python -m pip install -qq '.[dev,bench,cluster,integrations]' '$(TORCH)'
+	@_build/lock/bin/python -m pip install -qq 'setuptools<81' wheel
+	@_build/lock/bin/python -m pip install -qq --no-build-isolation visdom
+	@_build/lock/bin/python -m pip install -qq '.[dev,bench,peers,cluster,integrations]' '$(TORCH)'
 	@{ sed -n '/^#/p' requirements.lock; \
 	   _build/lock/bin/python -m pip freeze --all --exclude pip --exclude regrob \
 	   | sed -E -e 's/\+cpu$$//' -e '/^(nvidia|cuda|triton)/d'; } > _build/new.lock

@@ -17,7 +17,7 @@ from regrob.affine import local_map
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool
 from regrob.attacks._common import Network
 from regrob.attacks.boundary_projection import _Search, project
-from regrob.certificates.complete import distance_to_mistake
+from regrob.certificates.enumeration import distance_to_mistake
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback

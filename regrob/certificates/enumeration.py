@@ -1,4 +1,4 @@
-"""A complete method: the exact distance to the nearest mistake of a network with two inputs."""
+"""By enumeration of all polytopes: the exact distance to the nearest mistake of a network with two inputs."""
 
 from __future__ import annotations
 
