@@ -164,4 +164,5 @@ def _distances_to_polygon(corners: Tensor, points: Tensor) -> Tensor:
     length = ahead.square().sum(dim=1).clamp_min(torch.finfo(ahead.dtype).tiny)
     share = ((towards * ahead).sum(dim=2) / length).clamp(0.0, 1.0)
     to_edges = torch.linalg.vector_norm(towards - share[..., None] * ahead, dim=2)
-    return to_edges.amin(dim=1).masked_fill(inside, 0.0)
+    nearest: Tensor = to_edges.amin(dim=1)
+    return nearest.masked_fill(inside, 0.0)
