@@ -7,7 +7,6 @@ is no interval arithmetic: float64's own rounding, some 1e-15 of the heights' si
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from regrob.affine import (
     along,
     checked_logits,
     gradient,
+    in_float64,
     local_map,
     require_affine_operations,
     require_equal_alone,
@@ -137,18 +137,10 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK, check
 
 def _in_float64(model: nn.Module, images: Tensor, check: bool) -> tuple[nn.Module, Tensor]:
     """The network, checked, and the images in float64; the network itself if it is."""
-    state = [*model.parameters(), *model.buffers()]
-    double = all(t.dtype == torch.float64 for t in state if t.is_floating_point())
+    exact = in_float64(model)
     if check:
-        require_known_bends(model, images.double() if double else images)
-    if double:
-        return model, images.double()
-    try:
-        return copy.deepcopy(model).double(), images.double()
-    except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"the network cannot be copied to float64, which certificates need: {error}"
-        ) from error
+        require_known_bends(model, images.double() if exact is model else images)
+    return exact, images.double()
 
 
 def _rounded_down(distance: Tensor, images: Tensor) -> Tensor:
