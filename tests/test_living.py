@@ -28,15 +28,17 @@ from test_browser import (  # noqa: F401
 )
 from torch import Tensor
 
-from regrob.affine import local_map, polytopes
+from regrob.affine import local_map, polytopes, relu_layers
 from regrob.analysis import measures, results, tables
 from regrob.analysis.summary import EXPLORED
-from regrob.certificates import distance_to_mistake
+from regrob.certificates import distance_to_mistake, linear_radius
 from regrob.certificates.polytope import edge_distance
 from regrob.experiments import in_memory
+from regrob.experiments.checkerboard import trained_on_checkerboard
 from regrob.experiments.two_arcs import trained_on_arcs, tuned_on_arcs
 from regrob.figures.living import frame
 from regrob.figures.living.four_boundaries import measure
+from regrob.figures.living.growing_ball import history
 from regrob.figures.living.plane_network import CUT
 from regrob.figures.living.stored_results import DIGITS
 from regrob.figures.living.two_descents import mean_loss
@@ -54,6 +56,7 @@ WHERE = {
 
 MOVED = (
     "four_boundaries",
+    "growing_ball",
     "norm_ball",
     "penalty_pull",
     "plane_network",
@@ -264,6 +267,21 @@ def check_plane_network(values: Values) -> None:
     is_near(values["margin"], float(margin_l2(V, z, y)), **near)
     is_near(values["taylor"], float(taylor_radius.radius_l2(V, z, y)), **near)
     is_near(values["truth"], float(distance_to_mistake(network, x, int(y), low=-CUT, high=CUT)), **near)
+
+
+def check_growing_ball(values: Values) -> None:
+    network = trained_on_checkerboard(seed=3)
+    x = double(*values["x"])
+    y = network(x[None]).argmax(dim=1)
+    near = {"rel": 1e-4, "abs": 1e-5}  # the lattice's numbers are rounded to six digits
+    is_near(values["edge"], float(polytopes.distance_to_edge(network, x)), **near)
+    is_near(values["linear"], float(linear_radius(network, x[None], y, box=None)), **near)
+    layers = relu_layers(network, x[None])
+    known = [one for one in history(layers, x, int(y)) if one.nodes <= values["nodes"]][-1]
+    is_near([values["certified"], values["found"]], list(known[1:]), **near)
+    is_near(values["truth"], float(distance_to_mistake(network, x, int(y), low=-CUT, high=CUT)), **near)
+    assert max(values["linear"], values["certified"]) <= values["truth"] * (1 + 1e-5)
+    assert values["truth"] <= values["found"] * (1 + 1e-5)
 
 
 def check_simplex(values: Values) -> None:

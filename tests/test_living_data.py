@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 import math
 import re
@@ -15,13 +16,15 @@ import numpy as np
 import pytest
 import torch
 
+from regrob.affine import relu_layers
 from regrob.analysis import measures, results, summary, tables
 from regrob.certificates import distance_to_mistake
 from regrob.data import one_versus_seven
 from regrob.errors import InputError
 from regrob.experiments import predictions
+from regrob.experiments.checkerboard import trained_on_checkerboard
 from regrob.experiments.two_arcs import trained_on_arcs
-from regrob.figures.living import frame, living
+from regrob.figures.living import frame, growing_ball, living
 from regrob.figures.living.four_boundaries import four_boundaries, measure
 from regrob.figures.living.norm_ball import norm_ball
 from regrob.figures.living.penalty_pull import penalty_pull
@@ -148,6 +151,23 @@ def test_the_cut_square_holds_every_nearest_boundary() -> None:
     for x in torch.cartesian_prod(*[torch.linspace(-SEEN, SEEN, 3, dtype=torch.float64)] * 2):
         label = int(network(x[None]).argmax())
         assert float(distance_to_mistake(network, x, label, low=-CUT, high=CUT)) < CUT - SEEN
+
+
+def test_the_interval_of_the_ball_holds_and_closes() -> None:
+    """At three places of the checkerboard's lattice; a hair more than is certified would be too much."""
+    network = trained_on_checkerboard(seed=3)
+    places = growing_ball.lattice()[[10, 40, 57]]
+    labels = network(places).argmax(dim=1)
+    layers = relu_layers(network, places[:1])
+    for x, label in zip(places, labels.tolist(), strict=True):
+        true = float(distance_to_mistake(network, x, label, low=-CUT, high=CUT))
+        known = growing_ball.history(layers, x, label)
+        assert all(one.certified <= true <= one.found for one in known)
+        for earlier, later in itertools.pairwise(known):
+            assert earlier.nodes < later.nodes
+            assert earlier.certified <= later.certified and later.found <= earlier.found
+        assert known[-1].certified >= 0.99 * known[-1].found
+        assert 1.02 * known[-1].certified > true
 
 
 def test_measured_distance_is_the_complete_method_s() -> None:

@@ -1,23 +1,27 @@
-/* A ReLU network with two inputs. The reader drags x over a lattice, whose certified distances the package has
-   computed, and sets how many branches the search may cut; the true boundary is all polygons' together. */
+/* A ReLU network with two inputs. The reader drags x over a lattice, on which the package has searched, and sets
+   how many nodes the search may bound; the nearest mistake is found anew from all polygons' boundaries. */
 import { curve, distance, expose, format, handle, html, nearestOn, plot, readout, sentence, set, slider, svg } from "./common.js";
 
 const ROWS = [
   ["edge", "edge of the polytope", "grey"], ["linear", "dashed: linear bound", "blue dashed"],
-  ["branched", "shaded: branch and bound", "green"], ["truth", "thick: nearest mistake", "ink"],
+  ["certified", "shaded: certified by the search", "green"], ["found", "dotted: mistake found", "vermilion dotted"],
+  ["truth", "nearest mistake", "ink"],
 ];
 
 const circle = ([a, b], radius) =>
   Array.from({ length: 97 }, (_, i) => [a + radius * Math.cos((i * Math.PI) / 48), b + radius * Math.sin((i * Math.PI) / 48)]);
 
-/* What is certified after so many nodes: the history's last entry that is not later. */
-const after = (history, nodes) => history.reduce((best, [count, certified]) => (count <= nodes ? certified : best), 0);
+/* What is known after so many nodes: the history's last entry that is not later. */
+const after = (history, nodes) => history.findLast(([count]) => count <= nodes);
 
-const counted = (nodes) => `${nodes} ${nodes === 1 ? "node" : "nodes"}`;
+/* A history as stairs: the entries' column `which` against the nodes, up to the last budget. */
+const stairs = (history, which, last) => history.flatMap((entry, k) => [
+  [entry[0], entry[which]], [k + 1 < history.length ? history[k + 1][0] : last, entry[which]],
+]);
 
 export default {
   render({ model, el }) {
-    const { limit, start, step, side, low, nodes, points, pieces, boundary, lattice, shown } = model.get("data");
+    const { limit, start, step, side, low, nodes, points, pieces, boundary, lattice } = model.get("data");
     const panels = html(el, "div", { class: "panels" });
     const map = plot(html(panels, "div"), {
       x: [-limit, limit], y: [-limit, limit], height: 326, left: 46, grid: false, xlabel: "x_1", ylabel: "x_2",
@@ -33,43 +37,41 @@ export default {
       svg(map.marks, "path", { ...mark, opacity: 0.75 });
     }
     svg(map.marks, "path", { class: "ink", d: boundary.map((ends) => map.path(ends)).join(""), style: "stroke-width: 3" });
-    const rings = Object.fromEntries(ROWS.map(([key, , look]) => [key, curve(map, { class: `${look}${key === "truth" ? " thin" : ""}` })]));
-    const touching = svg(map.marks, "circle", { class: "ink", r: 4 });
+    const rings = ROWS.slice(0, 4).map(([key, , look]) => [key, curve(map, { class: look })]);
+    const touching = svg(map.marks, "circle", { class: "ink", r: 4.5 });
 
-    const right = html(panels, "div");
-    const last = nodes[nodes.length - 1];
+    const right = html(panels, "div"), last = nodes[nodes.length - 1];
     const chart = plot(right, {
-      title: "Certified, by the number of nodes", x: [1, last], y: [0, shown], log: "x", height: 190,
-      xlabel: "nodes", ylabel: "distance", xticks: nodes.filter((_, i) => i % 2 === 0), xformat: (v) => String(v),
+      title: "The interval, by the number of nodes", height: 200, xlabel: "nodes", ylabel: "distance", log: "x", xticks: nodes,
+      x: [1, last], y: [0, 1.05 * Math.max(...lattice.map(([, , history]) => history[0][2]))],
     });
-    const levels = Object.fromEntries(["edge", "linear", "truth"].map((key) => {
-      const [, , look] = ROWS.find(([name]) => name === key);
-      return [key, curve(chart, { class: `${look}${key === "truth" ? "" : " thin"}` })];
-    }));
-    const stairs = curve(chart, { class: "green" });
-    const here = svg(chart.marks, "circle", { class: "green", r: 5.5 });
+    const level = curve(chart, { class: "ink thin" });
+    const ends = { certified: curve(chart, { class: "green" }), found: curve(chart, { class: "vermilion dotted" }) };
+    const dots = { certified: svg(chart.marks, "circle", { class: "green", r: 5 }), found: svg(chart.marks, "circle", { class: "vermilion", r: 5 }) };
     const numbers = readout(right, ROWS);
     const say = sentence(el);
 
-    let at = start, budget = nodes[nodes.length - 1];
+    let at = start, budget = last;
     const show = () => {
       const [i, j] = at, x = [low + i * step, low + j * step];
       const [edge, linear, history] = lattice[i * side + j];
-      const touched = boundary.map((ends) => nearestOn(ends, x)).sort((p, q) => distance(p, x) - distance(q, x))[0];
-      const lengths = { edge, linear, branched: after(history, budget), truth: distance(touched, x) };
-      ball.move(circle(x, lengths.branched), true);
-      ROWS.forEach(([key]) => rings[key].move(circle(x, lengths[key]), true));
+      const [, certified, found] = after(history, budget);
+      const touched = boundary.map((segment) => nearestOn(segment, x)).sort((p, q) => distance(p, x) - distance(q, x))[0];
+      const lengths = { edge, linear, certified, found, truth: distance(touched, x) };
+      ball.move(circle(x, certified), true);
+      rings.forEach(([key, ring]) => ring.move(circle(x, lengths[key]), true));
       set(touching, { cx: map.X(touched[0]), cy: map.Y(touched[1]) });
-      Object.entries(levels).forEach(([key, line]) => line.move([[1, lengths[key]], [last, lengths[key]]]));
-      stairs.move([...history.flatMap(([count, value], k) => [[count, k ? history[k - 1][1] : value], [count, value]]),
-        [last, history[history.length - 1][1]]]);
-      set(here, { cx: chart.X(budget), cy: chart.Y(lengths.branched) });
+      level.move([[1, lengths.truth], [last, lengths.truth]]);
+      for (const [which, key] of [[1, "certified"], [2, "found"]]) {
+        ends[key].move(stairs(history, which, last));
+        set(dots[key], { cx: chart.X(budget), cy: chart.Y(lengths[key]) });
+      }
       numbers(lengths);
-      const share = lengths.branched / lengths.truth;
-      say(`After ${counted(budget)} ${format(100 * share, 3)} % of the true distance is certified; the linear bound alone `
-        + `certifies ${format((100 * linear) / lengths.truth, 3)} %, the polytope ${format((100 * edge) / lengths.truth, 2)} %.`);
+      const done = certified >= 0.99 * found;
+      say(`After ${budget} ${budget === 1 ? "node" : "nodes"} the nearest mistake is known to lie between ${format(certified)} `
+        + `and ${format(found)}${done ? ": closed to one per cent." : `, a gap of ${format(100 * (1 - certified / found), 2)} %.`}`);
       point.place(...x, `x_1 = ${format(x[0])}, x_2 = ${format(x[1])}; ${ROWS.map(([key, name]) => `${name} ${format(lengths[key])}`).join(", ")}`);
-      expose(el, { x, nodes: budget, ...lengths, shares: [edge, linear, lengths.branched].map((length) => length / lengths.truth) });
+      expose(el, { x, nodes: budget, ...lengths });
     };
     const nearest = (value) => Math.min(side - 1, Math.max(0, Math.round((value - low) / step)));
     const point = handle(map, { label: "the input x", step: [step, step], range: [low, low + (side - 1) * step],
