@@ -7,8 +7,8 @@ The files of `book/proofs` are compiled in `_build/proofs`. Of each theorem that
 Coq prints the statement and the axioms on which its proof rests. Each wrong variant is put to Coq in the
 place of its theorem: its statement must be one that Coq understands, and its proof must fail.
 
-What the record has of just these bytes, said by the same versions, is not asked again, nor compiled where nothing
-else needs it; `--check` compiles and asks all.
+What the record has of just these bytes, said by the same versions, is neither asked nor compiled again, but
+where something new needs it; `--check` compiles and asks all.
 Running this again on the same files changes no byte of the record.
 """
 
