@@ -1,18 +1,25 @@
 """Lower bounds on the distance to the nearest mistake, with no Taylor model in them.
 
 `affine`: for the affine classifier that the network is around x. `polytope`: for the network
-itself, as far as the edge of its polytope. `enumeration`: the exact distance, for two inputs.
-`linear_bounds`: every bend between two lines, so that margins are bounded over a whole ball; `relaxation` has
-the lines, `balls` the least value of a linear function, and `radius_search` the largest radius certified so.
+itself, as far as the edge of its polytope. `enumeration`: the exact distance and the exact local
+cross-Lipschitz constant, for two inputs. `linear_bounds`: every bend between two lines, so that margins are
+bounded over a whole ball; `relaxation` has the lines, `balls` the least value of a linear function, and
+`radius_search` the largest radius certified so.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates
-from regrob.certificates.enumeration import distance_to_mistake
+from regrob.certificates.enumeration import (
+    distance_to_mistake,
+    distances_to_mistakes,
+    exact_cross_lipschitz,
+    exact_cross_lipschitz_radius,
+)
 from regrob.certificates.linear_bounds import OperandBounds, linear_bounds, operand_bounds
 from regrob.certificates.polytope import Certificate, certificate, certified_radius, edge_distance
 from regrob.certificates.radius_search import linear_radius
 
 __all__ = [
-    "AffineCertificates", "affine_certificates", "distance_to_mistake", "Certificate", "certificate",
-    "certified_radius", "edge_distance", "OperandBounds", "linear_bounds", "operand_bounds", "linear_radius",
+    "AffineCertificates", "affine_certificates", "distance_to_mistake", "distances_to_mistakes",
+    "exact_cross_lipschitz", "exact_cross_lipschitz_radius", "OperandBounds", "linear_bounds",
+    "operand_bounds", "Certificate", "certificate", "certified_radius", "edge_distance", "linear_radius",
 ]  # fmt: skip
