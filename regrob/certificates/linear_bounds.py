@@ -50,22 +50,19 @@ TINY = 2.0**-960
 
 
 class OperandBounds(NamedTuple):
-    """Between which values the operands of one bend stay on the balls.
+    """Between which values what one bend switches by stays on the balls.
 
     Attributes:
         operation, module: of the bend, as in `Refusal`.
-        lower, upper: (N, M), of what is clamped, or of the entries of which the largest is taken.
-            Of a minimum, what is negated.
-        lead_lower, lead_upper: (N, M), of each entry less the one that is largest at the image; None if it
-            is no maximum.
+        lower, upper: (N, M), of what is clamped. Of a maximum: of each entry less the one that is largest at
+            the image, which is the largest on the whole ball where no upper bound is positive; of a minimum
+            that with the opposite sign.
     """
 
     operation: str
     module: str
     lower: Tensor
     upper: Tensor
-    lead_lower: Tensor | None
-    lead_upper: Tensor | None
 
 
 class MarginBounds(NamedTuple):
@@ -223,7 +220,7 @@ class LinearAnalysis:
             if isinstance(site.kind, Clamped):
                 lower, upper = self._clamped(place, site.kind, interval, here, error, ball, lines)
                 lines.append(clamped_lines(site.kind, lower, upper, here, error))
-                bounds.append(OperandBounds(site.operation, site.module, lower, upper, None, None))
+                bounds.append(OperandBounds(site.operation, site.module, lower, upper))
                 least, most = _range(site.kind, lower, upper)
             else:
                 lower, upper = interval if site.kind.sign > 0 else (-interval[1], -interval[0])
@@ -231,7 +228,7 @@ class LinearAnalysis:
                 interval = lower, upper
                 leads = self._leads(place, site.kind, interval, here, error, ball, lines)
                 lines.append(largest_lines(site.kind, lower, upper, *leads, here, error))
-                bounds.append(OperandBounds(site.operation, site.module, lower, upper, *leads))
+                bounds.append(OperandBounds(site.operation, site.module, *leads))
                 ends = site.kind.values(site.kind.sign * lower), site.kind.values(site.kind.sign * upper)
                 least, most = ends[:: site.kind.sign]
             values = site.kind.values(operands[0])
