@@ -2,10 +2,12 @@
 
 `affine`: for the affine classifier that the network is around x. `polytope`: for the network
 itself, as far as the edge of its polytope. `enumeration`: the exact distance and the exact local
-cross-Lipschitz constant, for two inputs.
+cross-Lipschitz constant, for two inputs. `complete`: branch and bound, an interval around the exact
+distance, on linear bounds of a `dense_network` in `caps` of the ball.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates
+from regrob.certificates.complete import Search
 from regrob.certificates.enumeration import (
     distance_to_mistake,
     distances_to_mistakes,
@@ -15,7 +17,7 @@ from regrob.certificates.enumeration import (
 from regrob.certificates.polytope import Certificate, certificate, certified_radius, edge_distance
 
 __all__ = [
-    "AffineCertificates", "affine_certificates", "distance_to_mistake", "distances_to_mistakes",
+    "AffineCertificates", "affine_certificates", "Search", "distance_to_mistake", "distances_to_mistakes",
     "exact_cross_lipschitz", "exact_cross_lipschitz_radius", "Certificate", "certificate",
     "certified_radius", "edge_distance",
 ]  # fmt: skip
