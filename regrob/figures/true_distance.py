@@ -19,7 +19,6 @@ PROVED = {
     "edge": Look("polytope's edge", GREY, SOLID, "|"),
     "cross_lipschitz": Look("cross-Lipschitz", PURPLE, SOLID, "v"),
     "linear": Look("linear", SKY, SOLID, "^"),
-    "capped": Look("linear, capped", SKY, SOLID, "d"),
     "certified": Look("branch and bound", GREEN, SOLID, ">"),
 }
 """Name of a length that is never above the true distance → its look; from the shortest to the longest."""
