@@ -11,6 +11,7 @@ from torch import nn
 from regrob import data
 from regrob.affine import kinks, local_map
 from regrob.experiments.along_line import along_line
+from regrob.experiments.checkerboard import checkerboard, trained_on_checkerboard
 from regrob.experiments.finite_differences import finite_differences
 from regrob.experiments.one_network import lenet_at_held_out, trained_lenet
 from regrob.experiments.two_arcs import trained_on_arcs, two_arcs
@@ -100,3 +101,12 @@ def test_along_line_reaches_the_affine_boundary_and_leaves_the_piece_at_a_switch
     assert 0 < first < 400
     assert torch.allclose(line.margin[:first], line.tangent[:first], atol=1e-12)
     assert not math.isclose(float(line.margin[first]), float(line.tangent[first]), abs_tol=1e-9)
+
+
+def test_the_checkerboard_is_learned_and_no_straight_line_tells_its_colours():
+    points, colours = checkerboard(2000, torch.Generator().manual_seed(0))
+    assert points.abs().max() <= 1 and points.dtype == torch.float64
+    assert accuracy(trained_on_checkerboard(seed=3), points, colours) > 0.93
+    affine = torch.cat([points, torch.ones(len(points), 1)], dim=1)
+    straight = torch.linalg.lstsq(affine, 2 * colours.double()[:, None] - 1).solution
+    assert float(((affine @ straight)[:, 0] > 0).eq(colours.bool()).double().mean()) < 0.7

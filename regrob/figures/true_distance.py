@@ -35,6 +35,10 @@ FIRST, STEP = 0.6, 0.7
 """How far from the line the first word stands, and each further one from the last."""
 
 
+NEAR = (0.0, 1.9)
+"""Shares of the true distance on which the second panel of `shares` looks."""
+
+
 def on_one_line(pixels: Tensor, lengths: Mapping[str, float]) -> Figure:
     """A digit (28, 28) and its lengths on one logarithmic line: proved ones below it, the others above.
 
@@ -61,7 +65,7 @@ def on_one_line(pixels: Tensor, lengths: Mapping[str, float]) -> Figure:
             panel.plot(length, 0, look.marker, color=look.colour, markersize=10, markeredgewidth=width)
             leftwards = (side < 0) == (rank > 0)
             panel.annotate(
-                f"{look.label} {length:.2g}",
+                f"{look.label} {length:.3g}",
                 (length, height),
                 (-3 if leftwards else 3, 0),
                 textcoords="offset points",
@@ -79,7 +83,7 @@ def on_one_line(pixels: Tensor, lengths: Mapping[str, float]) -> Figure:
 
 
 def shares(table: pd.DataFrame) -> Figure:
-    """Each length of each digit over the distance of its nearest mistake, on a logarithmic axis.
+    """Each length of each digit over the distance of its nearest mistake: all, and those around one.
 
     Args:
         table: a row a digit; columns of `PROVED` and `OTHERS`, "found" among them.
@@ -87,17 +91,19 @@ def shares(table: pd.DataFrame) -> Figure:
     import matplotlib.pyplot as plt
 
     ordered = table.sort_values("found")
-    figure, axes = plt.subplots(figsize=(6.8, 4.4))
-    axes.axhline(1, color=BLACK, linewidth=1.2, linestyle=SOLID)
-    for name, look in {**PROVED, **OTHERS}.items():
-        if name == "found" or name not in ordered:
-            continue
-        drawn: dict[str, Any] = {"color": look.colour, "label": look.label, "linestyle": "none"}
-        axes.plot(range(len(ordered)), ordered[name] / ordered["found"], look.marker, **drawn)
-    axes.set(yscale="log", xlabel="digit, by the distance of its nearest mistake", xticks=[])
-    axes.set_ylabel("share of that distance")
-    axes.yaxis.set_major_formatter("{x:g}")
-    legend_below(figure, axes, ncols=3)
+    figure, (wide, near) = plt.subplots(1, 2, figsize=(7.6, 4.4))
+    for axes in (wide, near):
+        axes.axhline(1, color=BLACK, linewidth=1.2, linestyle=SOLID)
+        for name, look in {**PROVED, **OTHERS}.items():
+            if name == "found" or name not in ordered:
+                continue
+            drawn: dict[str, Any] = {"color": look.colour, "label": look.label, "linestyle": "none"}
+            axes.plot(range(len(ordered)), ordered[name] / ordered["found"], look.marker, **drawn)
+        axes.set(xticks=[], xlabel="digit, the nearest mistake's distance rising")
+    wide.set(yscale="log", ylabel="share of that distance", title="all, logarithmic")
+    wide.yaxis.set_major_formatter("{x:g}")
+    near.set(ylim=NEAR, title="near the truth")
+    legend_below(figure, wide, ncols=3)
     return figure
 
 

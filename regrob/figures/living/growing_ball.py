@@ -107,10 +107,10 @@ def growing_ball(network: nn.Sequential, points: Tensor, labels: Tensor) -> Livi
         "growing_ball",
         data,
         alt="A square cut into polygons by a ReLU network; a thick line separates two classes of points. "
-        "Around one movable point are a small circle inside its polygon, a dashed circle of what a linear bound "
-        "certifies, a shaded disc of what branch and bound certifies, and a dotted circle that just reaches "
-        "across the thick line, where a mistake was found. Beside it the last two radii against the number "
-        "of nodes: one rises in steps, the other falls, until they meet.",
+        "Around one movable point are a small circle inside its polygon, a dashed circle of what a linear "
+        "bound certifies, a shaded disc of what branch and bound certifies, and a dotted circle that just "
+        "reaches across the thick line, where a mistake was found. Beside it the last two radii against the "
+        "number of nodes: one rises in steps, the other falls, until they meet.",
         still=still,
         predict=(
             "Put the slider to one node, and raise it. Which of the two circles moves, the disc's or the "
