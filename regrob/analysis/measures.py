@@ -41,6 +41,8 @@ LABELS = {
 """How a penalty of the tables is written, in the order of all figures."""
 
 NETWORK_NAMES = {
+    "mlp-24-24": "MLP 24-24",
+    "mlp-50-50": "MLP 50-50",
     "lenet-300-100": "LeNet-300-100",
     "lenet-5": "LeNet-5",
     "conv-bn": "Four layers, BatchNorm",

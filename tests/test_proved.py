@@ -1,0 +1,353 @@
+"""What a penalty buys in proof: the computation survives kills, and distances err on the safe side."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import killable_sweep
+import pytest
+import torch
+from small_task import small_task
+from torch import Tensor, nn
+
+from regrob import cli
+from regrob.analysis import tables
+from regrob.errors import DataError, InputError
+from regrob.experiments import checkpoint, proved
+from regrob.experiments.grid import ADVERSARIAL
+from regrob.experiments.proved import Provers, Stage, Work
+from regrob.networks import fresh
+from regrob.theory.penalties import PENALTY_NAMES
+from regrob.training.single import fine_tuning_order, train
+
+WORK = Work("tiny", "tiny", (0.1, 0.4), (0.1,), images=8, seconds=0.5, reference=20, fine_tuning=20)
+PENALTIES = ("jacobian", "curvature")
+ITEMS = 1 + 2 * len(PENALTIES) + 1
+
+
+class Killed(BaseException):
+    """What nothing in the package catches, as a kill."""
+
+
+class Said(NamedTuple):
+    """What the certifier of these tests says."""
+
+    certified: Tensor
+    found: Tensor
+    nodes: Tensor
+    unstable: Tensor
+    seconds: Tensor
+    reasons: tuple[str, ...]
+
+
+def certify(network: nn.Module, images: Tensor, labels: Tensor, *, seconds: float) -> Said:
+    """Numbers that depend on the network and on each image alone, in the form of a certificate."""
+    with torch.no_grad():
+        z = network(images).double()
+    gap = z.gather(1, labels[:, None])[:, 0] - z.scatter(1, labels[:, None], -math.inf).amax(dim=1)
+    right = gap > 0
+    found = torch.where(right, gap / 3, 0.0)
+    count = torch.arange(len(gap))
+    reasons = tuple("closed" if each else "misclassified" for each in right.tolist())
+    return Said(0.9 * found, found, count, count, torch.full_like(gap, seconds), reasons)
+
+
+def linear_radius(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return 0.5 * certify(network, images, labels, seconds=0.0).found
+
+
+PROVERS = Provers(certify, linear_radius)
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Stage]]:
+    """Two stages of a tiny network: seeds 0 and 1."""
+    monkeypatch.setattr(proved, "CHUNK", 3)
+    monkeypatch.setattr(proved, "ATTACKS", proved.ATTACKS[:1])
+    monkeypatch.setattr(proved, "WORKS", {"tiny": WORK})
+    monkeypatch.setattr(proved, "PENALTY_NAMES", PENALTIES)
+    monkeypatch.setattr(proved, "ORDER", (("tiny", 0), ("tiny", 1)))
+    with killable_sweep.shrunk():
+        yield proved.plan()
+
+
+def kill_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
+    """Let so many files be put in their place, then kill instead."""
+    usual, done = Path.replace, []
+
+    def counted(*arguments: Any) -> Any:
+        done.append(None)
+        if len(done) > calls:
+            raise Killed
+        return usual(*arguments)
+
+    monkeypatch.setattr(Path, "replace", counted)
+
+
+def rows(stored: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in stored.glob("*.csv")}
+
+
+def run(out: Path, stored: Path, stages: list[Stage]) -> dict[str, bytes]:
+    proved.go_on(out, stored, stages, PROVERS)
+    return rows(stored)
+
+
+# --- what is computed -----------------------------------------------------------------------
+
+
+def test_the_queue_has_every_network_once_and_small_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proved, "task_of", lambda dataset: small_task())
+    planned = proved.plan()
+    names = [item.name for stage in planned for item in stage.items]
+    assert len(names) == len(set(names))
+    assert [stage.name for stage in planned[:3]] == ["mlp-24-24-0", "lenet-300-100-0", "mlp-50-50-0"]
+    assert len(planned) == proved.SEEDS * len(proved.WORKS)
+    first = planned[0].items
+    assert len(first) == 1 + 8 * len(PENALTY_NAMES) + 4
+    assert {item.group.penalty for item in first} == {"none", *PENALTY_NAMES, ADVERSARIAL}
+    assert {stage.network for stage in proved.plan(["lenet-5"])} == {"lenet-5"}
+    with pytest.raises(InputError, match=r"no network 'lenet' is in the queue; there are mlp-24-24"):
+        proved.plan(["lenet"])
+
+
+def test_a_further_strength_leaves_the_other_results_valid_and_other_settings_do_not(
+    stages: list[Stage],
+) -> None:
+    item = stages[0].items[1]
+
+    def named(**changes: Any) -> str:
+        work = replace(WORK, **changes)
+        return replace(item, group=replace(item.group, work=work, weights=work.weights)).name
+
+    assert named(weights=(0.1, 0.4, 1.6)) == item.name
+    for change in ({"seconds": 1.0}, {"images": 9}, {"fine_tuning": 21}, {"reference": 21}):
+        assert named(**change) != item.name
+
+
+def test_networks_trained_together_are_those_trained_alone(tmp_path: Path, stages: list[Stage]) -> None:
+    task = small_task()
+    groups = {item.group.penalty: item.group for item in stages[1].items}
+    for penalty in ("none", "curvature"):
+        group = groups[penalty]
+        members, diverged = proved.trained(group, tmp_path, task)
+        assert diverged == [-1] * len(group.weights)
+        for weight, member in zip(group.weights, members, strict=True):
+            (alone,) = fresh("tiny", 2, [1])
+            train(alone, task, iterations=20, seed=1)
+            train(
+                alone,
+                task,
+                iterations=20,
+                penalty=None if penalty == "none" else penalty,
+                weight=weight,
+                seed=fine_tuning_order(1),
+            )
+            for ours, usual in zip(member.parameters(), alone.parameters(), strict=True):
+                torch.testing.assert_close(ours, usual, rtol=1e-4, atol=1e-6)
+    one, other = (next(member.parameters()) for member in members)
+    assert not torch.allclose(one, other, rtol=1e-4, atol=1e-6)  # the tooth: λ matters that much
+
+
+# --- distances ------------------------------------------------------------------------------
+
+
+def test_a_stored_distance_errs_on_the_safe_side() -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = 10 ** (6 * torch.rand(2000, generator=generator, dtype=torch.float64) - 4)
+    nearest = 0
+    for value in values.tolist():
+        down, up = proved.rounded(value, up=False), proved.rounded(value, up=True)
+        assert down <= value <= up
+        assert up - down <= 1.001e-4 * value
+        assert float(f"{down:.{proved.DIGITS}g}") == down  # so the csv says it exactly
+        nearest += float(f"{value:.{proved.DIGITS}g}") > value
+    assert nearest > 500  # the tooth: rounding to nearest would claim too much about half of the time
+    assert proved.rounded(math.inf, up=True) == math.inf
+    assert proved.rounded(0.0, up=False) == 0.0
+
+
+def test_rows_say_what_the_provers_said(tmp_path: Path, stages: list[Stage]) -> None:
+    item = stages[0].items[3]
+    proved.prove_item(item, tmp_path, PROVERS)
+    facts = proved.facts_of(item, tmp_path)
+    assert facts is not None
+    table = proved.frame(item, facts)
+    assert tuple(table.columns) == proved.COLUMNS
+    assert table["image"].tolist() == [*range(8)]
+    task = small_task()
+    members, _ = proved.trained(item.group, tmp_path, task)
+    network = members[item.group.weights.index(item.weight)]
+    images, labels = task.held_out(8)
+    usual = certify(network, images, labels, seconds=0.5)
+    assert table["label"].tolist() == labels.tolist()
+    found = torch.tensor(table["found"].tolist(), dtype=torch.float64)
+    torch.testing.assert_close(found, usual.found, rtol=1e-4, atol=0)
+    wrong = table["reason"] == "misclassified"
+    assert (table.loc[wrong, ["certified", "found", "attacked", "margin"]] == 0).all(axis=None)
+    assert (table.loc[~wrong, "attacked"] > 0).all()
+    assert 0 <= facts["accuracy"] <= 1
+    with torch.no_grad():
+        share = float((network(task.test_images).argmax(dim=1) == task.test_labels).double().mean())
+    assert facts["accuracy"] == pytest.approx(share)
+
+
+def test_a_diverged_network_has_no_distances(tmp_path: Path, stages: list[Stage]) -> None:
+    item = stages[0].items[1]
+    folder = tmp_path / "networks" / item.group.name
+    proved.trained(item.group, tmp_path, small_task())
+    tensors, facts = checkpoint.load(folder) or ({}, {})
+    checkpoint.save(folder, tensors, {**facts, "diverged_at": [3, -1]})
+    for each in stages[0].items:
+        if each.group == item.group:
+            proved.prove_item(each, tmp_path, PROVERS)
+    added = proved.store(tmp_path, tmp_path / "stored", stages)
+    assert len(added) == 2
+    table, sidecar = proved.read_stage(tmp_path / "stored", "tiny-0") or (None, None)
+    assert set(table["lambda"]) == {0.4}
+    assert sidecar["items"][item.name]["diverged_at"] == 3
+    assert sidecar["items"][item.name]["accuracy"] is None
+    assert proved.store(tmp_path, tmp_path / "stored", stages) == []
+
+
+# --- kills, machines, stores ----------------------------------------------------------------
+
+
+def test_killed_at_many_instants_it_ends_with_the_same_rows(
+    tmp_path: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = run(tmp_path / "whole", tmp_path / "usual", stages[:1])
+    assert usual["tiny-0.csv"].count(b"\n") == 1 + 8 * ITEMS
+    stored = tmp_path / "stored"
+    kills = 0
+    for calls in (0, 1, 2, 3, 5, 8, 7, 11, 4, 6):
+        with monkeypatch.context() as patch:
+            kill_after(patch, calls)
+            try:
+                run(tmp_path / "out", stored, stages[:1])
+            except Killed:
+                kills += 1
+        proved.status(tmp_path / "out", stored, stages)  # readable at every instant
+    assert kills > 6
+    assert run(tmp_path / "out", stored, stages[:1]) == usual
+
+
+def test_another_machine_goes_on_from_the_store_alone(
+    tmp_path: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = run(tmp_path / "whole", tmp_path / "usual", stages)
+    stored, proofs = tmp_path / "stored", []
+    whole = proved.prove_item
+
+    def counted(item: Any, out: Path, provers: Provers) -> str:
+        if len(proofs) % 5 == 4:
+            proofs.append("killed")
+            raise Killed
+        proofs.append(item.name)
+        return whole(item, out, provers)
+
+    monkeypatch.setattr(proved, "prove_item", counted)
+    for machine in range(9):
+        try:
+            proved.go_on(tmp_path / f"{machine}", stored, stages, PROVERS)
+            break
+        except Killed:
+            shutil.rmtree(tmp_path / f"{machine}")
+    assert rows(stored) == usual
+    finished = [name for name in proofs if name != "killed"]
+    assert len(finished) == len(set(finished)) == 2 * ITEMS  # nothing was computed twice
+
+
+def test_side_by_side_gives_the_same(tmp_path: Path, stages: list[Stage]) -> None:
+    usual = run(tmp_path / "whole", tmp_path / "usual", stages[:1])
+    workers = proved.Workers(jobs=3, backend="threading")
+    proved.go_on(tmp_path / "out", tmp_path / "stored", stages[:1], PROVERS, workers=workers)
+    assert rows(tmp_path / "stored") == usual
+
+
+def test_the_store_keeps_what_it_has_and_refuses_what_is_damaged(tmp_path: Path, stages: list[Stage]) -> None:
+    out, stored = tmp_path / "out", tmp_path / "stored"
+    run(out, stored, stages[:1])
+    before = {path.name: path.read_bytes() for path in stored.iterdir()}
+    item = stages[0].items[2]
+    path = out / "items" / item.name / checkpoint.ROWS
+    facts = checkpoint.unseal(path)
+    checkpoint.write_json(path, {**facts, "rows": facts["rows"][:3]})
+    assert proved.store(out, stored, stages[:1]) == []
+    assert {path.name: path.read_bytes() for path in stored.iterdir()} == before
+    csv = stored / "tiny-0.csv"
+    text = csv.read_text()
+    assert text.count("closed") > 3
+    csv.write_text(text.replace("closed", "time", 1))
+    with pytest.raises(DataError, match=r"tiny-0\.csv holds other rows of .* put back the committed file"):
+        proved.store(out, stored, stages[:1])
+
+
+def test_what_made_the_rows_is_stored_without_places(tmp_path: Path, stages: list[Stage]) -> None:
+    run(tmp_path / "out", tmp_path / "stored", stages[:1])
+    facts = tables.read_json(tmp_path / "stored" / "tiny-0.json")
+    assert facts["settings"]["seconds"] == WORK.seconds
+    assert facts["settings"]["seed"] == 0
+    assert {"commit", "torch", "device", "date"} <= set(facts["made_by"][0])
+    assert len(facts["items"]) == ITEMS
+    text = "".join(path.read_text() for path in (tmp_path / "stored").iterdir())
+    assert str(tmp_path) not in text
+    assert os.sep + "home" not in text
+
+
+# --- how far it is --------------------------------------------------------------------------
+
+
+def test_status_counts_and_reads_only(
+    tmp_path: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, stored = tmp_path / "out", tmp_path / "stored"
+    nothing = proved.status(out, stored, stages)
+    assert f"0 / {2 * ITEMS}" in nothing
+    assert "?" in nothing
+    assert not out.exists()
+    proved.prove_item(stages[0].items[0], out, PROVERS)
+    with monkeypatch.context() as patch:
+        patch.setattr(proved, "_proved", _stopping(proved._proved, 2))
+        with pytest.raises(Killed):
+            proved.prove_item(stages[0].items[1], out, PROVERS)
+    said = proved.status(out, stored, stages)
+    assert f"1 / {2 * ITEMS}" in said
+    assert f"{stages[0].items[1].name}: 6 of 8 digits" in said
+    assert not stored.exists()
+
+
+def _stopping(usual: Any, calls: int) -> Any:
+    done: list[None] = []
+
+    def counted(*arguments: Any) -> Any:
+        done.append(None)
+        if len(done) > calls:
+            raise Killed
+        return usual(*arguments)
+
+    return counted
+
+
+def test_the_command_stores_says_and_goes_on(
+    tmp_path: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "provers", lambda: PROVERS)
+    words = ["proved", "--out", str(tmp_path / "out"), "--results", str(tmp_path / "stored")]
+    assert cli.main([*words, "--status"]) == cli.AS_EXPECTED
+    assert f"0 / {2 * ITEMS}" in capsys.readouterr().out
+    assert not (tmp_path / "stored").exists()
+    assert cli.main([*words, "--run", "--only", "tiny"]) == cli.AS_EXPECTED
+    assert f"{2 * ITEMS} / {2 * ITEMS}" in capsys.readouterr().out
+    assert len(rows(tmp_path / "stored")) == 2
+    shutil.rmtree(tmp_path / "stored")
+    assert cli.main(words) == cli.AS_EXPECTED  # stores what is finished
+    assert f"{2 * ITEMS} networks newly stored" in capsys.readouterr().out
+    assert cli.main([*words, "--only", "vgg"]) == cli.NONSENSE
+    assert "there are tiny" in capsys.readouterr().err
