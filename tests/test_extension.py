@@ -473,6 +473,7 @@ def judged(ledger: dict[str, records.Record], monkeypatch: pytest.MonkeyPatch) -
 def test_a_built_page(tmp_path: Path) -> None:
     html, warnings = build(tmp_path, PAGE)
     assert warnings == ""
+    assert not (tmp_path / "source" / "_build").exists(), "packed for the browser, a minute for each test"
     page = (html / "page.html").read_text(encoding="utf8")
     assert "2 statements: 1 holds (as printed), 1 fails" in page
     assert '<a href="#wrong">Eq. (1): title of wrong</a>' in page
@@ -674,7 +675,6 @@ def proved(
     proofs = small_proofs.write(tmp_path / "proofs", pairs_toml=pairs)
     small_proofs.store(proofs.folder, small_proofs.record_of(proofs))
     monkeypatch.setattr(formal_proofs, "PLACES", (proofs.folder,))
-    monkeypatch.setenv("REGROB_LIVE_CELLS", "0")
     formal_proofs.stored.cache_clear()
     proof = formal_proofs.of_claims({"wrong"})["wrong"]
     monkeypatch.setattr(formal_proofs, "of_claims", lambda known: {})  # the ledger has no claim "wrong"

@@ -291,6 +291,7 @@ def test_a_machine_without_node_builds_without_the_buttons(
     said: list[str] = []
     monkeypatch.setattr(live_cells.logger, "info", lambda words, *values: said.append(words % values))
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("REGROB_LIVE_CELLS")
     assert live_cells.built(tmp_path / "without") is None
     assert said[-1] == "live cells: left out, since there is no npm: install Node.js with npm"
     monkeypatch.setenv("REGROB_LIVE_CELLS", "0")
