@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from regrob.claims.claim import Claim
     from regrob.claims.your_network import PreparedNetwork
     from regrob.examination import Examination, LabelledImages
-    from regrob.experiments.proved import Provers
 
 AS_EXPECTED, UNEXPECTED, NONSENSE = 0, 1, 2
 
@@ -472,14 +471,6 @@ def _add_proved(commands: Commands) -> None:
     proved.set_defaults(run=_proved)
 
 
-def provers() -> Provers:
-    """What proves the distances of `regrob proved`."""
-    from regrob.certificates import linear_radius
-    from regrob.experiments.proved import Provers
-
-    return Provers(regrob.certify, linear_radius)
-
-
 def _proved(options: argparse.Namespace) -> int:
     from regrob.experiments import proved
     from regrob.experiments.sweep import Workers
@@ -488,7 +479,7 @@ def _proved(options: argparse.Namespace) -> int:
     where = options.out, options.results, stages
     if options.go_on and not options.status:
         progress = sys.stderr.isatty()
-        proved.go_on(*where, provers(), workers=Workers(jobs=options.jobs), progress=progress)
+        proved.go_on(*where, regrob.certify, workers=Workers(jobs=options.jobs), progress=progress)
     added = [] if options.status else proved.store(*where)
     print(proved.status(*where))
     if not options.status:

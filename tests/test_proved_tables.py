@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from regrob.analysis import proved, tables
-from regrob.analysis.measures import BENIGN, UNPENALISED
+from regrob.analysis.measures import ADVERSARIAL, BENIGN, UNPENALISED
 from regrob.errors import DataError, InputError
 from regrob.figures import proved as pictures
 
@@ -47,12 +47,15 @@ def save(folder: Path, seed: int, rows: list[dict[str, Any]], diverged: tuple[An
         items[f"{penalty}-{weight}"] = {
             "penalty": penalty,
             "lambda": weight,
+            "start": int(part["image"].min()),
+            "count": len(part),
             "accuracy": 0.99,
             "rows": proved.checksum(part),
         }
     for penalty, weight in diverged:
         empty = proved.checksum(table.iloc[:0])
-        items[f"{penalty}-{weight}"] = {"penalty": penalty, "lambda": weight, "accuracy": None, "rows": empty}
+        place = {"penalty": penalty, "lambda": weight, "start": 0, "count": 6}
+        items[f"{penalty}-{weight}"] = {**place, "accuracy": None, "rows": empty}
     settings = {"network": "net", "dataset": "mnist-1-7", "seed": seed}
     tables.write_csv(folder / f"net-{seed}.csv", table, digits=proved.DIGITS)
     tables.write_json(folder / f"net-{seed}.json", {"items": items, "settings": settings, "made_by": []})
@@ -116,8 +119,20 @@ def test_seeds_that_lack_settings_are_left_out_and_named(folder: Path) -> None:
     save(folder, 3, part)
     stored = proved.read(folder)["net"]
     assert stored.results.seeds == 3
-    assert stored.partial == ((3, 3),)
+    assert stored.partial == (3,)
     assert set(stored.digits["seed"]) == {0, 1, 2}
+
+
+def test_only_digits_that_every_penalty_has_are_compared(tmp_path: Path) -> None:
+    rows = [row for row in usual_rows(0) if row["penalty"] != "curvature" or row["image"] < 4]
+    rows += [digit((ADVERSARIAL, 0.1), 0, image) for image in range(6)]
+    rows += [digit((ADVERSARIAL, 0.2), 0, image) for image in range(2)]
+    save(tmp_path, 0, rows)
+    stored = proved.read(tmp_path)["net"]
+    assert set(stored.digits["image"]) == {0, 1, 2, 3}
+    assert stored.results.weights("curvature") == [0.1, 0.4]
+    assert stored.results.weights(ADVERSARIAL) == [0.1]  # the other has too few
+    assert len(stored.digits) == 4 * (len(SETTINGS) + 1)
 
 
 def test_a_diverged_network_counts_as_diverged(folder: Path) -> None:

@@ -26,6 +26,9 @@ Setting = tuple[str, float]
 Key = tuple[str, str]
 """Attack and metric of a measure, as the tables spell them."""
 
+ADVERSARIAL = "adversarial-training"
+"""The name of adversarial training where a penalty is expected; its λ is then the adversary's ε."""
+
 UNPENALISED: Setting = ("none", 0.0)
 """Fine-tuned as long as the others, without a penalty."""
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regrob.analysis import tables
-from regrob.analysis.measures import Measure, NetworkResults, Setting
+from regrob.analysis import phrases, tables
+from regrob.analysis.intervals import Interval
+from regrob.analysis.measures import ADVERSARIAL, Measure, NetworkResults, Setting, setting_phrase
 from regrob.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -38,8 +39,11 @@ found before any proof, proved by linear bounds alone, d, and ‖r*‖₂. 0 whe
 `found` and `attacked` are infinite where no mistake is known."""
 
 COLUMNS = (*SETTING, "image", "label", *LENGTHS, "slope", "unstable", "nodes", "seconds", "reason")
-"""`image` counts the held-out images, the classes by turns; `slope` is ν at the image; the last four are
-the certifier's own account of its search."""
+"""`image` counts the held-out images, the classes by turns; `slope` is ν at the image; `unstable` counts the
+units that may switch in the ball of radius `NEAR`, by linear bounds; the last three are the search's own."""
+
+NEAR = 1.0
+"""The radius within which unstable units are counted: the same for all networks."""
 
 COMMAND = "regrob proved --run --out DIR"
 
@@ -71,6 +75,7 @@ def read_stage(stored: Path, name: str) -> tuple[pd.DataFrame, dict[str, Any]] |
     parts = []
     for item, of_item in facts["items"].items():
         rows = table[(table["penalty"] == of_item["penalty"]) & (table["lambda"] == of_item["lambda"])]
+        rows = rows[rows["image"].between(of_item["start"], of_item["start"] + of_item["count"] - 1)]
         if checksum(rows) != of_item["rows"]:
             raise DataError(
                 f"{csv} holds other rows of {item} than were stored; put back the committed file, or remove "
@@ -88,7 +93,7 @@ FOUND = Measure("found", "distance", "found", MEDIAN, 1.0)
 ATTACKED = Measure("attacked", "distance", "attacked", MEDIAN, 1.0)
 LINEAR = Measure("linear", "distance", "linear bounds", MEDIAN, 1.0)
 SLOPE = Measure("proof", "slope", "slope at the digit", r"median $\nu$", 1.0)
-UNSTABLE = Measure("proof", "unstable", "units that may switch", "median count", 1.0)
+UNSTABLE = Measure("proof", "unstable", f"units that may switch within {NEAR:g}", "median count", 1.0)
 NODES = Measure("proof", "nodes", "nodes of the search", "median count", 1.0)
 TIGHTNESS = Measure("linear", "probability", "linear bounds over found", "median share, %", 100.0)
 CLOSED = Measure("proof", "probability", "settled", "share of digits, %", 100.0)
@@ -106,31 +111,45 @@ def withstands(length: Measure, radius: float) -> Measure:
     return Measure(f"{length.attack} at {radius:g}", "accuracy", length.title, "accuracy, %", 100.0)
 
 
-def summary(name: str, rows: pd.DataFrame, facts: dict[str, Any]) -> pd.DataFrame:
+def summary(rows: pd.DataFrame, facts: dict[str, Any]) -> pd.DataFrame:
     """One value a network and measure, in the columns of `tables.COLUMNS`; NaN of one that diverged.
 
     Args:
-        name: what the first column says.
-        rows, facts: of a network and seed, as `read_stage` gives them.
+        rows: those of a network and seed that count.
+        facts: as `read_stage` gives them.
     """
     import pandas as pd
 
     made: list[tuple[Any, ...]] = []
     spent = facts["settings"]
-    for of_item in facts["items"].values():
-        place = (
-            name,
-            spent["dataset"],
-            spent["network"],
-            of_item["penalty"],
-            of_item["lambda"],
-            spent["seed"],
-        )
-        of_network = rows[(rows["penalty"] == of_item["penalty"]) & (rows["lambda"] == of_item["lambda"])]
-        benign = np.nan if of_item["accuracy"] is None else of_item["accuracy"]
-        made.append((*place, "none", "accuracy", benign))
-        made += [(*place, *measure.key, value) for measure, value in _values(of_network).items()]
+    benign = {_setting(item): item["accuracy"] for item in facts["items"].values()}
+    for (penalty, weight), accuracy in benign.items():
+        place = ("proved", spent["dataset"], spent["network"], penalty, weight, spent["seed"])
+        of_network = rows[(rows["penalty"] == penalty) & (rows["lambda"] == weight)]
+        if len(of_network) or accuracy is None:
+            made.append((*place, "none", "accuracy", np.nan if accuracy is None else accuracy))
+            made += [(*place, *measure.key, value) for measure, value in _values(of_network).items()]
     return pd.DataFrame(made, columns=list(tables.COLUMNS))
+
+
+def _setting(item: dict[str, Any]) -> Setting:
+    return item["penalty"], item["lambda"]
+
+
+def counting(rows: pd.DataFrame, facts: dict[str, Any]) -> tuple[pd.DataFrame, int]:
+    """The rows of a network and seed that can be compared, and how many digits of each setting they are.
+
+    These are the digits that every penalty has at every λ; what has not all of them, as adversarial
+    training may, is left out.
+    """
+    digits: dict[Setting, set[int]] = {}
+    for item in facts["items"].values():
+        digits.setdefault(_setting(item), set()).update(range(item["start"], item["start"] + item["count"]))
+    of_penalties = [own for (penalty, _), own in digits.items() if penalty != ADVERSARIAL]
+    common = set.intersection(*of_penalties) if of_penalties else set()
+    whole = [setting for setting, own in digits.items() if own >= common]
+    named = rows.set_index(["penalty", "lambda"]).index.isin(whole)
+    return rows[named & rows["image"].isin(common)], len(common)
 
 
 def _values(rows: pd.DataFrame) -> dict[Measure, float]:
@@ -170,16 +189,16 @@ class Proved:
     """The proofs of one architecture.
 
     Attributes:
-        results: its measures, by setting and seed; only seeds that have every setting.
+        results: its measures, by setting and seed; only seeds that have every setting and digit.
         digits: the rows of those seeds, one a digit.
         sidecars: what made them, one a seed.
-        partial: (seed, finished settings) of seeds that lack some and are left out.
+        partial: seeds that lack something and are left out.
     """
 
     results: NetworkResults
     digits: pd.DataFrame
     sidecars: list[dict[str, Any]]
-    partial: tuple[tuple[int, int], ...] = ()
+    partial: tuple[int, ...] = ()
 
     def of(self, setting: Setting) -> pd.DataFrame:
         """The rows of a setting, by seed and image.
@@ -214,21 +233,14 @@ class Proved:
     @property
     def settled(self) -> float:
         """The share of correctly classified digits whose distance is known to `TOLERANCE`."""
-        rows = self.proved
-        return float((rows["certified"] >= (1 - TOLERANCE) * rows["found"]).mean())
-
-    def least(self, measure: Measure, *penalties: str) -> float:
-        """The smallest mean over the settings of these penalties."""
-        return float(
-            np.nanmin([self.results.interval(s, measure).mean for s in self.results.settings(*penalties)])
-        )
+        return len(is_settled(self.digits)) / max(1, len(self.proved))
 
 
 def read(folder: Path, networks: Sequence[str] = ()) -> dict[str, Proved]:
     """The proofs of each architecture in a folder.
 
-    A seed of which settings are missing is left out where another seed has them, so that all comparisons
-    are paired; if no seed is whole, the one with the most settings is taken.
+    A seed that lacks settings or digits which another seed has is left out, so that all comparisons are
+    paired.
 
     Args:
         folder: of the files.
@@ -246,19 +258,23 @@ def read(folder: Path, networks: Sequence[str] = ()) -> dict[str, Proved]:
         raise DataError(f"no proofs of {(*missing, 'any network')[0]} in {folder}; make them with: {COMMAND}")
     found = {}
     for network in networks or known:
-        stages = [read_stage(folder, name) for name in names if name.rpartition("-")[0] == network]
-        whole = [stage for stage in stages if stage is not None]
-        counts = [len(facts["items"]) for _, facts in whole]
-        kept = [stage for stage, count in zip(whole, counts, strict=True) if count == max(counts)]
-        rest = [
-            (int(facts["settings"]["seed"]), count)
-            for (_, facts), count in zip(whole, counts, strict=True)
-            if count < max(counts)
-        ]
-        table = pd.concat([summary("proved", rows, facts) for rows, facts in kept], ignore_index=True)
-        digits = pd.concat([rows for rows, _ in kept], ignore_index=True)
+        stages = []
+        for name in names:
+            stage = read_stage(folder, name) if name.rpartition("-")[0] == network else None
+            if stage is not None:
+                rows, facts = stage
+                settings = {_setting(item) for item in facts["items"].values()}
+                kept, count = counting(rows, facts)
+                extent = len({s for s in settings if s[0] != ADVERSARIAL}), count
+                stages.append((extent, kept, facts))
+        largest = max(extent for extent, _, _ in stages)
+        whole = [(rows, facts) for extent, rows, facts in stages if extent == largest]
+        table = pd.concat([summary(rows, facts) for rows, facts in whole], ignore_index=True)
         found[network] = Proved(
-            NetworkResults(table, network), digits, [facts for _, facts in kept], tuple(rest)
+            NetworkResults(table, network),
+            pd.concat([rows for rows, _ in whole], ignore_index=True),
+            [facts for _, facts in whole],
+            tuple(facts["settings"]["seed"] for extent, _, facts in stages if extent != largest),
         )
     return found
 
@@ -271,3 +287,56 @@ def withstanding(lengths: Iterable[float], radii: NDArray[np.float64]) -> NDArra
     """
     sorted_lengths = np.sort(np.asarray(list(lengths), dtype=np.float64))
     return 1.0 - np.searchsorted(sorted_lengths, radii, side="right") / len(sorted_lengths)
+
+
+# --- who leads ------------------------------------------------------------------------------
+
+
+def champions(
+    results: NetworkResults, measure: Measure, penalties: Iterable[str]
+) -> list[tuple[Setting, Interval]]:
+    """Each penalty at its λ with the largest mean, and that mean; the largest first.
+
+    The same seeds choose and are shown: a description. Settings of which a seed diverged are left out.
+    """
+    best = [results.best(penalty, measure) for penalty in penalties if results.whole(penalty)]
+    shown = [(setting, results.interval(setting, measure)) for setting in best]
+    return sorted(shown, key=lambda pair: -pair[1].mean)
+
+
+def proved_leader(results: NetworkResults, penalties: Sequence[str]) -> str | None:
+    """The penalty that has a λ whose proved median no setting of another penalty can reach; None if open."""
+    for setting, proven in champions(results, CERTIFIED, penalties)[:1]:
+        others = [penalty for penalty in penalties if penalty != setting[0]]
+        if all(proven.mean > reached.mean for _, reached in champions(results, FOUND, others)):
+            return setting[0]
+    return None
+
+
+def ranked(pairs: Iterable[tuple[Setting, Interval]], digits: str = ".2f") -> str:
+    """Settings with their means in a row: "the curvature penalty at λ = 1.6 (0.71), …".
+
+    >>> from regrob.analysis.intervals import mean_interval
+    >>> ranked([(("curvature", 1.6), mean_interval([0.708])), (("jacobian", 0.1), mean_interval([0.571]))])
+    'the curvature penalty at λ = 1.6 (0.71) and the Jacobian penalty at λ = 0.1 (0.57)'
+    """
+    return phrases.listed(f"{setting_phrase(setting)} ({value.mean:{digits}})" for setting, value in pairs)
+
+
+def agreement(rows: pd.DataFrame, prediction: str) -> dict[str, float]:
+    """How a predicted length agrees with the truth, over the digits on which that is known.
+
+    Args:
+        rows: of settled digits, so that `found` is the true distance to `TOLERANCE`.
+        prediction: margin or radius.
+
+    Returns:
+        rank (Spearman's correlation) and ratio (the median of prediction over truth).
+    """
+    rank = rows[prediction].rank().corr(rows["found"].rank())
+    return {"rank": float(rank), "ratio": float((rows[prediction] / rows["found"]).median())}
+
+
+def is_settled(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of correctly classified digits whose distance is known to `TOLERANCE`."""
+    return rows[(rows["certified"] > 0) & (rows["certified"] >= (1 - TOLERANCE) * rows["found"])]

@@ -1,8 +1,8 @@
 """What a penalty buys in proof: networks fine-tuned with each penalty, and the true distance of their digits.
 
-The work is a list of items, one a network: train it, attack its digits, then let the certifier close
-in on the distance to the nearest mistake of each. Networks of one seed and one penalty train
-together, all λ at once; each is then proved by itself.
+The work is a list of items, `BLOCK` digits of one network: train it, attack its digits, then let the
+certifier close in on the distance to the nearest mistake of each. Networks of one seed and one penalty
+train together, all λ at once; each is then proved by itself. The first digits of all networks come first.
 
 A kill at any instant costs at most the work since the last checkpoint of a training, or the proofs
 of `CHUNK` digits. Finished items, a few kilobytes each, go into a store that git tracks: two files for
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,10 @@ from regrob.affine.float64 import in_float64
 from regrob.affine.local_map import local_map
 from regrob.analysis import tables
 from regrob.analysis.paper_numbers import WEIGHTS
-from regrob.analysis.proved import COLUMNS, DIGITS, SETTING, checksum, read_stage
+from regrob.analysis.proved import COLUMNS, DIGITS, NEAR, SETTING, checksum, read_stage
 from regrob.attacks import AttackResult, boundary_projection, deepfool
+from regrob.certificates.linear_bounds import OperandBounds, operand_bounds
+from regrob.certificates.radius_search import linear_radius
 from regrob.data.datasets import Task
 from regrob.data.tasks import TASKS
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
@@ -54,11 +56,18 @@ from regrob.training.single import accuracy, fine_tuning_order
 if TYPE_CHECKING:
     import pandas as pd
 
+BLOCK = 10
+"""Digits of an item."""
+
 CHUNK = 5
 """Digits that are proved between two looks at the disk."""
 
 ATTACKS: tuple[Callable[..., AttackResult], ...] = (deepfool, boundary_projection)
 """What is tried before any proof, within the box of pixels."""
+
+
+MISCLASSIFIED = (0.0, 0.0, 0.0, 0.0, math.nan, 0.0)
+"""What stands in the place of what is known of a digit that is misclassified."""
 
 
 # --- what is computed -----------------------------------------------------------------------
@@ -74,7 +83,7 @@ class Work:
         weights: λ of each penalty, the most wanted first.
         adversaries: ε of adversarial training.
         images: held-out images of each network, the classes by turns.
-        seconds: what the certifier may spend on an image.
+        seconds: of processor time that the certifier may spend on an image, whatever else the machine does.
         reference, fine_tuning: iterations without, and then with the penalty.
     """
 
@@ -94,18 +103,37 @@ WORKS = {
         Work("mlp-24-24", "mnist-1-7", WEIGHTS, (0.025, 0.05, 0.1, 0.2), images=50, seconds=4.0),
         Work("lenet-300-100", "mnist-1-7", (0.1, 0.4, 1.6, 0.01), (0.1,), images=20, seconds=10.0),
         Work("mlp-50-50", "mnist-10", (0.1, 0.4, 0.01, 1e-3, 1.6), (0.05, 0.1), images=50, seconds=8.0),
-        Work("lenet-5", "mnist-1-7", (0.1, 0.4), (0.1,), images=20, seconds=30.0, fine_tuning=2_000),
     )
 }
 """By network. The schedule of training is that of the sweeps' preset "standard"."""
 
 SEEDS = 10
-ORDER = (
-    *(("mlp-24-24", 0), ("lenet-300-100", 0), ("mlp-50-50", 0)),
-    *((name, seed) for seed in range(1, SEEDS) for name in ("mlp-24-24", "mlp-50-50", "lenet-300-100")),
-    *(("lenet-5", seed) for seed in range(SEEDS)),
-)
-"""(network, seed) in the order of the computation: a first answer for each, then further seeds."""
+
+
+class Step(NamedTuple):
+    """A part of the computation: one block of digits, of all networks of one seed.
+
+    Attributes:
+        network: a key of `WORKS`.
+        seed: of its networks.
+        block: which digits.
+        hardened: only adversarial training, which takes longest; else all but that.
+    """
+
+    network: str
+    seed: int
+    block: int
+    hardened: bool = False
+
+
+def order() -> list[Step]:
+    """A first answer for each network, then more digits of seed 0, then further seeds."""
+    steps = [Step(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
+    for seed in range(SEEDS):
+        for name, work in WORKS.items():
+            for hardened in (False, True):
+                steps += [Step(name, seed, block, hardened) for block in range(-(-work.images // BLOCK))]
+    return list(dict.fromkeys(steps))
 
 
 @dataclass(frozen=True)
@@ -158,48 +186,53 @@ class Group:
 
 @dataclass(frozen=True)
 class Item:
-    """One network of a group, to be proved: everything that decides its numbers.
+    """Some digits of one network of a group, to be proved: everything that decides its numbers.
 
     Attributes:
         group: with which it trains.
         weight: its λ, or ε.
+        start, count: which of the held-out images.
     """
 
     group: Group
     weight: float
+    start: int
+    count: int
 
     @property
     def name(self) -> str:
-        """A readable name that ends in a hash of all settings; other λ of the group do not enter it."""
+        """A readable name that ends in a hash of all settings; other λ and other digits do not enter it."""
         group = self.group
         kind = f"{group.penalty}-{self.weight:g}" if self.weight else group.penalty
-        return f"{group.work.network}-{group.seed}-{kind}-{fingerprint(self.settings())}"
+        return f"{group.work.network}-{group.seed}-{kind}-from-{self.start}-{fingerprint(self.settings())}"
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the item's numbers, as JSON can say it."""
         group, work = self.group, asdict(self.group.work)
-        del work["weights"], work["adversaries"]
+        for several in ("weights", "adversaries", "images"):
+            del work[several]
         return {
             **work,
             "penalty": group.penalty,
             "lambda": self.weight,
             "seed": group.seed,
             "digest": group.digest,
+            "start": self.start,
+            "count": self.count,
         }
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A network and a seed, with its items: what one file of the store holds."""
+    """A step of the computation with its items."""
 
-    network: str
-    seed: int
+    step: Step
     items: tuple[Item, ...]
 
     @property
     def name(self) -> str:
-        """What its files are called."""
-        return f"{self.network}-{self.seed}"
+        """What the files of the store are called that hold it, beside other digits of the same networks."""
+        return f"{self.step.network}-{self.step.seed}"
 
 
 def plan(only: Sequence[str] = ()) -> list[Stage]:
@@ -215,22 +248,24 @@ def plan(only: Sequence[str] = ()) -> list[Stage]:
     unknown = [name for name in only if name not in WORKS]
     if unknown:
         raise InputError(f"no network {unknown[0]!r} is in the queue; there are {', '.join(WORKS)}")
-    wanted = [(network, seed) for network, seed in ORDER if network in (only or WORKS)]
-    digests = {name: task_of(name).digest for name in {WORKS[network].dataset for network, _ in wanted}}
-    return [
-        Stage(network, seed, tuple(_items(WORKS[network], seed, digests[WORKS[network].dataset])))
-        for network, seed in wanted
-    ]
+    steps = [step for step in order() if step.network in (only or WORKS)]
+    digests = {name: task_of(name).digest for name in {WORKS[step.network].dataset for step in steps}}
+    return [Stage(step, tuple(_items(step, digests[WORKS[step.network].dataset]))) for step in steps]
 
 
-def _items(work: Work, seed: int, digest: str) -> Iterator[Item]:
+def _items(step: Step, digest: str) -> Iterator[Item]:
     """The network without a penalty, then every penalty at the most wanted λ, and so on."""
-    yield Item(Group(work, seed, "none", (0.0,), digest), 0.0)
+    work = WORKS[step.network]
+    start = step.block * BLOCK
+    place = start, min(BLOCK, work.images - start)
+    if step.hardened:
+        for epsilon in work.adversaries:
+            yield Item(Group(work, step.seed, ADVERSARIAL, (epsilon,), digest), epsilon, *place)
+        return
+    yield Item(Group(work, step.seed, "none", (0.0,), digest), 0.0, *place)
     for weight in work.weights:
         for penalty in PENALTY_NAMES:
-            yield Item(Group(work, seed, penalty, work.weights, digest), weight)
-    for epsilon in work.adversaries:
-        yield Item(Group(work, seed, ADVERSARIAL, (epsilon,), digest), epsilon)
+            yield Item(Group(work, step.seed, penalty, work.weights, digest), weight, *place)
 
 
 def task_of(dataset: str) -> Task:
@@ -304,17 +339,9 @@ class Certified(Protocol):
     reasons: tuple[str, ...]
 
 
-class Provers(NamedTuple):
-    """What proves; functions of a module where several items work at a time.
-
-    Attributes:
-        certify: closes in on the distance from both sides, as `regrob.certify`: called with network,
-            images, labels and seconds=….
-        linear_radius: (network, images, labels) ↦ (N,), proved by linear bounds alone.
-    """
-
-    certify: Callable[..., Certified]
-    linear_radius: Callable[[nn.Module, Tensor, Tensor], Tensor]
+Certifier: TypeAlias = Callable[..., Certified]
+"""What closes in on the distance from both sides: `regrob.certify`, called with network, images, labels,
+seconds=… and clock=…; a function of a module where several items work at a time."""
 
 
 def rounded(value: float, *, up: bool) -> float:
@@ -329,13 +356,13 @@ def rounded(value: float, *, up: bool) -> float:
     return float(context.create_decimal_from_float(value))
 
 
-def prove_item(item: Item, out: Path, provers: Provers) -> str:
+def prove_item(item: Item, out: Path, certify: Certifier) -> str:
     """Train, attack and prove one network, from wherever an earlier run stopped; return its name.
 
     Args:
         item: the network.
         out: folder of the computation.
-        provers: what proves.
+        certify: what proves.
     """
     sweep.fix_arithmetic()
     group, folder = item.group, out / "items" / item.name
@@ -344,15 +371,15 @@ def prove_item(item: Item, out: Path, provers: Provers) -> str:
     members, diverged = trained(group, out, task)
     place = group.weights.index(item.weight)
     network = members[place]
-    images, labels = task.held_out(group.work.images)
+    images, labels = (part[item.start :] for part in task.held_out(item.start + item.count))
     rows: list[list[Any]] = []
     started = time.perf_counter()
     if diverged[place] < 0:
-        known = _kept(folder / "attacks.json", partial(_attacked, network, images, labels))
+        known = _kept(folder / "known.json", partial(_known, network, images, labels))
         for start in range(0, len(images), CHUNK):
             part = slice(start, start + CHUNK)
             x, y = images[part], labels[part]
-            compute = partial(_proved, network, x, y, start, known, provers, group.work.seconds)
+            compute = partial(_proved, network, x, y, known[part], certify, group.work.seconds)
             rows += _kept(folder / f"proved-{start}.json", compute)
     facts = {
         "settings": item.settings(),
@@ -375,51 +402,56 @@ def _kept(path: Path, compute: Callable[[], Any]) -> Any:
     return value
 
 
-def _attacked(network: nn.Sequential, images: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """[attacked, margin, radius, slope] of the correctly classified images, by the image's number as text."""
+def _known(network: nn.Sequential, images: Tensor, labels: Tensor) -> list[list[float]]:
+    """What is known of each image without a search: attacked, linear, margin, radius, slope, unstable."""
     V, z = local_map(in_float64(network), images.double())
     kept = probability.correctly_classified(z, labels).nonzero().flatten()
+    rows = [[*MISCLASSIFIED] for _ in labels]
     if not len(kept):
-        return {}
+        return rows
     V, z, x, y = V[kept], z[kept], images[kept], labels[kept]
     runs = [attack(network, x, y) for attack in ATTACKS]
     reached = torch.stack([torch.where(run.counted, run.distance.double(), math.inf) for run in runs])
     columns = (
         reached.amin(dim=0),
+        linear_radius(network, x, y),
         margin_l2(V, z, y),
         exact_perturbation_l2(V, z, y).norm(dim=1),
         derivatives.cross_lipschitz_squared(V).sqrt(),
+        torch.stack([_unstable(bend) for bend in operand_bounds(network, x, NEAR)]).sum(dim=0).double(),
     )
-    lengths = torch.stack(columns, dim=1).tolist()
-    return {str(image): row for image, row in zip(kept.tolist(), lengths, strict=True)}
+    for image, row in zip(kept.tolist(), torch.stack(columns, dim=1).tolist(), strict=True):
+        rows[image] = row
+    return rows
+
+
+def _unstable(bend: OperandBounds) -> Tensor:
+    """How many units of a layer may switch, (N,)."""
+    return ((bend.lower < 0) & (bend.upper > 0)).flatten(1).sum(dim=1)
 
 
 def _proved(
     network: nn.Sequential,
     images: Tensor,
     labels: Tensor,
-    start: int,
-    known: dict[str, list[float]],
-    provers: Provers,
+    known: list[list[float]],
+    certify: Certifier,
     seconds: float,
 ) -> list[list[Any]]:
-    """The rows of some images, the columns of `COLUMNS` from "image" on."""
-    outcome = provers.certify(network, images, labels, seconds=seconds)
-    linear = provers.linear_radius(network, images, labels)
+    """The rows of some images, the columns of `COLUMNS` from "label" on."""
+    outcome = certify(network, images, labels, seconds=seconds, clock=time.thread_time)
     rows = []
-    for number, label in enumerate(labels.tolist()):
-        image = start + number
-        attacked, margin, radius, slope = known.get(str(image), [0.0, 0.0, 0.0, math.nan])
+    for number, (label, of_image) in enumerate(zip(labels.tolist(), known, strict=True)):
+        attacked, linear, *local, unstable = of_image
         rows.append(
             [
-                image,
                 label,
                 rounded(float(outcome.certified[number]), up=False),
                 rounded(float(outcome.found[number]), up=True),
                 rounded(attacked, up=True),
-                rounded(float(linear[number]), up=False),
-                *(float(f"{value:.{DIGITS}g}") for value in (margin, radius, slope)),
-                int(outcome.unstable[number]),
+                rounded(linear, up=False),
+                *(float(f"{value:.{DIGITS}g}") for value in local),
+                int(unstable),
                 int(outcome.nodes[number]),
                 float(f"{float(outcome.seconds[number]):.{DIGITS}g}"),
                 outcome.reasons[number],
@@ -445,7 +477,8 @@ def frame(item: Item, facts: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     setting = [item.group.penalty, item.weight, item.group.seed]
-    return pd.DataFrame([[*setting, *row] for row in facts["rows"]], columns=list(COLUMNS))
+    rows = [[*setting, image, *row] for image, row in enumerate(facts["rows"], start=item.start)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def stored_items(stored: Path, stage: Stage) -> frozenset[str]:
@@ -485,6 +518,8 @@ def store(out: Path, stored: Path, stages: Iterable[Stage]) -> list[str]:
             sidecar["items"][item.name] = {
                 "penalty": item.group.penalty,
                 "lambda": item.weight,
+                "start": item.start,
+                "count": item.count,
                 "accuracy": facts["accuracy"],
                 "diverged_at": facts["diverged_at"],
                 "seconds": facts["seconds"],
@@ -495,9 +530,8 @@ def store(out: Path, stored: Path, stages: Iterable[Stage]) -> list[str]:
             new.append(item)
         if not new:
             continue
-        sidecar["settings"] = {
-            key: value for key, value in new[0].settings().items() if key not in ("penalty", "lambda")
-        }
+        of_stage = {key for key in new[0].settings() if key not in ("penalty", "lambda", "start", "count")}
+        sidecar["settings"] = {key: new[0].settings()[key] for key in of_stage}
         tables.make_folder(stored)
         table = pd.concat(parts or [rows]).sort_values([*SETTING, "image"], kind="stable")
         tables.write_csv(stored / f"{stage.name}.csv", table, digits=DIGITS)
@@ -510,7 +544,7 @@ def go_on(
     out: Path,
     stored: Path,
     stages: Iterable[Stage],
-    provers: Provers,
+    certify: Certifier,
     *,
     workers: Workers = ONE_AT_A_TIME,
     progress: bool = False,
@@ -520,7 +554,7 @@ def go_on(
     It may be killed at any instant; the same call goes on where it stopped.
 
     Args:
-        provers: what proves.
+        certify: what proves.
         workers: how many items at a time.
         progress: show a bar for each stage.
 
@@ -531,20 +565,20 @@ def go_on(
         store(out, stored, [stage])
         done = stored_items(stored, stage)
         missing = [item for item in stage.items if item.name not in done]
-        with bar(title=stage.name, total=len(stage.items), unit="network", show=progress) as shown:
-            shown.update(len(done))
-            # Adversarial training takes longest: what the penalties buy is known before.
-            for hardened in (False, True):
-                wave = [item for item in missing if (item.group.adversary is not None) == hardened]
-                groups = dict.fromkeys(item.group for item in wave)
-                for reference in dict.fromkeys(group.reference for group in groups):
-                    _train(reference, out)  # before those that start from it, side by side
-                for name in _all(_train, [(group, out) for group in groups], workers):
-                    shown.set_postfix_str(f"trained {name}")
-                for name in _all(prove_item, [(item, out, provers) for item in wave], workers):
-                    shown.set_postfix_str(name)
-                    shown.update()
-                    store(out, stored, [stage])
+        groups = dict.fromkeys(item.group for item in missing)
+        digits = f"digits from {stage.items[0].start}"
+        with bar(
+            title=f"{stage.name}, {digits}", total=len(stage.items), unit="network", show=progress
+        ) as shown:
+            shown.update(len(stage.items) - len(missing))
+            for reference in dict.fromkeys(group.reference for group in groups):
+                _train(reference, out)  # before those that start from it, side by side
+            for name in _all(_train, [(group, out) for group in groups], workers):
+                shown.set_postfix_str(f"trained {name}")
+            for name in _all(prove_item, [(item, out, certify) for item in missing], workers):
+                shown.set_postfix_str(name)
+                shown.update()
+                store(out, stored, [stage])
 
 
 def _all(work: Any, arguments: list[tuple[Any, ...]], workers: Workers) -> Iterator[str]:
@@ -573,12 +607,12 @@ def status(out: Path, stored: Path, stages: Sequence[Stage]) -> str:
     Raises:
         DataError: the store is damaged.
     """
-    width = max(len(stage.network) for stage in stages)
+    width = max(len(stage.step.network) for stage in stages)
     lines = [f"{'network':<{width}}  finished  s/item  hours left"]
     total = 0.0
     unknown = ""
-    for network in dict.fromkeys(stage.network for stage in stages):
-        of_network = [stage for stage in stages if stage.network == network]
+    for network in dict.fromkeys(stage.step.network for stage in stages):
+        of_network = [stage for stage in stages if stage.step.network == network]
         spent: list[float] = []
         under_way = []
         for stage in of_network:
@@ -591,7 +625,7 @@ def status(out: Path, stored: Path, stages: Sequence[Stage]) -> str:
                     continue
                 parts = len(list((out / "items" / item.name).glob("proved-*.json")))
                 if parts:
-                    under_way.append(f"  {item.name}: {parts * CHUNK} of {item.group.work.images} digits")
+                    under_way.append(f"  {item.name}: {parts * CHUNK} of {item.count} digits")
         count = sum(len(stage.items) for stage in of_network)
         mean = sum(spent) / len(spent) if spent else math.nan
         hours = mean * (count - len(spent)) / 3600 if spent else math.nan
