@@ -11,7 +11,7 @@ import shape_checks
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-os.environ["REGROB_LIVE_CELLS"] = "0"  # SymPy is packed for the browser once, by `make book`: a minute of work
+os.environ["REGROB_LIVE_CELLS"] = "0"  # SymPy is packed for the browser by `make book`: a minute of work
 torch.set_num_threads(1)  # two workers run side by side; a second thread each would slow both
 
 shape_checks.install()  # before any test imports a room

@@ -3,11 +3,12 @@
     python book/_tools/proofs.py [--jobs N]            write book/proofs/record.json
     python book/_tools/proofs.py --check [--jobs N]    compare with it, write nothing
 
-Every file of `book/proofs` is compiled afresh, in `_build/proofs`. Of each theorem that `pairs.toml` names,
+The files of `book/proofs` are compiled in `_build/proofs`. Of each theorem that `pairs.toml` names,
 Coq prints the statement and the axioms on which its proof rests. Each wrong variant is put to Coq in the
 place of its theorem: its statement must be one that Coq understands, and its proof must fail.
 
-What the record has of just these bytes, said by the same versions, is not asked again; `--check` asks all.
+What the record has of just these bytes, said by the same versions, is neither asked nor compiled again, but
+where something new needs it; `--check` compiles and asks all.
 Running this again on the same files changes no byte of the record.
 """
 
@@ -118,9 +119,10 @@ class Coq:
             raise NotProvedError(f"{file}.v does not compile\n{done.stderr.strip()}")
         self.say(f"compiled {file}.v, {time.perf_counter() - began:.1f} s")
 
-    def compile_all(self) -> None:
-        """Compile every file, each after those that it requires, several side by side."""
-        order = TopologicalSorter(self.proofs.requires)
+    def compile_all(self, files: set[str]) -> None:
+        """Compile these files and what they require, each after that, several side by side."""
+        needed = {name for file in files for name in self.proofs.closure(file)}
+        order = TopologicalSorter({name: self.proofs.requires[name] for name in sorted(needed)})
         order.prepare()
         with ThreadPoolExecutor(self.jobs) as pool:
             running: dict[Future[None], str] = {}
@@ -357,7 +359,8 @@ def make_record(coq: Coq, *, afresh: bool) -> dict[str, Any]:
     for trial, entry in zip(trials, known, strict=True):
         if not entry:
             unknown.setdefault(file_of(trial[1].theorem), []).append(trial)
-    coq.compile_all()
+    accepted = {file for name in theorems for file in proofs.closure(file_of(name))}
+    coq.compile_all({*by_file, *unknown, *(set(proofs.files) - accepted)})
     with ThreadPoolExecutor(coq.jobs) as pool:
         tried = {file: pool.submit(coq.refuse, file, variants) for file, variants in unknown.items()}
         recorded = proofs.record["theorems"] if afresh and proofs.record else {}

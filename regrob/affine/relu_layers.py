@@ -1,8 +1,8 @@
 """A network as what a proof works on: dense affine maps with ReLUs between them, in float64.
 
 Convolutions, average pools, BatchNorm in eval mode and whatever else is affine are multiplied out: between
-two ReLUs the weights are what autograd says, row by row, and the biases are what arrives when all ReLUs before
-are silent and the image is zero.
+two ReLUs the weights are what autograd says, row by row, and the biases are what arrives when all ReLUs
+before are silent and the image is zero.
 """
 
 from __future__ import annotations

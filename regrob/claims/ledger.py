@@ -31,6 +31,7 @@ from regrob.claims.statements import (
     proposition_3_1,
     proposition_3_4,
     proposition_4_1,
+    true_distance,
 )
 from regrob.errors import InputError, RegrobError
 from regrob.notebook import bar
@@ -60,6 +61,7 @@ _CHAPTERS = (
     logistic_loss.CLAIMS,
     exact_curvature.CLAIMS,
     exact_radius.CLAIMS,
+    true_distance.CLAIMS,
 )
 
 _NEEDED = needed.of_claims()
