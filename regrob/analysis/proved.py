@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from regrob.analysis import phrases, tables
+from regrob.analysis import tables
 from regrob.analysis.intervals import Interval
-from regrob.analysis.measures import ADVERSARIAL, Measure, NetworkResults, Setting, setting_phrase
+from regrob.analysis.measures import ADVERSARIAL, Measure, NetworkResults, Setting
 from regrob.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -39,8 +39,9 @@ found before any proof, proved by linear bounds alone, d, and ‖r*‖₂. 0 whe
 `found` and `attacked` are infinite where no mistake is known."""
 
 COLUMNS = (*SETTING, "image", "label", *LENGTHS, "slope", "unstable", "nodes", "seconds", "reason")
-"""`image` counts the held-out images, the classes by turns; `slope` is ν at the image; `unstable` counts the
-units that may switch in the ball of radius `NEAR`, by linear bounds; the last three are the search's own."""
+"""`image` counts the held-out images, the classes by turns; `slope` is ν at the image, with K classes the
+root of the mean ‖v_i − v_j‖² over i ≠ j; `unstable` counts the units that may switch in the ball of radius
+`NEAR`, by linear bounds; the last three are the search's own."""
 
 NEAR = 1.0
 """The radius within which unstable units are counted: the same for all networks."""
@@ -311,16 +312,6 @@ def proved_leader(results: NetworkResults, penalties: Sequence[str]) -> str | No
         if all(proven.mean > reached.mean for _, reached in champions(results, FOUND, others)):
             return setting[0]
     return None
-
-
-def ranked(pairs: Iterable[tuple[Setting, Interval]], digits: str = ".2f") -> str:
-    """Settings with their means in a row: "the curvature penalty at λ = 1.6 (0.71), …".
-
-    >>> from regrob.analysis.intervals import mean_interval
-    >>> ranked([(("curvature", 1.6), mean_interval([0.708])), (("jacobian", 0.1), mean_interval([0.571]))])
-    'the curvature penalty at λ = 1.6 (0.71) and the Jacobian penalty at λ = 0.1 (0.57)'
-    """
-    return phrases.listed(f"{setting_phrase(setting)} ({value.mean:{digits}})" for setting, value in pairs)
 
 
 def agreement(rows: pd.DataFrame, prediction: str) -> dict[str, float]:

@@ -412,12 +412,13 @@ def _known(network: nn.Sequential, images: Tensor, labels: Tensor) -> list[list[
     V, z, x, y = V[kept], z[kept], images[kept], labels[kept]
     runs = [attack(network, x, y) for attack in ATTACKS]
     reached = torch.stack([torch.where(run.counted, run.distance.double(), math.inf) for run in runs])
+    K = z.shape[1]
     columns = (
         reached.amin(dim=0),
         linear_radius(network, x, y),
         margin_l2(V, z, y),
         exact_perturbation_l2(V, z, y).norm(dim=1),
-        derivatives.cross_lipschitz_squared(V).sqrt(),
+        (K / (K - 1) * derivatives.cross_lipschitz_squared(V)).sqrt(),
         torch.stack([_unstable(bend) for bend in operand_bounds(network, x, NEAR)]).sum(dim=0).double(),
     )
     for image, row in zip(kept.tolist(), torch.stack(columns, dim=1).tolist(), strict=True):
