@@ -5,7 +5,9 @@ itself, as far as the edge of its polytope. `enumeration`: the exact distance an
 cross-Lipschitz constant, for two inputs. `complete`: branch and bound, an interval around the exact
 distance. It stands on linear bounds of a `dense_network` in `caps` of the ball; on `semidefinite`, the dual
 bound on the distance in a `local_network`, of what can switch around an image; and on the `leaf`, where
-nothing can.
+nothing can. `linear_bounds`: every bend
+between two lines, so that margins are bounded over a whole ball; `relaxation` has the lines, `balls` the
+least value of a linear function, and `radius_search` the largest radius certified so.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates
@@ -16,12 +18,15 @@ from regrob.certificates.enumeration import (
     exact_cross_lipschitz,
     exact_cross_lipschitz_radius,
 )
+from regrob.certificates.linear_bounds import OperandBounds, linear_bounds, operand_bounds
 from regrob.certificates.local_network import LocalNetwork, local_network
 from regrob.certificates.polytope import Certificate, certificate, certified_radius, edge_distance
+from regrob.certificates.radius_search import linear_radius
 from regrob.certificates.semidefinite import DualBound, semidefinite_bound
 
 __all__ = [
     "AffineCertificates", "affine_certificates", "Search", "distance_to_mistake", "distances_to_mistakes",
     "exact_cross_lipschitz", "exact_cross_lipschitz_radius", "Certificate", "certificate",
     "certified_radius", "edge_distance", "LocalNetwork", "local_network", "DualBound", "semidefinite_bound",
+    "OperandBounds", "linear_bounds", "operand_bounds", "linear_radius",
 ]  # fmt: skip
