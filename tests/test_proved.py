@@ -23,9 +23,9 @@ import regrob
 from regrob import cli
 from regrob.affine import local_map
 from regrob.analysis import tables
+from regrob.analysis.measures import ADVERSARIAL
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint, proved
-from regrob.experiments.grid import ADVERSARIAL
 from regrob.experiments.proved import Stage, Work
 from regrob.networks import fresh
 from regrob.theory.penalties import PENALTY_NAMES
@@ -234,6 +234,22 @@ def test_rows_say_what_was_known_and_proved(
     with torch.no_grad():
         share = float((network(task.test_images).argmax(dim=1) == task.test_labels).double().mean())
     assert facts["accuracy"] == pytest.approx(share)
+
+
+def test_the_real_certifier_lies_between_linear_bounds_and_attacks(
+    tmp_path: Path, stages: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proved, "_known", KNOWN)
+    item = stages[0].items[-1]
+    proved.prove_item(item, tmp_path, regrob.certify)
+    table = proved.frame(item, proved.facts_of(item, tmp_path) or {})
+    right = table[table["reason"] != "misclassified"]
+    assert len(right) >= 3
+    assert (right["reason"] == "closed").all()
+    assert (right["linear"] <= right["found"]).all()
+    assert (right["certified"] <= right["found"]).all()
+    assert (right["found"] <= 1.001 * right["attacked"]).all()
+    assert (right["certified"] > 0.9 * right["linear"]).all()
 
 
 def test_a_diverged_network_has_no_distances(tmp_path: Path, stages: list[Stage]) -> None:

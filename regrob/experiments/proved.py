@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from regrob.affine.float64 import in_float64
 from regrob.affine.local_map import local_map
 from regrob.analysis import tables
+from regrob.analysis.measures import ADVERSARIAL
 from regrob.analysis.paper_numbers import WEIGHTS
 from regrob.analysis.proved import COLUMNS, DIGITS, NEAR, SETTING, checksum, read_stage
 from regrob.attacks import AttackResult, boundary_projection, deepfool
@@ -40,7 +41,7 @@ from regrob.data.tasks import TASKS
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import DataError, InputError
 from regrob.experiments import checkpoint, sweep
-from regrob.experiments.grid import ADVERSARIAL, fingerprint
+from regrob.experiments.grid import fingerprint
 from regrob.experiments.provenance import provenance
 from regrob.experiments.sweep import ONE_AT_A_TIME, Workers
 from regrob.networks import fresh
@@ -100,9 +101,9 @@ class Work:
 WORKS = {
     work.network: work
     for work in (
-        Work("mlp-24-24", "mnist-1-7", WEIGHTS, (0.025, 0.05, 0.1, 0.2), images=50, seconds=4.0),
-        Work("lenet-300-100", "mnist-1-7", (0.1, 0.4, 1.6, 0.01), (0.1,), images=20, seconds=10.0),
-        Work("mlp-50-50", "mnist-10", (0.1, 0.4, 0.01, 1e-3, 1.6), (0.05, 0.1), images=50, seconds=8.0),
+        Work("mlp-24-24", "mnist-1-7", WEIGHTS, (0.025, 0.05, 0.1, 0.2), images=50, seconds=2.0),
+        Work("lenet-300-100", "mnist-1-7", (0.1, 0.4, 1.6, 0.01), (0.1,), images=20, seconds=5.0),
+        Work("mlp-50-50", "mnist-10", (0.1, 0.4, 0.01, 1e-3, 1.6), (0.05, 0.1), images=50, seconds=4.0),
     )
 }
 """By network. The schedule of training is that of the sweeps' preset "standard"."""
@@ -331,12 +332,25 @@ def _train(group: Group, out: Path) -> str:
 class Certified(Protocol):
     """What a certifier returns, one entry an image; see `regrob.certify`."""
 
-    certified: Tensor
-    found: Tensor
-    nodes: Tensor
-    unstable: Tensor
-    seconds: Tensor
-    reasons: tuple[str, ...]
+    @property
+    def certified(self) -> Tensor:
+        """No mistake is nearer."""
+
+    @property
+    def found(self) -> Tensor:
+        """A mistake is so near."""
+
+    @property
+    def nodes(self) -> Tensor:
+        """How many parts of the input space were bounded."""
+
+    @property
+    def seconds(self) -> Tensor:
+        """Spent on each."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why each search ended."""
 
 
 Certifier: TypeAlias = Callable[..., Certified]
