@@ -108,7 +108,8 @@ def test_an_order_is_proved_only_where_the_intervals_are_apart(tmp_path: Path) -
     ]
     save(tmp_path, 0, rows)
     stored = proved.read(tmp_path)["net"]
-    assert stored.order(one, two) == (1, 2, 1)
+    order = stored.order(one, two)
+    assert (order.farther, order.nearer, order.open) == (1, 2, 1)
     assert stored.order(two, one) == (2, 1, 1)
     with pytest.raises(InputError, match=r"no proof of curvature at λ = 0\.4"):
         stored.order(one, ("curvature", 0.4))
@@ -143,6 +144,31 @@ def test_a_diverged_network_counts_as_diverged(folder: Path) -> None:
     assert results.seeds == 3
     assert results.diverged() == {lost: 1}
     assert results.interval(lost, proved.CERTIFIED).count == 2
+
+
+def test_a_penalty_leads_only_if_its_proof_is_beyond_all_that_the_others_may_reach(folder: Path) -> None:
+    """In the usual rows each setting's certified is 0.2 above the last one's, and found a tenth above that."""
+    stored = proved.read(folder)["net"]
+    best = [setting for setting, _ in proved.champions(stored.results, proved.CERTIFIED, PENALTIES)]
+    assert best == [("curvature", 0.4), ("jacobian", 0.4)]
+    assert proved.proved_leader(stored.results, PENALTIES) == "curvature"  # 1.81 against 1.551
+    near = [row | {"found": 3.0} if row["lambda"] == 0.1 else row for row in usual_rows(0)]
+    for seed in range(3):
+        save(folder, seed, [row | {"seed": seed} for row in near])
+    assert proved.proved_leader(proved.read(folder)["net"].results, PENALTIES) is None
+    assert len(stored.sidecars) == 3
+
+
+def test_agreement_with_the_truth(tmp_path: Path) -> None:
+    ends = [(1.0, 1.001), (2.0, 2.002), (3.0, 3.001), (1.0, 4.0), (0.0, 0.0)]
+    rows = [digit(UNPENALISED, 0, i, certified=c, found=f, margin=2 * f) for i, (c, f) in enumerate(ends)]
+    save(tmp_path, 0, rows)
+    stored = proved.read(tmp_path)["net"]
+    known = proved.is_settled(stored.digits)
+    assert known["image"].tolist() == [0, 1, 2]
+    assert stored.settled == pytest.approx(3 / 4)
+    assert len(stored.proved) == 4
+    assert proved.agreement(known, "margin") == pytest.approx({"rank": 1.0, "ratio": 2.0})
 
 
 def test_what_the_proof_shortened_is_listed(tmp_path: Path) -> None:
