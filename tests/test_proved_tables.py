@@ -146,8 +146,8 @@ def test_a_diverged_network_counts_as_diverged(folder: Path) -> None:
     assert results.interval(lost, proved.CERTIFIED).count == 2
 
 
-def test_a_penalty_leads_only_if_its_proof_is_beyond_all_that_the_others_may_reach(folder: Path) -> None:
-    """In the usual rows each setting's certified is 0.2 above the last one's, and found a tenth above that."""
+def test_a_penalty_leads_only_if_its_proof_is_beyond_what_others_may_reach(folder: Path) -> None:
+    """In the usual rows a setting's certified is 0.2 above the one before, and found a tenth above that."""
     stored = proved.read(folder)["net"]
     best = [setting for setting, _ in proved.champions(stored.results, proved.CERTIFIED, PENALTIES)]
     assert best == [("curvature", 0.4), ("jacobian", 0.4)]
