@@ -50,9 +50,10 @@ def lattice() -> Tensor:
 def history(layers: ReluLayers, x: Tensor, label: int) -> list[Known]:
     """The intervals around the distance from x, (2,), to its nearest mistake, whenever one end has moved.
 
-    The first mistake that the search knows is the nearest point of the lattice that is one.
+    The first mistake that the search knows is the nearest point of the lattice that is one. It bounds its
+    nodes by linear bounds alone: with the semidefinite dual there is little left to cut.
     """
-    search = Search(layers, x, label, box=None, batch=1, starts=lattice())
+    search = Search(layers, x, label, box=None, batch=1, starts=lattice(), dual=False)
     known: list[Known] = []
 
     def watch(now: Search) -> None:
