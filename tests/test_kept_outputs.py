@@ -1,4 +1,4 @@
-"""What nbval executed is kept for the pages: what an execution for the pages gives, and only if all is well."""
+"""What nbval executed is kept for the pages: as an execution for the pages gives it, if all is well."""
 
 from __future__ import annotations
 
