@@ -1,0 +1,137 @@
+"""A local network is the network itself, wherever its bounds hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from local_networks import around, interval_bounds, outputs_at, random_layers
+
+from regrob.affine.relu_layers import ReluLayers
+from regrob.certificates.local_network import local_network, split
+from regrob.errors import InputError
+
+
+def margin(layers: ReluLayers, x: torch.Tensor, label: int, rival: int) -> float:
+    z = layers.logits(x)
+    return float(z[label] - z[rival])
+
+
+@pytest.mark.parametrize("widths", [(5, 2), (5, 8, 3), (6, 9, 7, 3), (4, 6, 6, 6, 2)])
+@pytest.mark.parametrize("radius", [0.05, 0.3, 2.0])
+def test_the_margin_is_the_networks_in_the_ball(widths: tuple[int, ...], radius: float) -> None:
+    layers = random_layers(*widths, seed=len(widths))
+    image = torch.full((widths[0],), 0.4, dtype=torch.float64)
+    label = int(layers.logits(image).argmax())
+    rival = (label + 1) % widths[-1]
+    local = around(layers, image, radius, rival=rival)
+    hidden = sum(widths[1:-1])
+    assert len(local.names) <= hidden
+    assert not np.triu(local.units.mixing).any()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        step = rng.standard_normal(widths[0])
+        step *= radius * rng.random() / np.linalg.norm(step)
+        outputs = outputs_at(local, step)
+        heights = layers.preactivations(image + torch.tensor(step))
+        true = np.array([float(heights[layer][i]) for layer, i in local.names])
+        np.testing.assert_allclose(local.units.at(step, outputs), true, atol=1e-13)
+        there = local.constraints.at(step, outputs)[0]
+        assert there == pytest.approx(margin(layers, image + torch.tensor(step), label, rival), abs=1e-13)
+
+
+def test_a_small_ball_leaves_no_unit_and_a_large_one_leaves_all() -> None:
+    layers = random_layers(5, 8, 3, seed=1)
+    image = torch.full((5,), 0.4, dtype=torch.float64)
+    assert len(around(layers, image, 1e-6, rival=1).names) == 0
+    assert len(around(layers, image, 100.0, rival=1).names) == 8
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_a_split_unit_is_folded_as_its_sign_says(active: bool) -> None:
+    layers = random_layers(4, 6, 5, 2, seed=3)
+    image = torch.full((4,), 0.5, dtype=torch.float64)
+    local = around(layers, image, 1.5)
+    first = next(k for k, (layer, _) in enumerate(local.names) if layer == 0)
+    once = split(local, first, active)
+    again = around(layers, image, 1.5, splits={local.names[first]: active})
+    assert once.names == again.names
+    rng = np.random.default_rng(0)
+    seen = 0
+    for _ in range(200):
+        step = 0.7 * rng.standard_normal(4)
+        outputs = outputs_at(local, step)
+        if (local.units.at(step, outputs)[first] >= 0) is not np.bool_(active):
+            continue
+        seen += 1
+        kept = np.delete(outputs, first)
+        for part in (once, again):
+            np.testing.assert_allclose(outputs_at(part, step), kept, atol=1e-12)
+            assert part.constraints.at(step, kept)[1] <= 1e-12  # the sign holds
+            assert part.constraints.at(step, kept)[0] == pytest.approx(
+                local.constraints.at(step, outputs)[0], abs=1e-12
+            )
+    assert seen > 20
+    with pytest.raises(InputError, match="unit must be in"):
+        split(local, len(local.names), True)
+
+
+def test_the_stated_error_covers_the_rounding() -> None:
+    """Weights of very different sizes: the folded margin is off, by no more than it says."""
+    layers = random_layers(5, 8, 7, 2, seed=5)
+    weights = list(layers.weights)
+    weights[0] = weights[0] * torch.logspace(-8, 8, 8, dtype=torch.float64)[:, None]
+    weights[1] = weights[1] * torch.logspace(8, -8, 8, dtype=torch.float64)
+    layers = layers._replace(weights=tuple(weights))
+    image = torch.full((5,), 0.4, dtype=torch.float64)
+    local = around(layers, image, 1e-3)
+    step = np.full(5, 4e-4)
+    outputs = outputs_at(local, step)
+    x = [fraction(p) + fraction(d) for p, d in zip(image.tolist(), step.tolist(), strict=True)]
+    z = exact_logits(layers, x)
+    label = int(layers.logits(image).argmax())
+    there = fraction(float(local.constraints.offsets[0]))
+    there += sum(
+        fraction(a) * fraction(d)
+        for a, d in zip(local.constraints.rows[0].tolist(), step.tolist(), strict=True)
+    )
+    assert len(outputs) == 0
+    off = abs(float(there - (z[label] - z[1 - label])))
+    assert 0 < off <= local.constraints.errors[0] < 1e-3
+
+
+def fraction(value: float):  # type: ignore[no-untyped-def]
+    from fractions import Fraction
+
+    return Fraction(value)
+
+
+def exact_logits(layers: ReluLayers, x: list):  # type: ignore[no-untyped-def,type-arg]
+    for k, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
+        x = [
+            sum((fraction(a) * v for a, v in zip(row, x, strict=True)), fraction(b))
+            for row, b in zip(weight.tolist(), bias.tolist(), strict=True)
+        ]
+        if k < len(layers.weights) - 1:
+            x = [max(v, fraction(0.0)) for v in x]
+    return x
+
+
+def test_bad_input_is_refused() -> None:
+    layers = random_layers(4, 6, 2)
+    image = torch.full((4,), 0.5, dtype=torch.float64)
+    lower, upper = interval_bounds(layers, image, 1.0)
+    good = {"label": 0, "rival": 1, "radius": 1.0}
+    for change, text in (
+        ({"rival": 0}, "two of the 2 classes"),
+        ({"radius": 0.0}, "radius must be positive"),
+        ({"box": (0.6, 1.0)}, "in the box"),
+    ):
+        with pytest.raises(InputError, match=text):
+            local_network(layers, image, lower, upper, **{**good, **change})
+    with pytest.raises(InputError, match="4 inputs"):
+        local_network(layers, image[:3], lower, upper, **good)
+    with pytest.raises(InputError, match="one bound a hidden unit"):
+        local_network(layers, image, [lower[0][:5]], upper, **good)
+    with pytest.raises(InputError, match="must be finite"):
+        local_network(layers, image, lower, [upper[0] * torch.inf], **good)
