@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from regrob.claims import verdicts as verdicts
     from regrob.claims import verify as verify
     from regrob.ensembles import Ensemble as Ensemble
+    from regrob.examination import certify as certify
     from regrob.examination import examine as examine
     from regrob.theory import PENALTIES as PENALTIES
     from regrob.training import CrossLipschitzPenalty as CrossLipschitzPenalty
@@ -49,6 +50,7 @@ ROOM_OF = {
     "PENALTIES": "theory",
     "certified_radius": "certificates",
     "Ensemble": "ensembles",
+    "certify": "examination",
     "examine": "examination",
     "accuracy": "training",
     "train": "training",

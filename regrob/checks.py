@@ -126,6 +126,12 @@ def check_size(name: str, value: float) -> None:
         raise InputError(f"{name} must be finite and at least 0, got {value}")
 
 
+def check_norm(norm: float) -> None:
+    """Raise InputError unless p of an ℓ_p norm is from 1 to infinity."""
+    if not norm >= 1:
+        raise InputError(f"norm must be the p of an ℓ_p norm, from 1 to infinity, got {norm}")
+
+
 def check_count(name: str, value: int) -> None:
     """Raise InputError unless a number of steps or restarts is at least one."""
     if value < 1:

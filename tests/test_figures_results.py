@@ -19,7 +19,16 @@ from regrob.analysis import comparisons, dots, measures, paper_numbers, summary,
 from regrob.analysis.comparisons import AtBest
 from regrob.analysis.intervals import Interval, mean_interval, paired_difference
 from regrob.errors import DataError, InputError
-from regrob.figures import certificates, compared, draw_all, predictions, results, step_cost, theme
+from regrob.figures import (
+    certificates,
+    compared,
+    draw_all,
+    predictions,
+    results,
+    step_cost,
+    theme,
+    true_distance,
+)
 from regrob.theory import penalties
 
 GRID = (0.01, 0.1, 1.6)
@@ -512,6 +521,39 @@ def test_lengths_stand_in_the_order_given():
     assert list(line_of(axes, "margin $d$")[1]) == [1.0, 2.0, 3.0]
     assert list(line_of(axes, "certificate")[1]) == [0.1, 0.2, 0.3]
     assert set(line_of(axes, "box diameter")[1]) == {28}
+
+
+def test_proved_lengths_stand_below_the_line_and_no_leader_crosses_a_word():
+    lengths = {"edge": 0.01, "linear": 1.1, "certified": 1.9, "found": 1.91, "margin": 2.4, "radius": 20.0}
+    _, axes = true_distance.on_one_line(torch.rand(28, 28), lengths).axes
+    heights = {text.get_text(): text.xy for text in axes.texts}
+    for name, look in {**true_distance.PROVED, **true_distance.OTHERS}.items():
+        if name in lengths:
+            length, height = heights[f"{look.label} {lengths[name]:.2g}"]
+            assert length == lengths[name] and (height < 0) == (name in true_distance.PROVED)
+    depths = [
+        -heights[f"{true_distance.PROVED[name].label} {lengths[name]:.2g}"][1]
+        for name in ("edge", "linear", "certified")
+    ]
+    assert depths == sorted(depths)  # words run to the left, away from the deeper leaders
+
+
+def test_shares_are_of_the_nearest_mistake_in_its_order():
+    table = pd.DataFrame({"found": [2.0, 1.0, 4.0], "linear": [1.0, 0.4, 1.0], "radius": [20.0, 10.0, 80.0]})
+    (axes,) = true_distance.shares(table).axes
+    assert list(line_of(axes, "linear")[1]) == [0.4, 0.5, 0.25]
+    assert list(line_of(axes, "‖r*‖₂")[1]) == [10.0, 10.0, 20.0]
+    assert "attacks" not in {line.get_label() for line in axes.lines}
+
+
+def test_each_line_below_a_margin_has_its_own_look():
+    inputs = torch.linspace(-1, 1, 5)
+    lines = {"one": ((-1, 1), (0, 0.5)), "two": ((-1, 0, 1), (0.5, 0.4, 0.2))}
+    (axes,) = true_distance.lines_below(inputs, inputs.abs() + 1, lines, (0.0, 1.0)).axes
+    assert list(line_of(axes, "two")[1]) == [0.5, 0.4, 0.2]
+    drawn = [line for line in axes.lines if line.get_label() in lines]
+    for look in ("color", "linestyle", "marker"):
+        assert len({plt.getp(line, look) for line in drawn}) == 2
 
 
 def test_the_simplex_is_parted_by_what_the_loss_knows():

@@ -74,7 +74,7 @@ def units(operation: str, arguments: Arguments, varies: Callable[[Tensor], bool]
         order = arguments[NORMS[operation]]
         return _norm(operand, 2.0 if order is None else float(order), arguments.get("dim"))
     if operation in POOLS:
-        return _pool(operand, *POOLS[operation], arguments)
+        return _pool(operation, arguments)
     if arguments.get("dim") is None or operand is None or operand.ndim == 0:  # over the whole batch
         return None
     dim = arguments["dim"]
@@ -285,11 +285,16 @@ POOLS: dict[str, tuple[int, Callable[[Arguments, int, int], Ranges]]] = {
 """Max-pools: how many of the last axes they go over, and their windows."""
 
 
-def _pool(
-    operand: Tensor, axes: int, ranges: Callable[[Arguments, int, int], Ranges], arguments: Arguments
-) -> Units:
-    """The largest entry of each window less every entry; the padding never wins."""
-    index = torch.zeros(1, 1, dtype=torch.int64)  # (windows, entries) into the flattened last axes
+def pool_windows(operation: str, arguments: Arguments) -> tuple[Tensor, Tensor]:
+    """A max-pool's windows, as places in the flattened last axes, (windows, entries), and which are inside.
+
+    >>> arguments = {"kernel_size": 2, "stride": [], "padding": 0, "dilation": 1, "ceil_mode": False}
+    >>> pool_windows("max_pool1d", {"self": torch.ones(1, 1, 4), **arguments})[0].tolist()
+    [[0, 1], [2, 3]]
+    """
+    operand: Tensor = arguments["self"]
+    axes, ranges = POOLS[operation]
+    index = torch.zeros(1, 1, dtype=torch.int64)
     inside = torch.ones(1, 1, dtype=torch.bool)
     for axis, size in enumerate(operand.shape[-axes:]):
         windows = ranges(arguments, axis, size)
@@ -298,7 +303,14 @@ def _pool(
         index = (size * index[:, None, :, None] + at[None, :, None, :]).flatten(2).flatten(0, 1)
         within = (at >= 0) & (at < size)
         inside = (inside[:, None, :, None] & within[None, :, None, :]).flatten(2).flatten(0, 1)
-    index, inside = index.where(inside, 0).to(operand.device), inside.to(operand.device)
+    return index.where(inside, 0).to(operand.device), inside.to(operand.device)
+
+
+def _pool(operation: str, arguments: Arguments) -> Units:
+    """The largest entry of each window less every entry; the padding never wins."""
+    operand: Tensor = arguments["self"]
+    axes, _ = POOLS[operation]
+    index, inside = pool_windows(operation, arguments)
 
     def entries(t: Tensor) -> Tensor:
         return t.flatten(-axes)[..., index]

@@ -58,6 +58,27 @@ class Refusal(NamedTuple):
         return f"{self.operation}, run by {self.module}, {self.reason}"
 
 
+class Step(NamedTuple):
+    """One operation that the network ran on something that depends on the input.
+
+    Attributes:
+        function: torch.ops' operation, called with `args` and `kwargs`; `returned` is what came out.
+        operation, module: as in `Refusal`.
+        affine, sides: the ids of those tensors among its arguments that depend so on the input.
+        bends: whether it is one of the trace's bends.
+    """
+
+    function: Any
+    args: tuple[Any, ...]
+    kwargs: Arguments
+    returned: Any
+    operation: str
+    module: str
+    affine: frozenset[int]
+    sides: frozenset[int]
+    bends: bool
+
+
 class Trace(NamedTuple):
     """What a network did with a batch of images.
 
@@ -69,6 +90,7 @@ class Trace(NamedTuple):
         dtypes: of all that depends on the input.
         constants: what tensors from outside held: neither parameters, nor buffers, nor made by an operation.
         refusal: the first reason not to call the logits piecewise linear; None if they are.
+        inside, steps: what the network was given, and what it ran in its order, if they were asked for.
     """
 
     images: Tensor
@@ -78,10 +100,15 @@ class Trace(NamedTuple):
     dtypes: set[torch.dtype]
     constants: list[Tensor]
     refusal: Refusal | None
+    inside: Tensor | None = None
+    steps: tuple[Step, ...] = ()
 
 
-def trace(network: nn.Module, images: Images) -> Trace:
+def trace(network: nn.Module, images: Images, *, record: bool = False) -> Trace:
     """Run the network once, uncompiled and without backward hooks, and follow what depends on the images.
+
+    Args:
+        record: keep the steps, and with them every tensor.
 
     Raises:
         InputError: as `checked_logits`.
@@ -97,7 +124,7 @@ def trace(network: nn.Module, images: Images) -> Trace:
         return Trace(x, None, Counter(), [], set(), [], refusal)
     with torch.enable_grad():
         inside = x.clone()  # no leaf, so that it may be overwritten and has an edge in autograd's graph
-    tracer = _Tracer(x, inside, [*network.parameters(), *network.buffers()])
+    tracer = _Tracer(x, inside, [*network.parameters(), *network.buffers()], record=record)
     # Nothing is compiled before this part of torch is there, and to load it takes seconds.
     uncompiled = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
     with (
@@ -109,7 +136,8 @@ def trace(network: nn.Module, images: Images) -> Trace:
         _Exits(tracer),
     ):
         z = checked_logits(network, inside)
-    return tracer.summary(z)
+    summary = tracer.summary(z)
+    return summary._replace(inside=inside.detach(), steps=tuple(tracer.steps)) if record else summary
 
 
 def checked_logits(network: nn.Module, images: Images) -> ImageLogits:
@@ -369,8 +397,10 @@ class _Tracer(TorchDispatchMode):
     A tensor is known by its storage. All that ran is kept until the end, so that no storage is used twice.
     """
 
-    def __init__(self, x: Tensor, inside: Tensor, weights: Iterable[Tensor]) -> None:
+    def __init__(self, x: Tensor, inside: Tensor, weights: Iterable[Tensor], *, record: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.record = record
+        self.steps: list[Step] = []
         self.running: list[str] = []  # kept by `_naming`
         self.x = x
         self.kept: list[Tensor] = []
@@ -396,8 +426,15 @@ class _Tracer(TorchDispatchMode):
         operation = str(func.overloadpacket.__name__)
         if operation.endswith("_") and not operation.endswith("__"):
             operation = operation[:-1]  # in place or not
+        before = len(self.bends)
         dependence, refusal = self._judge(func, operation, arguments)
+        affine, sides = self._those(arguments) if self.record else (frozenset[int](), frozenset[int]())
         returned = func(*args, **(kwargs or {}))
+        if affine or sides:
+            bends, module = len(self.bends) > before, self._module()
+            self.steps.append(
+                Step(func, tuple(args), kwargs or {}, returned, operation, module, affine, sides, bends)
+            )
         written = [arguments[name] for name in signature(func).written]
         new = [t for t in tensors_in(returned) if _storage(t) not in self.dependences]  # no mere view
         self.blank -= set(map(_storage, tensors_in(written)))
@@ -406,8 +443,8 @@ class _Tracer(TorchDispatchMode):
         if dependence > Dependence.SIDES and any(_storage(t) in self.shared for t in tensors_in(written)):
             self.exit = self.exit or Refusal(operation, self._module(), "writes to memory of others", True)
         for tensor in tensors_in([new, written]):
-            sides = dependence is Dependence.AFFINE and not tensor.is_floating_point()  # a winner's place
-            self._mark(tensor, Dependence.SIDES if sides else dependence, refusal)
+            place = dependence is Dependence.AFFINE and not tensor.is_floating_point()  # a winner's
+            self._mark(tensor, Dependence.SIDES if place else dependence, refusal)
         read = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags)
         if refusal and (read or isinstance(returned, bool | int | float)):
             self.fatal = self.fatal or refusal
@@ -456,6 +493,15 @@ class _Tracer(TorchDispatchMode):
             reached |= above
             todo += above
         return None
+
+    def _those(self, arguments: Arguments) -> tuple[frozenset[int], frozenset[int]]:
+        """The ids of the tensors that depend on the input affinely, and of those by the units' sides only."""
+        operands = list(tensors_in(list(arguments.values())))
+        affine, sides = (
+            frozenset(id(t) for t in operands if self._dependence(t) is kind)
+            for kind in (Dependence.AFFINE, Dependence.SIDES)
+        )
+        return affine, sides
 
     def _module(self) -> str:
         return self.running[-1] if self.running else "the network"

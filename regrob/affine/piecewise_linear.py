@@ -111,8 +111,11 @@ def require_frozen_statistics(network: nn.Module) -> None:
             )
 
 
-def require_affine_operations(network: nn.Module, images: Images) -> Trace:
+def require_affine_operations(network: nn.Module, images: Images, *, record: bool = False) -> Trace:
     """The trace of a network, all of whose operations are affine or bend in a known way.
+
+    Args:
+        record: as of `trace`.
 
     Raises:
         InputError: as `checked_logits`.
@@ -121,7 +124,7 @@ def require_affine_operations(network: nn.Module, images: Images) -> Trace:
     >>> len(require_affine_operations(nn.ReLU(), torch.ones(1, 2)).bends)
     1
     """
-    traced = trace(network, images)
+    traced = trace(network, images, record=record)
     if traced.refusal is not None:
         raise NotPiecewiseLinearError(_sentence(traced.refusal))
     return traced

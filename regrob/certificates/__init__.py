@@ -2,23 +2,31 @@
 
 `affine`: for the affine classifier that the network is around x. `polytope`: for the network
 itself, as far as the edge of its polytope. `enumeration`: the exact distance and the exact local
-cross-Lipschitz constant, for two inputs. `local_network`: what of a network of dense layers can switch
-around an image. `semidefinite`: the dual bound on the distance to its mistakes.
+cross-Lipschitz constant, for two inputs. `complete`: branch and bound, an interval around the exact
+distance. It stands on linear bounds of a `dense_network` in `caps` of the ball; on `semidefinite`, the dual
+bound on the distance in a `local_network`, of what can switch around an image; and on the `leaf`, where
+nothing can. `linear_bounds`: every bend
+between two lines, so that margins are bounded over a whole ball; `relaxation` has the lines, `balls` the
+least value of a linear function, and `radius_search` the largest radius certified so.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates
+from regrob.certificates.complete import Search
 from regrob.certificates.enumeration import (
     distance_to_mistake,
     distances_to_mistakes,
     exact_cross_lipschitz,
     exact_cross_lipschitz_radius,
 )
+from regrob.certificates.linear_bounds import OperandBounds, linear_bounds, operand_bounds
 from regrob.certificates.local_network import LocalNetwork, local_network
 from regrob.certificates.polytope import Certificate, certificate, certified_radius, edge_distance
+from regrob.certificates.radius_search import linear_radius
 from regrob.certificates.semidefinite import DualBound, semidefinite_bound
 
 __all__ = [
-    "AffineCertificates", "affine_certificates", "distance_to_mistake", "distances_to_mistakes",
+    "AffineCertificates", "affine_certificates", "Search", "distance_to_mistake", "distances_to_mistakes",
     "exact_cross_lipschitz", "exact_cross_lipschitz_radius", "Certificate", "certificate",
     "certified_radius", "edge_distance", "LocalNetwork", "local_network", "DualBound", "semidefinite_bound",
+    "OperandBounds", "linear_bounds", "operand_bounds", "linear_radius",
 ]  # fmt: skip

@@ -1,0 +1,172 @@
+"""The distance to the nearest mistake as an interval: attacks from above, branch and bound from below."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from regrob.affine import checked_logits, relu_layers, require_frozen_statistics
+from regrob.attacks import boundary_projection
+from regrob.certificates.complete import Search
+from regrob.checks import ImageLabels, Images, check_images, check_labels
+from regrob.errors import InputError
+
+HAIR = 8.0
+"""By so many units of rounding of the largest logit a mistake must lead, whatever the order of summation."""
+
+
+class Certification(NamedTuple):
+    """What is known of each image's distance to the nearest mistake in the box: certified ≤ true ≤ found.
+
+    The mistakes are those of the network whose weights are the given ones and whose arithmetic is exact.
+
+    Attributes:
+        certified: (N,) float64, rounded down; zero where the image is misclassified.
+        found: (N,) float64, rounded up: distance of the nearest mistake known; infinite if none is.
+        mistakes: that image, shaped like the images; NaN where none is known.
+        nodes: (N,), how many parts of the input space were bounded.
+        unstable: (N,), units that may switch in the last ball around the image, as far as was then known.
+        seconds: (N,), spent on each image; the attacks' share included.
+        reasons: why each search ended: "closed" (certified ≥ (1 − tolerance) found), "time", "interrupted",
+            "misclassified", or "exhausted", where rounding keeps the nearest mistake from being one.
+    """
+
+    certified: Tensor
+    found: Tensor
+    mistakes: Tensor
+    nodes: Tensor
+    unstable: Tensor
+    seconds: Tensor
+    reasons: tuple[str, ...]
+
+
+def certify(
+    network: nn.Module,
+    images: Images,
+    labels: ImageLabels,
+    *,
+    norm: float = 2.0,
+    seconds: float = 1.0,
+    box: tuple[float, float] | None = (0.0, 1.0),
+    tolerance: float = 0.01,
+    progress: Callable[[str, float], object] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Certification:
+    """Bound the distance to the nearest mistake from both sides, until the two meet or time is up.
+
+    An attack finds a first mistake; branch and bound (`certificates.complete`) proves how near none can be,
+    and on its way finds nearer ones. An interruption from the keyboard ends it; what it knows is returned.
+
+    Args:
+        network: a chain of affine maps and ReLUs, in eval mode.
+        images: (N, …), in the box.
+        labels: (N,) int64.
+        norm: of the distance, 2 or infinity.
+        seconds: an image at most, the attack not counted.
+        box: least and largest value of a pixel; None for no constraint.
+        tolerance: the interval is closed when certified ≥ (1 − tolerance) found.
+        progress: called with a few words and the share done.
+        clock: tells the seconds; `time.thread_time` counts those of this process alone, for a busy machine.
+
+    Raises:
+        InputError: images, labels or logits that do not fit together; an image outside the box; another norm.
+        NotPiecewiseLinearError: the network is not piecewise linear.
+        UnsuitableNetworkError: it is, but no chain of affine maps and ReLUs.
+
+    >>> network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
+    >>> for layer in (network[0], network[2]): _ = nn.init.eye_(layer.weight)
+    >>> known = certify(network, torch.tensor([[0.75, 0.25]]), torch.tensor([0]))  # the true one is √2/4
+    >>> round(float(known.certified), 2), round(float(known.found), 2), known.reasons
+    (0.35, 0.35, ('closed',))
+    """
+    check_images(images)
+    if not seconds >= 0.0:
+        raise InputError(f"seconds must be at least 0, got {seconds}")
+    require_frozen_statistics(network)
+    images = images.detach()
+    with torch.no_grad():
+        z = checked_logits(network, images)
+    check_labels(labels, z)
+    layers = relu_layers(network, images)
+    right = _correct(z, labels) & _correct(layers.logits(images.flatten(1).double()), labels)
+    notify = progress or (lambda words, share: None)
+    searches = [
+        Search(
+            layers,
+            image.flatten(),
+            int(label),
+            norm=norm,
+            box=box,
+            tolerance=tolerance,
+            confirm=_confirmation(network, image, int(label)),
+            dtype=images.dtype,
+        )
+        for image, label in zip(images, labels, strict=True)
+    ]
+    spent = torch.zeros(len(images), dtype=torch.float64)
+    reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
+    try:
+        chosen = right.nonzero()[:, 0]
+        if len(chosen):
+            notify("Attacking", 0.0)
+            started = clock()
+            attacked = boundary_projection(network, images[chosen], labels[chosen], box=box).images
+            spent[chosen] = (clock() - started) / len(chosen)
+            for i, start in zip(chosen.tolist(), attacked, strict=True):
+                searches[i].offer(start[None])
+        for done, i in enumerate(chosen.tolist()):
+            notify("Closing the intervals", done / len(chosen))
+            started = clock()
+            try:
+                reasons[i] = searches[i].advance(seconds, clock=clock)
+            finally:
+                spent[i] += clock() - started
+        notify("Closing the intervals", 1.0)
+    except KeyboardInterrupt:  # every interval is right at any time
+        pass
+    return _collected(searches, images, right, spent, reasons)
+
+
+def _correct(z: Tensor, labels: Tensor) -> Tensor:
+    """Where no other class's logit reaches the label's."""
+    own = z.gather(1, labels[:, None])
+    others = z.scatter(1, labels[:, None], -torch.inf)
+    return (others < own).all(dim=1)
+
+
+def _confirmation(network: nn.Module, image: Tensor, label: int) -> Callable[[Tensor], Tensor]:
+    """Tells which images (M, n) the network itself, as it computes, takes for another class."""
+
+    def confirm(points: Tensor) -> Tensor:
+        with torch.no_grad():
+            z = network(points.to(image).view(-1, *image.shape))
+        hair = HAIR * torch.finfo(z.dtype).eps * z.abs().amax(dim=1)
+        others = z.clone()
+        others[:, label] = -torch.inf
+        leads: Tensor = others.amax(dim=1) >= z[:, label] + hair
+        return leads
+
+    return confirm
+
+
+def _collected(
+    searches: list[Search], images: Tensor, right: Tensor, spent: Tensor, reasons: list[str]
+) -> Certification:
+    certified, found, mistakes = torch.zeros_like(spent), torch.zeros_like(spent), images.clone()
+    for i in right.nonzero()[:, 0].tolist():
+        search = searches[i]
+        certified[i], found[i] = search.certified, search.found
+        mistakes[i] = torch.nan if search.mistake is None else search.mistake.view_as(images[i])
+    return Certification(
+        certified,
+        found,
+        mistakes,
+        torch.tensor([search.nodes for search in searches]),
+        torch.tensor([search.unstable for search in searches]),
+        spent,
+        tuple(reasons),
+    )

@@ -1,0 +1,102 @@
+"""`certify`, the one call: what it returns of networks that its readers bring."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import regrob
+from regrob.certificates import Search
+from regrob.errors import InputError, UnsuitableNetworkError
+from regrob.networks import lenet_5, mlp, scatter_biases
+
+
+def problem(dtype: torch.dtype = torch.float32) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    network = scatter_biases(mlp((6, 9, 7, 3), generator=generator), 0.4, generator).to(dtype)
+    images = torch.rand(5, 1, 2, 3, generator=generator).to(dtype)
+    with torch.no_grad():
+        labels = network(images).argmax(dim=1)
+    labels[-1] = (labels[-1] + 1) % 3
+    return network, images, labels
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("norm", [2.0, math.inf])
+def test_an_interval_and_a_mistake_an_image(dtype: torch.dtype, norm: float) -> None:
+    network, images, labels = problem(dtype)
+    known = regrob.certify(network, images, labels, norm=norm, seconds=20.0)
+    assert known.reasons[:-1] == ("closed",) * 4
+    assert known.reasons[-1] == "misclassified"
+    assert (known.certified[-1], known.found[-1]) == (0.0, 0.0)
+    assert bool((known.certified <= known.found).all())
+    assert bool((known.certified >= 0.99 * known.found).all())
+    there = known.found < math.inf
+    assert bool(there.any())
+    with torch.no_grad():
+        assert bool((network(known.mistakes[there]).argmax(dim=1) != labels[there]).all())
+    away = (known.mistakes.double() - images.double())[there].flatten(1)
+    assert torch.allclose(torch.linalg.vector_norm(away, ord=norm, dim=1), known.found[there], rtol=1e-9)
+    assert bool(((known.mistakes[there] >= 0) & (known.mistakes[there] <= 1)).all())
+    assert bool(known.mistakes[~there].isnan().all())
+
+
+def test_without_time_only_the_attack_speaks() -> None:
+    network, images, labels = problem()
+    words: list[tuple[str, float]] = []
+    known = regrob.certify(
+        network, images, labels, seconds=0.0, progress=lambda text, share: words.append((text, share))
+    )
+    assert set(known.reasons[:-1]) == {"time"}
+    assert not known.certified.any()
+    assert bool((known.found[:-1] > 0).all())
+    assert words[-1][1] == 1.0
+
+
+def test_a_clock_of_ones_own() -> None:
+    network, images, labels = problem()
+    ticks = iter(range(10**6))
+    known = regrob.certify(network, images, labels, seconds=2.0, clock=lambda: float(next(ticks)))
+    assert bool((known.seconds[:-1] >= 1).all())
+    assert known.seconds[-1] == 0
+
+
+def test_an_interruption_returns_what_is_known(monkeypatch) -> None:
+    network, images, labels = problem()
+    advance, calls = Search.advance, 0
+
+    def interrupted(self, *args, **kwargs):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return advance(self, *args, **kwargs)
+
+    monkeypatch.setattr(Search, "advance", interrupted)
+    known = regrob.certify(network, images, labels, seconds=20.0)
+    assert known.reasons == ("closed", "interrupted", "interrupted", "interrupted", "misclassified")
+    assert bool((known.certified <= known.found).all())
+    assert known.certified[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"seconds": -1.0}, InputError, "seconds"),
+        ({"seconds": math.nan}, InputError, "seconds"),
+        ({"norm": 3.0}, InputError, "norm"),
+        ({"box": (0.4, 0.6)}, InputError, "box"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(change, error, words) -> None:
+    network, images, labels = problem()
+    with pytest.raises(error, match=words):
+        regrob.certify(network, images, labels, **change)
+
+
+def test_a_network_with_other_bends_is_refused_by_name() -> None:
+    with pytest.raises(UnsuitableNetworkError, match="max_pool2d"):
+        regrob.certify(lenet_5().eval(), torch.rand(1, 1, 28, 28), torch.tensor([0]))
