@@ -22,6 +22,11 @@ PAGE := _build/html/index.html
 # A machine with a GPU need not have the environment: any Python with torch will do there.
 GPU_PYTHON = $(if $(wildcard $(READY)),$(BIN)/python,$(PYTHON))
 say = @printf '\n== %s\n'
+# What an extra names is put beside the package, which stays as it is: others may be running it.
+define with_extra
+@$(BIN)/python -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(*extras["$(1)"], sep="\n")' \
+  | $(BIN)/python -m pip install -qq -c requirements.lock -r /dev/stdin
+endef
 
 # One thread a process: tests and notebooks run side by side.
 export OMP_NUM_THREADS ?= 1
@@ -145,13 +150,13 @@ paper-run: $(READY) ## go on with them at low priority, for days (JOBS=n; needs 
 
 cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
 	$(say) "Installing Dask and Ray; one sweep on each"
-	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[cluster]'
-	@$(BIN)/python -m pytest -q tests/test_backends.py
+	$(call with_extra,cluster)
+	@$(BIN)/python -m pytest -q -m extra tests/test_backends.py
 
 integrations: $(READY) ## the book's loops in other frameworks; networks of other packages, examined
 	$(say) "Installing Lightning, Transformers and timm; training in two, networks of all"
-	@$(BIN)/python -m pip install -qq -c requirements.lock -e '.[integrations]'
-	@REGROB_REQUIRE_INTEGRATIONS=1 $(BIN)/python -m pytest -q tests/test_integrations.py tests/test_examination.py
+	$(call with_extra,integrations)
+	@REGROB_REQUIRE_INTEGRATIONS=1 $(BIN)/python -m pytest -q -m extra tests/test_integrations.py tests/test_examination.py
 
 picture: $(READY) ## draw the README's picture
 	$(say) "Drawing book/_static/figure_1.svg"

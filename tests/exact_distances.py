@@ -22,8 +22,8 @@ from torch import nn
 Array = NDArray[np.float64]
 Box = tuple[float, float] | None
 
-INFEASIBLE = 1e6
-"""A polytope so many times further than the box is wide is empty: what is left is rounding."""
+BEYOND = 1e6
+"""Without a box, a polytope that is further away is empty: what is left is rounding."""
 
 
 class ExactMistake(NamedTuple):
@@ -45,13 +45,14 @@ def layers_of(network: nn.Sequential) -> tuple[list[Array], list[Array]]:
 
 
 class _Rows(NamedTuple):
-    """Half-spaces a · δ ≤ b of the perturbation δ."""
+    """Half-spaces a · δ ≤ b of the perturbation δ, none of which leads further than `reach`."""
 
     a: Array
     b: Array
+    reach: float
 
     def with_row(self, a: Array, b: float) -> _Rows:
-        return _Rows(np.vstack([self.a, a]), np.append(self.b, b))
+        return self._replace(a=np.vstack([self.a, a]), b=np.append(self.b, b))
 
 
 def nearest_mistake(
@@ -78,10 +79,11 @@ def nearest_mistake(
     b = [np.asarray(v, dtype=np.float64) for v in biases]
     x = np.asarray(image, dtype=np.float64).ravel()
     n = len(x)
-    start = _Rows(np.zeros((0, n)), np.zeros(0))
+    start = _Rows(np.zeros((0, n)), np.zeros(0), BEYOND)
     if box is not None:
         eye = np.eye(n)
-        start = _Rows(np.vstack([eye, -eye]), np.concatenate([box[1] - x, x - box[0]]))
+        reach = 1.001 * float(np.linalg.norm(np.maximum(np.abs(box[1] - x), np.abs(x - box[0]))))
+        start = _Rows(np.vstack([eye, -eye]), np.concatenate([box[1] - x, x - box[0]]), reach)
     units = [(layer, unit) for layer in range(len(W) - 1) for unit in range(len(b[layer]))]
     count = itertools.count()
     first = _nearest(start, n, norm)
@@ -197,7 +199,7 @@ def _least_distance(rows: _Rows) -> Array | None:
     f = np.append(np.zeros(rows.a.shape[1]), 1.0)
     u, _ = optimize.nnls(E, f, maxiter=100 * E.shape[1])
     r = E @ u - f
-    if np.linalg.norm(r) < 1 / INFEASIBLE:
+    if np.linalg.norm(r) < 1 / math.hypot(1, rows.reach):  # ‖r‖² = 1/(1 + ‖δ‖²)
         return None
     delta = -r[:-1] / r[-1]
     assert (rows.a @ delta - rows.b).max() <= 1e-8 * (1 + np.abs(delta).max()), "nnls left a row violated"

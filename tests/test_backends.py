@@ -24,7 +24,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # two clusters' own
-@pytest.mark.parametrize("backend", ["loky", "dask", "ray"])
+@pytest.mark.parametrize(
+    "backend",
+    ["loky", pytest.param("dask", marks=pytest.mark.extra), pytest.param("ray", marks=pytest.mark.extra)],
+)
 def test_a_cluster_gives_the_same_table(
     backend: str, alone: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,7 @@ def calibrated(network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     return network.eval()
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("name", PIECEWISE_LINEAR)
 def test_a_public_network_against_dense_autograd(name: str) -> None:
     """V and the gradient in full, the Hessian at its own eigenvector and on some coordinates."""
@@ -142,6 +143,7 @@ def test_a_public_network_against_dense_autograd(name: str) -> None:
         assert row["curvature"] != pytest.approx(1.001 * float(values[-1]), rel=1e-6, abs=0)  # a tooth
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("name", CURVED)
 def test_a_smooth_public_network_is_named_as_such(name: str) -> None:
     require(name.split(maxsplit=1)[0])

@@ -22,7 +22,7 @@ import regrob
 
 CHAPTER = Path(__file__).parents[1] / "book" / "your_training.ipynb"
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # the frameworks' own
+pytestmark = [pytest.mark.extra, pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # theirs
 
 
 def chapter(cell: str) -> dict[str, Any]:

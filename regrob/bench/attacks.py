@@ -90,7 +90,7 @@ def _adv_lib() -> Any:
     try:
         return importlib.import_module("adv_lib.attacks")
     except ImportError:
-        raise SkippedError("the peer is not installed: pip install 'regrob[bench]'") from None
+        raise SkippedError("the peer is not installed: pip install 'regrob[peers]'") from None
 
 
 def _digits_of(classes: int) -> datasets.Task:
