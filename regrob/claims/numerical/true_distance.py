@@ -320,7 +320,9 @@ def histories(plane: Plane) -> list[tuple[float, Tensor, Tensor]]:
         while search.advance(nodes=1) == "nodes":
             certified.append(search.certified)
             found.append(search.found)
-        intervals = torch.tensor([[*certified, search.certified], [*found, search.found]], dtype=torch.float64)
+        intervals = torch.tensor(
+            [[*certified, search.certified], [*found, search.found]], dtype=torch.float64
+        )
         known.append((exact, *intervals))
     return known
 

@@ -199,7 +199,7 @@ DUALITY = theorem(
     hypotheses=(
         CHAIN_OF_RELUS,
         "a_i is affine in δ and the h of the layer below, z_y − z_j in the last h",
-        "on S l_i ≤ a_i ≤ u_i, and e ≥ 0 (further constraints, as the box of pixels)",
+        "for the mistakes in S l_i ≤ a_i ≤ u_i, and e ≥ 0 (further constraints, as the box of pixels)",
         "ν_i of any sign; λ_i, κ_i, σ_i, ς_i, μ ≥ 0",
         "H ≻ 0",
     ),
