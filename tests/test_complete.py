@@ -10,8 +10,7 @@ import torch
 from exact_distances import nearest_mistake, nearest_mistake_by_milp
 
 from regrob.affine import ReluLayers, relu_layers
-from regrob.certificates import Search
-from regrob.certificates.dense_network import Relaxation
+from regrob.certificates.complete import Relaxation, Search
 from regrob.errors import InputError
 from regrob.networks import mlp, scatter_biases
 

@@ -174,26 +174,24 @@ class Search:
 
     def offer(self, points: Tensor) -> None:
         """Try images (M, n) as mistakes."""
-        x = self.around.x
         points = points.detach().flatten(1).double()
-        points = points[points.isfinite().all(dim=1)]
-        for stretch in STRETCHES:
-            tried = (x + (points - x) * (1.0 + stretch)).to(self.dtype).double()
-            if self.box is not None:
-                tried = tried.clamp(*self.box)
-            size = torch.linalg.vector_norm(tried - x, ord=self.around.norm, dim=1)
-            size = size * (1.0 + rounding(len(x)))
-            z = self.around.layers.logits(tried)
-            rivals = torch.cat([z[:, : self.around.label], z[:, self.around.label + 1 :]], dim=1)
-            wrong = (rivals.amax(dim=1) >= z[:, self.around.label]) & (size < self.found)
-            if self.confirm is not None and bool(wrong.any()):
-                wrong[wrong.clone()] = self.confirm(tried[wrong].to(self.dtype))
-            if not len(points):
-                return
-            if bool(wrong.any()):
-                best = int(torch.where(wrong, size, math.inf).argmin())
-                self.found, self.mistake = float(size[best]), tried[best].to(self.dtype)
-                return
+        size = torch.linalg.vector_norm(points - self.around.x, ord=self.around.norm, dim=1)
+        points = points[size < self.found * (1.0 + STRETCHES[-1])]  # NaN and infinity are left out as well
+        nearer = nearest_confirmed(
+            self.around.x, points, self._mistaken, norm=self.around.norm, box=self.box, dtype=self.dtype
+        )
+        if nearer is not None and nearer[0] < self.found:
+            self.found, self.mistake = nearer
+
+    def _mistaken(self, points: Tensor) -> Tensor:
+        """Which images (M, n) are mistakes of the layers, and confirmed."""
+        z = self.around.layers.logits(points.double())
+        rivals = z.clone()
+        rivals[:, self.around.label] = -math.inf
+        wrong = rivals.amax(dim=1) >= z[:, self.around.label]
+        if self.confirm is not None and bool(wrong.any()):
+            wrong[wrong.clone()] = self.confirm(points[wrong])
+        return wrong
 
     def advance(
         self,
@@ -382,6 +380,42 @@ class Search:
                 rows, margin - (rows * steps).sum(dim=1), around.low, around.high, around.norm
             ).step
             self.offer(around.x + steps)
+
+
+def nearest_confirmed(
+    x: Tensor,
+    points: Tensor,
+    mistaken: Callable[[Tensor], Tensor],
+    *,
+    norm: float,
+    box: tuple[float, float] | None,
+    dtype: torch.dtype,
+) -> tuple[float, Tensor] | None:
+    """Of images that are mistakes, in their final precision and in the box, the nearest; and how far it is.
+
+    Args:
+        x: the image, (n,).
+        points: (M, n). Those that are not mistakes are moved away from x, a little at a time.
+        mistaken: which images (M, n) of this dtype are mistakes: (M,) bool.
+
+    >>> right = torch.zeros(2).double()
+    >>> nearest_confirmed(
+    ...     right, torch.eye(2).double(), lambda p: p[:, 0] > 0, norm=2.0, box=None, dtype=torch.float32
+    ... )
+    (1.0000000000000044, tensor([1., 0.]))
+    """
+    for stretch in STRETCHES:
+        if not len(points):
+            return None
+        tried = (x + (points - x) * (1.0 + stretch)).to(dtype)
+        if box is not None:
+            tried = tried.clamp(*box)
+        wrong = mistaken(tried)
+        if bool(wrong.any()):
+            size = torch.linalg.vector_norm(tried.double() - x, ord=norm, dim=1) * (1.0 + rounding(len(x)))
+            best = int(torch.where(wrong, size, math.inf).argmin())
+            return float(size[best]), tried[best]
+    return None
 
 
 def _stacked(rows: list[list[Tensor]]) -> list[Tensor]:
