@@ -61,9 +61,9 @@ def ranges(draw: Draw) -> tuple[Tensor, Tensor, Tensor]:
     return -below, above, draw.uniform(draw.trials, 1, stream=1)
 
 
-def bend(slope: float) -> Clamped:
+def bend(slope: float, like: Tensor) -> Clamped:
     """A leaky ReLU, as the package takes one apart: slope t + (1 − slope) max(0, t)."""
-    return Clamped(*torch.tensor([[slope], [1 - slope], [0.0], [math.inf]], dtype=torch.float64))
+    return Clamped(*(torch.full_like(like[:1, 0], part) for part in (slope, 1 - slope, 0.0, math.inf)))
 
 
 def lines_excess(draw: Draw, steepness: float = 1.0) -> Groups:
@@ -73,7 +73,7 @@ def lines_excess(draw: Draw, steepness: float = 1.0) -> Groups:
     between = lower + (upper - lower) * draw.uniform(draw.trials, 5, stream=3)
     excesses = {}
     for name, slope in SLOPES.items():
-        kind = bend(slope)
+        kind = bend(slope, at)
         lines = clamped_lines(kind, lower, upper, at, torch.zeros_like(at), share)
         a = torch.cat([lower, upper, between], dim=1)
         low = kind.values(at) + lines.lower_slope * (a - at) + lines.lower_gap
@@ -85,7 +85,7 @@ def lines_excess(draw: Draw, steepness: float = 1.0) -> Groups:
 def best_gap_error(draw: Draw, factor: float = 1.0) -> Tensor:
     """The chord's gap at 0, and that of its parallel through the corner at l and u, less −lu/(u − l), over u − l."""
     lower, upper, _ = ranges(draw)
-    zero, relu = torch.zeros_like(lower), bend(0.0)
+    zero, relu = torch.zeros_like(lower), bend(0.0, lower)
     parallel = clamped_lines(relu, lower, upper, zero, zero, upper / (upper - lower))
     gaps = [parallel.upper_gap - parallel.lower_gap]
     gaps += [relu.values(a) - parallel.lower_slope * a for a in (lower, upper)]
@@ -134,7 +134,7 @@ def bounds_within_the_piece(sample: Sample) -> list[tuple[float, Tensor, Tensor]
 def within_the_piece(sample: Sample, more: float = 1.0) -> Tensor:
     """Where no unit can switch the bound is z_y − z_j − r‖v_y − v_j‖_*: its error, as a share of the logits."""
     columns, leads = differences(sample)
-    rivals = torch.arange(leads.shape[1]) != sample.y[:, None]
+    rivals = torch.arange(leads.shape[1]).to(sample.y) != sample.y[:, None]
     errors = []
     for dual, radius, bounds in bounds_within_the_piece(sample):
         exact = leads - more * radius[:, None] * torch.linalg.vector_norm(columns, ord=dual, dim=1)
@@ -149,7 +149,7 @@ def bounds_across_the_edge(sample: Sample) -> Tensor:
     As a share of r‖v_y − v_j‖, by which an affine margin would fall.
     """
     columns, leads = differences(sample)
-    rivals = torch.arange(leads.shape[1]) != sample.y[:, None]
+    rivals = torch.arange(leads.shape[1]).to(sample.y) != sample.y[:, None]
     lengths = torch.linalg.vector_norm(columns, dim=1)
     downhill = -columns / lengths[:, None].clamp_min(torch.finfo(lengths.dtype).tiny)
     excesses = []
