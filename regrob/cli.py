@@ -1,4 +1,4 @@
-"""The command line: `regrob examine`, `verify`, `sweep`, `paper`, `bench` and `data`.
+"""The command line: `regrob examine`, `verify`, `sweep`, `paper`, `proved`, `bench` and `data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -63,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     _add_verify(commands)
     _add_sweep(commands)
     _add_paper(commands)
+    _add_proved(commands)
     _add_bench(commands)
     _add_data(commands)
     return top
@@ -446,6 +447,44 @@ def _paper(options: argparse.Namespace) -> int:
     for notice in stored.kept:
         print(f"regrob: {notice}", file=sys.stderr)
     return UNEXPECTED if stored.kept else AS_EXPECTED
+
+
+# --- proved -----------------------------------------------------------------------------
+
+
+def _add_proved(commands: Commands) -> None:
+    proved = commands.add_parser(
+        "proved",
+        help="what a penalty buys in proof, over many days: what is finished, and go on",
+        description="Store what is finished of the networks whose digits' true distances are proved, and "
+        "say how far they are. Kill it at any instant; the same command goes on where it stopped.",
+    )
+    proved.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the computation")
+    proved.add_argument("--run", action="store_true", dest="go_on", help="first go on to the end, for days")
+    proved.add_argument("--status", action="store_true", help="only say how far it is; write nothing")
+    proved.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NETWORK", help="these networks only"
+    )
+    proved.add_argument("--jobs", type=positive, default=1, metavar="N", help="networks at a time (1)")
+    kept = Path("book/results/proved")
+    proved.add_argument("--results", type=Path, default=kept, metavar="DIR", help=f"the store ({kept})")
+    proved.set_defaults(run=_proved)
+
+
+def _proved(options: argparse.Namespace) -> int:
+    from regrob.experiments import proved
+    from regrob.experiments.sweep import Workers
+
+    stages = proved.plan(options.only)
+    where = options.out, options.results, stages
+    if options.go_on and not options.status:
+        progress = sys.stderr.isatty()
+        proved.go_on(*where, regrob.certify, workers=Workers(jobs=options.jobs), progress=progress)
+    added = [] if options.status else proved.store(*where)
+    print(proved.status(*where))
+    if not options.status:
+        print(f"{len(added)} networks newly stored")
+    return AS_EXPECTED
 
 
 # --- bench ------------------------------------------------------------------------------
