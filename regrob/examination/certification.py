@@ -16,7 +16,7 @@ from regrob.certificates.complete import Search, nearest_confirmed
 from regrob.checks import ImageLabels, Images, check_images, check_labels
 from regrob.errors import InputError, UnsuitableNetworkError
 
-HAIR = 8.0
+HAIR = 256.0
 """By so many units of rounding of the largest logit a mistake must lead, whatever the order of summation."""
 
 
