@@ -1,4 +1,4 @@
-"""The semidefinite dual of a node of the search: with its signs and its half-space, started from its parent's."""
+"""The semidefinite dual of a node of the search: its signs and its half-space; started from its parent's."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from regrob.certificates.dense_network import Bounds, Caps, Surroundings
@@ -77,10 +78,17 @@ def _inherited(
     if not all(name in place for name in names):
         return None
     kept = [place[name] for name in names]
-    prices = dict(zip(parent.constraints, parent.start.constraints.tolist(), strict=True))
-    return Multipliers(
-        *(part[kept] for part in parent.start[:3]),
-        np.array([prices.get(constraint, 0.0) for constraint in constraints]),
-        parent.start.low,
-        parent.start.high,
+
+    def left(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        return part[kept] if len(part) else part
+
+    before = parent.start
+    prices = dict(zip(parent.constraints, before.constraints.tolist(), strict=True))
+    return before._replace(
+        complementary=left(before.complementary),
+        outputs=left(before.outputs),
+        negatives=left(before.negatives),
+        margin_outputs=left(before.margin_outputs),
+        margin_negatives=left(before.margin_negatives),
+        constraints=np.array([prices.get(constraint, 0.0) for constraint in constraints]),
     )
