@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import regrob
-from regrob.certificates import Search
 from regrob.errors import InputError, UnsuitableNetworkError
-from regrob.networks import lenet_5, mlp, scatter_biases
+from regrob.examination import certification
+from regrob.networks import mlp, scatter_biases
 
 
 def problem(dtype: torch.dtype = torch.float32) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
@@ -66,7 +66,8 @@ def test_a_clock_of_ones_own() -> None:
 
 def test_an_interruption_returns_what_is_known(monkeypatch) -> None:
     network, images, labels = problem()
-    advance, calls = Search.advance, 0
+    search, calls = certification.Search, 0
+    advance = search.advance
 
     def interrupted(self, *args, **kwargs):
         nonlocal calls
@@ -75,7 +76,7 @@ def test_an_interruption_returns_what_is_known(monkeypatch) -> None:
             raise KeyboardInterrupt
         return advance(self, *args, **kwargs)
 
-    monkeypatch.setattr(Search, "advance", interrupted)
+    monkeypatch.setattr(search, "advance", interrupted)
     known = regrob.certify(network, images, labels, seconds=20.0)
     assert known.reasons == ("closed", "interrupted", "interrupted", "interrupted", "misclassified")
     assert bool((known.certified <= known.found).all())
@@ -97,6 +98,33 @@ def test_what_makes_no_sense_is_refused(change, error, words) -> None:
         regrob.certify(network, images, labels, **change)
 
 
-def test_a_network_with_other_bends_is_refused_by_name() -> None:
-    with pytest.raises(UnsuitableNetworkError, match="max_pool2d"):
-        regrob.certify(lenet_5().eval(), torch.rand(1, 1, 28, 28), torch.tensor([0]))
+def test_a_network_with_other_bends_gets_linear_bounds() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    for weight in network.parameters():
+        nn.init.uniform_(weight, -0.4, 0.4, generator=generator)
+    nn.init.zeros_(network[-1].bias)
+    images = torch.rand(4, 1, 6, 6, generator=generator)
+    with torch.no_grad():
+        labels = network(images).argmax(dim=1)
+    labels[-1] = (labels[-1] + 1) % 3
+    known = regrob.certify(network, images, labels)
+    assert set(known.reasons[:-1]) <= {"linear", "closed"}
+    assert known.reasons[-1] == "misclassified"
+    assert bool((known.certified[:-1] > 0).all())
+    assert bool((known.certified <= known.found).all())
+    there = known.found < math.inf
+    assert bool(there[:-1].any())
+    with torch.no_grad():
+        assert bool((network(known.mistakes[there]).argmax(dim=1) != labels[there]).all())
+
+
+def test_a_network_without_relaxations_is_refused_by_name() -> None:
+    class Sorted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sort(dim=1).values
+
+    with pytest.raises(UnsuitableNetworkError, match="sort"):
+        regrob.certify(Sorted(), torch.rand(1, 3), torch.tensor([2]))

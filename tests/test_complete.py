@@ -10,8 +10,8 @@ import torch
 from exact_distances import nearest_mistake, nearest_mistake_by_milp
 
 from regrob.affine import ReluLayers, relu_layers
-from regrob.certificates import Search
-from regrob.certificates.dense_network import Relaxation
+from regrob.certificates import complete
+from regrob.certificates.complete import Relaxation, Search
 from regrob.errors import InputError
 from regrob.networks import mlp, scatter_biases
 
@@ -35,11 +35,19 @@ WIDTHS = [(2, 6, 2), (2, 6, 6, 3), (3, 4, 4, 3, 3), (4, 8, 3)]
 
 
 @pytest.mark.parametrize("widths", WIDTHS)
-@pytest.mark.parametrize(("norm", "box"), [(2.0, (0.0, 1.0)), (2.0, None), (math.inf, (0.0, 1.0))])
-def test_the_interval_closes_on_the_true_distance(widths, norm, box) -> None:
+@pytest.mark.parametrize(
+    ("norm", "box", "dual"),
+    [
+        (2.0, (0.0, 1.0), True),
+        (2.0, None, True),
+        (2.0, (0.0, 1.0), False),
+        (math.inf, (0.0, 1.0), False),
+    ],
+)
+def test_the_interval_closes_on_the_true_distance(widths, norm, box, dual) -> None:
     for seed in range(3):
         layers, x, label = made(widths, seed)
-        search = Search(layers, x, label, norm=norm, box=box)
+        search = Search(layers, x, label, norm=norm, box=box, dual=dual)
         exact = truth(layers, x, label, norm=norm, box=box)
         if box is None and exact > 2.0:  # out there nothing is at work but the first layer's spread
             continue
@@ -78,7 +86,7 @@ def test_a_relaxation_that_is_a_little_too_good_is_caught(monkeypatch) -> None:
 
 def hard(seed: int = 3) -> Search:
     layers, x, label = made((12, 16, 12, 3), seed)
-    return Search(layers, x, label, tolerance=1e-3, batch=1)
+    return Search(layers, x, label, tolerance=1e-3, batch=1, dual=False)
 
 
 def test_the_interval_only_shrinks_and_is_seen_after_each_round() -> None:
@@ -124,10 +132,12 @@ def test_an_interruption_loses_no_node(monkeypatch) -> None:
     assert (1 - 1e-6) * search.found <= search.certified <= exact * (1 + 1e-9)
 
 
-def blind(seed: int) -> tuple[Search, float]:
+def blind(seed: int, *, dual: bool = False) -> tuple[Search, float]:
     """A search that believes no mistake, so that nothing but its proof keeps it below the truth."""
     layers, x, label = made((2, 8, 8, 3), seed)
-    search = Search(layers, x, label, confirm=lambda points: torch.zeros(len(points), dtype=torch.bool))
+    search = Search(
+        layers, x, label, dual=dual, confirm=lambda points: torch.zeros(len(points), dtype=torch.bool)
+    )
     search.advance(nodes=60)
     return search, truth(layers, x, label)
 
@@ -139,6 +149,32 @@ def test_a_lost_node_is_seen(monkeypatch, kept) -> None:
     monkeypatch.setattr(Search, "_part", lambda self, node, unit, sign: part(self, node, unit, signs[sign]))
     beyond = [search.certified > exact * (1 + 1e-9) for search, exact in map(blind, (2, 3, 4, 5))]
     assert any(beyond) == (kept == (1, 1))
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.05])
+def test_the_dual_is_believed_no_further_than_it_goes(monkeypatch, factor) -> None:
+    right = complete.node_dual
+
+    def too_good(*args, **kwargs):
+        said = right(*args, **kwargs)
+        return said._replace(distance=factor * said.distance)
+
+    monkeypatch.setattr(complete, "node_dual", too_good)
+    beyond = [
+        search.certified > exact * (1 + 1e-9)
+        for search, exact in (blind(seed, dual=True) for seed in (2, 3, 4, 5))
+    ]
+    assert any(beyond) == (factor > 1.0)
+
+
+def test_the_dual_spares_nodes() -> None:
+    layers, x, label = made((12, 16, 12, 3), 3)
+    alone, helped = (Search(layers, x, label, tolerance=1e-3, dual=dual) for dual in (False, True))
+    for search in (alone, helped):
+        search.advance(nodes=300)
+    assert helped.closed
+    assert 2 * helped.nodes < alone.nodes
+    assert helped.certified <= alone.found * (1 + 1e-9)
 
 
 def test_starts_outside_the_box_are_put_into_it() -> None:

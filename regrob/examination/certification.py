@@ -9,13 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import checked_logits, relu_layers, require_frozen_statistics
+from regrob.affine import checked_logits, in_float64, relu_layers, require_frozen_statistics
 from regrob.attacks import boundary_projection
-from regrob.certificates.complete import Search
+from regrob.certificates import linear_radius
+from regrob.certificates.complete import Search, nearest_confirmed
 from regrob.checks import ImageLabels, Images, check_images, check_labels
-from regrob.errors import InputError
+from regrob.errors import InputError, UnsuitableNetworkError
 
-HAIR = 8.0
+HAIR = 256.0
 """By so many units of rounding of the largest logit a mistake must lead, whatever the order of summation."""
 
 
@@ -32,7 +33,8 @@ class Certification(NamedTuple):
         unstable: (N,), units that may switch in the last ball around the image, as far as was then known.
         seconds: (N,), spent on each image; the attacks' share included.
         reasons: why each search ended: "closed" (certified ≥ (1 − tolerance) found), "time", "interrupted",
-            "misclassified", or "exhausted", where rounding keeps the nearest mistake from being one.
+            "misclassified"; "exhausted", where rounding keeps the nearest mistake from being one; "linear",
+            where the network allows linear bounds alone.
     """
 
     certified: Tensor
@@ -62,7 +64,8 @@ def certify(
     and on its way finds nearer ones. An interruption from the keyboard ends it; what it knows is returned.
 
     Args:
-        network: a chain of affine maps and ReLUs, in eval mode.
+        network: piecewise linear, in eval mode. Branch and bound needs a chain of affine maps and ReLUs; of
+            other networks `linear_radius` is what is certified.
         images: (N, …), in the box.
         labels: (N,) int64.
         norm: of the distance, 2 or infinity.
@@ -75,7 +78,7 @@ def certify(
     Raises:
         InputError: images, labels or logits that do not fit together; an image outside the box; another norm.
         NotPiecewiseLinearError: the network is not piecewise linear.
-        UnsuitableNetworkError: it is, but no chain of affine maps and ReLUs.
+        UnsuitableNetworkError: it bends in a way for which there is no relaxation.
 
     >>> network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
     >>> for layer in (network[0], network[2]): _ = nn.init.eye_(layer.weight)
@@ -91,9 +94,12 @@ def certify(
     with torch.no_grad():
         z = checked_logits(network, images)
     check_labels(labels, z)
-    layers = relu_layers(network, images)
-    right = _correct(z, labels) & _correct(layers.logits(images.flatten(1).double()), labels)
     notify = progress or (lambda words, share: None)
+    try:
+        layers = relu_layers(network, images)
+    except UnsuitableNetworkError:
+        return _by_linear_bounds(network, images, labels, z, norm, box, tolerance, notify, clock)
+    right = _correct(z, labels) & _correct(layers.logits(images.flatten(1).double()), labels)
     searches = [
         Search(
             layers,
@@ -131,6 +137,71 @@ def certify(
     return _collected(searches, images, right, spent, reasons)
 
 
+def _by_linear_bounds(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    z: Tensor,
+    norm: float,
+    box: tuple[float, float] | None,
+    tolerance: float,
+    notify: Callable[[str, float], object],
+    clock: Callable[[], float],
+) -> Certification:
+    """For networks that are no chain of affine maps and ReLUs: linear bounds, the attack, no search."""
+    exact = in_float64(network)
+    with torch.no_grad():
+        right = _correct(z, labels) & _correct(checked_logits(exact, images.double()), labels)
+    known = _collected([], images, torch.zeros_like(right), torch.zeros(len(images)).double(), [])
+    reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
+    chosen = right.nonzero()[:, 0]
+    known.found[chosen], known.mistakes[chosen] = torch.inf, torch.nan
+    try:
+        if len(chosen):
+            x, y = images[chosen], labels[chosen]
+            started = clock()
+            notify("Attacking", 0.0)
+            attacked = boundary_projection(network, x, y, box=box).images
+            for i, start in zip(chosen.tolist(), attacked, strict=True):
+                nearer = _confirmed(network, exact, images[i], int(labels[i]), start, norm, box)
+                if nearer is not None:
+                    known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
+            notify("Bounding", 0.5)
+            radius = linear_radius(network, x, y, norm=norm, box=box).double().cpu()
+            known.certified[chosen] = torch.minimum(radius, known.found[chosen])
+            known.seconds[chosen] = (clock() - started) / len(chosen)
+            for i in chosen.tolist():
+                closed = bool(known.certified[i] >= (1.0 - tolerance) * known.found[i])
+                reasons[i] = "closed" if closed else "linear"
+            notify("Bounding", 1.0)
+    except KeyboardInterrupt:  # every interval is right at any time
+        pass
+    return known._replace(reasons=tuple(reasons))
+
+
+def _confirmed(
+    network: nn.Module,
+    exact: nn.Module,
+    image: Tensor,
+    label: int,
+    start: Tensor,
+    norm: float,
+    box: tuple[float, float] | None,
+) -> tuple[float, Tensor] | None:
+    """The image that an attack found, if network and exact network both take it for another class."""
+    confirm = _confirmation(network, image, label)
+
+    def mistaken(points: Tensor) -> Tensor:
+        with torch.no_grad():
+            z = exact(points.double().view(-1, *image.shape))
+        return confirm(points) & ~_correct(z, torch.full((len(points),), label))
+
+    x = image.flatten().double()
+    return nearest_confirmed(
+        x, start.flatten()[None].double(), mistaken, norm=norm, box=box, dtype=image.dtype
+    )
+
+
 def _correct(z: Tensor, labels: Tensor) -> Tensor:
     """Where no other class's logit reaches the label's."""
     own = z.gather(1, labels[:, None])
@@ -157,16 +228,10 @@ def _collected(
     searches: list[Search], images: Tensor, right: Tensor, spent: Tensor, reasons: list[str]
 ) -> Certification:
     certified, found, mistakes = torch.zeros_like(spent), torch.zeros_like(spent), images.clone()
+    nodes, unstable = (torch.zeros(len(images), dtype=torch.int64) for _ in range(2))
     for i in right.nonzero()[:, 0].tolist():
         search = searches[i]
         certified[i], found[i] = search.certified, search.found
+        nodes[i], unstable[i] = search.nodes, search.unstable
         mistakes[i] = torch.nan if search.mistake is None else search.mistake.view_as(images[i])
-    return Certification(
-        certified,
-        found,
-        mistakes,
-        torch.tensor([search.nodes for search in searches]),
-        torch.tensor([search.unstable for search in searches]),
-        spent,
-        tuple(reasons),
-    )
+    return Certification(certified, found, mistakes, nodes, unstable, spent, tuple(reasons))
