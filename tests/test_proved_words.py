@@ -49,7 +49,8 @@ def test_duel_and_linear_words_count(tmp_path: Path) -> None:
     )
     said = proved_words.linear_words(stored, [UNPENALISED, two])
     assert said == (
-        "55 % of what is found after no penalty and 30 % of what is found after the curvature penalty at λ = 0.4"
+        "55 % of what is found after no penalty and "
+        "30 % of what is found after the curvature penalty at λ = 0.4"
     )
 
 
@@ -73,34 +74,37 @@ def test_attacks_are_believed_or_not(tmp_path: Path) -> None:
     assert (facts["settled"], facts["long"]) == ("20", "no digits, 0.0 %")
     rows[:2] = [row | {"attacked": 1.8} for row in rows[:2]]
     facts = proved_words.attack_facts([read(tmp_path, rows)])
-    assert facts["sentence"].startswith("So they were not to be believed")
+    assert facts["sentence"].startswith("That is too often to overlook")
     assert (facts["long"], facts["worst"]) == ("two digits, 10.0 %", "1.50")
 
 
 def test_tables_have_a_row_a_setting(usual: Proved) -> None:
-    best = proved_words.best_table(usual, proved_words.methods(usual.results, PENALTIES))
+    best = proved_words.overview([usual], PENALTIES)
     assert best["trained with"].tolist() == ["no penalty", "curvature, λ = 0.4", "Jacobian, λ = 0.4"]
     assert best["certified"].tolist() == ["1.00", "1.80", "1.40"]
     explained = proved_words.explanation_table([usual], PENALTIES)
     assert explained["certified"].tolist() == ["1.80", "1.40"]
+    assert proved_words.takeaways([usual, usual], PENALTIES).count("On net attacks rank") == 2
     theory = proved_words.theory_table(usual, PENALTIES)
     assert len(theory) == 3
+    said = proved_words.best_by_price(usual.results, PENALTIES)
+    assert said.startswith("for at most 0 points the curvature penalty at λ = 0.4 (1.80), for at most 0.2")
     equal = proved_words.at_equal_accuracy(usual.results, PENALTIES)
     assert len(equal) == len(PENALTIES) * len(proved_words.PRICES)
     assert equal["certified"].tolist()[:2] == ["1.40, λ = 0.4", "1.80, λ = 0.4"]
 
 
 def test_marks_on_both_sides(tmp_path: Path, usual: Proved) -> None:
-    marks = proved_words.marks(usual, usual, PENALTIES, [usual])
+    marks = proved_words.marks(usual, PENALTIES, [usual])
     assert marks["buys"] == HELD  # 1.4 and 1.8 are above 1.1
     assert marks["truth"] == HELD
     assert marks["jacobian"] == FAILED
     assert marks["both"] == FAILED
     rows = [row | {"found": 9.0, "unstable": 3} if row["lambda"] else row for row in usual_rows(0)]
-    other = proved_words.marks(read(tmp_path, rows), read(tmp_path, rows), PENALTIES, [usual])
+    other = proved_words.marks(read(tmp_path, rows), PENALTIES, [usual])
     assert (other["truth"], other["both"]) == (UNDECIDED, HELD)
     low = [row | {"certified": 0.9} for row in usual_rows(0)]
-    assert proved_words.marks(usual, read(tmp_path, low), PENALTIES, [usual])["buys"] == FAILED
+    assert proved_words.marks(read(tmp_path, low), PENALTIES, [usual])["buys"] == FAILED
 
 
 def test_the_origin_counts_seeds_and_digits(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from regrob.analysis.measures import (
 from regrob.analysis.proved import (
     ATTACKED,
     CERTIFIED,
+    CLOSED,
     FOUND,
     LINEAR,
     NODES,
@@ -216,6 +217,19 @@ def at_equal_accuracy(results: NetworkResults, penalties: Sequence[str]) -> pd.D
     return pd.DataFrame(lines)
 
 
+def best_by_price(results: NetworkResults, penalties: Sequence[str]) -> str:
+    """Which penalty has the largest certified median for each of `PRICES`, as a list."""
+    start = results.interval(UNPENALISED, BENIGN).mean
+    parts = []
+    for price in PRICES:
+        allowed = [s for s in results.whole(*penalties) if results.interval(s, BENIGN).mean >= start - price]
+        if allowed:
+            best = max(allowed, key=lambda s: results.interval(s, CERTIFIED).mean)
+            value = results.interval(best, CERTIFIED).mean
+            parts.append(f"for at most {price:g} points {setting_phrase(best)} ({value:.2f})")
+    return phrases.listed(parts)
+
+
 def _written(results: NetworkResults, setting: Setting, measure: Measure) -> str:
     """A mean with its interval; of one seed, as a table's caption may say for all, the mean alone."""
     value = results.interval(setting, measure)
@@ -241,7 +255,7 @@ def attack_facts(stored: Iterable[Proved]) -> dict[str, str]:
         "worst": f"{ratio[np.isfinite(ratio)].max():.2f}",
         "sentence": "So they were to be believed here, though nobody could know before the proof."
         if believed
-        else "So they were not to be believed: the proofs found what they had missed.",
+        else "That is too often to overlook, and nobody could tell on which digits before the proof.",
     }
 
 
@@ -265,24 +279,23 @@ def theory_table(proofs: Proved, penalties: Sequence[str]) -> pd.DataFrame:
 # --- what held ------------------------------------------------------------------------------
 
 
-def marks(small: Proved, large: Proved, penalties: Sequence[str], stored: Iterable[Proved]) -> dict[str, str]:
+def marks(proofs: Proved, penalties: Sequence[str], stored: Iterable[Proved]) -> dict[str, str]:
     """What held of the chapter's statements, by the names that its table glues.
 
     Args:
-        small: most of whose digits are settled.
-        large: the network of the statements on attacks and linear bounds.
+        proofs: of the network that the statements are about.
         penalties: the four.
-        stored: all.
+        stored: all, for the statement on attacks.
     """
     import pandas as pd
 
-    results = large.results
+    results = proofs.results
     without = results.interval(UNPENALISED, FOUND).mean
     best = champions(results, CERTIFIED, penalties)
     first = {name: champions(results, measure, penalties)[0][0][0] for name, measure in RANKINGS.items()}
-    truth = proved_leader(small.results, penalties)
-    units = [times(small.results, s, UNSTABLE) for s, _ in champions(small.results, CERTIFIED, penalties)]
-    rows = pd.concat([is_settled(proofs.digits) for proofs in stored])
+    truth = proved_leader(results, penalties)
+    units = [times(results, setting, UNSTABLE) for setting, _ in best]
+    rows = pd.concat([is_settled(each.digits) for each in stored])
     shown = float((rows["attacked"] <= (1 + TOLERANCE) * rows["found"]).mean())
     return {
         "buys": tick(len(best) == len(penalties) and all(value.mean > without for _, value in best)),
@@ -300,17 +313,23 @@ def methods(results: NetworkResults, penalties: Sequence[str]) -> list[str]:
     return [*penalties, *([ADVERSARIAL] if results.weights(ADVERSARIAL) else [])]
 
 
-def best_table(proofs: Proved, methods: Sequence[str]) -> pd.DataFrame:
-    """No penalty, and each method at the strength with the largest certified median: medians over digits."""
+def overview(stored: Iterable[Proved], penalties: Sequence[str]) -> pd.DataFrame:
+    """Each network without a penalty, and with each method at its best certified strength: medians."""
     import pandas as pd
 
-    results = proofs.results
+    columns = {"accuracy, %": BENIGN, "settled, %": CLOSED, "linear bounds": LINEAR}
+    columns |= {"certified": CERTIFIED, "found": FOUND, "attacked": ATTACKED}
     lines = []
-    for setting in (UNPENALISED, *(s for s, _ in champions(results, CERTIFIED, methods))):
-        line = {"trained with": setting_name(setting)}
-        columns = {"accuracy, %": BENIGN, "linear bounds": LINEAR}
-        columns |= {"certified": CERTIFIED, "found": FOUND, "attacked": ATTACKED}
-        for title, measure in columns.items():
-            line[title] = _written(results, setting, measure)
-        lines.append(line)
+    for proofs in stored:
+        results = proofs.results
+        best = champions(results, CERTIFIED, methods(results, penalties))
+        for setting in (UNPENALISED, *(setting for setting, _ in best)):
+            line = {"network": results.title, "trained with": setting_name(setting)}
+            line |= {title: _written(results, setting, measure) for title, measure in columns.items()}
+            lines.append(line)
     return pd.DataFrame(lines)
+
+
+def takeaways(stored: Iterable[Proved], penalties: Sequence[str]) -> str:
+    """Who leads by which ranking, a sentence a network."""
+    return " ".join(lead_facts(proofs, penalties)["takeaway"] for proofs in stored)
