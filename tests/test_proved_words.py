@@ -66,6 +66,16 @@ def test_reasons_are_told_by_their_side(tmp_path: Path) -> None:
     assert "fewer" not in said
 
 
+def test_reasons_name_who_takes_away_most(tmp_path: Path) -> None:
+    changes = {"jacobian": {"slope": 0.6, "unstable": 6}, "curvature": {"slope": 1.5, "unstable": 2}}
+    rows = [row | changes.get(row["penalty"], {}) for row in usual_rows(0)]
+    found = proved_words.reasons(read(tmp_path, rows), PENALTIES)
+    assert found["slope"] == "the Jacobian penalty at λ = 0.4"
+    assert found["units"] == "the curvature penalty at λ = 0.4"
+    assert (found["slope-times"], found["units-times"]) == ("0.20", "0.29")
+    assert (found["none-share"], found["units-share"], found["slope-share"]) == ("55", "30", "39")
+
+
 def test_attacks_are_believed_or_not(tmp_path: Path) -> None:
     close = {"certified": 1.195, "found": 1.2}
     rows = [digit(UNPENALISED, 0, image, attacked=1.201, **close) for image in range(20)]
