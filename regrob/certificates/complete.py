@@ -39,7 +39,7 @@ GROWTH = 1.15
 ROWS = 800
 """About so many units are bounded at once."""
 
-DUAL_SECONDS, MOST_UNITS = 40.0, 600
+DUAL_SECONDS, MOST_UNITS = 8.0, 600
 """About what the semidefinite dual of 400 open units takes, and up to how many it is tried at all."""
 
 WALK = 2

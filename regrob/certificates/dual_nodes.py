@@ -13,6 +13,9 @@ from regrob.certificates.dense_network import Bounds, Caps, Surroundings
 from regrob.certificates.local_network import local_network
 from regrob.certificates.semidefinite import Multipliers, semidefinite_bound
 
+PRODUCTS = 150
+"""Up to so many open units the margin is multiplied with each of them."""
+
 Name = tuple[int, int]
 """A unit: its layer, and its place in it."""
 
@@ -65,7 +68,7 @@ def node_dual(
     )  # fmt: skip
     constraints: tuple[object, ...] = ("margin", *sorted(given), *(() if cap is None else ("cap",)))
     start = None if parent is None else _inherited(parent, local.names, constraints)
-    found = semidefinite_bound(local, start=start, goal=goal)
+    found = semidefinite_bound(local, start=start, goal=goal, products=len(local.names) <= PRODUCTS)
     violation = dict(zip(local.names, found.violation.tolist(), strict=True))
     return NodeDual(found.distance, torch.from_numpy(found.step), violation, found.centre, constraints)
 
@@ -75,7 +78,8 @@ def _inherited(
 ) -> Multipliers | None:
     """The parent's multipliers of the units and constraints that are left; None if some unit is new."""
     place = {name: i for i, name in enumerate(parent.violation)}
-    if not all(name in place for name in names):
+    multiplied = len(parent.start.margin_outputs) > 0
+    if not all(name in place for name in names) or multiplied != (len(names) <= PRODUCTS):
         return None
     kept = [place[name] for name in names]
 

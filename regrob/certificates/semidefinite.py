@@ -477,10 +477,11 @@ def semidefinite_bound(
     while steps < most:
         steps += 1
         try:
-            step, gain = _newton_step(problem, at, point, weight, last)
+            with np.errstate(over="raise", divide="raise", invalid="raise"):
+                step, gain = _newton_step(problem, at, point, weight, last)
+                taken = _taken(problem, at, point, step, weight if weight == last else None)
         except FloatingPointError:
             break
-        taken = _taken(problem, at, point, step, weight if weight == last else None)
         if taken is None:
             break
         share, at, point = taken

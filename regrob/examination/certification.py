@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +16,7 @@ from regrob.attacks import boundary_projection
 from regrob.certificates import linear_radius
 from regrob.certificates.complete import Search, nearest_confirmed
 from regrob.checks import ImageLabels, Images, check_images, check_labels
-from regrob.errors import InputError, UnsuitableNetworkError
+from regrob.errors import InputError, UnsuitableNetworkError, VanishingGradientWarning
 from regrob.examination.image_files import LabelledImages
 
 HAIR = 256.0
@@ -122,7 +123,7 @@ def certify(
         if len(chosen):
             notify("Attacking", 0.0)
             started = clock()
-            attacked = boundary_projection(network, images[chosen], labels[chosen], box=box).images
+            attacked = _attacked(network, images[chosen], labels[chosen], box)
             spent[chosen] = (clock() - started) / len(chosen)
             for i, start in zip(chosen.tolist(), attacked, strict=True):
                 searches[i].offer(start[None])
@@ -163,7 +164,7 @@ def _by_linear_bounds(
             x, y = images[chosen], labels[chosen]
             started = clock()
             notify("Attacking", 0.0)
-            attacked = boundary_projection(network, x, y, box=box).images
+            attacked = _attacked(network, x, y, box)
             for i, start in zip(chosen.tolist(), attacked, strict=True):
                 nearer = _confirmed(network, exact, images[i], int(labels[i]), start, norm, box)
                 if nearer is not None:
@@ -283,6 +284,14 @@ def certify_images(
         network, images, labels, norm=norm, seconds=seconds, box=box, tolerance=tolerance, progress=progress
     )
     return CertifiedImages(data, labels, known, norm, box, tolerance)
+
+
+def _attacked(network: nn.Module, images: Tensor, labels: Tensor, box: tuple[float, float] | None) -> Tensor:
+    """Images that are mistakes, or were meant to be: where the attack fails, the search goes on without."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VanishingGradientWarning)
+        found: Tensor = boundary_projection(network, images, labels, box=box).images
+    return found
 
 
 def _correct(z: Tensor, labels: Tensor) -> Tensor:

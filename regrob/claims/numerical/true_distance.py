@@ -42,12 +42,11 @@ KINDS_OF_CHAINS = tuple(kind for kind, (slope, _) in TWINS.items() if slope == 0
 """Networks of the plane that are, as MLPs, chains of affine maps and ReLUs."""
 
 
-def in_the_plane(draw: Draw, kinds: tuple[str, ...], count: int | None = None) -> Iterator[tuple[str, Plane]]:
-    """Networks with two inputs and the names of their groups: of each kind a set, or `count` of it, a thousand trials."""
+def in_the_plane(draw: Draw, kinds: tuple[str, ...], count: int) -> Iterator[tuple[str, Plane]]:
+    """Networks with two inputs and the names of their groups: of each kind `count`, every thousand trials."""
     for K, kind, seed in itertools.product(TWO_AND_THREE, kinds, range(max(1, draw.trials // 1000))):
-        for plane in planes(K, seed, kind)[:count]:
-            if len(plane.points):
-                yield groups.of(K, kind), plane
+        for plane in [plane for plane in planes(K, seed, kind) if len(plane.points)][:count]:
+            yield groups.of(K, kind), plane
 
 
 # --- the lines around a ReLU ---------------------------------------------------------------
@@ -176,7 +175,7 @@ def radius_excess(draw: Draw, more: float = 1.0) -> Groups:
     return joined(
         [
             (group, more * linear_radii(plane) / plane.exact - 1.0)
-            for group, plane in in_the_plane(draw, tuple(TWINS))
+            for group, plane in in_the_plane(draw, tuple(TWINS), count=2)
         ]
     )
 
@@ -230,7 +229,7 @@ def guarantee_excess(draw: Draw, more: float = 1.0) -> Groups:
     return joined(
         [
             (group, more * guaranteed(plane) / plane.exact - 1.0)
-            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS)
+            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=2)
         ]
     )
 
@@ -284,7 +283,7 @@ def dual_excess(draw: Draw, more: float = 1.0) -> Groups:
     return joined(
         [
             (group, more * dual_bounds(plane, draw.seed) / plane.exact[:, None] - 1.0)
-            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS)
+            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=1)
         ]
     )
 
@@ -310,21 +309,16 @@ DUALITY = (
 
 
 @lru_cache(maxsize=256)
-def histories(plane: Plane) -> list[tuple[float, Tensor, Tensor]]:
-    """Of each point: the exact distance, and what was certified and found after each round of the search."""
+def history(plane: Plane) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the first point: the exact distance, and what was certified and found after each round of the search."""
     layers = relu_layers(plane.twins.as_mlp, plane.points)
-    known = []
-    for point, label, exact in zip(plane.points, plane.labels.tolist(), plane.exact.tolist(), strict=True):
-        search = Search(layers, point, label, box=None, batch=2)
-        certified, found = [search.certified], [search.found]
-        while search.advance(nodes=1) == "nodes":
-            certified.append(search.certified)
-            found.append(search.found)
-        intervals = torch.tensor(
-            [[*certified, search.certified], [*found, search.found]], dtype=torch.float64
-        )
-        known.append((exact, *intervals))
-    return known
+    search = Search(layers, plane.points[0], int(plane.labels[0]), box=None, batch=2)
+    certified, found = [search.certified], [search.found]
+    while search.advance(nodes=1) == "nodes":
+        certified.append(search.certified)
+        found.append(search.found)
+    intervals = torch.tensor([[*certified, search.certified], [*found, search.found]], dtype=torch.float64)
+    return plane.exact[0], *intervals
 
 
 def interval_excess(draw: Draw, more: float = 1.0) -> Groups:
@@ -333,7 +327,7 @@ def interval_excess(draw: Draw, more: float = 1.0) -> Groups:
         [
             (group, torch.maximum(more * certified / exact, exact / found) - 1.0)
             for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=1)
-            for exact, certified, found in histories(plane)
+            for exact, certified, found in [history(plane)]
         ]
     )
 
@@ -344,7 +338,7 @@ def fall(draw: Draw, sign: int = 1) -> Groups:
         [
             (group, -sign * certified.diff() / exact)
             for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=1)
-            for exact, certified, _ in histories(plane)
+            for exact, certified, _ in [history(plane)]
         ]
     )
 
