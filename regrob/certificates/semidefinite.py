@@ -230,7 +230,8 @@ def _solved_lower(matrix: Array, right: Array) -> Array:
     if failed:
         raise FloatingPointError("the curvature in the multipliers is not positive definite")
     found, _ = lapack.dpotrs(factor, scale * right, lower=0)
-    return scale * np.asarray(found)
+    unscaled: Array = scale * np.asarray(found)
+    return unscaled
 
 
 def _solved(factor: Array, right: Array) -> Array:
