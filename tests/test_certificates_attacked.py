@@ -1,0 +1,46 @@
+"""No certificate is above what an attack finds: a small run here, and the million pairs that are stored."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from regrob.experiments import certificates_attacked
+
+NAMES = {
+    *(f"linear bounds, {norm}" for norm in ("l2", "linf")),
+    *(f"branch and bound, {norm}" for norm in ("l2", "linf")),
+    *(f"cross-Lipschitz by {a} analysis, {norm}" for a in ("interval", "linear") for norm in ("l2", "linf")),
+    "polytope, l2",
+}
+
+
+def test_a_small_run_beats_no_certificate_and_longer_ones_are_beaten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificates_attacked, "CLIMBS", 1)
+    monkeypatch.setattr(certificates_attacked, "ADAPTIVE_CLIMBS", 1)
+    monkeypatch.setattr(certificates_attacked, "NODES", 4)
+    small = certificates_attacked.measure(((3, 6, 5, 3),), 1, images=24, closely=6)
+    assert small["pairs"] == 24 * (2 + 5 + 5 + 40) == sum(of["pairs"] for of in small["attacks"].values())
+    assert set(small["certificates"]) == NAMES
+    for of in small["certificates"].values():
+        assert of["beaten"] == 0 and 0 < of["median share"] <= of["largest share"] <= 1 + 1e-9
+    own = certificates_attacked.certificates
+
+    def too_long(*given: object) -> dict[str, torch.Tensor]:
+        longer = {"linear bounds, l2": 1.3, "branch and bound, l2": 1.02, "polytope, l2": 1.0}
+        return {key: longer.get(key, 1.5) * radius for key, radius in own(*given).items()}
+
+    monkeypatch.setattr(certificates_attacked, "certificates", too_long)
+    beaten = certificates_attacked.measure(((3, 6, 5, 3),), 1, images=24, closely=6)["certificates"]
+    assert beaten["linear bounds, l2"]["beaten"] > 0 and beaten["branch and bound, l2"]["beaten"] > 0
+    assert beaten["polytope, l2"]["beaten"] == 0
+
+
+def test_of_a_million_stored_pairs_none_beats_a_certificate() -> None:
+    stored = certificates_attacked.load()
+    assert stored["pairs"] > 1_000_000 and set(stored["certificates"]) == NAMES
+    assert all(of["beaten"] == 0 for of in stored["certificates"].values())
+    assert stored["certificates"]["linear bounds, l2"]["pairs"] == stored["pairs"]
+    assert sum(of["mistakes"] for of in stored["attacks"].values()) > 300_000  # the attacks do find some
+    assert stored["certificates"]["branch and bound, l2"]["largest share"] > 0.999  # and come near
+    assert stored["provenance"]["torch"] and stored["provenance"]["commit"]
