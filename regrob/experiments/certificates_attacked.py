@@ -34,14 +34,14 @@ WIDTHS: tuple[tuple[int, ...], ...] = (
     (2, 8, 3), (3, 12, 2), (4, 6, 6, 3), (6, 10, 10, 2),
     (8, 8, 8, 10), (5, 6, 6, 6, 4), (16, 12, 5), (9, 16, 3),
 )  # fmt: skip
-SEEDS, IMAGES, CLOSELY = 2, 640, 12
+SEEDS, IMAGES, CLOSELY = 1, 1280, 6
 """Networks of each shape; images of each network, and of these how many get every certificate."""
 
 EPSILONS = (0.03, 0.06, 0.12, 0.25, 0.5)
 CLIMBS, ADAPTIVE_CLIMBS, STEPS = 8, 4, 40
 """Runs of PGD and APGD at each ε, and random steps, an image."""
 
-NODES = 16
+NODES = 12
 """Of branch and bound, an image and norm."""
 
 ROUNDING = 1e-12
