@@ -54,8 +54,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip check
 	@touch $@
 
-book: $(READY) ## execute every notebook afresh and build the pages
-	$(say) "Executing every notebook, $(JOBS) at a time"
+book: $(READY) ## execute every notebook that was not just tested, and build the pages
+	$(say) "Executing every notebook that has changed since it was tested, $(JOBS) at a time"
 	@$(BIN)/python book/_tools/notebooks.py fill --jobs $(JOBS)
 	$(say) "Building the package's wheel, for the readers' notebooks"
 	@rm -rf _build/wheel && $(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w _build/wheel .
@@ -73,7 +73,7 @@ unit: $(READY) ## run the tests without the notebooks' (SHUFFLE=n for another or
 
 notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 	$(say) "Notebooks: every cell runs, every stored output is compared"
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
+	@REGROB_KEEP_OUTPUTS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
 
 proofs: $(READY) ## compile the formal proofs with Coq and record them (CHECK=1: compare only)
 	$(say) "The formal proofs, $(JOBS) at a time"

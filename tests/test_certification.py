@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import regrob
+from regrob import cli
 from regrob.errors import InputError, UnsuitableNetworkError
 from regrob.examination import certification
 from regrob.networks import mlp, scatter_biases
@@ -128,3 +131,37 @@ def test_a_network_without_relaxations_is_refused_by_name() -> None:
 
     with pytest.raises(UnsuitableNetworkError, match="sort"):
         regrob.certify(Sorted(), torch.rand(1, 3), torch.tensor([2]))
+
+
+@pytest.fixture
+def own_network(tmp_path: Path) -> str:
+    """A file with a factory of a network and images, one of them without a mistake in the box."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def build():\n"
+        "    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))\n"
+        "    for layer in (network[0], network[2]):\n"
+        "        nn.init.eye_(layer.weight), nn.init.zeros_(layer.bias)\n"
+        "    return network, torch.tensor([[0.75, 0.25], [0.5, 0.75]]), torch.tensor([0, 0])\n"
+    )
+    return f"{file}:build"
+
+
+def test_the_command_prints_a_line_an_image(own_network, capsys) -> None:
+    assert cli.main(["certify", own_network, "--seconds", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "0.354" in printed
+    assert "misclassified" in printed
+    assert "1 of 1 intervals closed to 1 %" in printed
+
+
+def test_the_command_prints_json(own_network, capsys) -> None:
+    options = ["--json", "--norm", "inf", "--seconds", "20", "--box=-1,2"]
+    assert cli.main(["certify", own_network, *options]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["norm"], printed["box"]) == ("inf", [-1, 2])
+    first, second = printed["images"]
+    assert first["certified"] <= 0.25 <= first["found"] <= 0.2525
+    assert (second["reason"], second["found"]) == ("misclassified", 0)

@@ -41,6 +41,9 @@ CURVATURE = 1e-8
 NARROW = 0.02
 """A unit's range is taken to reach at least this far to its shorter side, as a share of the longer one."""
 
+DEAD = 1e-9
+"""Nor to less than this share of the widest range, or of the radius: the squares of less would underflow."""
+
 COLD = 100.0
 """Weight of the barrier at a cold start: what it may cost of the bound, in units of the squared radius."""
 
@@ -123,8 +126,9 @@ class _Problem:
         self.m, self.k, self.n = len(local.names), len(local.constraints.offsets), len(local.low)
         # a range of next to nothing on one side would need multipliers beyond all others: it may be wider
         upper, lengths = local.upper, -local.lower
-        self.upper = np.maximum(upper, NARROW * lengths)
-        self.lengths = np.maximum(lengths, NARROW * upper)
+        widest = max(upper.max(initial=0.0), lengths.max(initial=0.0), local.radius)
+        least = np.maximum(NARROW * np.maximum(upper, lengths), DEAD * widest)
+        self.upper, self.lengths = np.maximum(upper, least), np.maximum(lengths, least)
         rows = np.concatenate([local.units.rows, local.constraints.rows])
         self.live = np.flatnonzero(rows.any(axis=1))  # the forms a and g that depend on δ directly
         self.rows = rows[self.live]
@@ -473,10 +477,11 @@ def semidefinite_bound(
     while steps < most:
         steps += 1
         try:
-            step, gain = _newton_step(problem, at, point, weight, last)
+            with np.errstate(over="raise", divide="raise", invalid="raise"):
+                step, gain = _newton_step(problem, at, point, weight, last)
+                taken = _taken(problem, at, point, step, weight if weight == last else None)
         except FloatingPointError:
             break
-        taken = _taken(problem, at, point, step, weight if weight == last else None)
         if taken is None:
             break
         share, at, point = taken

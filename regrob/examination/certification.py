@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +16,10 @@ from regrob.attacks import boundary_projection
 from regrob.certificates import linear_radius
 from regrob.certificates.complete import Search, nearest_confirmed
 from regrob.checks import ImageLabels, Images, check_images, check_labels
-from regrob.errors import InputError, UnsuitableNetworkError
+from regrob.errors import InputError, UnsuitableNetworkError, VanishingGradientWarning
+from regrob.examination.image_files import LabelledImages
 
-HAIR = 8.0
+HAIR = 256.0
 """By so many units of rounding of the largest logit a mistake must lead, whatever the order of summation."""
 
 
@@ -120,7 +123,7 @@ def certify(
         if len(chosen):
             notify("Attacking", 0.0)
             started = clock()
-            attacked = boundary_projection(network, images[chosen], labels[chosen], box=box).images
+            attacked = _attacked(network, images[chosen], labels[chosen], box)
             spent[chosen] = (clock() - started) / len(chosen)
             for i, start in zip(chosen.tolist(), attacked, strict=True):
                 searches[i].offer(start[None])
@@ -161,7 +164,7 @@ def _by_linear_bounds(
             x, y = images[chosen], labels[chosen]
             started = clock()
             notify("Attacking", 0.0)
-            attacked = boundary_projection(network, x, y, box=box).images
+            attacked = _attacked(network, x, y, box)
             for i, start in zip(chosen.tolist(), attacked, strict=True):
                 nearer = _confirmed(network, exact, images[i], int(labels[i]), start, norm, box)
                 if nearer is not None:
@@ -200,6 +203,95 @@ def _confirmed(
     return nearest_confirmed(
         x, start.flatten()[None].double(), mistaken, norm=norm, box=box, dtype=image.dtype
     )
+
+
+class CertifiedImages(NamedTuple):
+    """What is known of a reader's images, with their names.
+
+    Attributes:
+        data: the images as they were read.
+        labels: (N,); the network's own classes where none were given.
+        known: of each image.
+        norm, box, tolerance: as of `certify`.
+    """
+
+    data: LabelledImages
+    labels: Tensor
+    known: Certification
+    norm: float
+    box: tuple[float, float] | None
+    tolerance: float
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One an image: its name, its label, and what is known of it."""
+        columns = (*self.known[:2], *self.known[3:6])
+        names = ("certified", "found", "nodes", "unstable", "seconds")
+        return [
+            {"image": name, "label": label, **dict(zip(names, values, strict=True)), "reason": reason}
+            for name, label, values, reason in zip(
+                self.data.names,
+                self.labels.tolist(),
+                zip(*(column.tolist() for column in columns), strict=True),
+                self.known.reasons,
+                strict=True,
+            )
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain numbers and words, for JSON; infinity becomes "inf"."""
+        rows = [
+            {key: "inf" if value == math.inf else value for key, value in row.items()} for row in self.rows()
+        ]
+        norm = "inf" if math.isinf(self.norm) else self.norm
+        box = None if self.box is None else list(self.box)
+        return {
+            "data": self.data.source, "norm": norm, "box": box, "tolerance": self.tolerance, "images": rows,
+        }  # fmt: skip
+
+
+def certify_images(
+    network: nn.Module,
+    data: LabelledImages,
+    *,
+    norm: float = 2.0,
+    seconds: float = 1.0,
+    tolerance: float = 0.01,
+    box: tuple[float, float] | Literal["auto"] | None = "auto",
+    progress: Callable[[str, float], object] | None = None,
+) -> CertifiedImages:
+    """`certify` on images that were read: the network is put into eval mode, and they into its dtype.
+
+    Args:
+        data: where labels are unknown, the classes that the network sees stand for them.
+        box: "auto": [0, 1] if all pixels are in it, else none.
+        norm, seconds, tolerance, progress: as of `certify`.
+
+    Raises:
+        InputError, NotPiecewiseLinearError, UnsuitableNetworkError: as `certify`.
+    """
+    network = network.eval()
+    like = next((p for p in [*network.parameters(), *network.buffers()] if p.is_floating_point()), None)
+    images = data.images if like is None else data.images.to(like)
+    if box == "auto":
+        inside = bool(((images >= 0) & (images <= 1)).all())
+        box = (0.0, 1.0) if inside else None
+    if data.labels is None:
+        with torch.no_grad():
+            labels = checked_logits(network, images).argmax(dim=1)
+    else:
+        labels = data.labels.to(images.device)
+    known = certify(
+        network, images, labels, norm=norm, seconds=seconds, box=box, tolerance=tolerance, progress=progress
+    )
+    return CertifiedImages(data, labels, known, norm, box, tolerance)
+
+
+def _attacked(network: nn.Module, images: Tensor, labels: Tensor, box: tuple[float, float] | None) -> Tensor:
+    """Images that are mistakes, or were meant to be: where the attack fails, the search goes on without."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VanishingGradientWarning)
+        found: Tensor = boundary_projection(network, images, labels, box=box).images
+    return found
 
 
 def _correct(z: Tensor, labels: Tensor) -> Tensor:
