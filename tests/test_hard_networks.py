@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from regrob.affine import relu_layers
 from regrob.certificates import Search, cross_lipschitz_radius, linear_radius
 
-NODES = 10
+NODES = 5
 """Of branch and bound, an image: its interval is right at any time."""
 
 CLEAR = 1e-9
@@ -57,8 +57,11 @@ def holds(certified: Tensor, truth: Tensor, norm: float) -> bool:
     return bool((certified <= truth * (1 + (1e-9 if norm == 2 else 1e-6)) + (norm != 2) * 1e-7).all())
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-@pytest.mark.parametrize("norm", [2.0, math.inf])
+@pytest.mark.parametrize(
+    ("kind", "norm"),
+    [*((kind, 2.0) for kind in KINDS), *((kind, math.inf) for kind in KINDS[:5])],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 def test_no_certificate_exceeds_the_truth(kind: Kind, norm: float) -> None:
     case = known(kind)
     if not len(case.labels):
