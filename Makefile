@@ -9,6 +9,8 @@ PRESET ?= quick
 FIGURES ?= fig2 fig4 fig5 fig6 fig7 cost
 RESULTS ?= _build/results/$(PRESET)
 PAPER ?= _build/results/paper
+PROVED ?= _build/results/proved
+ONLY ?=
 SHUFFLE ?= 1
 MINUTES ?= 9
 DEVICE ?= cuda
@@ -36,7 +38,7 @@ export PYDEVD_DISABLE_FILE_VALIDATION := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test unit notebooks-test proofs hypotheses browser pdf serve lint format notebooks bench gpu results paper paper-run cluster integrations picture lock clean
+.PHONY: help book test unit notebooks-test proofs hypotheses browser pdf serve lint format notebooks bench gpu results paper paper-run proved proved-run cluster integrations picture lock clean
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -52,8 +54,8 @@ $(READY): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip check
 	@touch $@
 
-book: $(READY) ## execute every notebook afresh and build the pages
-	$(say) "Executing every notebook, $(JOBS) at a time"
+book: $(READY) ## execute every notebook that was not just tested, and build the pages
+	$(say) "Executing every notebook that has changed since it was tested, $(JOBS) at a time"
 	@$(BIN)/python book/_tools/notebooks.py fill --jobs $(JOBS)
 	$(say) "Building the package's wheel, for the readers' notebooks"
 	@rm -rf _build/wheel && $(BIN)/python -m pip wheel -q --no-deps --no-build-isolation -w _build/wheel .
@@ -71,7 +73,7 @@ unit: $(READY) ## run the tests without the notebooks' (SHUFFLE=n for another or
 
 notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 	$(say) "Notebooks: every cell runs, every stored output is compared"
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
+	@REGROB_KEEP_OUTPUTS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env book/*.ipynb
 
 proofs: $(READY) ## compile the formal proofs with Coq and record them (CHECK=1: compare only)
 	$(say) "The formal proofs, $(JOBS) at a time"
@@ -147,6 +149,15 @@ paper: $(READY) ## store what is finished at the paper's own scale, and say how 
 paper-run: $(READY) ## go on with them at low priority, for days (JOBS=n; needs REGROB_DATA)
 	$(say) "Going on with the paper's own scale in $(PAPER); kill it at any instant, run it again to go on"
 	@OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m regrob paper --run --out $(PAPER) --jobs $(JOBS)
+
+proved: $(READY) ## store what is finished of the proofs of what penalties buy, and say how far they are
+	$(say) "What penalties buy in proof, in $(PROVED)"
+	@$(BIN)/python -m regrob proved --out $(PROVED)
+
+proved-run: $(READY) ## go on with them at low priority, for days (JOBS=n; ONLY=network; needs REGROB_DATA)
+	$(say) "Going on with the proofs in $(PROVED); kill it at any instant, run it again to go on"
+	@OMP_NUM_THREADS=1 nice -n 19 $(BIN)/python -m regrob proved --run --out $(PROVED) --jobs $(JOBS) \
+	  $(if $(ONLY),--only $(ONLY))
 
 cluster: $(READY) ## run a sweep on a real Dask and a real Ray, and compare
 	$(say) "Installing Dask and Ray; one sweep on each"

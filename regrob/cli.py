@@ -1,4 +1,4 @@
-"""The command line: `regrob examine`, `verify`, `sweep`, `paper`, `bench` and `data`.
+"""The command line: `regrob examine`, `certify`, `verify`, `sweep`, `paper`, `proved`, `bench` and `data`.
 
 Exit status: 0 all is as expected; 1 something is not; 2 the request makes no sense.
 """
@@ -12,7 +12,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -60,9 +61,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"regrob {regrob.__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_examine(commands)
+    _add_certify(commands)
     _add_verify(commands)
     _add_sweep(commands)
     _add_paper(commands)
+    _add_proved(commands)
     _add_bench(commands)
     _add_data(commands)
     return top
@@ -81,29 +84,7 @@ def _add_examine(commands: Commands) -> None:
         description="What a network of yours is, where the theory applies to it, and its margins, radii, "
         "certificates and attacks on images of yours, in one report.",
     )
-    examine.add_argument(
-        "network",
-        metavar="NETWORK",
-        help="MODULE:FACTORY or FILE.py:FACTORY, a function that returns an nn.Module, or "
-        "(module, images, labels)",
-    )
-    examine.add_argument(
-        "--arg", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="passed to the factory"
-    )
-    examine.add_argument(
-        "--weights", type=Path, metavar="FILE", help=".safetensors, or a torch file of tensors alone"
-    )
-    examine.add_argument(
-        "--normalise", metavar="MEAN,STD", help="done to the pixels first; one of each, or one a channel"
-    )
-    examine.add_argument(
-        "--data",
-        metavar="D",
-        help="mnist, cifar10, a file .npz, .npy or .pt, or a folder of pictures with labels.csv or one "
-        "sub-folder a class (what the factory returns beside its network; mnist if it returns nothing)",
-    )
-    examine.add_argument("--layout", default="nchw", metavar="L", help="of arrays: nchw or nhwc (nchw)")
-    examine.add_argument("--limit", type=positive, default=100, metavar="N", help="images used (100)")
+    _add_network_and_images(examine, limit=100)
     examine.add_argument("--sample", type=int, default=20, metavar="N", help="images attacked (20)")
     examine.add_argument(
         "--box", type=interval, metavar="LOW,HIGH", help="range of a pixel (0,1 if all are in it)"
@@ -117,11 +98,37 @@ def _add_examine(commands: Commands) -> None:
     examine.set_defaults(run=_examine)
 
 
+def _add_network_and_images(command: argparse.ArgumentParser, *, limit: int) -> None:
+    """The options that name a network of the reader's own, and images."""
+    command.add_argument(
+        "network",
+        metavar="NETWORK",
+        help="MODULE:FACTORY or FILE.py:FACTORY, a function that returns an nn.Module, or "
+        "(module, images, labels)",
+    )
+    command.add_argument(
+        "--arg", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="passed to the factory"
+    )
+    command.add_argument(
+        "--weights", type=Path, metavar="FILE", help=".safetensors, or a torch file of tensors alone"
+    )
+    command.add_argument(
+        "--normalise", metavar="MEAN,STD", help="done to the pixels first; one of each, or one a channel"
+    )
+    command.add_argument(
+        "--data",
+        metavar="D",
+        help="mnist, cifar10, a file .npz, .npy or .pt, or a folder of pictures with labels.csv or one "
+        "sub-folder a class (what the factory returns beside its network; mnist if it returns nothing)",
+    )
+    command.add_argument("--layout", default="nchw", metavar="L", help="of arrays: nchw or nhwc (nchw)")
+    command.add_argument("--limit", type=positive, default=limit, metavar="N", help=f"images used ({limit})")
+
+
 def _examine(options: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from regrob.examination import network_file, report, terminal
+    from regrob.examination import report, terminal
     from regrob.examination.measure import QUANTITIES
 
     check_device(options.device)
@@ -130,27 +137,8 @@ def _examine(options: argparse.Namespace) -> int:
         raise InputError(f"--worst must be one of {', '.join(QUANTITIES)}; got {options.worst!r}")
     if options.html:
         check_writable(options.html)
-    product = network_file.load_network(
-        options.network,
-        arguments=network_file.parse_arguments(options.arg),
-        weights=options.weights,
-        normalise=network_file.parse_normalisation(options.normalise) if options.normalise else None,
-    )
-    network, images, labels = network_file.with_images(product, options.network)
-    data = _images_to_examine(options, images, labels)
-    errors = Console(stderr=True, highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
-        bar_of: dict[str, TaskID] = {}
-
-        def notify(words: str, share: float) -> None:
-            if share == 0:
-                bars.console.print(words)
-                return
-            if words not in bar_of:
-                bar_of[words] = bars.add_task(words, total=1.0)
-            bars.update(bar_of[words], completed=share)
-
+    network, data = _network_and_images(options)
+    with _notified() as notify:
         examination = report.examine(
             network.to(options.device),
             data,
@@ -168,6 +156,42 @@ def _examine(options: argparse.Namespace) -> int:
     if options.html and not options.json:
         print(f"The report is in {options.html}.")
     return AS_EXPECTED
+
+
+def _network_and_images(options: argparse.Namespace) -> tuple[nn.Module, LabelledImages]:
+    """What `_add_network_and_images` asks for."""
+    from regrob.examination import network_file
+
+    product = network_file.load_network(
+        options.network,
+        arguments=network_file.parse_arguments(options.arg),
+        weights=options.weights,
+        normalise=network_file.parse_normalisation(options.normalise) if options.normalise else None,
+    )
+    network, images, labels = network_file.with_images(product, options.network)
+    return network, _images_to_examine(options, images, labels)
+
+
+@contextmanager
+def _notified() -> Iterator[Callable[[str, float], None]]:
+    """What a long computation calls with a few words and the share done: lines and bars on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    errors = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bars:
+        bar_of: dict[str, TaskID] = {}
+
+        def notify(words: str, share: float) -> None:
+            if share == 0:
+                bars.console.print(words)
+                return
+            if words not in bar_of:
+                bar_of[words] = bars.add_task(words, total=1.0)
+            bars.update(bar_of[words], completed=share)
+
+        yield notify
 
 
 def _images_to_examine(options: argparse.Namespace, images: object, labels: object) -> LabelledImages:
@@ -196,6 +220,56 @@ def _write_page(examination: Examination, path: Path) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+# --- certify ----------------------------------------------------------------------------
+
+
+def _add_certify(commands: Commands) -> None:
+    certify = commands.add_parser(
+        "certify",
+        help="how far the nearest mistake of a network of yours is, proved",
+        description="Bound the distance to the nearest mistake from both sides: attacks from above, branch "
+        "and bound from below, until they meet or time is up.",
+    )
+    _add_network_and_images(certify, limit=20)
+    certify.add_argument("--norm", choices=("2", "inf"), default="2", help="of the distance (2)")
+    certify.add_argument("--seconds", type=size, default=1.0, metavar="S", help="an image at most (1)")
+    certify.add_argument(
+        "--tolerance",
+        type=size,
+        default=0.01,
+        metavar="T",
+        help="closed where the bounds differ by so much at most, relatively (0.01)",
+    )
+    certify.add_argument(
+        "--box", type=interval, metavar="LOW,HIGH", help="range of a pixel (0,1 if all are in it)"
+    )
+    certify.add_argument("--json", action="store_true", help="print one object instead of the table")
+    certify.set_defaults(run=_certify)
+
+
+def _certify(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from regrob.examination import certification, terminal
+
+    network, data = _network_and_images(options)
+    with _notified() as notify:
+        summary = certification.certify_images(
+            network,
+            data,
+            norm=float(options.norm),
+            seconds=options.seconds,
+            tolerance=options.tolerance,
+            box=options.box or "auto",
+            progress=notify,
+        )
+    if options.json:
+        print(json.dumps(summary.to_dict(), indent=1, ensure_ascii=False))
+    else:
+        terminal.show_certified(summary, Console(highlight=False))
+    return AS_EXPECTED
 
 
 # --- verify -----------------------------------------------------------------------------
@@ -446,6 +520,44 @@ def _paper(options: argparse.Namespace) -> int:
     for notice in stored.kept:
         print(f"regrob: {notice}", file=sys.stderr)
     return UNEXPECTED if stored.kept else AS_EXPECTED
+
+
+# --- proved -----------------------------------------------------------------------------
+
+
+def _add_proved(commands: Commands) -> None:
+    proved = commands.add_parser(
+        "proved",
+        help="what a penalty buys in proof, over many days: what is finished, and go on",
+        description="Store what is finished of the networks whose digits' true distances are proved, and "
+        "say how far they are. Kill it at any instant; the same command goes on where it stopped.",
+    )
+    proved.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the computation")
+    proved.add_argument("--run", action="store_true", dest="go_on", help="first go on to the end, for days")
+    proved.add_argument("--status", action="store_true", help="only say how far it is; write nothing")
+    proved.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NETWORK", help="these networks only"
+    )
+    proved.add_argument("--jobs", type=positive, default=1, metavar="N", help="networks at a time (1)")
+    kept = Path("book/results/proved")
+    proved.add_argument("--results", type=Path, default=kept, metavar="DIR", help=f"the store ({kept})")
+    proved.set_defaults(run=_proved)
+
+
+def _proved(options: argparse.Namespace) -> int:
+    from regrob.experiments import proved
+    from regrob.experiments.sweep import Workers
+
+    stages = proved.plan(options.only)
+    where = options.out, options.results, stages
+    if options.go_on and not options.status:
+        progress = sys.stderr.isatty()
+        proved.go_on(*where, regrob.certify, workers=Workers(jobs=options.jobs), progress=progress)
+    added = [] if options.status else proved.store(*where)
+    print(proved.status(*where))
+    if not options.status:
+        print(f"{len(added)} networks newly stored")
+    return AS_EXPECTED
 
 
 # --- bench ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The paper's networks (Appendix F) and a plain multilayer perceptron (Eq. 3).
+"""The paper's networks (Appendix F), and plain multilayer perceptrons (Eq. 3).
 
 Every network takes images of shape (N, channels, height, width), or (N, n) for an `mlp`,
 and returns logits of shape (N, K). Activations and poolings are modules, never bare
@@ -80,6 +80,16 @@ def mlp(
 def lenet_300_100(classes: int = 10, *, generator: torch.Generator | None = None) -> nn.Sequential:
     """LeNet-300-100: 784-300-100-K with ReLU. The name counts its two hidden layers."""
     return mlp((784, 300, 100, classes), generator=generator)
+
+
+def mlp_24_24(classes: int = 2, *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """784-24-24-K with ReLU: small enough that the distance to a mistake is known exactly."""
+    return mlp((784, 24, 24, classes), generator=generator)
+
+
+def mlp_50_50(classes: int = 10, *, generator: torch.Generator | None = None) -> nn.Sequential:
+    """784-50-50-K with ReLU: as `mlp_24_24`, for ten classes."""
+    return mlp((784, 50, 50, classes), generator=generator)
 
 
 def lenet_5(
@@ -227,6 +237,8 @@ def resnet_32(
 
 
 NETWORKS = {
+    "mlp-24-24": mlp_24_24,
+    "mlp-50-50": mlp_50_50,
     "lenet-300-100": lenet_300_100,
     "lenet-5": lenet_5,
     "conv-bn": conv_bn,

@@ -1,9 +1,9 @@
 """The exact distance to the nearest mistake of a small network, in any dimension and by slow means.
 
 Every sign pattern of the hidden units is a polytope on which the network is affine, and there a mistake is
-the solution of a convex programme: a least-distance problem for ℓ2 (`scipy.optimize.nnls`), a linear
-programme for ℓ1 and ℓ∞ (HiGHS). For ℓ∞ also in one piece, as a mixed-integer programme. Nothing here imports
-`regrob`. A network is given as weights (out, in) and biases (out,), one of each a layer.
+the solution of a convex programme: quadratic for ℓ2, by a dual method, linear for ℓ1 and ℓ∞, by HiGHS. For
+ℓ∞ also in one piece, as a mixed-integer programme. Nothing here imports `regrob`. A network is given as
+weights (out, in) and biases (out,), one of each a layer.
 """
 
 from __future__ import annotations
@@ -191,19 +191,40 @@ def _nearest(rows: _Rows, n: int, norm: float) -> Array | None:
 
 
 def _least_distance(rows: _Rows) -> Array | None:
-    """Lawson and Hanson's least-distance programme: by non-negative least squares, the dual.
+    """min ‖δ‖² subject to a · δ ≤ b: the dual method of Goldfarb and Idnani (1983), rows of length one.
 
-    min ‖Eu − f‖ over u ≥ 0 with E = (−a, −b)ᵀ and f = (0, …, 0, 1)ᵀ; the residual r gives δ = −r_i/r_{n+1}.
+    It starts at δ = 0 and takes in the row violated most, until none is; δ and the multipliers of the rows
+    taken in are optimal for these at every step. Where no step can satisfy a row, nothing is in the set.
     """
-    E = -np.vstack([rows.a.T, rows.b])
-    f = np.append(np.zeros(rows.a.shape[1]), 1.0)
-    u, _ = optimize.nnls(E, f, maxiter=100 * E.shape[1])
-    r = E @ u - f
-    if np.linalg.norm(r) < 1 / math.hypot(1, rows.reach):  # ‖r‖² = 1/(1 + ‖δ‖²)
-        return None
-    delta = -r[:-1] / r[-1]
-    assert (rows.a @ delta - rows.b).max() <= 1e-8 * (1 + np.abs(delta).max()), "nnls left a row violated"
-    return delta
+    delta, taken, prices = np.zeros(rows.a.shape[1]), list[int](), np.zeros(0)
+    for _ in range(100 * len(rows.b)):
+        violation = rows.a @ delta - rows.b
+        new = int(violation.argmax())
+        if violation[new] <= 1e-13 * (1 + np.abs(delta).max()):
+            return delta
+        price = 0.0
+        while True:  # towards the new row, giving up rows whose price falls to zero
+            held = rows.a[taken]
+            share = np.linalg.lstsq(held.T, rows.a[new], rcond=None)[0] if taken else np.zeros(0)
+            across = rows.a[new] - share @ held
+            free = float(across @ across) > 1e-20
+            full = float(rows.a[new] @ delta - rows.b[new]) / float(across @ across) if free else np.inf
+            limits = np.where(share > 1e-13, prices / np.maximum(share, 1e-13), np.inf)
+            step = min(full, float(limits.min(initial=np.inf)))
+            if step == np.inf or price > BEYOND**2:
+                return None
+            price += step
+            prices = prices - step * share
+            if free:
+                delta = delta - step * across
+            if step == full:
+                taken, prices = [*taken, new], np.append(prices, price)
+                break
+            out = int(limits.argmin())
+            taken, prices = taken[:out] + taken[out + 1 :], np.delete(prices, out)
+        if np.linalg.norm(delta) > rows.reach:
+            return None
+    raise AssertionError("the dual method went round in circles")
 
 
 def nearest_mistake_by_milp(

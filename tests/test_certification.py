@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 import regrob
-from regrob.certificates import Search
+from regrob import cli
 from regrob.errors import InputError, UnsuitableNetworkError
-from regrob.networks import lenet_5, mlp, scatter_biases
+from regrob.examination import certification
+from regrob.networks import mlp, scatter_biases
 
 
 def problem(dtype: torch.dtype = torch.float32) -> tuple[nn.Sequential, torch.Tensor, torch.Tensor]:
@@ -66,7 +69,8 @@ def test_a_clock_of_ones_own() -> None:
 
 def test_an_interruption_returns_what_is_known(monkeypatch) -> None:
     network, images, labels = problem()
-    advance, calls = Search.advance, 0
+    search, calls = certification.Search, 0
+    advance = search.advance
 
     def interrupted(self, *args, **kwargs):
         nonlocal calls
@@ -75,7 +79,7 @@ def test_an_interruption_returns_what_is_known(monkeypatch) -> None:
             raise KeyboardInterrupt
         return advance(self, *args, **kwargs)
 
-    monkeypatch.setattr(Search, "advance", interrupted)
+    monkeypatch.setattr(search, "advance", interrupted)
     known = regrob.certify(network, images, labels, seconds=20.0)
     assert known.reasons == ("closed", "interrupted", "interrupted", "interrupted", "misclassified")
     assert bool((known.certified <= known.found).all())
@@ -97,6 +101,67 @@ def test_what_makes_no_sense_is_refused(change, error, words) -> None:
         regrob.certify(network, images, labels, **change)
 
 
-def test_a_network_with_other_bends_is_refused_by_name() -> None:
-    with pytest.raises(UnsuitableNetworkError, match="max_pool2d"):
-        regrob.certify(lenet_5().eval(), torch.rand(1, 1, 28, 28), torch.tensor([0]))
+def test_a_network_with_other_bends_gets_linear_bounds() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.LeakyReLU(0.1), nn.Flatten(), nn.Linear(8, 3)
+    )
+    for weight in network.parameters():
+        nn.init.uniform_(weight, -0.4, 0.4, generator=generator)
+    nn.init.zeros_(network[-1].bias)
+    images = torch.rand(4, 1, 6, 6, generator=generator)
+    with torch.no_grad():
+        labels = network(images).argmax(dim=1)
+    labels[-1] = (labels[-1] + 1) % 3
+    known = regrob.certify(network, images, labels)
+    assert set(known.reasons[:-1]) <= {"linear", "closed"}
+    assert known.reasons[-1] == "misclassified"
+    assert bool((known.certified[:-1] > 0).all())
+    assert bool((known.certified <= known.found).all())
+    there = known.found < math.inf
+    assert bool(there[:-1].any())
+    with torch.no_grad():
+        assert bool((network(known.mistakes[there]).argmax(dim=1) != labels[there]).all())
+
+
+def test_a_network_without_relaxations_is_refused_by_name() -> None:
+    class Sorted(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.sort(dim=1).values
+
+    with pytest.raises(UnsuitableNetworkError, match="sort"):
+        regrob.certify(Sorted(), torch.rand(1, 3), torch.tensor([2]))
+
+
+@pytest.fixture
+def own_network(tmp_path: Path) -> str:
+    """A file with a factory of a network and images, one of them without a mistake in the box."""
+    file = tmp_path / "own.py"
+    file.write_text(
+        "import torch\n"
+        "from torch import nn\n"
+        "def build():\n"
+        "    network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))\n"
+        "    for layer in (network[0], network[2]):\n"
+        "        nn.init.eye_(layer.weight), nn.init.zeros_(layer.bias)\n"
+        "    return network, torch.tensor([[0.75, 0.25], [0.5, 0.75]]), torch.tensor([0, 0])\n"
+    )
+    return f"{file}:build"
+
+
+def test_the_command_prints_a_line_an_image(own_network, capsys) -> None:
+    assert cli.main(["certify", own_network, "--seconds", "20"]) == 0
+    printed = capsys.readouterr().out
+    assert "0.354" in printed
+    assert "misclassified" in printed
+    assert "1 of 1 intervals closed to 1 %" in printed
+
+
+def test_the_command_prints_json(own_network, capsys) -> None:
+    options = ["--json", "--norm", "inf", "--seconds", "20", "--box=-1,2"]
+    assert cli.main(["certify", own_network, *options]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["norm"], printed["box"]) == ("inf", [-1, 2])
+    first, second = printed["images"]
+    assert first["certified"] <= 0.25 <= first["found"] <= 0.2525
+    assert (second["reason"], second["found"]) == ("misclassified", 0)

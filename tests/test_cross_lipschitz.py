@@ -274,3 +274,19 @@ def test_constant_logits_mistakes_and_the_images_precision() -> None:
             cross_lipschitz_radius(model, x, y, **settings)
     with pytest.raises(InputError, match="radius"):
         local_cross_lipschitz(model, x, y, torch.tensor([-1.0, 0.0, 0.0]))
+
+
+def test_without_a_box_what_is_flat_at_the_image_is_not_flat_everywhere() -> None:
+    model = networks.mlp(
+        (2, 1, 2)
+    ).double()  # z = (0, relu(x₀ − 1) − 1): 2 away at the image, where it is off
+    with torch.no_grad():
+        model[1].weight.copy_(torch.tensor([[1.0, 0.0]]))
+        model[1].bias.fill_(-1.0)
+        model[3].weight.copy_(torch.tensor([[0.0], [1.0]]))
+        model[3].bias.copy_(torch.tensor([0.0, -1.0]))
+    x, y = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([0])
+    for analysis in ("interval", "linear"):
+        found = cross_lipschitz_radius(model, x, y, analysis=analysis, box=None)
+        assert 0.99 <= float(found) <= nearest_mistake(*layers_of(model), x, 0, box=None).distance == 2
+        assert float(cross_lipschitz_radius(model, x, y, analysis=analysis, box=(0.0, 0.9))) == math.inf

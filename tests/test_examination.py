@@ -595,6 +595,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("name", ["their_models:make", "their_models.py:make"])
 def test_examine_on_the_command_line(here: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)  # an attack warns where the factory's random units are all off
     network = network_file.load_network(name, arguments={"width": 5})
     torch.save({"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, here / "w.pt")
     arguments = ["examine", name, "--arg", "width=5", "--weights", "w.pt", "--data", "data.npz"]

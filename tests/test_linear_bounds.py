@@ -98,6 +98,9 @@ VECTORS = {
     "minimum of entries": lambda: with_bend(Applied(lambda x: x.unflatten(1, (2, 4)).min(1).values), 4),
     "maximum": lambda: with_bend(Applied(lambda x: torch.maximum(x, 0.3 * x.flip(1)))),
     "maximum with a constant": lambda: with_bend(Applied(lambda x: torch.maximum(x, x.new_full((8,), 0.1)))),
+    "pool over one axis": lambda: with_bend(
+        nn.Sequential(nn.Unflatten(1, (1, 8)), nn.MaxPool1d(2), nn.Flatten()), 4
+    ),
     "skip": lambda: Skipping().double(),
 }
 PICTURES = {
@@ -435,6 +438,10 @@ def test_a_wrong_dual_norm_is_caught(monkeypatch, norm: float, wrong: float) -> 
         (lambda x: x.sort(dim=1).values, "sort"),
         (functional.hardshrink, "hardshrink"),
         (lambda x: x.gather(1, x.argmax(1, keepdim=True)).expand(-1, 8), "argmax"),
+        (
+            lambda x: x.gather(1, functional.max_pool1d(x[:, None], 1, return_indices=True)[1].squeeze(1)),
+            "gather",
+        ),
     ],
 )
 def test_other_bends_are_refused_by_name(bend, name: str) -> None:

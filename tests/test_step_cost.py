@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from regrob.analysis.measures import ADVERSARIAL
 from regrob.bench import step_cost, steps
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.experiments.grid import ADVERSARIAL
 from regrob.theory.penalties import PENALTY_NAMES
 
 NET = "lenet-300-100"

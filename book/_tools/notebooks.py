@@ -4,6 +4,7 @@
     python book/_tools/notebooks.py check [book/*.ipynb]              fail unless in normal form
     python book/_tools/notebooks.py fill  [--jobs N] [book/*.ipynb]   execute for the build that follows
 
+`fill` takes what the last test of a notebook put out (`book/conftest.py`) if nothing has changed since.
 Running unchanged code again changes no byte. Stored are only the outputs that a test should
 compare: text, LaTeX, HTML tables and glued values of cells without the tag
 `nbval-ignore-output`. Pictures, widget state and times are left out.
@@ -12,6 +13,7 @@ compare: text, LaTeX, HTML tables and glued values of cells without the tag
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -20,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,9 @@ Cell = dict[str, Any]
 Notebook = dict[str, Any]
 
 BOOK = Path(__file__).resolve().parent.parent
-EXECUTED = BOOK.parent / "_build" / "executed"
+ROOT = BOOK.parent
+EXECUTED = ROOT / "_build" / "executed"
+KEPT = ROOT / "_build" / "kept"
 IGNORE = "nbval-ignore-output"
 TAGS = {
     IGNORE,
@@ -161,12 +166,59 @@ def fill(path: Path) -> list[str]:
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
 
-    notebook, seconds, found = _execute(path)
+    tested = kept(path)
+    notebook, seconds, found = (*tested, faults(tested[0])) if tested else _execute(path)
     if not found:
         bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
         get_cache(EXECUTED).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
-        print(f"{path.name}: {seconds:.1f} s", flush=True)
+        print(f"{path.name}: {seconds:.1f} s{', when it was tested' if tested else ''}", flush=True)
     return found
+
+
+def state(path: Path) -> str:
+    """A name for all that a notebook's outputs depend on: its text, the package, the book, the versions."""
+    return hashlib.sha256(_surroundings() + path.read_bytes()).hexdigest()
+
+
+@cache
+def _surroundings() -> bytes:
+    settings = sys.version, os.environ.get("REGROB_PRESET"), os.environ.get("REGROB_DATA")
+    digest = hashlib.sha256(repr(settings).encode() + (ROOT / "requirements.lock").read_bytes())
+    for folder in (ROOT / "regrob", BOOK):
+        for file in sorted(folder.rglob("*")):
+            name = file.relative_to(ROOT)
+            passing = any(part.startswith((".", "__pycache__")) for part in name.parts)
+            if file.is_file() and file.suffix != ".ipynb" and not passing:
+                digest.update(name.as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.digest()
+
+
+def keep(path: Path, before: str, notebook: Notebook, seconds: float) -> None:
+    """Store what a notebook put out, drawn for the pages, for a `fill` that finds the same state.
+
+    Args:
+        path: the notebook.
+        before: its state when it began to run.
+        notebook: with its outputs.
+        seconds: how long it took.
+    """
+    KEPT.mkdir(parents=True, exist_ok=True)
+    unfinished = KEPT / f".{path.name}.part"
+    unfinished.write_text(json.dumps({"state": before, "seconds": seconds, "notebook": notebook}), "utf-8")
+    unfinished.replace(KEPT / path.name)
+
+
+def kept(path: Path) -> tuple[Notebook, float] | None:
+    """What `keep` stored and how long that took; None if there is nothing, or if something has changed."""
+    import nbformat
+
+    try:
+        stored = json.loads((KEPT / path.name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if stored["state"] != state(path):
+        return None
+    return nbformat.from_dict(stored["notebook"]), stored["seconds"]  # type: ignore[no-untyped-call]
 
 
 def _execute(path: Path) -> tuple[Notebook, float, list[str]]:
@@ -189,16 +241,22 @@ def _execute(path: Path) -> tuple[Notebook, float, list[str]]:
         client.execute()
     except CellExecutionError as error:
         return notebook, 0.0, [str(error)]
-    seconds = time.perf_counter() - started
+    return notebook, time.perf_counter() - started, faults(notebook)
+
+
+def faults(notebook: Notebook) -> list[str]:
+    """What is wrong with an executed notebook's pictures, and what it writes to stderr.
+
+    What is not stored is on the page all the same, so a warning there counts too.
+    """
     found = [problem for cell in notebook["cells"] for problem in picture_problems(cell)]
-    # What is not stored is on the page all the same, so a warning there counts too.
     found += [
         f"{cell['id']}: {problem}"
         for cell in notebook["cells"]
         for output in cell.get("outputs", [])
         for problem in _stderr_problems(output)
     ]
-    return notebook, seconds, found
+    return found
 
 
 def _outputs(outputs: Iterable[Cell]) -> list[Cell]:

@@ -610,22 +610,31 @@ Proof.
     + replace h with a by lra. rewrite relu_positive; lra.
 Qed.
 
-(* the multipliers of a layer's constraints h (h - a) = 0 (of any sign), h >= 0 and h >= a *)
-Record multipliers := { product_by : nat -> R; zero_by : nat -> R; input_by : nat -> R }.
+(* the multipliers of a layer's constraints on h and n = h - a: h n = 0 (of any sign), h >= 0, n >= 0, and
+   where l <= a <= u also h (u - h) >= 0 and n (- l - n) >= 0 *)
+Record multipliers := { product_by : nat -> R; output_by : nat -> R; negative_by : nat -> R;
+  output_range_by : nat -> R; negative_range_by : nat -> R }.
+Definition signs_right m := forall i, 0 <= output_by m i /\ 0 <= negative_by m i /\
+  0 <= output_range_by m i /\ 0 <= negative_range_by m i.
+Definition unit_share m (b : interval) i h n :=
+  product_by m i * (h * n) - output_by m i * h - negative_by m i * n
+  - output_range_by m i * (h * (most b i - h)) - negative_range_by m i * (n * (- least b i - n)).
 
-(* the units' share of the Lagrangian; h: free variables in the place of each layer's activations *)
-Fixpoint units_share n (layers : list layer) (ms : list multipliers) (a : nat -> R) (hs : list (nat -> R)) :=
-  match layers, ms, hs with
-  | L :: rest, m :: more, h :: later => Sum (width L) (fun i =>
-      product_by m i * (h i * (h i - before L n a i)) - zero_by m i * h i
-      - input_by m i * (h i - before L n a i)) + units_share (width L) rest more h later
-  | _, _, _ => 0
+(* the units' share of the Lagrangian; hs: free variables in the place of each layer's activations *)
+Fixpoint units_share n (layers : list layer) (bs : list interval) (ms : list multipliers) (a : nat -> R)
+    (hs : list (nat -> R)) :=
+  match layers, bs, ms, hs with
+  | L :: rest, b :: others, m :: more, h :: later =>
+      Sum (width L) (fun i => unit_share m b i (h i) (h i - before L n a i))
+      + units_share (width L) rest others more h later
+  | _, _, _, _ => 0
   end.
-(* the squared length of the step, the units' share, and the multiplier of the margin w^T h + b <= 0 *)
-Definition lagrangian n layers ms (w : nat -> R) b by_margin x r hs :=
-  sq n r + units_share n layers ms (fun c => x c + r c) hs
-  + by_margin * (dot (last_width n layers) w (last hs (fun c => x c + r c)) + b).
-Definition signs_right m := forall i, 0 <= zero_by m i /\ 0 <= input_by m i.
+
+(* the squared length of the step, the units' share, the multiplier of the margin w^T h + b <= 0, and what
+   further constraints add, as the box of pixels *)
+Definition lagrangian n layers bs ms (w : nat -> R) b by_margin further x r hs :=
+  sq n r + units_share n layers bs ms (fun c => x c + r c) hs
+  + by_margin * (dot (last_width n layers) w (last hs (fun c => x c + r c)) + b) - further r hs.
 
 (* the network's own activations, layer by layer *)
 Fixpoint activations n (layers : list layer) (a : nat -> R) : list (nat -> R) :=
@@ -642,29 +651,44 @@ Proof.
   exact (last_by_any_default _ (activations (width M) rest (after M (width L) h)) (after M (width L) h) a h).
 Qed.
 
-Lemma units_share_of_the_network layers : forall n ms a, relus layers -> List.Forall signs_right ms ->
-  units_share n layers ms a (activations n layers a) <= 0.
+Lemma unit_share_of_a_relu m b i a : signs_right m -> least b i <= a <= most b i ->
+  unit_share m b i (relu a) (relu a - a) <= 0.
 Proof.
-  induction layers as [|L rest IH]; intros n [|m more] a Z S; simpl; try lra.
-  assert (H := IH (width L) more (after L n a) (fun M I => Z M (or_intror I)) (Forall_inv_tail S)).
-  apply Forall_inv in S. enough (Sum (width L) (fun i =>
-    product_by m i * (after L n a i * (after L n a i - before L n a i)) - zero_by m i * after L n a i
-    - input_by m i * (after L n a i - before L n a i)) <= 0) by lra.
-  rewrite <- (Sum_0 (width L)). apply Sum_le; intros i _. destruct (S i) as [S1 S2].
-  unfold after, activation. rewrite (Z L (or_introl eq_refl) i). destruct (Rlt_dec 0 (before L n a i)); nra.
+  intros S B. destruct (S i) as (S1 & S2 & S3 & S4). unfold unit_share.
+  destruct (Rle_lt_dec 0 a) as [A|A]; [rewrite relu_positive by easy|rewrite relu_negative by lra].
+  - replace (a - a) with 0 by ring. assert (0 <= a * (most b i - a)) by (apply Rmult_le_pos; lra). nra.
+  - assert (0 <= (0 - a) * (- least b i - (0 - a))) by (apply Rmult_le_pos; lra). nra.
 Qed.
 
-(* whatever is below the Lagrangian everywhere is below the squared length of every mistake *)
-Theorem weak_duality n layers ms w b by_margin x c : relus layers -> List.Forall signs_right ms ->
-  0 <= by_margin ->
-  (forall r hs, length hs = length layers -> c <= lagrangian n layers ms w b by_margin x r hs) ->
-  forall r, dot (last_width n layers) w (hidden n layers (fun i => x i + r i)) + b <= 0 -> c <= sq n r.
+Lemma units_share_of_the_network layers : forall n bs ms a, relus layers -> List.Forall signs_right ms ->
+  bounds_hold n layers bs a -> units_share n layers bs ms a (activations n layers a) <= 0.
 Proof.
-  intros Z S B Low r M. set (p := fun i => x i + r i) in *.
+  induction layers as [|L rest IH]; intros n [|b others] [|m more] a Z S B; simpl in *; try lra; try easy.
+  destruct B as [B1 B2].
+  assert (H := IH (width L) others more (after L n a) (fun M I => Z M (or_intror I)) (Forall_inv_tail S) B2).
+  apply Forall_inv in S. enough (Sum (width L) (fun i =>
+    unit_share m b i (after L n a i) (after L n a i - before L n a i)) <= 0) by lra.
+  rewrite <- (Sum_0 (width L)). apply Sum_le; intros i I.
+  assert (E : after L n a i = relu (before L n a i)).
+  { unfold after, activation, relu. rewrite (Z L (or_introl eq_refl) i).
+    destruct (Rlt_dec 0 (before L n a i)); [rewrite Rmax_right by lra|rewrite Rmax_left by lra]; ring. }
+  rewrite E. apply unit_share_of_a_relu; [easy|]. now apply B1.
+Qed.
+
+(* S: any set of steps on which the bounds hold and no further constraint is broken. What is below the
+   Lagrangian everywhere is below the squared length of every mistake in S *)
+Theorem weak_duality n layers bs ms w b by_margin further x c (S : (nat -> R) -> Prop) : relus layers ->
+  List.Forall signs_right ms -> 0 <= by_margin ->
+  (forall r, S r -> let p i := x i + r i in
+     bounds_hold n layers bs p /\ 0 <= further r (activations n layers p)) ->
+  (forall r hs, length hs = length layers -> c <= lagrangian n layers bs ms w b by_margin further x r hs) ->
+  forall r, S r -> dot (last_width n layers) w (hidden n layers (fun i => x i + r i)) + b <= 0 -> c <= sq n r.
+Proof.
+  intros Z Signs B Set_ Low r X M. destruct (Set_ r X) as [H F]. set (p := fun i => x i + r i) in *.
   assert (Len : forall ls n a, length (activations n ls a) = length ls).
   { induction ls as [|L rest IH]; intros; simpl; [easy|]. now rewrite IH. }
   specialize (Low r (activations n layers p) (Len layers n p)). unfold lagrangian in Low. fold p in Low.
-  rewrite last_activations in Low. pose proof (units_share_of_the_network layers n ms p Z S). nra.
+  rewrite last_activations in Low. pose proof (units_share_of_the_network layers n bs ms p Z Signs H). nra.
 Qed.
 
 Lemma quad_applied m H v : quad m H v = dot m v (applied m H v).
@@ -710,36 +734,43 @@ Proof.
 Qed.
 
 (* where the Lagrangian is such a quadratic of the step and the free variables, in any order *)
-Theorem dual_bound n layers ms w b by_margin x m c g H u : relus layers -> List.Forall signs_right ms ->
-  0 <= by_margin ->
+Theorem dual_bound n layers bs ms w b by_margin further x m c g H u (S : (nat -> R) -> Prop) : relus layers ->
+  List.Forall signs_right ms -> 0 <= by_margin ->
+  (forall r, S r -> let p i := x i + r i in
+     bounds_hold n layers bs p /\ 0 <= further r (activations n layers p)) ->
   (forall r hs, length hs = length layers -> exists v,
-     lagrangian n layers ms w b by_margin x r hs = c + dot m g v + quad m H v) ->
+     lagrangian n layers bs ms w b by_margin further x r hs = c + dot m g v + quad m H v) ->
   (forall i j, H i j = H j i) -> (forall v, 0 <= quad m H v) ->
   (forall i, (i < m)%nat -> applied m H u i = g i) ->
-  forall r, dot (last_width n layers) w (hidden n layers (fun i => x i + r i)) + b <= 0 ->
+  forall r, S r -> dot (last_width n layers) w (hidden n layers (fun i => x i + r i)) + b <= 0 ->
     c - dot m g u / 4 <= sq n r.
 Proof.
-  intros Z S B Form Sym Pos E. apply (weak_duality n layers ms w b by_margin x); try easy. intros r hs Len.
+  intros Z Signs B Inside Form Sym Pos E.
+  apply (weak_duality n layers bs ms w b by_margin further x); try easy. intros r hs Len.
   destruct (Form r hs Len) as [v ->]. now apply least_value_of_a_quadratic.
 Qed.
 
-(* the margin 1 - max(0, r) at 0: a mistake is 1 away, and the Lagrangian (r - h)^2 + (h - 1)^2 + 1 says so *)
-Theorem dual_instance r :
+(* one ReLU of x in [-1, 1], with the margin 1 - max(0, x): from 0 a mistake is 1 away, and the Lagrangian
+   (r - h)^2 + (h - 1)^2 + 1 says so *)
+Theorem dual_instance r : -1 <= r 0%nat <= 1 ->
   dot 1 (fun _ => -1) (hidden 1 (one_relu :: nil) (fun i => 0 + r i)) + 1 <= 0 -> 1 <= sq 1 r.
 Proof.
-  intros M. set (ms := {| product_by := fun _ => 2; zero_by := fun _ => 0; input_by := fun _ => 0 |} :: nil).
+  intros B M. set (none := fun _ : nat => 0).
+  set (ms := Build_multipliers (fun _ => 2) none none none none :: nil).
   set (g i := match i with O => 0 | _ => -2 end).
   set (H i j := match i, j with O, O => 1 | S _, S _ => 2 | _, _ => -1 end).
   assert (Z : forall u, quad 2 H u = (u 0%nat - u 1%nat)^2 + (u 1%nat)^2)
     by (intros; unfold quad, H; simpl; ring).
   replace 1 with (2 - dot 2 g (fun _ => -2) / 4) by (unfold dot, g; simpl; field).
-  apply (dual_bound 1 (one_relu :: nil) ms (fun _ => -1) 1 2 (fun _ => 0) 2 2 g H (fun _ => -2));
-    [| | | | | | |easy].
+  apply (dual_bound 1 (one_relu :: nil) (one_interval :: nil) ms (fun _ => -1) 1 2 (fun _ _ => 0) (fun _ => 0)
+    2 2 g H (fun _ => -2) (fun r => -1 <= r 0%nat <= 1)); [| | | | | | | |exact B|exact M].
   - intros L [<-|[]] i. reflexivity.
-  - constructor; [|constructor]. intros i. simpl. lra.
+  - constructor; [|constructor]. intros i. unfold none; simpl. lra.
   - lra.
+  - intros s I p. split; [|lra]. split; [|easy]. intros i _. unfold p, before, transposed; simpl. lra.
   - intros s [|h [|]] Len; try easy. exists (fun i => match i with O => s 0%nat | _ => h 0%nat end).
-    rewrite Z. unfold lagrangian, sq, dot, units_share, before, transposed, g; simpl. ring.
+    rewrite Z. unfold lagrangian, ms, none, sq, dot, units_share, unit_share, before, transposed, g; simpl.
+    ring.
   - intros [|i] [|j]; easy.
   - intros v. rewrite Z. nra.
   - intros [|[|i]] I; unfold applied, H, g; simpl; [lra|lra|lia].

@@ -28,6 +28,9 @@ from regrob.affine.piecewise_linear import require_affine_operations
 from regrob.checks import Images
 from regrob.errors import InputError, UnsuitableNetworkError
 
+VIEWS = frozenset(["alias", "squeeze", "unsqueeze", "view"])
+"""What a pool over one axis does to the places of its maxima too: no use of them, which stay marked."""
+
 
 class Clamped(NamedTuple):
     """y = base t + gain clamp(t, low, high), of each operand t by itself; all four are (M,)."""
@@ -170,7 +173,11 @@ def recorded(network: nn.Module, images: Images) -> Recorded:
     assert traced.inside is not None  # it was asked for
     # Autograd detaches what it saves: the same memory, and what the network would do with it is refused.
     skipped = {"detach", *SHAPE_ONLY}
-    steps = tuple(step for step in traced.steps if step.operation not in skipped)
+    steps = tuple(
+        step
+        for step in traced.steps
+        if step.operation not in skipped and not (step.sides and not step.affine and step.operation in VIEWS)
+    )
     sites: dict[int, Site] = {}
     for place, step in enumerate(steps):
         if step.sides:

@@ -26,6 +26,9 @@ Setting = tuple[str, float]
 Key = tuple[str, str]
 """Attack and metric of a measure, as the tables spell them."""
 
+ADVERSARIAL = "adversarial-training"
+"""The name of adversarial training where a penalty is expected; its λ is then the adversary's ε."""
+
 UNPENALISED: Setting = ("none", 0.0)
 """Fine-tuned as long as the others, without a penalty."""
 
@@ -41,6 +44,8 @@ LABELS = {
 """How a penalty of the tables is written, in the order of all figures."""
 
 NETWORK_NAMES = {
+    "mlp-24-24": "MLP 24-24",
+    "mlp-50-50": "MLP 50-50",
     "lenet-300-100": "LeNet-300-100",
     "lenet-5": "LeNet-5",
     "conv-bn": "Four layers, BatchNorm",

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from regrob.analysis.measures import ADVERSARIAL
 from regrob.analysis.words import FAILED, HELD, UNDECIDED
 from regrob.bench import steps
 from regrob.bench.harness import by_turns, median_ratio
 from regrob.ensembles import multiplications
 from regrob.errors import InputError
-from regrob.experiments.grid import ADVERSARIAL
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
 

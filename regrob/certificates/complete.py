@@ -20,6 +20,7 @@ from torch import Tensor
 from regrob.affine import ReluLayers
 from regrob.certificates.caps import nearest, rounding
 from regrob.certificates.dense_network import Bounds, Caps, Margins, Relaxation, surroundings
+from regrob.certificates.dual_nodes import NodeDual, node_dual
 from regrob.certificates.leaf import Leaf, leaf
 from regrob.errors import InputError
 
@@ -37,6 +38,9 @@ GROWTH = 1.15
 
 ROWS = 800
 """About so many units are bounded at once."""
+
+DUAL_SECONDS, MOST_UNITS = 8.0, 600
+"""About what the semidefinite dual of 400 open units takes, and up to how many it is tried at all."""
 
 WALK = 2
 """Steps along the network's own affine maps, from where a relaxation has its nearest mistake."""
@@ -57,6 +61,7 @@ class Node:
         signs: (units,) int8: 1 on, −1 off, 0 not given.
         certified: no such mistake is nearer.
         reached: radius of the ball of the last try; the node is certified to it, or the try failed.
+        dual: what the semidefinite dual said of that try; or of a node that this one is part of.
         exact: no mistake in the node is nearer than `certified`, and one is as near.
         bounds: one row, on the units in that ball; None before the first try.
         margins: one row, of that try.
@@ -68,6 +73,7 @@ class Node:
     reached: float = math.inf
     bounds: Bounds | None = None
     margins: Margins | None = None
+    dual: NodeDual | None = None
     exact: bool = False
 
     @property
@@ -107,6 +113,7 @@ class Search:
         confirm: Callable[[Tensor], Tensor] | None = None,
         dtype: torch.dtype = torch.float64,
         batch: int = 64,
+        dual: bool = True,
     ) -> None:
         """Begin a search.
 
@@ -121,6 +128,7 @@ class Search:
             confirm: tells of images (M, n) in `dtype`, which are mistakes of `layers`, whether they are
                 mistakes of the network that the search is about, too.
             dtype: of the images that are found.
+            dual: use the semidefinite dual too (ℓ2), where there is time for it.
             batch: nodes that are bounded together at most; fewer where many units are open.
 
         Raises:
@@ -134,6 +142,7 @@ class Search:
         if box is not None and not bool(((self.around.x >= box[0]) & (self.around.x <= box[1])).all()):
             raise InputError(f"the image has pixels outside the box [{box[0]}, {box[1]}]")
         self.box, self.tolerance, self.dtype, self.batch = box, tolerance, dtype, batch
+        self.dual = dual and norm == 2.0
         self.relaxation = Relaxation(self.around)
         self.confirm = confirm
         self.found = math.inf
@@ -174,26 +183,24 @@ class Search:
 
     def offer(self, points: Tensor) -> None:
         """Try images (M, n) as mistakes."""
-        x = self.around.x
         points = points.detach().flatten(1).double()
-        points = points[points.isfinite().all(dim=1)]
-        for stretch in STRETCHES:
-            tried = (x + (points - x) * (1.0 + stretch)).to(self.dtype).double()
-            if self.box is not None:
-                tried = tried.clamp(*self.box)
-            size = torch.linalg.vector_norm(tried - x, ord=self.around.norm, dim=1)
-            size = size * (1.0 + rounding(len(x)))
-            z = self.around.layers.logits(tried)
-            rivals = torch.cat([z[:, : self.around.label], z[:, self.around.label + 1 :]], dim=1)
-            wrong = (rivals.amax(dim=1) >= z[:, self.around.label]) & (size < self.found)
-            if self.confirm is not None and bool(wrong.any()):
-                wrong[wrong.clone()] = self.confirm(tried[wrong].to(self.dtype))
-            if not len(points):
-                return
-            if bool(wrong.any()):
-                best = int(torch.where(wrong, size, math.inf).argmin())
-                self.found, self.mistake = float(size[best]), tried[best].to(self.dtype)
-                return
+        size = torch.linalg.vector_norm(points - self.around.x, ord=self.around.norm, dim=1)
+        points = points[size < self.found * (1.0 + STRETCHES[-1])]  # NaN and infinity are left out as well
+        nearer = nearest_confirmed(
+            self.around.x, points, self._mistaken, norm=self.around.norm, box=self.box, dtype=self.dtype
+        )
+        if nearer is not None and nearer[0] < self.found:
+            self.found, self.mistake = nearer
+
+    def _mistaken(self, points: Tensor) -> Tensor:
+        """Which images (M, n) are mistakes of the layers, and confirmed."""
+        z = self.around.layers.logits(points.double())
+        rivals = z.clone()
+        rivals[:, self.around.label] = -math.inf
+        wrong = rivals.amax(dim=1) >= z[:, self.around.label]
+        if self.confirm is not None and bool(wrong.any()):
+            wrong[wrong.clone()] = self.confirm(points[wrong])
+        return wrong
 
     def advance(
         self,
@@ -251,7 +258,7 @@ class Search:
         leaves: list[Node] = []
         for node in nodes:
             if not node.failed:
-                anew.append(replace(node, reached=self._ambition(node), bounds=None, margins=None))
+                anew.append(replace(node, reached=self._ambition(node), bounds=None, margins=None, dual=None))
                 continue
             unit = self._loosest(node)
             if unit is None:
@@ -282,7 +289,10 @@ class Search:
         unknown = (lower < 0) & (upper > 0)
         if not bool(unknown.any()):
             return None
-        score = torch.where(unknown, torch.cat(node.margins.gaps, dim=1)[0], -1.0)
+        loss = torch.cat(node.margins.gaps, dim=1)[0]
+        if node.dual is not None:
+            loss = torch.tensor([node.dual.violation.get(self._place(i), -1.0) for i in range(len(loss))])
+        score = torch.where(unknown, loss, -1.0)
         if float(score.max()) <= 0.0:
             score = torch.where(unknown, -lower * upper, -1.0)
         return int(score.argmax())
@@ -356,6 +366,13 @@ class Search:
             if not bool(promising.any()) or self._clock() > self._deadline:
                 break
         assert bounds is not None
+        if self.dual:
+            for i, node in enumerate(group):
+                if distance[i] < radius[i]:
+                    row = Bounds(*([part[i : i + 1] for part in parts] for parts in bounds))
+                    self._dualise(node, row, Caps(margins.cap.g[i : i + 1], margins.cap.h[i : i + 1]))
+                    if node.dual is not None:
+                        distance[i] = max(float(distance[i]), node.dual.distance)
         self.nodes += len(group)
         nearest_one = int(distance.argmin())
         self._polish(margins.step[nearest_one], group[nearest_one].rival)
@@ -368,6 +385,23 @@ class Search:
             node.margins = _row(margins, i)
             if not bool(node.signs.any()):
                 self.unstable = int(node.bounds.unstable(1))
+
+    def _dualise(self, node: Node, bounds: Bounds, cap: Caps) -> None:
+        """Try the semidefinite dual on a node, if there is time for it."""
+        units = int(bounds.unstable(1))
+        cost = DUAL_SECONDS * (units / 400) ** 3
+        if not 0 < units <= MOST_UNITS or self._clock() + cost > self._deadline:
+            node.dual = None
+            return
+        given = {self._place(i): bool(node.signs[i] > 0) for i in node.signs.nonzero()[:, 0].tolist()}
+        try:
+            node.dual = node_dual(
+                self.around, self.box, node.rival, node.reached, bounds, given, cap, node.reached, node.dual
+            )
+        except InputError:  # numbers beyond what the dual can work with
+            node.dual = None
+            return
+        self._walk(node.dual.step[None], torch.tensor([node.rival]))
 
     def _walk(self, steps: Tensor, rivals: Tensor) -> None:
         """Look for mistakes at the nearest points of half-spaces, and where the network's map there leads."""
@@ -382,6 +416,42 @@ class Search:
                 rows, margin - (rows * steps).sum(dim=1), around.low, around.high, around.norm
             ).step
             self.offer(around.x + steps)
+
+
+def nearest_confirmed(
+    x: Tensor,
+    points: Tensor,
+    mistaken: Callable[[Tensor], Tensor],
+    *,
+    norm: float,
+    box: tuple[float, float] | None,
+    dtype: torch.dtype,
+) -> tuple[float, Tensor] | None:
+    """Of images that are mistakes, in their final precision and in the box, the nearest; and how far it is.
+
+    Args:
+        x: the image, (n,).
+        points: (M, n). Those that are not mistakes are moved away from x, a little at a time.
+        mistaken: which images (M, n) of this dtype are mistakes: (M,) bool.
+
+    >>> right = torch.zeros(2).double()
+    >>> nearest_confirmed(
+    ...     right, torch.eye(2).double(), lambda p: p[:, 0] > 0, norm=2.0, box=None, dtype=torch.float32
+    ... )
+    (1.0000000000000044, tensor([1., 0.]))
+    """
+    for stretch in STRETCHES:
+        if not len(points):
+            return None
+        tried = (x + (points - x) * (1.0 + stretch)).to(dtype)
+        if box is not None:
+            tried = tried.clamp(*box)
+        wrong = mistaken(tried)
+        if bool(wrong.any()):
+            size = torch.linalg.vector_norm(tried.double() - x, ord=norm, dim=1) * (1.0 + rounding(len(x)))
+            best = int(torch.where(wrong, size, math.inf).argmin())
+            return float(size[best]), tried[best]
+    return None
 
 
 def _stacked(rows: list[list[Tensor]]) -> list[Tensor]:

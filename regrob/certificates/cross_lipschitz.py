@@ -36,6 +36,9 @@ ROUNDS = 6
 RANK, CLIMBS = 6, 20
 """Columns of the matrix with which the semidefinite relaxation is approached, and steps."""
 
+FURTHEST = 1e100
+"""The largest R that is tried without a box."""
+
 NEARLY = 1e-9
 """A radius around x in which hardly a unit switches."""
 
@@ -166,14 +169,16 @@ def _radius(
     local = _Local(layers, x, label, norm, analysis, box)
     if not bool((local.margins > 0).all()):
         return 0.0
+    if local.constant:
+        return math.inf
     farthest = local.around._replace(norm=norm).farthest()
     # Nearly at x the constants are least, so that no R further than `above` is of use.
     above = min(float(local.guarantees(torch.tensor([NEARLY], dtype=torch.float64))), farthest)
-    if above == math.inf:
-        return math.inf
+    if above == math.inf:  # flat at x, and no box: go on until the constants are not zero
+        above = FURTHEST
     below = 0.0
     for count in range(ROUNDS):
-        start = max(below, above * 1e-3) if count == 0 else below
+        start = max(below, min(above, 1e3) * 1e-3) if count == 0 else below
         tried = torch.linspace(0.0, 1.0, RADII + (count > 0), dtype=torch.float64)[int(count > 0) :]
         radii = start * (above / start) ** tried
         reached = local.guarantees(radii)
@@ -227,6 +232,13 @@ class _Local:
         slack = self.gamma * (size[label] + size)
         self.margins = (z[label] - z - slack)[self.rivals]
         self.gram = self.hidden[0] @ self.hidden[0].T if self.hidden else None
+
+    @property
+    def constant(self) -> bool:
+        """Whether no path of non-zero weights leads from a pixel to a difference of two logits."""
+        everywhere = [torch.ones(1, len(weight), dtype=torch.float64) for weight in self.hidden]
+        nowhere = [torch.zeros_like(ones) for ones in everywhere]
+        return bool((self._backward(nowhere, everywhere).size[0] == 0).all())
 
     def guarantees(self, radii: Tensor) -> Tensor:
         """min_j (z_y − z_j)/L_j(R) for each R (B,), rounded down; infinite where all constants are zero."""

@@ -280,8 +280,51 @@ QUADRATIC_MODELS = (
     ),
 )  # fmt: skip
 
+# --- one ReLU, h = max(0, a) -------------------------------------------------------------
+
+BOUNDED: dict[str, Relations] = {"l ≤ a ≤ u": lambda s: [s.l <= s.a, s.a <= s.u]}
+
+
+def relu(s: Numbers) -> list[Any]:
+    """h = max(0, a)."""
+    return [s.h >= 0, s.h >= s.a, s.h * (s.h - s.a) == 0]
+
+
+ONE_UNIT = (
+    Polynomial(
+        "thm-relu-relaxation",
+        ("l", "u", "alpha", "a", "h"),
+        lambda s: [*relu(s), s.l < s.u],
+        {
+            "l < 0 < u": lambda s: [s.l < 0, s.u > 0],
+            "0 ≤ α ≤ 1": lambda s: [s.alpha >= 0, s.alpha <= 1],
+            **BOUNDED,
+        },
+        lambda s: [s.alpha * s.a <= s.h, s.h * (s.u - s.l) <= s.u * (s.a - s.l)],
+    ),
+    Polynomial(  # what the Lagrangian has beside the squared distance, at a mistake; n = h − a
+        "thm-quadratic-duality",
+        ("l", "u", "a", "h", "nu", "lambda_", "kappa", "sigma", "rho", "mu", "margin", "e"),
+        relu,
+        {
+            **BOUNDED,
+            "λ, κ, σ, ς, μ ≥ 0": lambda s: [
+                size >= 0 for size in (s.lambda_, s.kappa, s.sigma, s.rho, s.mu)
+            ],
+            "z_y − z_j ≤ 0": lambda s: [s.margin <= 0],
+            "e ≥ 0": lambda s: [s.e >= 0],
+        },
+        lambda s: [
+            s.nu * s.h * (s.h - s.a) - s.lambda_ * s.h - s.kappa * (s.h - s.a)
+            - s.sigma * s.h * (s.u - s.h) - s.rho * (s.h - s.a) * (-s.l - (s.h - s.a))
+            + s.mu * s.margin - s.e <= 0
+        ],
+    ),
+)  # fmt: skip
+
 POLYNOMIALS = {
-    polynomial.claim: polynomial for polynomial in (*TWO_CLASSES, *QUADRATIC_MODELS, *THREE_CLASSES)
+    polynomial.claim: polynomial
+    for polynomial in (*TWO_CLASSES, *QUADRATIC_MODELS, *THREE_CLASSES, *ONE_UNIT)
 }
 """The polynomial form of each claim that has one, by its id."""
 

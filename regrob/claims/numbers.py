@@ -25,6 +25,7 @@ from regrob.claims.numerical import (
     proposition_3_1,
     proposition_3_4,
     proposition_4_1,
+    true_distance,
 )
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -43,6 +44,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     **proposition_3_1.CHECKS,
     **proposition_3_4.CHECKS,
     **proposition_4_1.CHECKS,
+    **true_distance.CHECKS,
 }
 """The checks in float64 of every claim that has some, by its id."""
 

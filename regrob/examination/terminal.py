@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import statistics
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from regrob.examination.measure import HYPOTHESES, QUANTITIES
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from regrob.examination.certification import CertifiedImages
     from regrob.examination.report import Examination
 
 BESIDE_THE_WORST = ("probability", "margin", "taylor_radius", "attacked")
@@ -31,6 +33,36 @@ def show(examination: Examination, console: Console, *, worst: str | None = None
     """Print the report; the worst images are those by this quantity, as `Examination.worst`."""
     for part in _parts(examination, worst or examination.main_quantity):
         console.print(part)
+
+
+def show_certified(summary: CertifiedImages, console: Console) -> None:
+    """Print what is known of each image's distance to the nearest mistake, and the medians."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    for position, heading in enumerate(("image", "label", "certified", "found", "nodes", "seconds", "why")):
+        table.add_column(heading, justify="left" if position in (0, 6) else "right", no_wrap=True)
+    rows = summary.rows()
+    for row in rows:
+        table.add_row(
+            str(row["image"]), str(row["label"]), number(row["certified"]), number(row["found"]),
+            str(row["nodes"]), number(row["seconds"]), row["reason"],
+        )  # fmt: skip
+    norm = "∞" if math.isinf(summary.norm) else "2"
+    pixels = "any values" if summary.box is None else f"values from {summary.box[0]:g} to {summary.box[1]:g}"
+    console.print(
+        Text(f"{len(rows)} images ({summary.data.source}); ℓ{norm} distances; pixels have {pixels}.")
+    )
+    console.print(table)
+    right = [row for row in rows if row["reason"] != "misclassified"]
+    closed = sum(row["reason"] == "closed" for row in right)
+    words = f"{closed} of {len(right)} intervals closed to {percent(summary.tolerance)}"
+    if right:
+        medians = (number(statistics.median(row[name] for row in right)) for name in ("certified", "found"))
+        words += "; medians: certified {}, found {}".format(*medians)
+    console.print(Text(words + "."))
 
 
 def number(value: float) -> str:

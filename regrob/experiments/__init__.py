@@ -2,7 +2,8 @@
 
 `grid` says what is computed and how much; `sweep` computes and stores it, on the workers of
 `backends`, with the files of `checkpoint`; `paper_runs` does so at the paper's own scale, and
-`parcels` carries a sweep from one machine to another. `in_memory` is the sweep of a page;
+`parcels` carries a sweep from one machine to another. `proved` closes in on the true distances of
+networks with each penalty. `in_memory` is the sweep of a page;
 `one_network` and `two_arcs` train a single network for one, `finite_differences` and `along_line`
 follow a network away from an image.
 `predictions` holds the theory's lengths against those of attacks; `reproduction` asks why our

@@ -12,6 +12,7 @@ import os
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from regrob.analysis.measures import ADVERSARIAL
 from regrob.analysis.paper_numbers import WEIGHTS, WEIGHTS_CIFAR
 from regrob.data.datasets import Task
 from regrob.data.tasks import TASKS
@@ -19,9 +20,6 @@ from regrob.errors import InputError
 from regrob.theory.penalties import PENALTY_NAMES, check_name
 from regrob.training.adversarial import Adversary
 from regrob.training.policy import CaffePolicy, StepPolicy
-
-ADVERSARIAL = "adversarial-training"
-"""The name of adversarial training where a penalty is expected; its λ is then the adversary's ε."""
 
 VARIABLE = "REGROB_PRESET"
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 
 from regrob.analysis import tables
+from regrob.analysis.measures import ADVERSARIAL
 from regrob.attacks.evaluation import AttackSettings, SingleNetwork, evaluate
 from regrob.data.datasets import Task
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
 from regrob.errors import InputError
-from regrob.experiments.grid import ADVERSARIAL, task_of
+from regrob.experiments.grid import task_of
 from regrob.networks import SOLO, fresh
 from regrob.notebook import bar
 from regrob.theory.penalties import PENALTY_NAMES

@@ -129,7 +129,7 @@ def _run_all(todo: list[Shard], out: Path, preset: str, workers: Workers) -> Ite
         )
 
 
-def _fix_arithmetic() -> None:
+def fix_arithmetic() -> None:
     """Whatever trains or attacks here does so with one thread and in full float32."""
     torch.set_num_threads(THREADS)
     exact_float32()
@@ -168,7 +168,7 @@ def ensure_networks(reference: Shard, out: Path, preset: str, device: str) -> No
     before the shards that start from them: side by side, each of those would train them again
     in the same folder.
     """
-    _fix_arithmetic()
+    fix_arithmetic()
     for seed in _parts(reference):
         trained(reference, out, task_of(reference.dataset, preset), device, seed)
 
@@ -304,7 +304,7 @@ def attack_all(ensemble: Ensemble | SingleNetwork, folder: Path, task: Task, sha
 
 def run_shard(shard: Shard, out: Path, preset: str, device: str) -> str:
     """Train and attack one shard, from wherever an earlier run stopped; return its name."""
-    _fix_arithmetic()
+    fix_arithmetic()
     folder = folder_of(out, shard)
     folder.mkdir(parents=True, exist_ok=True)
     task = task_of(shard.dataset, preset)

@@ -1,14 +1,14 @@
 """The figures of the book, on white, in colours and dashes that everyone can tell apart.
 
 `theme` has the style, the colours and the look of each penalty; `results` draws tables of results,
-`compared` their comparisons, `predictions` predicted lengths beside attacks', `certificates` what
-certifies, `departure` how far a network is from affine, `step_cost` what a training step costs; `planes`
-draws networks of two inputs; `along_line` a network on a straight line; `steps` the quadratic model in the
-plane; `clouds` class vectors; `brackets` bounds digit by digit; `secular` the function behind the exact
-radius; `valley` two losses over two weights; `finite_differences` their ratio to the curvature;
-`eigenvalue_tie` two eigenvalues that cross; `taylor_radius` by how much that radius overshoots;
-`critical_nu` where two penalties peak in ν; `lost_digits` rounding errors of q; `digit_vectors` a digit
-beside its gradients; `paper` the paper's own Figures 1 and 3; `draw_all` a folder of results.
+`compared` their comparisons, `predictions` predicted lengths beside attacks', `proved` distances that are
+proved, `certificates` what certifies, `departure` how far a network is from affine, `step_cost` what a
+training step costs; `planes` draws networks of two inputs; `along_line` a network on a straight line; `steps`
+the quadratic model in the plane; `clouds` class vectors; `brackets` bounds digit by digit; `secular` the
+function behind the exact radius; `valley` two losses over two weights; `finite_differences` their ratio to
+the curvature; `eigenvalue_tie` two eigenvalues that cross; `taylor_radius` by how much that radius
+overshoots; `critical_nu` where two penalties peak in ν; `lost_digits` rounding errors of q; `digit_vectors`
+a digit beside its gradients; `paper` the paper's own Figures 1 and 3; `draw_all` a folder of results.
 `living` has the figures that a reader moves.
 Matplotlib is loaded when something is drawn.
 """

@@ -130,6 +130,10 @@ class Slider:
         if self._widget is None:
             self._check(self.html())
 
+    def again(self) -> Slider:
+        """The same slider, made for where it now is: a page or a live notebook."""
+        return Slider(self._draw, self.values, self.label, self._alt, self.start, self._format)
+
     def frame(self, index: int) -> Frame:
         """The picture for values[index]; drawn once."""
         import matplotlib.pyplot as plt

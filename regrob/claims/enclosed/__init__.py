@@ -16,6 +16,7 @@ from regrob.claims.enclosed import (
     locally_affine,
     logistic_loss,
     proposition_3_1,
+    true_distance,
 )
 from regrob.claims.enclosure import EnclosedCheck
 
@@ -28,5 +29,6 @@ CHECKS: dict[str, tuple[EnclosedCheck, ...]] = {
     **locally_affine.CHECKS,
     **logistic_loss.CHECKS,
     **proposition_3_1.CHECKS,
+    **true_distance.CHECKS,
 }
 """The enclosed checks of every claim that has some, by its id."""

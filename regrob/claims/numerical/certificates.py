@@ -18,7 +18,7 @@ from regrob.certificates import (
     AffineCertificates,
     affine_certificates,
     certified_radius,
-    distance_to_mistake,
+    distances_to_mistakes,
     edge_distance,
 )
 from regrob.claims import groups
@@ -122,12 +122,27 @@ TWINS: dict[str, tuple[float, Callable[[nn.Sequential], Twins]]] = {
 """Kinds of networks, by the slope of the MLP that they are made of and what is made of it."""
 
 
+class Plane(NamedTuple):
+    """A network with two inputs, and P points whose nearest mistake is known exactly.
+
+    Attributes:
+        twins: the network.
+        points, labels: (P, 2) and (P,), all classified correctly.
+        exact: (P,), distance to the nearest mistake of the network itself, by cutting the plane.
+    """
+
+    twins: Twins
+    points: Tensor
+    labels: Tensor
+    exact: Tensor
+
+
 @lru_cache(maxsize=64)
-def measured(classes: int, seed: int, kind: str, *, count: int = 3) -> Measured:
-    """Points of `count` networks with two inputs, of layers 2-6-5-K with biases, the second one trained."""
+def planes(classes: int, seed: int, kind: str, *, count: int = 3) -> tuple[Plane, ...]:
+    """Networks of layers 2-6-5-K with biases, the second one trained; of each second point a mistake is near."""
     generator = torch.Generator().manual_seed(seed)
     slope, twins_of = TWINS[kind]
-    rows = []
+    made = []
     for i in range(count):
         network = networks.mlp((2, 6, 5, classes), slope=slope, generator=generator).double()
         networks.scatter_biases(network, 0.6, generator)
@@ -136,28 +151,37 @@ def measured(classes: int, seed: int, kind: str, *, count: int = 3) -> Measured:
             fit_clouds(network, centres, generator, spread=0.25, batch=32, steps=60, rate=0.1)
         twins = twins_of(network)
         points = torch.rand(2, 2, generator=generator, dtype=torch.float64) * 2 - 1
-        for _ in range(3):  # the second point goes nearly to a boundary, where its ball stays inside Q(x)
-            V, z = local_map(twins.network, points)
+        for turn in range(3):  # the second point goes nearly to a boundary, where its ball stays inside Q(x)
+            V, z = local_map(twins.network, points, check=turn == 0)
             y = z.argmax(dim=1)
             step = margin_l2(V, z, y)[1] * unit(nearest_rival(V, z, y)[1])
             points[1] += 0.9 * step.nan_to_num(0.0)  # NaN where all units are off
-        V, z = local_map(twins.network, points)
-        y = z.argmax(dim=1)
-        certified = certified_radius(twins.network, points, y)
-        edge = edge_distance(twins.network, points)
+        y = local_map(twins.network, points, check=False).z.argmax(dim=1)
+        try:
+            exact = distances_to_mistakes(twins.as_mlp, points, y, low=-4.0, high=4.0)
+        except InputError:  # the nearest mistake of one of them lies outside the square
+            continue
+        known = exact.isfinite()
+        made.append(Plane(twins, points[known], y[known], exact[known]))
+    return tuple(made)
+
+
+@lru_cache(maxsize=64)
+def measured(classes: int, seed: int, kind: str) -> Measured:
+    """The points of `planes`, measured."""
+    rows = []
+    for twins, points, y, exact in planes(classes, seed, kind):
+        if not len(points):
+            continue
+        V, z = local_map(twins.network, points, check=False)
         margin = margin_l2(V, z, y)
         taylor = torch.zeros_like(margin)
         if classes == 2:
             defined = taylor_radius.has_taylor_radius(V, z, y)
             taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
-        for j, point in enumerate(points):
-            try:
-                exact = distance_to_mistake(twins.as_mlp, point, int(y[j]), low=-4.0, high=4.0)
-            except InputError:  # the nearest mistake lies outside the square
-                continue
-            if math.isfinite(exact):
-                rows.append(torch.stack([exact, margin[j], edge[j], taylor[j], certified[j]]))
-    return Measured(*torch.stack(rows).T)
+        edge, certified = edge_distance(twins.network, points), certified_radius(twins.network, points, y)
+        rows.append(torch.stack([exact, margin, edge, taylor, certified]))
+    return Measured(*torch.cat(rows, dim=1))
 
 
 def measured_by_kind(draw: Draw, *classes: int) -> Iterator[tuple[str, Measured]]:

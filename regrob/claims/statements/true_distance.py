@@ -174,25 +174,33 @@ def prove_completed_square(share: int = 4) -> None:
 
 
 def prove_weak_duality() -> None:
-    """At a mistake with the network's own h the Lagrangian is no more than ‖δ‖²: h(h − a) = 0, and no other term adds."""
+    """At a mistake with the network's own h the Lagrangian is no more than ‖δ‖²: hn = 0, and no other term adds.
+
+    With n = h − a, either h = a and n = 0, or h = 0 and n = −a; and h ≤ u, n ≤ −l.
+    """
     for_every_size("one unit after the other, whatever n and K")
     nu = sp.symbols("nu", real=True)
-    of_zero, of_input, of_margin = sp.symbols("of_zero of_input of_margin", nonnegative=True)
-    size, depth = sp.symbols("size depth", nonnegative=True)  # |a|, and −(z_y − z_j)
-    for a, h in ((size, size), (-size, sp.S.Zero)):
-        prove_zero(h * (h - a), because="h = max(0, a)")
-        terms = nu * h * (h - a) - of_zero * h - of_input * (h - a) - of_margin * depth
+    names = "output negative output_range negative_range margin further size above_h above_n depth"
+    (output, negative, output_range, negative_range, margin, further, size, above_h, above_n, depth) = (
+        sp.symbols(names, nonnegative=True)
+    )
+    for h, n in ((size, sp.S.Zero), (sp.S.Zero, size)):  # |a| is `size`; u is h + above_h, −l is n + above_n
+        prove_zero(h * n)
+        terms = nu * h * n - output * h - negative * n
+        terms -= output_range * h * above_h + negative_range * n * above_n
+        terms -= margin * depth + further  # the margin is −depth
         prove_sign(sp.expand(-terms), "nonnegative")
 
 
 DUALITY = theorem(
     id="thm-quadratic-duality",
     title="any multipliers bound the squared distance from below",
-    printed=r"\min_{\delta,\mathbf h}\Big\{\|\delta\|_2^2+\sum_i\big[\nu_ih_i(h_i-a_i)-\lambda_ih_i-\kappa_i(h_i-a_i)\big]+\mu(z_y-z_j)\Big\} \le \|\mathbf r\|_2^2 \text{ for every mistake } \mathbf x+\mathbf r;\quad \min_{\mathbf v}\{c+\mathbf g^T\mathbf v+\mathbf v^TH\mathbf v\}=c-\tfrac14\mathbf g^TH^{-1}\mathbf g",
+    printed=r"\min_{\delta,\mathbf h}\Big\{\|\delta\|_2^2+\sum_i\big[\nu_ih_in_i-\lambda_ih_i-\kappa_in_i-\sigma_ih_i(u_i-h_i)-\varsigma_in_i(-l_i-n_i)\big]+\mu(z_y-z_j)-e\Big\} \le \|\mathbf r\|_2^2 \text{ for every mistake } \mathbf x+\mathbf r \text{ in } S,\ n_i=h_i-a_i;\quad \min_{\mathbf v}\{c+\mathbf g^T\mathbf v+\mathbf v^TH\mathbf v\}=c-\tfrac14\mathbf g^TH^{-1}\mathbf g",
     hypotheses=(
         CHAIN_OF_RELUS,
         "a_i is affine in δ and the h of the layer below, z_y − z_j in the last h",
-        "ν_i of any sign; λ_i, κ_i, μ ≥ 0",
+        "for the mistakes in S l_i ≤ a_i ≤ u_i, and e ≥ 0 (further constraints, as the box of pixels)",
+        "ν_i of any sign; λ_i, κ_i, σ_i, ς_i, μ ≥ 0",
         "H ≻ 0",
     ),
     derivation=proof(

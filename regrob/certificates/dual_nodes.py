@@ -1,0 +1,98 @@
+"""The semidefinite dual of a node of the search: its signs and its half-space; started from its parent's."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regrob.certificates.dense_network import Bounds, Caps, Surroundings
+from regrob.certificates.local_network import local_network
+from regrob.certificates.semidefinite import Multipliers, semidefinite_bound
+
+PRODUCTS = 150
+"""Up to so many open units the margin is multiplied with each of them."""
+
+Name = tuple[int, int]
+"""A unit: its layer, and its place in it."""
+
+
+class NodeDual(NamedTuple):
+    """What the dual says of a node.
+
+    Attributes:
+        distance: no mistake of the node is nearer; from the ball's radius on, there is none in the ball.
+        step: δ (n,), where the Lagrangian is least.
+        violation: how far each open unit is there from being a ReLU.
+        start: multipliers from which duals of parts of the node may begin.
+        constraints: what the multipliers of constraints belong to: "margin", signs that are given, "cap".
+    """
+
+    distance: float
+    step: Tensor
+    violation: dict[Name, float]
+    start: Multipliers
+    constraints: tuple[object, ...]
+
+
+def node_dual(
+    around: Surroundings,
+    box: tuple[float, float] | None,
+    rival: int,
+    radius: float,
+    bounds: Bounds,
+    given: dict[Name, bool],
+    cap: Caps | None,
+    goal: float,
+    parent: NodeDual | None = None,
+) -> NodeDual:
+    """Bound the distance to the mistakes of one node.
+
+    Args:
+        around, box: the image, its network and its box.
+        rival: the class of the mistakes.
+        radius: of the ball on which bounds and cap hold.
+        bounds: one row, on all units.
+        given: signs of units by the node's definition; True for on.
+        cap: one row; None if there is none.
+        goal: a distance that is enough.
+        parent: of a node that this one is a part of.
+    """
+    half_space = None if cap is None else (cap.g, cap.h)
+    local = local_network(
+        around.layers, around.x, [row[0] for row in bounds.lower], [row[0] for row in bounds.upper],
+        label=around.label, rival=rival, radius=radius, box=box, splits=given, half_spaces=half_space,
+    )  # fmt: skip
+    constraints: tuple[object, ...] = ("margin", *sorted(given), *(() if cap is None else ("cap",)))
+    start = None if parent is None else _inherited(parent, local.names, constraints)
+    found = semidefinite_bound(local, start=start, goal=goal, products=len(local.names) <= PRODUCTS)
+    violation = dict(zip(local.names, found.violation.tolist(), strict=True))
+    return NodeDual(found.distance, torch.from_numpy(found.step), violation, found.centre, constraints)
+
+
+def _inherited(
+    parent: NodeDual, names: tuple[Name, ...], constraints: tuple[object, ...]
+) -> Multipliers | None:
+    """The parent's multipliers of the units and constraints that are left; None if some unit is new."""
+    place = {name: i for i, name in enumerate(parent.violation)}
+    multiplied = len(parent.start.margin_outputs) > 0
+    if not all(name in place for name in names) or multiplied != (len(names) <= PRODUCTS):
+        return None
+    kept = [place[name] for name in names]
+
+    def left(part: NDArray[np.float64]) -> NDArray[np.float64]:
+        return part[kept] if len(part) else part
+
+    before = parent.start
+    prices = dict(zip(parent.constraints, before.constraints.tolist(), strict=True))
+    return before._replace(
+        complementary=left(before.complementary),
+        outputs=left(before.outputs),
+        negatives=left(before.negatives),
+        margin_outputs=left(before.margin_outputs),
+        margin_negatives=left(before.margin_negatives),
+        constraints=np.array([prices.get(constraint, 0.0) for constraint in constraints]),
+    )

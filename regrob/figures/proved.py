@@ -1,0 +1,184 @@
+"""Proved distances: bands from what is certified to what is found; lines, where the distance is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from regrob.analysis.measures import UNPENALISED, Measure, NetworkResults, Setting, setting_name
+from regrob.analysis.proved import (
+    ATTACKED,
+    CERTIFIED,
+    EXPLANATIONS,
+    FOUND,
+    LINEAR,
+    TIGHTNESS,
+    Proved,
+    withstanding,
+    withstands,
+)
+from regrob.figures.results import band, legend_below, trade
+from regrob.figures.theme import BLACK, GREY, LOOKS, VERMILION
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
+    """A row a setting: a bar from the certified to the found median, linear bounds before it, attacks behind.
+
+    Args:
+        proved: of one network.
+        settings: from top to bottom.
+    """
+    import matplotlib.pyplot as plt
+
+    results = proved.results
+    figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.42 * len(settings)))
+    for row, setting in enumerate(settings):
+        colour = LOOKS[setting[0]].colour
+        low, high = (results.interval(setting, measure).mean for measure in (CERTIFIED, FOUND))
+        axes.plot([low, high], [row, row], color=colour, linestyle="-", linewidth=9, solid_capstyle="butt")
+        axes.plot([low, high], [row, row], "|", color=colour, markersize=15, markeredgewidth=3)
+    for measure, label, marker, colour in (
+        (LINEAR, "proved by linear bounds alone", ">", GREY),
+        (ATTACKED, "found by attacks alone", "x", BLACK),
+    ):
+        x = [results.interval(setting, measure).mean for setting in settings]
+        look: dict[str, Any] = {"color": colour, "markersize": 8, "markeredgewidth": 2, "linestyle": "none"}
+        axes.plot(x, range(len(x)), marker=marker, label=label, **look)
+    axes.plot([], [], color=VERMILION, linestyle="-", linewidth=9, label="from certified to found")
+    axes.set(yticks=range(len(settings)), yticklabels=[setting_name(setting) for setting in settings])
+    axes.set(xlim=(0, None), ylim=(len(settings) - 0.5, -0.5), xlabel=r"median $\ell_2$ distance")
+    legend_below(figure, axes, ncols=1)
+    return figure
+
+
+def between(
+    axes: Axes, results: NetworkResults, penalties: Sequence[str], low: Measure, high: Measure
+) -> None:
+    """A band a penalty against λ, from one measure to the other; without a penalty across the panel.
+
+    Args:
+        axes: to draw on.
+        results: of one network.
+        penalties: which to draw.
+        low, high: what is proved, and what is found.
+    """
+    start, end = (results.interval(UNPENALISED, measure).mean for measure in (low, high))
+    look = LOOKS["none"]
+    for level in (start, end):
+        axes.axhline(level, color=look.colour, linestyle=look.linestyle, linewidth=1.2)
+    axes.axhspan(start, end, color=look.colour, alpha=0.12, linewidth=0)
+    axes.plot([], [], **look.line)
+    for penalty in penalties:
+        look = LOOKS[penalty]
+        settings = results.whole(penalty)
+        weights = [weight for _, weight in settings]
+        proven, found = ([results.interval(setting, m).mean for setting in settings] for m in (low, high))
+        axes.fill_between(weights, proven, found, color=look.colour, alpha=0.25, linewidth=0)
+        axes.plot(weights, found, color=look.colour, linestyle=look.linestyle, linewidth=1.0)
+        axes.plot(weights, proven, **look.line, marker=look.marker, markersize=5)
+    axes.set(xscale="log", xlabel="λ", ylabel=low.unit, ylim=(0, None))
+
+
+def against_strength(proved: Proved, penalties: Sequence[str], radii: Sequence[float]) -> Figure:
+    """The median distance, and the accuracy that is left at each ε, against λ: bands, a panel each.
+
+    Args:
+        proved: of one network.
+        penalties: one band each.
+        radii: ε, of those that `analysis.proved.RADII` lists.
+    """
+    import matplotlib.pyplot as plt
+
+    count = 1 + len(radii)
+    figure, cells = plt.subplots((count + 1) // 2, 2, figsize=(6.8, 3.3 * ((count + 1) // 2)), squeeze=False)
+    panels = cells.flatten()
+    between(panels[0], proved.results, penalties, CERTIFIED, FOUND)
+    panels[0].set_title("distance to a mistake")
+    for axes, radius in zip(panels[1:], radii, strict=False):
+        between(axes, proved.results, penalties, withstands(CERTIFIED, radius), withstands(FOUND, radius))
+        axes.set(ylim=(-3, 103), title=f"accuracy within reach {radius:g}")
+    for axes in panels[count:]:
+        axes.axis("off")
+    legend_below(figure, panels[0])
+    return figure
+
+
+def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
+    """The accuracy that is left against ε: a band a setting, from what is proved to what is not refuted.
+
+    Args:
+        proved: of one network.
+        settings: one band each.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.4))
+    farthest = max(proved.of(setting)["found"].replace(np.inf, np.nan).max() for setting in settings)
+    radii = np.linspace(0, farthest, 400)
+    for setting in settings:
+        rows, look = proved.of(setting), LOOKS[setting[0]]
+        proven, possible = (100 * withstanding(rows[name], radii) for name in ("certified", "found"))
+        axes.fill_between(radii, proven, possible, color=look.colour, alpha=0.3, linewidth=0)
+        axes.plot(radii, proven, color=look.colour, linestyle=look.linestyle, label=setting_name(setting))
+    axes.set(xlabel=r"$\varepsilon$, the length that an adversary may move", ylabel="accuracy, %")
+    axes.set(ylim=(-2, 102), xlim=(0, farthest))
+    legend_below(figure, axes)
+    return figure
+
+
+def explanation(
+    proved: Proved, penalties: Sequence[str], measures: Iterable[Measure] = (*EXPLANATIONS, TIGHTNESS)
+) -> Figure:
+    """What makes a distance provable, against λ: ν, unstable units, nodes, how tight linear bounds are.
+
+    Args:
+        proved: of one network.
+        penalties: one line each.
+        measures: a panel each.
+    """
+    import matplotlib.pyplot as plt
+
+    measures, results = [*measures], proved.results
+    rows = (len(measures) + 1) // 2
+    figure, cells = plt.subplots(rows, 2, figsize=(6.8, 3.1 * rows), squeeze=False)
+    for axes, measure in zip(cells.flatten(), measures, strict=False):
+        for penalty in penalties:
+            settings = results.whole(penalty)
+            intervals = [results.interval(setting, measure) for setting in settings]
+            look = LOOKS[penalty].marker
+            band(axes, [weight for _, weight in settings], intervals, penalty, marker=look, markersize=5)
+        look_none = LOOKS["none"]
+        level = results.interval(UNPENALISED, measure).mean
+        axes.axhline(level, color=look_none.colour, linestyle=look_none.linestyle, label=look_none.label)
+        axes.set(xscale="log", xlabel="λ", title=measure.title, ylabel=measure.unit, ylim=(0, None))
+    legend_below(figure, cells[0, 0])
+    return figure
+
+
+def at_equal_accuracy(proved: Proved, penalties: Sequence[str], across: Measure) -> Figure:
+    """Distance proved, and found by attacks, against benign accuracy: each line runs through its λ.
+
+    Args:
+        proved: of one network.
+        penalties: one line each.
+        across: the benign accuracy.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, cells = plt.subplots(1, 2, figsize=(6.8, 4.2), sharey=True)
+    results = proved.results
+    for axes, measure in zip(cells, (CERTIFIED, ATTACKED), strict=True):
+        for penalty in penalties:
+            trade(axes, results, penalty, across, measure)
+        start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
+        axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9, label="no penalty", zorder=5)
+        axes.set(title=measure.title, xlabel="accuracy, no attack, %")
+    cells[0].set_ylabel(CERTIFIED.unit)
+    legend_below(figure, cells[0])
+    return figure
