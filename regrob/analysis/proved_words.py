@@ -29,7 +29,6 @@ from regrob.analysis.proved import (
     CLOSED,
     FOUND,
     LINEAR,
-    NODES,
     SLOPE,
     TIGHTNESS,
     TOLERANCE,
@@ -175,7 +174,6 @@ def explanation_table(stored: Iterable[Proved], penalties: Sequence[str]) -> pd.
                 ("linear bounds / found", TIGHTNESS),
             ):
                 line[title] = f"{times(results, setting, measure):.2f}"
-            line["nodes, median"] = f"{results.interval(setting, NODES).mean:.0f}"
             lines.append(line)
     return pd.DataFrame(lines)
 

@@ -133,9 +133,11 @@ def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
 
 
 def explanation(
-    proved: Proved, penalties: Sequence[str], measures: Iterable[Measure] = (*EXPLANATIONS, TIGHTNESS)
+    proved: Proved,
+    penalties: Sequence[str],
+    measures: Iterable[Measure] = (CERTIFIED, *EXPLANATIONS, TIGHTNESS),
 ) -> Figure:
-    """What makes a distance provable, against λ: ν, unstable units, nodes, how tight linear bounds are.
+    """What makes a distance provable, against λ: itself, ν, unstable units, how tight linear bounds are.
 
     Args:
         proved: of one network.

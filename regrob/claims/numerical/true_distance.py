@@ -183,9 +183,15 @@ def radius_excess(draw: Draw, more: float = 1.0) -> Groups:
 @lru_cache(maxsize=256)
 def linear_radii(plane: Plane) -> Tensor:
     """Of each point."""
-    most = 1.1 * float(plane.exact.max())
-    network = plane.twins.network
-    return linear_radius(network, plane.points, plane.labels, box=None, halvings=20, most=most, check=False)
+    return linear_radius(
+        plane.twins.network,
+        plane.points,
+        plane.labels,
+        box=None,
+        trials=16,
+        tolerance=1e-6,
+        check=False,
+    )
 
 
 def plain(sample: Sample) -> bool:
