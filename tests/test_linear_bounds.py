@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regrob import networks
-from regrob.certificates import balls, linear_bounds, linear_radius, operand_bounds, relaxation
+from regrob.certificates import (
+    balls,
+    caps,
+    linear_bounds,
+    linear_radius,
+    operand_bounds,
+    radius_search,
+    relaxation,
+)
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 
 BOX = (0.0, 1.0)
@@ -165,20 +173,40 @@ def test_no_point_of_the_ball_has_a_smaller_margin(name: str) -> None:
             assert worst(network, images, labels, radius, norm, box) <= 1e-12
 
 
+def share_of_exact(norm: float, box, slope: float, rounds: tuple[int, ...]) -> Tensor:
+    """(rounds, images): the radius over the exact distance; 1 or less if it is sound."""
+    network, images = perceptron(4, 5, 5, 3, seed=int(10 * slope), slope=slope), uniform(3, 4, seed=0)
+    images[0] = images[0].round()  # saturated pixels
+    labels = network(images).argmax(dim=1)
+    exact = [
+        nearest_mistake(*layers_of(network), x.numpy(), int(y), norm=norm, box=box, slope=slope).distance
+        for x, y in zip(images, labels, strict=True)
+    ]
+    radii = [
+        linear_radius(network, images, labels, norm=norm, box=box, rounds=count, check=False)
+        for count in rounds
+    ]
+    return torch.stack(radii) / torch.tensor(exact, dtype=torch.float64)
+
+
 @pytest.mark.parametrize("norm", [1.0, 2.0, math.inf])
 @pytest.mark.parametrize("box", [BOX, None])
 def test_the_radius_is_at_most_the_exact_distance(norm: float, box) -> None:
-    for seed, slope in ((0, 0.0), (1, 0.1)):
-        network, images = perceptron(4, 5, 5, 3, seed=seed, slope=slope), uniform(4, 4, seed=seed)
-        images[0] = images[0].round()  # saturated pixels
-        labels = network(images).argmax(dim=1)
-        radii = linear_radius(network, images, labels, norm=norm, box=box, halvings=16, check=False)
-        assert bool((radii > 0.01).all())
-        for image, label, radius in zip(images, labels, radii, strict=True):
-            exact = nearest_mistake(
-                *layers_of(network), image.numpy(), int(label), norm=norm, box=box, slope=slope
-            ).distance
-            assert float(radius) <= exact * (1 + 1e-7)
+    for slope in (0.0, 0.1):
+        shares = share_of_exact(norm, box, slope, (0, 2))
+        assert bool((shares <= 1 + 1e-7).all())
+        assert bool((shares > 0.2).all())
+
+
+def test_a_cap_that_is_too_thin_is_caught(monkeypatch) -> None:
+    right = radius_search._Search._ascent
+
+    def thinner(*arguments):
+        distance, normal, offset = right(*arguments)
+        return distance, normal, offset + 0.1 * offset.abs()
+
+    monkeypatch.setattr(radius_search._Search, "_ascent", thinner)
+    assert bool((share_of_exact(2.0, None, 0.0, (4,)) > 1 + 1e-3).any())
 
 
 @pytest.mark.parametrize("norm", [1.0, 1.5, 2.0, 3.0, math.inf])
@@ -196,7 +224,7 @@ def test_on_an_affine_network_the_bound_is_the_margin_of_the_nearest_corner(norm
 
 
 @pytest.mark.parametrize("norm", [1.0, 1.5, 2.0, 3.0, math.inf])
-def test_in_the_box_the_least_value_is_attained(norm: float) -> None:
+def test_in_the_box_the_least_value_is_that_of_the_farthest_point(norm: float) -> None:
     """Projected descent finds a point of the ball and the box with that value."""
     x, a = uniform(5, 6), uniform(5, 6, seed=2) - 0.5
     x[:, 0] = 0.0
@@ -219,6 +247,9 @@ def test_in_the_box_the_least_value_is_attained(norm: float) -> None:
                 fits = torch.linalg.vector_norm(steps, ord=norm, dim=1) <= radius
                 value = -float((steps * a[i].abs()).sum(dim=1)[fits].max())
             assert float(least[i]) <= value + 1e-9
+            if norm == 2:  # of the box, what pixels are at its edge
+                free = torch.where(a[i] < 0, x[i] < 1, x[i] > 0)
+                value = -radius * float(torch.linalg.vector_norm(a[i] * free))
             assert float(least[i]) >= value - 5e-3 * abs(value) - 1e-9
 
 
@@ -276,7 +307,7 @@ def test_networks_built_to_break_relaxations(name: str) -> None:
     labels = network(images).argmax(dim=1)
     for norm, box in ((2.0, BOX), (math.inf, None)):
         assert worst(network, images, labels, 0.2, norm, box) <= 1e-12
-        radii = linear_radius(network, images, labels, norm=norm, box=box, halvings=16, check=False)
+        radii = linear_radius(network, images, labels, norm=norm, box=box, check=False)
         for image, label, radius in zip(images, labels, radii, strict=True):
             exact = nearest_mistake(*layers_of(network), image.numpy(), int(label), norm=norm, box=box)
             assert float(radius) <= exact.distance * (1 + 1e-7)
@@ -343,7 +374,7 @@ def test_bounds_hold_in_exact_arithmetic(size: float) -> None:
 
 
 def test_without_the_slack_exact_arithmetic_refutes_a_bound(monkeypatch) -> None:
-    for module in (BOUNDS, relaxation, balls):
+    for module in (BOUNDS, relaxation, balls, caps):
         monkeypatch.setattr(module, "UNIT", 0.0)
     assert unsound(1e3) > 0
 
@@ -456,14 +487,17 @@ def test_operands_stay_between_their_bounds(name: str) -> None:
             assert bool((narrow.lower <= wide.upper).all())
 
 
-def test_the_radius_of_a_mistake_is_zero_and_more_halvings_certify_no_less() -> None:
+def test_the_radius_of_a_mistake_is_zero_and_more_trials_and_rounds_certify_no_less() -> None:
     network, images = perceptron(4, 8, 3), uniform(6, 4)
     labels = network(images).argmax(dim=1)
     labels[0] = (labels[0] + 1) % 3
-    few, many = (linear_radius(network, images, labels, halvings=count) for count in (6, 12))
+    few, many = (linear_radius(network, images, labels, trials=count) for count in (2, 8))
     assert float(few[0]) == float(many[0]) == 0.0
+    capped = linear_radius(network, images, labels, rounds=2)
     assert bool((many >= few).all())
-    assert bool((many[1:] > 0).all())
+    assert bool((few[1:] > 0).all())
+    assert bool((capped >= many).all())
+    assert float((capped / many)[1:].mean()) > 1.02
 
 
 def test_precision_and_batch_do_not_matter() -> None:

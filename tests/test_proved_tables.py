@@ -247,7 +247,7 @@ def test_other_figures_show_their_table(folder: Path) -> None:
     assert shown.axes[0].lines[0].get_ydata()[-1] == 0.0
     explained = pictures.explanation(stored, PENALTIES)
     assert {axes.get_title() for axes in explained.axes} == {
-        measure.title for measure in (*proved.EXPLANATIONS, proved.TIGHTNESS)
+        measure.title for measure in (proved.CERTIFIED, *proved.EXPLANATIONS, proved.TIGHTNESS)
     }
     assert 50.0 not in heights(explained.axes[3])
     traded = pictures.at_equal_accuracy(stored, PENALTIES, BENIGN)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from regrob.affine.bends import POOLS, Arguments, pool_windows
 from regrob.affine.graph import ADDITIVE, FACTORS, SHAPE_ONLY, Step, arguments_of, signature, tensors_in
@@ -309,7 +309,11 @@ def _windows(step: Step, arguments: Arguments) -> tuple[Kind, Callable[..., Tens
     index, inside = pool_windows(step.operation, arguments)
     some = index.gather(1, inside.int().argmax(dim=1, keepdim=True))
     index = torch.where(inside, index, some)
-    return Largest(index.shape[1], 1), lambda given: given[0].flatten(-axes)[..., index].flatten(1)
+
+    def entries(given: Sequence[Tensor]) -> Tensor:
+        return given[0].flatten(-axes).index_select(-1, index.flatten()).flatten(1)
+
+    return Largest(index.shape[1], 1), entries
 
 
 # --- running anew ----------------------------------------------------------------------
@@ -516,14 +520,14 @@ class Pullback:
 
     Attributes:
         rows: so many in one pass.
-        met: the bends that the last pass went through.
         sizes: how many operands each bend has, and how many logits there are.
+        gathered: whether all that the network makes of an image goes through its first bend. Rows from
+            behind it are then pulled back to that bend's operands only.
     """
 
     def __init__(self, network: nn.Module, images: Images, rows: int) -> None:
         made = recorded(network, images[:1].detach().expand(rows, *images.shape[1:]).contiguous())
         self.rows = rows
-        self.met: set[int] = set()
         self._edges: list[GradientEdge] = []
         self._kinds: list[Kind] = []
         self.sizes: list[int] = []
@@ -531,18 +535,32 @@ class Pullback:
         self._at = torch.zeros(0, dtype=torch.int64)
         self._constants: Tensor | float = 0.0
         self._leaf = made.inside.clone().requires_grad_(True)
+        self._ends = [self._leaf]  # what each bend's rows, and the logits', are pulled back to
+        self.gathered = False
+        self._run(made, gathered=True)
+        behind = [edge.node for edge in self._edges[1:]]
+        self.gathered = bool(behind) and not _reaches(behind, get_gradient_edge(self._leaf).node)
+        if not self.gathered:
+            self._run(made, gathered=False)
+
+    def _run(self, made: Recorded, *, gathered: bool) -> None:
+        """Build the graph; if it is to be gathered, cut at the first bend."""
+        self._edges, self._kinds, self.sizes, self._ends = [], [], [], [self._leaf]
 
         def bend(site: Site, operands: list[Tensor]) -> list[Tensor]:
             place = len(self._kinds)
             self._kinds.append(site.kind)
             self._note(operands[0])
+            if gathered and place == 0:
+                operands = [operands[0].detach().requires_grad_(True)]
+                self._ends.append(operands[0])
             values = site.kind.values(operands[0].detach())
             pull = partial(self._through, place)
             return [_Bent.apply(operands[0], values, pull)]  # type: ignore[no-untyped-call]
 
         with torch.enable_grad():
             (z,) = made.sweep([self._leaf.clone()], [plain], bend)
-            self._note(z)
+        self._note(z)
 
     def _note(self, operands: Tensor) -> None:
         if not operands.requires_grad:
@@ -563,15 +581,16 @@ class Pullback:
             create_graph: so that the result can be differentiated by the lines.
 
         Returns:
-            slopes (P, n) and constants (P,).
+            slopes (P, n) and constants (P,). If the network is gathered, for a place behind its first bend:
+            coefficients (P, M) of that bend's operands instead of the slopes.
         """
         spare = self.rows - len(rows)
         padded = torch.cat([rows, rows.new_zeros(spare, rows.shape[1])]) if spare else rows
         self._at = torch.cat([at, at[:1].expand(spare)]) if spare else at
-        self._lines, self._constants, self.met = lines, rows.new_zeros(self.rows), set()
+        self._lines, self._constants = lines, rows.new_zeros(self.rows)
         (slopes,) = torch.autograd.grad(
             [self._edges[place]],
-            self._leaf,
+            self._ends[0 if place == 0 else -1],
             [padded],
             retain_graph=True,
             create_graph=create_graph,
@@ -582,13 +601,22 @@ class Pullback:
         return slopes.flatten(1)[: len(rows)], constants[: len(rows)]
 
     def _through(self, place: int, row: Tensor) -> Tensor:
-        self.met.add(place)
         lines, kind = self._lines[place].of(self._at), self._kinds[place]
         negative = row < 0
         self._constants = self._constants + (row * torch.where(negative, *_upper_first(lines, "gap"))).sum(1)
         if isinstance(kind, Largest):
             row, negative = (t.repeat_interleave(kind.entries, dim=1) for t in (row, negative))
         return row * torch.where(negative, *_upper_first(lines, "slope"))
+
+
+def _reaches(nodes: Sequence[Node], end: Node) -> bool:
+    """Whether a way leads from one of the nodes of autograd's graph down to another node."""
+    seen, todo = set(nodes), list(nodes)
+    while todo:
+        below = {node for node, _ in todo.pop().next_functions if node is not None} - seen
+        seen |= below
+        todo += below
+    return end in seen
 
 
 def _upper_first(lines: Lines, what: str) -> tuple[Tensor, Tensor]:

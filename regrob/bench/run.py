@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from regrob.bench import attacks, examination, training
+from regrob.bench import attacks, certificates, examination, training
 from regrob.bench import device as on_device
 from regrob.bench.harness import Row, machine
 from regrob.errors import InputError
@@ -22,7 +22,7 @@ def rows(device: str | None = None) -> list[Row]:
     """All rows, in the order of the table: the processor's, or those about a device."""
     if device is not None:
         return on_device.rows(device)
-    return [*training.rows(), on_device.on_cuda(), *attacks.rows(), *examination.rows()]
+    return [*training.rows(), on_device.on_cuda(), *attacks.rows(), *examination.rows(), *certificates.rows()]
 
 
 def select(only: Sequence[str], device: str | None = None) -> list[Row]:

@@ -1,13 +1,13 @@
-"""What a linear function is at least on a ball of perturbations, cut by a box and by a half-space.
+"""Balls of perturbations around many images, cut by the box of pixels and by a half-space.
 
-The ball is {δ : ‖δ‖_p ≤ r}, the box asks low ≤ x + δ ≤ high, and the half-space, of which a mistake is known
-to lie inside, is {δ : c · δ + e ≤ 0}. All bounds are dual ones, so that any multiplier is sound and only the
-best is tight:
+The ball is {δ : ‖δ‖_p ≤ r}, the box asks low ≤ x + δ ≤ high, and the half-space, in which all mistakes are
+known to lie, is {δ : c · δ + e ≤ 0}. For p = ∞ `caps` bounds a linear function on it; for p = 2 a closed form
+does, which knows of the box what pixels are at its edge. For another p it is a dual bound, in which any b is
+sound and only the best is tight:
 
-    a · δ  =  b · δ + (a − b) · δ  ≥  −r ‖b‖_q + Σ min over the box of (a − b)_i δ_i    for every b,
-    a · δ  ≥  (a + μ c) · δ + μ e                                                        for every μ ≥ 0.
+    a · δ  =  b · δ + (a − b) · δ  ≥  −r ‖b‖_q + Σ min over the box of (a − b)_i δ_i.
 
-The box's best b is |b_i| = min(|a_i|, λ reach_i^{p−1}); reach_i is how far pixel i can move against a_i.
+The best is |b_i| = min(|a_i|, λ reach_i^{p−1}); reach_i is how far pixel i can move against a_i.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from regrob.certificates import caps
+from regrob.certificates.caps import UNIT
 from regrob.checks import Images, check_norm
 from regrob.errors import InputError
 
-UNIT = 2.0**-53
-"""The unit roundoff of float64: the relative error of one operation."""
-
-ROUNDS = 4
+ROUNDS = 16
 """Of the search for λ, each of which only comes nearer."""
+
+FEW = 16
+"""From so many slopes of one image on, they are worked on image by image."""
 
 
 class Ball(NamedTuple):
@@ -60,37 +62,93 @@ class Ball(NamedTuple):
             return radius, radius
         return torch.minimum(radius, -self.below), torch.minimum(radius, self.above)
 
+    def farthest(self) -> Tensor:
+        """The distance to the farthest corner of the box, (N,); infinite without one.
+
+        >>> ball_around(torch.tensor([[0.25, 1.0]]), 0.0, norm=1).farthest()
+        tensor([1.7500], dtype=torch.float64)
+        """
+        if self.below is None or self.above is None:
+            return torch.full_like(self.radius, math.inf)
+        far: Tensor = torch.linalg.vector_norm(torch.maximum(-self.below, self.above), ord=self.norm, dim=1)
+        return far
+
     def least(self, slopes: Tensor, at: Tensor, columns: Tensor | None = None) -> Tensor:
         """A lower bound of slopes · δ on the ball of each slope's image, also of the exact product: (P,).
+
+        For p = 2 all that is used of the box is that a pixel at its edge cannot move across.
 
         Args:
             slopes: (P, s), what is not listed being zero.
             at: (P,), the images.
-            columns: (P, s), which pixels the slopes are of; None if of all in their order.
+            columns: (P, s), which pixels the slopes are of; None if of all. Not with a half-space.
 
         >>> ball = Ball(torch.tensor([5.0]).double(), 2.0)
         >>> ball.least(torch.tensor([[3.0, 4.0]]).double(), torch.tensor([0]))
         tensor([-25.0000], dtype=torch.float64)
         """
-        if bool((at == at[:1]).all()):
-            at = at[:1]
-        radius = self.radius[at]
+        if self.below is None and self.normal is None:
+            return -self.radius[at] * lengths(slopes, self.norm)
+        image, counts = at.unique_consecutive(return_counts=True)
+        if columns is not None or len(image) * FEW > len(at):
+            return self._least(slopes, at, columns)
+        parts = zip(slopes.split(counts.tolist()), image.split(1), strict=True)
+        return torch.cat([self._least(few, of, None) for part, of in parts for few in part.split(4 * FEW)])
 
-        def taken(values: Tensor) -> Tensor:
-            return values[at] if columns is None else values[at[:, None], columns]
+    def _least(self, slopes: Tensor, at: Tensor, columns: Tensor | None) -> Tensor:
+        """The same; `at` may be of one image for all slopes."""
+        parts = (self.below, self.above, self.normal)
+        if columns is None:
+            below, above, normal = (None if part is None else part[at] for part in parts)
+        else:
+            below, above, normal = (None if part is None else part[at[:, None], columns] for part in parts)
+        radius, offset = self.radius[at], None if self.offset is None else self.offset[at]
+        if self.norm == 2:
+            free = (
+                None if below is None or above is None else ((below < 0).to(slopes), (above > 0).to(slopes))
+            )
+            return _least_in_cone(slopes, radius, free, normal, offset)
+        if not math.isinf(self.norm):
+            return _least(slopes, radius, self.norm, below, above)
+        if below is None or above is None:
+            infinity = torch.full_like(slopes[:1], math.inf)
+            below, above = -infinity, infinity
+        radius = radius.expand(len(slopes))
+        if normal is not None and offset is not None:
+            normal, offset = normal.expand_as(slopes), offset.expand(len(slopes))
+        return caps.least(slopes, radius, below, above, normal, offset, self.norm)
 
-        box = None
-        if self.below is not None and self.above is not None:
-            box = taken(self.below), taken(self.above)
-        alone = _least(slopes, radius, self.norm, box)
-        if self.normal is None or self.offset is None:
-            return alone
-        normal = taken(self.normal)
-        mu = _multiplier(slopes, normal, self.offset[at], radius)
-        cut = _least(slopes + mu[:, None] * normal, radius, self.norm, box) + mu * self.offset[at]
-        sizes = torch.linalg.vector_norm(slopes, dim=1) + mu * torch.linalg.vector_norm(normal, dim=1)
-        rounding = 8 * UNIT * (radius * sizes * math.sqrt(slopes.shape[1]) + mu * self.offset[at].abs())
-        return torch.fmax(alone, cut - rounding)
+    def nearest(self, slopes: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """How near {slopes · δ + offsets ≤ 0} comes at least, (N,), and where, (N, n), at any radius.
+
+        Args:
+            slopes: (N, n).
+            offsets: (N,).
+
+        >>> ball = Ball(torch.tensor([5.0]).double(), 2.0)
+        >>> ball.nearest(torch.tensor([[3.0, 4.0]]).double(), torch.tensor([10.0]).double())[0]
+        tensor([2.0000], dtype=torch.float64)
+        """
+        if self.norm in (2.0, math.inf) and self.below is not None and self.above is not None:
+            found = caps.nearest(slopes, offsets, self.below, self.above, self.norm)
+            return found.distance, found.step
+        size = lengths(slopes, self.norm)
+        distance = torch.where(offsets > 0, offsets / size * (1 - 8 * UNIT), 0.0).nan_to_num(0.0, math.inf)
+        q = dual(self.norm)
+        steep = slopes.sign() * slopes.abs() ** (q - 1) if q < math.inf else _sharpest(slopes)
+        scale = torch.linalg.vector_norm(steep, ord=self.norm, dim=1, keepdim=True)
+        return distance, (-distance[:, None] * steep / scale).nan_to_num(0.0, 0.0, 0.0)
+
+
+def lengths(slopes: Tensor, norm: float) -> Tensor:
+    """The dual norm of each row, rounded up: (P,).
+
+    >>> lengths(torch.tensor([[3.0, 4.0]]).double(), 2.0) >= 5.0
+    tensor([True])
+    """
+    slack = 1 + 4 * (slopes.shape[1] + 32) * UNIT
+    size: Tensor = torch.linalg.vector_norm(slopes, ord=dual(norm), dim=1)
+    return size * slack
 
 
 def ball_around(
@@ -134,21 +192,57 @@ def dual(norm: float) -> float:
     return 1.0 if math.isinf(norm) else norm / (norm - 1)
 
 
-def _least(slopes: Tensor, radius: Tensor, norm: float, box: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Without a half-space: minus a sum of terms of one sign, so that its error is relative."""
-    slack = 1 + 4 * (slopes.shape[1] + 32) * UNIT
-    q = dual(norm)
-    free = radius * torch.linalg.vector_norm(slopes, ord=q, dim=1)
-    if box is None:
-        return torch.mul(free, -slack)
+def _least_in_cone(
+    slopes: Tensor,
+    radius: Tensor,
+    free: tuple[Tensor, Tensor] | None,
+    normal: Tensor | None,
+    offset: Tensor | None,
+) -> Tensor:
+    """On the Euclidean ball, of which some pixels may not go down, or not up, and on a half-space.
+
+    At the best multiplier the cosine between a + μ c, as far as it counts, and c is e/(r ‖c‖).
+    """
+
+    def counting(b: Tensor) -> Tensor:
+        return b if free is None else b * torch.where(b < 0, free[1], free[0])
+
+    inner = counting(slopes)
+    bound = -radius * lengths(inner, 2.0)
+    if normal is None or offset is None:
+        return bound
+    size, normal_size = (torch.linalg.vector_norm(t, dim=1) for t in (slopes, normal))
+    for _ in range(2):
+        side = normal if free is None else normal * torch.where(inner == 0, 0.0, 1.0)
+        length = torch.linalg.vector_norm(side, dim=1)
+        cosine = (offset / (radius * length)).clamp(-1.0, 1 - 1e-9)
+        along = torch.linalg.vecdot(slopes, side) / length
+        across = torch.linalg.vecdot(inner, slopes) - along.square()
+        best = (cosine * across.clamp_min(0.0).sqrt() / (1 - cosine.square()).sqrt() - along) / length
+        mu = best.nan_to_num(0.0, 0.0, 0.0).clamp_min(0.0)
+        inner = counting(slopes + mu[:, None] * normal)
+        rounding = math.sqrt(slopes.shape[1]) * radius * (size + mu * normal_size) + mu * offset.abs()
+        cut = mu * offset - radius * lengths(inner, 2.0) - 8 * UNIT * rounding
+        bound = torch.fmax(bound, cut)
+    return bound
+
+
+def _sharpest(slopes: Tensor) -> Tensor:
+    """The largest entry of each row alone."""
     size = slopes.abs()
-    reach = torch.where(slopes < 0, box[1], -box[0])
-    if math.isinf(norm):
-        return -slack * (size * torch.minimum(reach, radius[:, None])).sum(dim=1)
-    most = _box_share(size, reach, radius, norm)
-    inside = torch.minimum(size, most)
-    split = radius * torch.linalg.vector_norm(inside, ord=q, dim=1) + ((size - inside) * reach).sum(dim=1)
-    return -slack * torch.fmin(free, split)
+    return slopes * (size >= size.amax(dim=1, keepdim=True))
+
+
+def _least(slopes: Tensor, radius: Tensor, norm: float, below: Tensor | None, above: Tensor | None) -> Tensor:
+    """Without a half-space: minus a sum of terms of one sign, so that its error is relative."""
+    free = radius * lengths(slopes, norm)
+    if below is None or above is None:
+        return -free
+    size = slopes.abs()
+    reach = torch.where(slopes < 0, above, -below)
+    inside = torch.minimum(size, _box_share(size, reach, radius, norm))
+    split = radius * lengths(inside, norm) + ((size - inside) * reach).sum(dim=1)
+    return -torch.fmin(free, split * (1 + 4 * (slopes.shape[1] + 32) * UNIT))
 
 
 def _box_share(size: Tensor, reach: Tensor, radius: Tensor, norm: float) -> Tensor:
@@ -163,22 +257,9 @@ def _box_share(size: Tensor, reach: Tensor, radius: Tensor, norm: float) -> Tens
     wish, limit = size**power, reach**norm  # δ is min(wish/s, reach)
     budget = radius**norm
     scale = (wish**norm).sum(dim=1).div(budget).pow(1 / norm)
-    for _ in range(ROUNDS if norm == 2 else 4 * ROUNDS):
+    for _ in range(ROUNDS):
         full = wish >= reach * scale[:, None]
         free = torch.where(full, 0.0, wish).pow(norm).sum(dim=1)
         rest = (budget - torch.where(full, limit, 0.0).sum(dim=1)).clamp_min(0.0)
         scale = torch.minimum(scale, (free / rest).pow(1 / norm).nan_to_num(0.0, posinf=math.inf))
     return (scale[:, None] * reach) ** (norm - 1)
-
-
-def _multiplier(slopes: Tensor, normal: Tensor, offset: Tensor, radius: Tensor) -> Tensor:
-    """The best μ for the Euclidean ball without a box, a good one otherwise: (P,).
-
-    At the best one the cosine between a + μ c and c is e/(r ‖c‖), how far the half-space is in radii.
-    """
-    length = torch.linalg.vector_norm(normal, dim=1)
-    cosine = (offset / (radius * length)).clamp(-1.0, 1 - 1e-9)
-    along = (slopes * normal).sum(dim=1) / length
-    across = (slopes.square().sum(dim=1) - along.square()).clamp_min(0.0).sqrt()
-    best = (cosine * across / (1 - cosine.square()).sqrt() - along) / length
-    return torch.clamp_min(best.nan_to_num(0.0, 0.0, 0.0), 0.0)

@@ -394,9 +394,13 @@ class Search:
             node.dual = None
             return
         given = {self._place(i): bool(node.signs[i] > 0) for i in node.signs.nonzero()[:, 0].tolist()}
-        node.dual = node_dual(
-            self.around, self.box, node.rival, node.reached, bounds, given, cap, node.reached, node.dual
-        )
+        try:
+            node.dual = node_dual(
+                self.around, self.box, node.rival, node.reached, bounds, given, cap, node.reached, node.dual
+            )
+        except InputError:  # numbers beyond what the dual can work with
+            node.dual = None
+            return
         self._walk(node.dual.step[None], torch.tensor([node.rival]))
 
     def _walk(self, steps: Tensor, rivals: Tensor) -> None:

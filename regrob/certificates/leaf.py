@@ -7,15 +7,19 @@ half-spaces up to a single one that is as far away, which is the proof.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from regrob.certificates.caps import TINY, nearest
+from regrob.certificates.caps import TINY, nearest, rounding
 from regrob.certificates.dense_network import Relaxation
 
 NEWTON_STEPS = 40
+
+FAR = 1e3
+"""How far rounding errors are accounted for where neither box nor radius says."""
 
 
 class Leaf(NamedTuple):
@@ -37,7 +41,7 @@ def leaf(relaxation: Relaxation, rival: int, on: Tensor, radius: float, inset: f
         relaxation: of the image and its network.
         rival: the class j of the mistakes z_j ≥ z_y.
         on: (units,) bool, which units are on; the others are off.
-        radius: up to which distance this is of interest.
+        radius: up to which distance this is of interest; the distance is no bound beyond it.
         inset: how far inside its half-spaces the point shall be; the distance is then no bound.
 
     >>> from regrob.affine import ReluLayers
@@ -47,7 +51,9 @@ def leaf(relaxation: Relaxation, rival: int, on: Tensor, radius: float, inset: f
     >>> round(leaf(Relaxation(around), 1, torch.ones(2, dtype=torch.bool), 1.0).distance, 4)  # √2/4
     0.3536
     """
-    g, h = half_spaces(relaxation, rival, on)
+    reach = min(radius, relaxation.around.farthest())
+    reach = reach if math.isfinite(reach) else FAR
+    g, h = half_spaces(relaxation, rival, on, reach)
     around = relaxation.around
     size = torch.linalg.vector_norm(g, dim=1).clamp_min(TINY)
     g, h = g / size[:, None], h / size + inset
@@ -56,20 +62,20 @@ def leaf(relaxation: Relaxation, rival: int, on: Tensor, radius: float, inset: f
     else:
         price, step = _linear(g, h, around.low, around.high, radius)
     row, offset = (price @ g)[None], (price @ h)[None]
-    proved = nearest(row, offset - 1e-14 * (price @ h.abs()), around.low, around.high, around.norm)
+    slack = rounding(len(h)) * (price @ (h.abs() + reach * math.sqrt(len(around.x))))
+    proved = nearest(row, offset - slack, around.low, around.high, around.norm)
     return Leaf(float(proved.distance), step)
 
 
-def half_spaces(relaxation: Relaxation, rival: int, on: Tensor) -> tuple[Tensor, Tensor]:
+def half_spaces(relaxation: Relaxation, rival: int, on: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """g (units + 1, n) and h: g·δ + h ≤ 0 where the units have these signs, the last where the margin is ≤ 0.
 
-    Rounding is in h's favour: a point that is slightly outside may count as inside.
+    Rounding is in h's favour: a point that is slightly outside may count as inside, at least up to `reach`.
     """
     around = relaxation.around
     signs = on.split(around.widths)
     rows, offsets = torch.eye(len(around.x), dtype=torch.float64), around.x
     g, h = [], []
-    reach = float(torch.linalg.vector_norm(torch.maximum(-around.low, around.high)).clamp_max(1e3))
     for k, active in enumerate(signs):
         rows = relaxation.weights[k] @ rows
         offsets = relaxation.weights[k] @ offsets + relaxation.biases[k]
@@ -106,7 +112,9 @@ def _quadratic(g: Tensor, h: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor,
             some = g[active][:, free]
             gram = some @ some.T
             gram.diagonal().add_(1e-13 * float(gram.diagonal().max().clamp_min(1e-12)))
-            found = torch.linalg.solve(gram, h[active] + g[active] @ held)
+            found, failed = torch.linalg.solve_ex(gram, h[active] + g[active] @ held)
+            if int(failed) or not bool(found.isfinite().all()):
+                return price, step
             goal = torch.zeros_like(price)
             goal[active] = found
             if bool((found >= 0).all()):

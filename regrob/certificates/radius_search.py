@@ -1,13 +1,39 @@
-"""The largest radius that linear bounds certify."""
+"""The largest radius that linear bounds certify.
+
+On a ball of radius R every mistake lies in the half-space in which the linear lower bound of a margin is not
+positive. No mistake is nearer than that half-space, so min(R, its distance d(R)) is certified; the best R is
+where the two meet, and d falls as R grows.
+
+The half-space helps twice. The bounds of the bends need to hold in it alone: what is left of the ball is a
+cap, thin where R is only slightly above d(R), and in the cap they are tighter, so that the next half-space is
+farther away, and the next cap thinner. And the slopes of the lines through the corners are free: they are
+chosen to move the half-space away, by gradient ascent.
+"""
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+import math
+from collections.abc import Callable
 
-from regrob.certificates.balls import ball_around
-from regrob.certificates.linear_bounds import LinearAnalysis
-from regrob.checks import ImageLabels, Images, PerImage, check_count, check_labels, check_size
+import torch
+from torch import Tensor, nn
+
+from regrob.affine.rectified import Clamped, Lines
+from regrob.certificates.balls import Ball, ball_around
+from regrob.certificates.linear_bounds import LinearAnalysis, Relaxed
+from regrob.checks import ImageLabels, Images, PerImage, check_count, check_labels
+
+FIRST_GUESS = 0.4
+"""Of the radius, as a share of the distance that the network would have if no unit switched."""
+
+FIRST_STEP = 1.25
+"""With caps the first ball is so much larger than the one that is certified without."""
+
+CAPPED_TRIALS = 4
+"""Of balls with caps, at most: each costs as much as a few without."""
+
+ASCENT_STEPS, ASCENT_RATE = 8, 0.25
+"""Of the gradient ascent in the slopes' shares."""
 
 
 def linear_radius(
@@ -17,45 +43,187 @@ def linear_radius(
     *,
     norm: float = 2.0,
     box: tuple[float, float] | None = (0.0, 1.0),
-    halvings: int = 12,
-    most: float = 8.0,
+    rounds: int = 0,
+    trials: int = 8,
+    tolerance: float = 1e-3,
     check: bool = True,
 ) -> PerImage:
-    """A radius below which no perturbation fools the network, by linear bounds and halving: (N,), float64.
+    """A radius within which no perturbation fools the network, by linear bounds: (N,), float64, rounded down.
 
-    Zero where the image is misclassified. The radius is one at which the bounds themselves were positive, so
-    nothing is assumed of radii in between.
+    Zero where the image is misclassified.
 
     Args:
         network, norm, box, check: as of `linear_bounds`.
-        halvings: of the interval from 0 to `most`.
-        most: no larger radius is looked at.
+        rounds: how often, on each ball, the bends' bounds are tightened on the cap and the slopes are chosen.
+            0 is the plain bound. More rounds never certify less.
+        trials: balls that are tried, with rounds and without, at most.
+        tolerance: relative, of the plain radius.
 
     Raises:
         InputError, NotPiecewiseLinearError, UnsuitableNetworkError: as `linear_bounds`.
 
     >>> network = nn.Sequential(nn.Flatten(), nn.ReLU())
-    >>> linear_radius(network, torch.tensor([[0.75, 0.25]]), torch.tensor([0]), halvings=30)  # 0.5/√2
+    >>> linear_radius(network, torch.tensor([[0.75, 0.25]]), torch.tensor([0]))  # 0.5/√2
     tensor([0.3536], dtype=torch.float64)
     """
-    check_count("halvings", halvings)
-    check_size("most", most)
+    check_count("trials", trials)
+    if rounds:
+        check_count("rounds", rounds)
     analysis = LinearAnalysis(network, images, check=check)
     z = analysis.logits
     check_labels(labels, z)
     classes = z.shape[1]
     certified = torch.zeros(len(z), dtype=torch.float64, device=z.device)
-    refused = torch.full_like(certified, most)
-    others = torch.arange(classes - 1, device=z.device).expand(len(z), -1)
-    rivals = others + (others >= labels[:, None])
-    active = (z.argmax(dim=1) == labels).nonzero()[:, 0]
-    for _ in range(halvings):
-        if not len(active):
-            break
-        middle = (certified[active] + refused[active]) / 2
-        ball = ball_around(analysis.images[active], middle, norm=norm, box=box)
-        margins = analysis.margins(ball, labels[active], rivals[active], active).margins
-        holds = (margins > 0).all(dim=1)
-        certified[active] = torch.where(holds, middle, certified[active])
-        refused[active] = torch.where(holds, refused[active], middle)
+    right = (z.argmax(dim=1) == labels).nonzero()[:, 0]
+    if not len(right):
+        return certified
+    others = torch.arange(classes - 1, device=z.device).expand(len(right), -1)
+    rivals = (others + (others >= labels[right, None])).flatten()
+    at = right.repeat_interleave(classes - 1)
+    search = _Search(
+        analysis, ball_around(analysis.images[at], 0.0, norm=norm, box=box), labels[at], rivals, at, tolerance
+    )
+    distance = search.plain(trials)
+    if rounds:
+        distance = search.capped(distance, rounds, trials)
+    certified[right] = distance.view(len(right), -1).amin(dim=1)
     return certified
+
+
+class _Search:
+    """For pairs of an image and a rival: how near the half-space of the rival's mistakes comes, ball by ball.
+
+    Attributes:
+        around: balls around the P images, without a radius.
+        labels, rivals: (P,).
+        at: (P,), which of the analysis' images each is.
+    """
+
+    def __init__(
+        self,
+        analysis: LinearAnalysis,
+        around: Ball,
+        labels: Tensor,
+        rivals: Tensor,
+        at: Tensor,
+        tolerance: float,
+    ) -> None:
+        self.analysis, self.around, self.labels, self.rivals, self.at = analysis, around, labels, rivals, at
+        self.tolerance = tolerance
+
+    def plain(self, trials: int) -> Tensor:
+        """What is certified of each pair, (P,), without caps."""
+        every = torch.arange(len(self.at), device=self.at.device)
+        zero = torch.zeros(len(every), dtype=torch.float64, device=self.at.device)
+        tangent = self._plain_distance(every, zero)
+        radius = FIRST_GUESS * tangent.minimum(self.around.farthest())
+        return self._meeting(self._plain_distance, zero, radius, zero, tangent, trials)
+
+    def capped(self, certified: Tensor, rounds: int, trials: int) -> Tensor:
+        """The same with caps, never less than what is certified already."""
+
+        def distance(of: Tensor, radius: Tensor) -> Tensor:
+            return self._capped_distance(of, radius, rounds)
+
+        radius = FIRST_STEP * certified
+        return self._meeting(distance, certified, radius, certified, certified, min(trials, CAPPED_TRIALS))
+
+    def _meeting(
+        self,
+        distance: Callable[[Tensor, Tensor], Tensor],
+        certified: Tensor,
+        radius: Tensor,
+        last_radius: Tensor,
+        last_distance: Tensor,
+        trials: int,
+    ) -> Tensor:
+        """The largest min(R, d(R)) found where d(R) − R changes its sign, by secants within a bracket."""
+        low, high = certified.clone(), torch.full_like(certified, math.inf)
+        active = ((radius > 0) & (radius < math.inf)).nonzero()[:, 0]
+        last_radius, last_lead = last_radius.clone(), last_distance - last_radius
+        for _ in range(trials):
+            if not len(active):
+                break
+            tried = radius[active]
+            found = distance(active, tried)
+            certified[active] = certified[active].maximum(found.minimum(tried))
+            lead = found - tried
+            low[active] = low[active].maximum(found.minimum(tried))
+            high[active] = high[active].minimum(torch.where(lead >= 0, found, tried))
+            fall = (last_lead[active] - lead) / (tried - last_radius[active])
+            width = high[active] - low[active]
+            guess = torch.where(fall > 0, tried + lead / fall, (low[active] + high[active]) / 2)
+            guess = guess.nan_to_num(0.0, math.inf, 0.0).maximum(low[active] + 0.05 * width)
+            radius[active] = guess.minimum(torch.where(high[active] < math.inf, high[active], 2 * tried))
+            last_radius[active], last_lead[active] = tried, lead
+            active = active[(width > self.tolerance * low[active]) & (radius[active] < math.inf)]
+        return certified
+
+    def _plain_distance(self, of: Tensor, radius: Tensor) -> Tensor:
+        """d(R) of these pairs; pairs of one image on one ball share their bounds."""
+        keys = torch.stack([self.at[of].double(), radius], dim=1)
+        balls, place = keys.unique(dim=0, return_inverse=True)
+        first = torch.zeros(len(balls), dtype=torch.int64, device=of.device).scatter_(0, place, of)
+        ball = self.around.of(first)._replace(radius=balls[:, 1].contiguous())
+        relaxed = self.analysis.relaxed(ball, self.at[first])
+        return self._nearest(of, ball.of(place), relaxed.of(place))[0]
+
+    def _nearest(
+        self, of: Tensor, ball: Ball, relaxed: Relaxed, lines: list[Lines] | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Distance, nearest point, normal and offset of the half-spaces in which the pairs' mistakes lie."""
+        bounds = self.analysis.margins(ball, self.labels[of], self.rivals[of, None], relaxed, lines)
+        slopes, offsets = bounds.slopes[:, 0], bounds.offsets[:, 0]
+        distance, step = ball.nearest(slopes.detach(), offsets.detach().nan_to_num(-math.inf))
+        return distance, step, slopes, offsets
+
+    def _capped_distance(self, of: Tensor, radius: Tensor, rounds: int) -> Tensor:
+        """d(R) of these pairs after so many rounds of caps and ascents."""
+        ball = self.around.of(of)._replace(radius=radius)
+        best = torch.zeros_like(radius)
+        relaxed: Relaxed | None = None
+        for _ in range(rounds):
+            relaxed = self.analysis.relaxed(ball, self.at[of], relaxed)
+            distance, normal, offset = self._ascent(of, ball, relaxed)
+            distance = torch.where(relaxed.empty(), math.inf, distance)
+            if ball.normal is not None and ball.offset is not None:
+                better = distance > best
+                normal = torch.where(better[:, None], normal, ball.normal)
+                offset = torch.where(better, offset, ball.offset)
+            best = best.maximum(distance)
+            if bool((best >= radius).all()):
+                break
+            ball = ball._replace(normal=normal, offset=offset)
+        return best
+
+    def _ascent(self, of: Tensor, ball: Ball, relaxed: Relaxed) -> tuple[Tensor, Tensor, Tensor]:
+        """The farthest half-space met while the corners' slopes are chosen: distance, normal, offset."""
+        shares: list[Tensor | None] = [
+            (bound.upper - kind.low >= kind.low - bound.lower).to(bound.lower).requires_grad_(True)
+            if isinstance(kind, Clamped)
+            else None
+            for kind, bound in zip(relaxed.kinds, relaxed.bounds, strict=True)
+        ]
+        free = [share for share in shares if share is not None]
+        best, _, normal, offset = self._nearest(of, ball, relaxed)
+        if not free:
+            return best, normal, offset
+        optimizer = torch.optim.Adam(free, lr=ASCENT_RATE, betas=(0.8, 0.95))
+        for _ in range(ASCENT_STEPS):
+            with torch.enable_grad():
+                lines = relaxed.with_shares(shares)
+                distance, step, slopes, offsets = self._nearest(of, ball, relaxed, lines)
+                size = torch.linalg.vector_norm(slopes.detach(), dim=1).clamp_min(1e-300)
+                height = ((slopes * step).sum(dim=1) + offsets) / size
+                optimizer.zero_grad()
+                (-height.nan_to_num(0.0).sum()).backward(inputs=free)
+            better = distance > best
+            best = best.maximum(distance)
+            normal = torch.where(better[:, None], slopes.detach(), normal)
+            offset = torch.where(better, offsets.detach(), offset)
+            optimizer.step()
+            with torch.no_grad():
+                for share in free:
+                    share.grad = None if share.grad is None else share.grad.nan_to_num(0.0)
+                    share.clamp_(0.0, 1.0)
+        return best, normal, offset

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from regrob.affine.rectified import Clamped, Largest, Lines
-from regrob.certificates.balls import UNIT
+from regrob.certificates.caps import UNIT
 
 
 def clamped_lines(

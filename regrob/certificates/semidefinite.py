@@ -35,20 +35,23 @@ from regrob.errors import InputError
 
 Array = NDArray[np.float64]
 
-CURVATURE = 1e-8
+CURVATURE = 1e-10
 """The Hessian must be at least this times the identity, in units in which its diagonal is one."""
 
-NARROW = 0.02
+NARROW = 0.1
 """A unit's range is taken to reach at least this far to its shorter side, as a share of the longer one."""
 
 DEAD = 1e-9
 """Nor to less than this share of the widest range, or of the radius: the squares of less would underflow."""
 
-COLD = 100.0
+COLD = 3.0
 """Weight of the barrier at a cold start: what it may cost of the bound, in units of the squared radius."""
 
-WARM = 1e-2
+WARM = 0.1
 """Weight of the barrier at a warm start, as a share of that at a cold one."""
+
+NEAR = 5.0
+"""A point is near enough to a centre if a Newton step would gain less than this, in units of the barrier."""
 
 ROOM = 0.9
 """How far a step may go towards where a multiplier or the Hessian turns singular."""
@@ -207,8 +210,28 @@ def _inverse(factor: Array) -> Array:
     from scipy.linalg import lapack
 
     lower, _ = lapack.dpotri(factor, lower=1)
-    found: Array = np.tril(lower) + np.tril(lower, -1).T
+    found: Array = lower + lower.T  # zero above the diagonal, as the factor is
+    found[np.diag_indices(len(found))] *= 0.5
     return found
+
+
+def _solved_lower(matrix: Array, right: Array) -> Array:
+    """matrix⁻¹ right, where only the lower triangle is given; the matrix is lost.
+
+    Raises:
+        FloatingPointError: it is not positive definite.
+    """
+    from scipy.linalg import lapack
+
+    scale = 1.0 / np.sqrt(np.diag(matrix))
+    matrix *= scale[:, None]
+    matrix *= scale
+    factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)  # in place: no copy is made
+    if failed:
+        raise FloatingPointError("the curvature in the multipliers is not positive definite")
+    found, _ = lapack.dpotrs(factor, scale * right, lower=0)
+    unscaled: Array = scale * np.asarray(found)
+    return unscaled
 
 
 def _solved(factor: Array, right: Array) -> Array:
@@ -226,12 +249,14 @@ class _Point(NamedTuple):
         value: its least value.
         forms: (2m + k,), where it is least.
         step: δ there.
-        factor: of the Hessian in (y, h).
+        hessian: in (y, h).
+        factor: of the Hessian.
     """
 
     value: float
     forms: Array
     step: Array
+    hessian: Array
     factor: Array
 
     @property
@@ -244,12 +269,15 @@ def _hessian(problem: _Problem, slopes: Array, at: Multipliers, identity: float 
     """Of the Lagrangian in (y, h), with so many times the identity in y."""
     m, h, n = problem.m, slopes[problem.h], slopes[problem.negative]
     on_outputs = at.outputs[:, None] * h + at.complementary[:, None] * n
-    on_negatives = at.negatives[:, None] * n
+    if at.negatives.size and at.negatives.min() >= 0:
+        root = np.sqrt(at.negatives)[:, None] * n
+        half: Array = root.T @ root  # a symmetric product is half the work
+    else:
+        half = n.T @ (at.negatives[:, None] * n)
     if len(problem.products) > 3:
         margin = slopes[2 * m]
         on_outputs += at.margin_outputs[:, None] * margin
-        on_negatives += at.margin_negatives[:, None] * margin
-    half: Array = n.T @ on_negatives
+        half += np.outer(at.margin_negatives @ n, margin)
     directions = half.shape[0] - m
     half[directions:] += on_outputs  # the outputs' slopes are unit vectors
     K: Array = half + half.T
@@ -258,13 +286,14 @@ def _hessian(problem: _Problem, slopes: Array, at: Multipliers, identity: float 
     return K
 
 
-def _least(problem: _Problem, at: Multipliers) -> _Point | None:
-    """Where the Lagrangian is least, or None if it is not bounded below.
+def _least(problem: _Problem, at: Multipliers, hessian: Array | None = None) -> _Point | None:
+    """Where the Lagrangian, of this Hessian if it is known, is least; None if it is not bounded below.
 
     Without h, δ = −(w' − w)/2 + e is best for the box, and e in the rows' span: e = rowsᵀ Λ⁻ᵀ y, ‖e‖² = ‖y‖².
     """
     local, slopes = problem.local, problem.own
-    factor = _cholesky(_hessian(problem, slopes, at))
+    K = _hessian(problem, slopes, at) if hessian is None else hessian
+    factor = _cholesky(K)
     if factor is None:
         return None
     pull = at.high - at.low
@@ -283,7 +312,7 @@ def _least(problem: _Problem, at: Multipliers) -> _Point | None:
     z = -_solved(factor, linear)
     y = z[: len(problem.factor)]
     step = -0.5 * pull + problem.rows.T @ np.linalg.solve(problem.factor.T, y)
-    return _Point(float(value + 0.5 * linear @ z), start + slopes @ z, step, factor)
+    return _Point(float(value + 0.5 * linear @ z), start + slopes @ z, step, K, factor)
 
 
 def _add(target: Array, place: slice, change: Array) -> None:
@@ -351,7 +380,7 @@ def _newton_step(
     families = problem.products
     starts = [m * i for i in range(len(families) + 1)]
     size = starts[-1] + problem.k
-    normal = np.empty((size, size))
+    normal = np.zeros((size, size))  # its lower triangle, block by block
     slope = np.empty(size)
     right = np.empty(size)
     sides = [problem.sides(point.forms, family) for family in families]
@@ -371,10 +400,7 @@ def _newton_step(
                 answer = answers[side, two.left] * its_other + answers[side, two.right] * its_left
                 block += weighted[:, None] * answer
             normal[here, there] = block
-            normal[there, here] = block.T
-        block = other[:, None] * answers[one.left, problem.g] + left[:, None] * answers[one.right, problem.g]
-        normal[here, g] = block
-        normal[g, here] = block.T
+        normal[g, here] = other * answers[problem.g, one.left] + left * answers[problem.g, one.right]
     normal[g, g] = answers[problem.g, problem.g]
     slope[g] = point.forms[problem.g]
     right[g] = slope[g] - drift[problem.g]
@@ -383,13 +409,7 @@ def _newton_step(
     slope[m:] += weight * (1.0 / positive - problem.ceiling)
     right[m:] += weight * (1.0 / positive - problem.ceiling)
     normal[where, where] += last / positive**2
-    scale = 1.0 / np.sqrt(np.diag(normal))
-    normal *= scale[:, None]
-    normal *= scale
-    solver = _cholesky(normal)
-    if solver is None:
-        raise FloatingPointError("the curvature in the multipliers is not positive definite")
-    move = scale * _solved(solver, scale * right)
+    move = _solved_lower(normal, right)
 
     # how the least point answers, and from it the box's multipliers
     combined = -pulled
@@ -486,12 +506,11 @@ def semidefinite_bound(
             break
         share, at, point = taken
         weight = last = weight + (1 - share) * (last - weight)
-        if point.value > max(enough, centres[-1][1].value):
+        if point.value > centres[-1][1].value:
             centres.append((at, point))
-            break
-        if gain < 1.0:
-            if point.value > centres[-1][1].value:
-                centres.append((at, point))
+            if point.value > enough:
+                break
+        if gain < min(NEAR, 0.03 * problem.parameters):  # of a small network, nearer
             if weight >= WARM * cold:
                 centre = at
             gap = weight * problem.parameters
@@ -546,13 +565,13 @@ def _taken(
     """As much of the step as stays away from singular multipliers and, at a fixed weight, climbs."""
     share = _share(at, step)
     height = -math.inf if weight is None else _barrier(problem, at, point, weight)
+    change = _hessian(problem, problem.own, step, 0.0)
     for _ in range(30):
-        beyond = _moved(at, step, share / ROOM)
-        there = _moved(at, step, share)
-        if _cholesky(_hessian(problem, problem.own, beyond)) is None:
+        if _cholesky(point.hessian + share / ROOM * change) is None:
             share *= 0.7
             continue
-        found = _least(problem, there)
+        there = _moved(at, step, share)
+        found = _least(problem, there, point.hessian + share * change)
         if found is not None and (weight is None or _barrier(problem, there, found, weight) >= height):
             return share, there, found
         share *= 0.5

@@ -7,5 +7,5 @@ networks with each penalty. `in_memory` is the sweep of a page; `one_network`, `
 `checkerboard` train a single network for one, `finite_differences` and `along_line` follow a network
 away from an image.
 `predictions` holds the theory's lengths against those of attacks; `reproduction` asks why our
-numbers differ from the paper's.
+numbers differ from the paper's. `certificates_attacked` holds every certificate against every attack.
 """

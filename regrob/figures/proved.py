@@ -102,7 +102,7 @@ def against_strength(proved: Proved, penalties: Sequence[str], radii: Sequence[f
     panels[0].set_title("distance to a mistake")
     for axes, radius in zip(panels[1:], radii, strict=False):
         between(axes, proved.results, penalties, withstands(CERTIFIED, radius), withstands(FOUND, radius))
-        axes.set(ylim=(-3, 103), title=f"at every step of length {radius:g}")
+        axes.set(ylim=(-3, 103), title=f"accuracy within reach {radius:g}")
     for axes in panels[count:]:
         axes.axis("off")
     legend_below(figure, panels[0])
@@ -133,9 +133,11 @@ def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
 
 
 def explanation(
-    proved: Proved, penalties: Sequence[str], measures: Iterable[Measure] = (*EXPLANATIONS, TIGHTNESS)
+    proved: Proved,
+    penalties: Sequence[str],
+    measures: Iterable[Measure] = (CERTIFIED, *EXPLANATIONS, TIGHTNESS),
 ) -> Figure:
-    """What makes a distance provable, against λ: ν, unstable units, nodes, how tight linear bounds are.
+    """What makes a distance provable, against λ: itself, ν, unstable units, how tight linear bounds are.
 
     Args:
         proved: of one network.

@@ -42,8 +42,8 @@ KINDS_OF_CHAINS = tuple(kind for kind, (slope, _) in TWINS.items() if slope == 0
 """Networks of the plane that are, as MLPs, chains of affine maps and ReLUs."""
 
 
-def in_the_plane(draw: Draw, kinds: tuple[str, ...], count: int | None = None) -> Iterator[tuple[str, Plane]]:
-    """Networks with two inputs and the names of their groups: of each kind a set, or `count` of it, a thousand trials."""
+def in_the_plane(draw: Draw, kinds: tuple[str, ...], count: int) -> Iterator[tuple[str, Plane]]:
+    """Networks with two inputs and the names of their groups: of each kind `count`, every thousand trials."""
     for K, kind, seed in itertools.product(TWO_AND_THREE, kinds, range(max(1, draw.trials // 1000))):
         for plane in [plane for plane in planes(K, seed, kind) if len(plane.points)][:count]:
             yield groups.of(K, kind), plane
@@ -183,9 +183,15 @@ def radius_excess(draw: Draw, more: float = 1.0) -> Groups:
 @lru_cache(maxsize=256)
 def linear_radii(plane: Plane) -> Tensor:
     """Of each point."""
-    most = 1.1 * float(plane.exact.max())
-    network = plane.twins.network
-    return linear_radius(network, plane.points, plane.labels, box=None, halvings=20, most=most, check=False)
+    return linear_radius(
+        plane.twins.network,
+        plane.points,
+        plane.labels,
+        box=None,
+        trials=16,
+        tolerance=1e-6,
+        check=False,
+    )
 
 
 def plain(sample: Sample) -> bool:
@@ -229,7 +235,7 @@ def guarantee_excess(draw: Draw, more: float = 1.0) -> Groups:
     return joined(
         [
             (group, more * guaranteed(plane) / plane.exact - 1.0)
-            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS)
+            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=2)
         ]
     )
 
@@ -283,7 +289,7 @@ def dual_excess(draw: Draw, more: float = 1.0) -> Groups:
     return joined(
         [
             (group, more * dual_bounds(plane, draw.seed) / plane.exact[:, None] - 1.0)
-            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=2)
+            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=1)
         ]
     )
 
