@@ -35,10 +35,10 @@ from regrob.certificates import distance_to_mistake, linear_radius
 from regrob.certificates.polytope import edge_distance
 from regrob.experiments import in_memory
 from regrob.experiments.checkerboard import trained_on_checkerboard
+from regrob.experiments.closing_interval import history
 from regrob.experiments.two_arcs import trained_on_arcs, tuned_on_arcs
 from regrob.figures.living import frame
 from regrob.figures.living.four_boundaries import measure
-from regrob.figures.living.growing_ball import history
 from regrob.figures.living.plane_network import CUT
 from regrob.figures.living.stored_results import DIGITS
 from regrob.figures.living.two_descents import mean_loss

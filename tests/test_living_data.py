@@ -23,8 +23,9 @@ from regrob.data import one_versus_seven
 from regrob.errors import InputError
 from regrob.experiments import predictions
 from regrob.experiments.checkerboard import trained_on_checkerboard
+from regrob.experiments.closing_interval import history, lattice
 from regrob.experiments.two_arcs import trained_on_arcs
-from regrob.figures.living import frame, growing_ball, living
+from regrob.figures.living import frame, living
 from regrob.figures.living.four_boundaries import four_boundaries, measure
 from regrob.figures.living.norm_ball import norm_ball
 from regrob.figures.living.penalty_pull import penalty_pull
@@ -156,12 +157,12 @@ def test_the_cut_square_holds_every_nearest_boundary() -> None:
 def test_the_interval_of_the_ball_holds_and_closes() -> None:
     """At three places of the checkerboard's lattice; a hair more than is certified would be too much."""
     network = trained_on_checkerboard(seed=3)
-    places = growing_ball.lattice()[[10, 40, 57]]
+    places = lattice()[[10, 40, 57]]
     labels = network(places).argmax(dim=1)
     layers = relu_layers(network, places[:1])
     for x, label in zip(places, labels.tolist(), strict=True):
         true = float(distance_to_mistake(network, x, label, low=-CUT, high=CUT))
-        known = growing_ball.history(layers, x, label)
+        known = history(layers, x, label)
         assert all(one.certified <= true <= one.found for one in known)
         for earlier, later in itertools.pairwise(known):
             assert earlier.nodes < later.nodes

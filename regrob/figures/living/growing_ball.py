@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor, nn
-
-from regrob.affine import ReluLayers, polytopes, relu_layers
-from regrob.certificates import Search, linear_radius
+from regrob.affine import polytopes
 from regrob.figures import planes
 from regrob.figures.living.frame import Living, living
 from regrob.figures.results import legend_below
 from regrob.figures.theme import BLACK, BLUE, GREEN, GREY, VERMILION, style
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from matplotlib.figure import Figure
+    from torch import Tensor, nn
 
     from regrob.affine.polytopes import Region
 
 SEEN = 1.0
 CUT = 2.5
 """Half sides of the square that is shown, and of the one cut into pieces: wide enough that no nearest
-boundary of a point of the lattice lies outside it."""
-
-STEP, SIDE = 0.2, 9
-"""Of the lattice on which the point moves: SIDE × SIDE points around the middle of the square."""
+boundary of a place shown lies outside it."""
 
 NODES = (1, 2, 4, 8, 16, 32)
 """Budgets that a reader can choose."""
@@ -41,36 +34,30 @@ class Known(NamedTuple):
     found: float
 
 
-def lattice() -> Tensor:
-    """Where the point can be: (SIDE², 2), the second input changing first."""
-    marks = STEP * (torch.arange(SIDE, dtype=torch.float64) - (SIDE - 1) / 2)
-    return torch.cartesian_prod(marks, marks)
+class Place(NamedTuple):
+    """Where the point can be, and what is known of the distance to its nearest mistake.
 
-
-def history(layers: ReluLayers, x: Tensor, label: int) -> list[Known]:
-    """The intervals around the distance from x, (2,), to its nearest mistake, whenever one end has moved.
-
-    The first mistake that the search knows is the nearest point of the lattice that is one. It bounds its
-    nodes by linear bounds alone: with the semidefinite dual there is little left to cut.
+    Attributes:
+        x: the two inputs.
+        edge: distance to the edge of its polytope.
+        linear: what a linear bound certifies.
+        history: of a search, from its first node on; certified rises and found falls.
     """
-    search = Search(layers, x, label, box=None, batch=1, starts=lattice(), dual=False)
-    known: list[Known] = []
 
-    def watch(now: Search) -> None:
-        if not known or (now.certified, now.found) != known[-1][1:]:
-            known.append(Known(now.nodes, now.certified, now.found))
-
-    search.advance(nodes=NODES[-1], watch=watch)
-    return known
+    x: tuple[float, float]
+    edge: float
+    linear: float
+    history: list[Known]
 
 
-def growing_ball(network: nn.Sequential, points: Tensor, labels: Tensor) -> Living:
+def growing_ball(network: nn.Sequential, places: Sequence[Place], points: Tensor, labels: Tensor) -> Living:
     """The pieces of a network with two inputs and two classes, a point, and the interval that a search knows.
 
     The point is at first where the interval takes the most steps to close.
 
     Args:
         network: Flatten, Linear and ReLU layers, 2 → 2, in float64.
+        places: where the point can be, by columns of as many places each, evenly spaced.
         points: (N, 2) to show, of two classes.
         labels: (N,).
 
@@ -78,32 +65,22 @@ def growing_ball(network: nn.Sequential, points: Tensor, labels: Tensor) -> Livi
         InputError: a network that `polytopes.regions` does not read.
     """
     pieces = polytopes.regions(network, low=-CUT, high=CUT)
-    places = lattice()
-    with torch.no_grad():
-        sides = network(places).argmax(dim=1)
-    linear = linear_radius(network, places, sides, box=None).tolist()
-    edges = [float(polytopes.distance_to_edge(network, x)) for x in places]
-    layers = relu_layers(network, places[:1])
-    histories = [history(layers, x, int(y)) for x, y in zip(places, sides, strict=True)]
-    start = max(range(len(places)), key=lambda place: len(histories[place]))
+    side = round(len(places) ** 0.5)
+    start = max(range(len(places)), key=lambda number: len(places[number].history))
     data = {
         "limit": SEEN,
-        "start": divmod(start, SIDE),
-        "step": STEP,
-        "side": SIDE,
-        "low": float(places[0, 0]),
+        "start": divmod(start, side),
+        "step": places[1].x[1] - places[0].x[1],
+        "side": side,
+        "low": places[0].x[0],
         "nodes": NODES,
         "points": [[*x, y] for x, y in zip(points.tolist(), labels.tolist(), strict=True)],
         "pieces": [piece.corners for piece in pieces],
         "boundary": [ends for piece in pieces if (ends := planes.boundary(piece)) is not None],
-        "lattice": list(zip(edges, linear, histories, strict=True)),
+        "lattice": [place[1:] for place in places],
     }
     with style():
-        circles = [
-            ("edge of the polytope", GREY, "-", edges[start]),
-            ("linear bound", BLUE, "--", linear[start]),
-        ]
-        still = _still(pieces, places[start], circles, histories[start])
+        still = _still(pieces, places[start])
     return living(
         "growing_ball",
         data,
@@ -124,21 +101,20 @@ def growing_ball(network: nn.Sequential, points: Tensor, labels: Tensor) -> Livi
     )
 
 
-def _still(
-    pieces: Sequence[Region], x: Tensor, circles: list[tuple[str, str, str, float]], known: list[Known]
-) -> Figure:
+def _still(pieces: Sequence[Region], place: Place) -> Figure:
     """The circles around the point at the start, and the interval against the nodes."""
     import matplotlib.pyplot as plt
     from matplotlib.patches import Circle
 
+    known = place.history
+    circles = (("edge of the polytope", GREY, "-", place.edge), ("linear bound", BLUE, "--", place.linear))
     figure, (plane, chart) = plt.subplots(1, 2, figsize=(8.4, 4.6))
     planes.outline(plane, pieces, "#cccccc", 0.6)
     planes.draw_boundary(plane, pieces, color=BLACK, linestyle="-")
-    centre = (float(x[0]), float(x[1]))
-    plane.add_patch(Circle(centre, known[-1].certified, color=GREEN, alpha=0.3))
+    plane.add_patch(Circle(place.x, known[-1].certified, color=GREEN, alpha=0.3))
     for _, colour, dashes, length in (*circles, ("", VERMILION, ":", known[-1].found)):
-        plane.add_patch(Circle(centre, length, fill=False, color=colour, linestyle=dashes, linewidth=2))
-    plane.plot(*centre, "o", color=BLACK, markersize=6)
+        plane.add_patch(Circle(place.x, length, fill=False, color=colour, linestyle=dashes, linewidth=2))
+    plane.plot(*place.x, "o", color=BLACK, markersize=6)
     planes.frame(plane, SEEN)
     nodes = [one.nodes for one in known] + [NODES[-1]]
     for name, colour, dashes in (("certified", GREEN, "-"), ("found", VERMILION, ":")):
