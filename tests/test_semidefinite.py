@@ -172,6 +172,14 @@ def test_a_unit_that_can_hardly_switch_is_no_division_by_zero() -> None:
     assert 0.0 <= semidefinite_bound(local).distance <= distance * (1 + 1e-9)
 
 
+@pytest.mark.parametrize(("lead", "distance"), [(1.0, math.inf), (0.0, 0.0)])
+def test_where_nothing_depends_on_the_image_it_is_all_or_nothing(lead: float, distance: float) -> None:
+    none = torch.zeros(2, 3, dtype=torch.float64)
+    biases = torch.ones(2).double(), torch.tensor([lead, 0.0]).double()
+    layers = ReluLayers((none, none[:, :2]), biases)
+    assert semidefinite_bound(around(layers, torch.full((3,), 0.5).double(), 1.0)).distance == distance
+
+
 # --- the proof, and its teeth --------------------------------------------------------------
 
 

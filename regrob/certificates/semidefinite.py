@@ -492,6 +492,8 @@ def semidefinite_bound(
         first = Multipliers(
             start.complementary, *(np.maximum(a, b) for a, b in zip(start[1:], first[1:], strict=True))
         )
+    if not local.names and not local.constraints.rows.any():
+        return _of_constants(local, first)
     at, point = _feasible(problem, first)
     centres, steps, last, centre = [(at, point)], 0, weight, at
     while steps < most:
@@ -525,6 +527,14 @@ def semidefinite_bound(
     h, n = point.forms[: problem.m], point.forms[problem.m : 2 * problem.m]
     violation = np.abs(h * n) / (problem.upper * problem.lengths)
     return DualBound(distance, point.step, h, violation, at, centre, steps)
+
+
+def _of_constants(local: LocalNetwork, at: Multipliers) -> DualBound:
+    """Where nothing depends on δ: either no δ meets the constraints, or every one."""
+    impossible = (local.constraints.offsets > local.constraints.errors).any()
+    nothing = np.zeros(0)
+    distance = math.inf if impossible else 0.0
+    return DualBound(distance, np.zeros_like(local.low), nothing, nothing, at, at, 0)
 
 
 def inherited(multipliers: Multipliers, unit: int) -> Multipliers:
