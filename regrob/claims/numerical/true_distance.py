@@ -289,7 +289,7 @@ def dual_excess(draw: Draw, more: float = 1.0) -> Groups:
     return joined(
         [
             (group, more * dual_bounds(plane, draw.seed) / plane.exact[:, None] - 1.0)
-            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=1)
+            for group, plane in in_the_plane(draw, KINDS_OF_CHAINS, count=2)
         ]
     )
 
