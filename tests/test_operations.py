@@ -21,10 +21,11 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 
 from regrob import networks
-from regrob.affine import Trace, kinks, local_map, piecewise_linear, report, trace, verdict
+from regrob.affine import Trace, kinks, local_map, piecewise_linear, relu_layers, report, trace, verdict
 from regrob.certificates import certified_radius, edge_distance, polytope
+from regrob.certificates.linear_bounds import LinearAnalysis
 from regrob.errors import InputError, NotPiecewiseLinearError
-from regrob.examination import examine
+from regrob.examination import certify, examine
 
 
 class Written(nn.Module):
@@ -691,9 +692,11 @@ def test_script_modules_get_trials_alone_and_no_certificate() -> None:
     with pytest.warns(UserWarning, match="cannot be established.*only trials were made"):
         V = local_map(scripted, x).V
     torch.testing.assert_close(V, local_map(plain, x).V)
-    for read in (edge_distance, kinks):
+    for read in (edge_distance, kinks, relu_layers, LinearAnalysis):
         with pytest.raises(NotPiecewiseLinearError, match="hides its operations"):
             read(scripted, x)
+    with pytest.raises(NotPiecewiseLinearError, match="hides its operations"):
+        certify(scripted, x, plain(x).argmax(dim=1))
     bends = pytest.raises(NotPiecewiseLinearError, match="second derivative")
     with pytest.warns(UserWarning, match="trials"), bends:
         local_map(bent, x)

@@ -7,7 +7,7 @@ which the map is exact. All above it is a function of V, z and y.
 """
 
 from regrob.affine.bends import Bend, units
-from regrob.affine.float64 import in_float64
+from regrob.affine.float64 import checked_in_float64, in_float64
 from regrob.affine.graph import Refusal, Trace, checked_logits, trace, without_backward_hooks
 from regrob.affine.heights import along, gradient
 from regrob.affine.kinks import Kink, first_kinks, kinks
@@ -41,5 +41,5 @@ __all__ = [
     "report", "require_affine_operations", "require_equal_alone", "require_equal_constants",
     "require_frozen_statistics", "require_known_bends", "require_piecewise_linear", "verdict", "HalfSpaces",
     "Region", "cut", "distance_to_edge", "half_spaces", "masked_product", "regions",
-    "in_float64", "ReluLayers", "relu_layers",
+    "checked_in_float64", "in_float64", "ReluLayers", "relu_layers",
 ]  # fmt: skip

@@ -15,9 +15,9 @@ from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from regrob.affine.bends import Bend
-from regrob.affine.float64 import in_float64
+from regrob.affine.float64 import checked_in_float64
 from regrob.affine.graph import Trace, arguments_of, checked_logits, tensors_in
-from regrob.affine.piecewise_linear import require_affine_operations, require_known_bends
+from regrob.affine.piecewise_linear import require_affine_operations
 from regrob.checks import Images, Logits, check_images
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 
@@ -82,8 +82,7 @@ def relu_layers(network: nn.Module, images: Images) -> ReluLayers:
     [(2, 3), (2, 2)]
     """
     check_images(images)
-    exact, x = in_float64(network), images[:2].detach().double()
-    require_known_bends(exact, x)
+    exact, x = checked_in_float64(network, images[:2])
     widest = max(link.shape[1:].numel() for link in _chain(require_affine_operations(exact, x[:1])))
     rows = min(ROWS, widest)
     traced = require_affine_operations(exact, x[:1].expand(rows, *x.shape[1:]))

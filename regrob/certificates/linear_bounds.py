@@ -20,9 +20,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.affine.float64 import in_float64
+from regrob.affine.float64 import checked_in_float64
 from regrob.affine.graph import tensors_in
-from regrob.affine.piecewise_linear import require_known_bends
 from regrob.affine.rectified import (
     Clamped,
     Kind,
@@ -150,10 +149,7 @@ class LinearAnalysis:
 
     def __init__(self, network: nn.Module, images: Images, *, check: bool = True) -> None:
         check_images(images)
-        self.network = in_float64(network)
-        self.images = images.detach().double()
-        if check:
-            require_known_bends(self.network, self.images)
+        self.network, self.images = checked_in_float64(network, images, check=check)
         self._records: dict[int, Recorded] = {}
         record = self._recorded(self.images)
         self.logits = record.logits.detach()

@@ -17,14 +17,13 @@ from regrob.affine import (
     Bend,
     Trace,
     along,
+    checked_in_float64,
     checked_logits,
     gradient,
-    in_float64,
     local_map,
     require_affine_operations,
     require_equal_alone,
     require_equal_constants,
-    require_known_bends,
     without_backward_hooks,
 )
 from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
@@ -73,7 +72,7 @@ def certificate(model: nn.Module, images: Images, labels: ImageLabels, *, check:
     Certificate(edge=tensor([1., 8.]), radius=tensor([1.0000, 0.7071]))
     """
     check_images(images)
-    exact, x = _in_float64(model, images, check)
+    exact, x = checked_in_float64(model, images, check=check)
     with without_backward_hooks(exact.modules()):
         V, z = local_map(exact, x, check=False)
     check_labels(labels, z)
@@ -131,16 +130,8 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK, check
     tensor([1.])
     """
     check_images(images)
-    exact, x = _in_float64(model, images, check)
+    exact, x = checked_in_float64(model, images, check=check)
     return _rounded_down(_edges(exact, x, chunk), images)
-
-
-def _in_float64(model: nn.Module, images: Tensor, check: bool) -> tuple[nn.Module, Tensor]:
-    """The network, checked, and the images in float64; the network itself if it is."""
-    exact = in_float64(model)
-    if check:
-        require_known_bends(model, images.double() if exact is model else images)
-    return exact, images.double()
 
 
 def _rounded_down(distance: Tensor, images: Tensor) -> Tensor:
