@@ -1,4 +1,4 @@
-"""No certificate is above what an attack finds: a small run, in which longer ones are caught."""
+"""No certificate is above what an attack finds: a small run here, and the million pairs that are stored."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def test_a_small_run_beats_no_certificate_and_longer_ones_are_beaten(monkeypatch
     beaten = certificates_attacked.measure(((3, 6, 5, 3),), 1, images=24, closely=3)["certificates"]
     assert beaten["linear bounds, l2"]["beaten"] > 0 and beaten["branch and bound, l2"]["beaten"] > 0
     assert beaten["polytope, l2"]["beaten"] == 0
+
+
+def test_of_a_million_stored_pairs_none_beats_a_certificate() -> None:
+    stored = certificates_attacked.load()
+    assert stored["pairs"] > 1_000_000 and set(stored["certificates"]) == NAMES
+    assert all(of["beaten"] == 0 for of in stored["certificates"].values())
+    assert stored["certificates"]["linear bounds, l2"]["pairs"] == stored["pairs"]
+    assert sum(of["mistakes"] for of in stored["attacks"].values()) > 300_000  # the attacks do find some
+    assert stored["certificates"]["branch and bound, l2"]["largest share"] > 0.999  # and come near
+    assert stored["provenance"]["torch"] and stored["provenance"]["commit"]
