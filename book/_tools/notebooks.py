@@ -20,8 +20,9 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -170,9 +171,20 @@ def fill(path: Path) -> list[str]:
     notebook, seconds, found = (*tested, faults(tested[0])) if tested else _execute(path)
     if not found:
         bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
-        get_cache(EXECUTED).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        with _one_at_a_time():
+            get_cache(EXECUTED).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
         print(f"{path.name}: {seconds:.1f} s{', when it was tested' if tested else ''}", flush=True)
     return found
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two processes that write EXECUTED at once would find each other's records without their files."""
+    import fcntl
+
+    with (EXECUTED.parent / ".executed.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def state(path: Path) -> str:
