@@ -132,10 +132,14 @@ def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
     return figure
 
 
+EXPLAINED = (CERTIFIED, *EXPLANATIONS, TIGHTNESS)
+"""The panels of `explanation`."""
+
+
 def explanation(
     proved: Proved,
     penalties: Sequence[str],
-    measures: Iterable[Measure] = (CERTIFIED, *EXPLANATIONS, TIGHTNESS),
+    measures: Iterable[Measure] = EXPLAINED,
 ) -> Figure:
     """What makes a distance provable, against λ: itself, ν, unstable units, how tight linear bounds are.
 
