@@ -44,11 +44,11 @@ class ReluLayers(NamedTuple):
 
     def preactivations(self, x: Tensor) -> list[Tensor]:
         """W_k a_(k-1) + b_k of each layer, the logits last, at inputs (…, n)."""
-        found: list[Tensor] = []
+        heights: list[Tensor] = []
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            found.append(x @ weight.T + bias)
-            x = found[-1].clamp_min(0.0)
-        return found
+            heights.append(x @ weight.T + bias)
+            x = heights[-1].clamp_min(0.0)
+        return heights
 
     def logits(self, x: Tensor) -> Logits:
         """z (…, K) at inputs (…, n).
@@ -179,14 +179,14 @@ def _is_relu(node: Node) -> bool:
 
 def _weight(link: _Link, rows: int) -> Tensor:
     """The derivative of what leaves a link by what enters it, `rows` of its rows a pass."""
-    found: list[Tensor] = []
+    blocks: list[Tensor] = []
     width = link.shape[1:].numel()
     for start in range(0, width, rows):
         chosen = torch.zeros(rows, width, dtype=torch.float64)
         chosen.diagonal(start)[: width - start] = 1.0
         (part,) = torch.autograd.grad([link.out], [link.into], [chosen.view(link.shape)], retain_graph=True)
-        found.append(part.detach().flatten(1)[: width - start])
-    return torch.cat(found)
+        blocks.append(part.detach().flatten(1)[: width - start])
+    return torch.cat(blocks)
 
 
 class _Silent(TorchDispatchMode):

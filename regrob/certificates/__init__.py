@@ -8,6 +8,7 @@ for two inputs. `cross_lipschitz`: Hein and Andriushchenko's guarantee, from bou
 `local_network`, of what can switch around an image; and on the `leaf`, where nothing can. `linear_bounds`:
 every bend between two lines, so that margins are bounded over a whole ball; `relaxation` has the lines,
 `balls` the least value of a linear function, and `radius_search` the largest radius certified so.
+`rounded`: what is certified, in the images' precision.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates

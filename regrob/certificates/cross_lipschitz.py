@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from regrob.affine import ReluLayers, relu_layers
 from regrob.certificates.caps import least, rounding
 from regrob.certificates.dense_network import Bounds, Relaxation, surroundings
+from regrob.certificates.rounded import rounded_down
 from regrob.checks import ImageLabels, Images, Logits, PerImage, check_images, check_labels
 from regrob.errors import InputError
 
@@ -76,12 +77,10 @@ def cross_lipschitz_radius(
     tensor([2.8284])
     """
     layers, x, y = _checked(network, images, labels, norm, box)
-    found = [
+    radii = [
         _radius(layers, image, int(label), norm, analysis, box) for image, label in zip(x, y, strict=True)
     ]
-    radius = torch.tensor(found, dtype=torch.float64).to(images.dtype)
-    below = torch.nextafter(radius, torch.zeros_like(radius))
-    return torch.where(radius.double() > torch.tensor(found, dtype=torch.float64), below, radius)
+    return rounded_down(torch.tensor(radii, dtype=torch.float64), images.dtype)
 
 
 def local_cross_lipschitz(

@@ -20,16 +20,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regrob.affine.relu_layers import ReluLayers
+from regrob.certificates.caps import UNIT
 from regrob.errors import InputError
 
 Array = NDArray[np.float64]
 
-UNIT_ROUNDOFF = 2.0**-53
-
 
 def accumulated(operations: int) -> float:
     """γ_N = N u/(1 − N u), the relative error of a product of N roundings (Higham 2002, Lemma 3.1)."""
-    return operations * UNIT_ROUNDOFF / (1.0 - operations * UNIT_ROUNDOFF)
+    return operations * UNIT / (1.0 - operations * UNIT)
 
 
 class AffineForms(NamedTuple):

@@ -26,6 +26,7 @@ from regrob.affine import (
     require_equal_constants,
     without_backward_hooks,
 )
+from regrob.certificates.rounded import rounded_down
 from regrob.checks import ImageLabels, Images, PerImage, check_images, check_labels
 from regrob.errors import InputError, NotPiecewiseLinearError
 from regrob.theory import probability
@@ -83,7 +84,7 @@ def certificate(model: nn.Module, images: Images, labels: ImageLabels, *, check:
         margin = margin_l2(V[correct], z[correct], labels[correct])
         edge[correct] = _edges(exact, x[correct], CHUNK, z[correct])
         radius[correct] = torch.minimum(margin, edge[correct])
-    return Certificate(_rounded_down(edge, images), _rounded_down(radius, images))
+    return Certificate(rounded_down(edge, images.dtype), rounded_down(radius, images.dtype))
 
 
 def certified_radius(
@@ -131,14 +132,7 @@ def edge_distance(model: nn.Module, images: Images, *, chunk: int = CHUNK, check
     """
     check_images(images)
     exact, x = checked_in_float64(model, images, check=check)
-    return _rounded_down(_edges(exact, x, chunk), images)
-
-
-def _rounded_down(distance: Tensor, images: Tensor) -> Tensor:
-    """In the images' precision, never above."""
-    rounded = distance.to(images.dtype)
-    below = torch.nextafter(rounded, torch.zeros_like(rounded))
-    return torch.where(rounded.double() > distance, below, rounded)
+    return rounded_down(_edges(exact, x, chunk), images.dtype)
 
 
 def _edges(network: nn.Module, images: Tensor, chunk: int, logits: Tensor | None = None) -> Tensor:
