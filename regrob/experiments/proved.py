@@ -111,7 +111,7 @@ WORKS = {
 SEEDS = 10
 
 
-class Step(NamedTuple):
+class RunStep(NamedTuple):
     """A part of the computation: one block of digits, of all networks of one seed.
 
     Attributes:
@@ -127,13 +127,13 @@ class Step(NamedTuple):
     hardened: bool = False
 
 
-def order() -> list[Step]:
+def order() -> list[RunStep]:
     """A first answer for each network, then more digits of seed 0, then further seeds."""
-    steps = [Step(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
+    steps = [RunStep(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
     for seed in range(SEEDS):
         for name, work in WORKS.items():
             for hardened in (False, True):
-                steps += [Step(name, seed, block, hardened) for block in range(-(-work.images // BLOCK))]
+                steps += [RunStep(name, seed, block, hardened) for block in range(-(-work.images // BLOCK))]
     return list(dict.fromkeys(steps))
 
 
@@ -227,7 +227,7 @@ class Item:
 class Stage:
     """A step of the computation with its items."""
 
-    step: Step
+    step: RunStep
     items: tuple[Item, ...]
 
     @property
@@ -254,7 +254,7 @@ def plan(only: Sequence[str] = ()) -> list[Stage]:
     return [Stage(step, tuple(_items(step, digests[WORKS[step.network].dataset]))) for step in steps]
 
 
-def _items(step: Step, digest: str) -> Iterator[Item]:
+def _items(step: RunStep, digest: str) -> Iterator[Item]:
     """The network without a penalty, then every penalty at the most wanted λ, and so on."""
     work = WORKS[step.network]
     start = step.block * BLOCK
