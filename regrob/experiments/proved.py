@@ -128,12 +128,13 @@ class RunStep(NamedTuple):
 
 
 def order() -> list[RunStep]:
-    """A first answer for each network, then more digits of seed 0, then further seeds."""
+    """A first answer for each network, then the same of further seeds, then more digits of all."""
     steps = [RunStep(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
-    for seed in range(SEEDS):
-        for name, work in WORKS.items():
-            for hardened in (False, True):
-                steps += [RunStep(name, seed, block, hardened) for block in range(-(-work.images // BLOCK))]
+    for block in range(max(-(-work.images // BLOCK) for work in WORKS.values())):
+        for seed in range(SEEDS):
+            for name, work in WORKS.items():
+                if block * BLOCK < work.images:
+                    steps += [RunStep(name, seed, block, hardened) for hardened in (False, True)]
     return list(dict.fromkeys(steps))
 
 
