@@ -29,7 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from regrob.certificates.local_network import Array, LocalNetwork, accumulated
+from regrob.certificates.local_network import Array, LocalNetwork
+from regrob.certificates.rounded import accumulated
 from regrob.errors import InputError
 
 CURVATURE = 1e-10
