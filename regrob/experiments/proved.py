@@ -47,7 +47,7 @@ from regrob.experiments.sweep import ONE_AT_A_TIME, Workers
 from regrob.networks import fresh
 from regrob.notebook import bar
 from regrob.theory import derivatives, probability
-from regrob.theory.exact_radius import exact_perturbation_l2
+from regrob.theory.exact_radius import exact_radius_l2
 from regrob.theory.margin import margin_l2
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
@@ -128,12 +128,13 @@ class Step(NamedTuple):
 
 
 def order() -> list[Step]:
-    """A first answer for each network, then more digits of seed 0, then further seeds."""
+    """A first answer for each network, then the same of further seeds, then more digits of all."""
     steps = [Step(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
-    for seed in range(SEEDS):
-        for name, work in WORKS.items():
-            for hardened in (False, True):
-                steps += [Step(name, seed, block, hardened) for block in range(-(-work.images // BLOCK))]
+    blocks = {name: -(-work.images // BLOCK) for name, work in WORKS.items()}
+    for block in range(max(blocks.values())):
+        for seed in range(SEEDS):
+            for name in (name for name, count in blocks.items() if block < count):
+                steps += [Step(name, seed, block, hardened) for hardened in (False, True)]
     return list(dict.fromkeys(steps))
 
 
@@ -431,7 +432,7 @@ def _known(network: nn.Sequential, images: Tensor, labels: Tensor) -> list[list[
         reached.amin(dim=0),
         linear_radius(network, x, y),
         margin_l2(V, z, y),
-        exact_perturbation_l2(V, z, y).norm(dim=1),
+        exact_radius_l2(V, z, y),
         (K / (K - 1) * derivatives.cross_lipschitz_squared(V)).sqrt(),
         torch.stack([_unstable(bend) for bend in operand_bounds(network, x, NEAR)]).sum(dim=0).double(),
     )
