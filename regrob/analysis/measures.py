@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Setting = tuple[str, float]
-"""Name of a penalty, and λ."""
+"""Name of a penalty, and λ; ("none", 0.0) is without one."""
 
 Key = tuple[str, str]
 """Attack and metric of a measure, as the tables spell them."""

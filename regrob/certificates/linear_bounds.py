@@ -27,8 +27,8 @@ from regrob.affine.rectified import (
     Kind,
     Largest,
     Lines,
-    Pullback,
     Recorded,
+    RelaxedPullback,
     Site,
     magnitude,
     plain,
@@ -153,15 +153,15 @@ class LinearAnalysis:
         self._records: dict[int, Recorded] = {}
         record = self._recorded(self.images)
         self.logits = record.logits.detach()
-        self._pullbacks: dict[int, Pullback] = {}
+        self._pullbacks: dict[int, RelaxedPullback] = {}
         self._most_rows = max(1, min(ROWS, NUMBERS // _widest(record)))
         self._first = _FirstMap(self._pullback(self._most_rows)) if record.sites else None
 
-    def _pullback(self, rows: int) -> Pullback:
+    def _pullback(self, rows: int) -> RelaxedPullback:
         """One for at least so many rows a pass, or for as many as there is room for."""
         size = min(self._most_rows, max(16, 1 << (rows - 1).bit_length()))
         if size not in self._pullbacks:
-            self._pullbacks[size] = Pullback(self.network, self.images, size)
+            self._pullbacks[size] = RelaxedPullback(self.network, self.images, size)
         return self._pullbacks[size]
 
     def _recorded(self, images: Tensor) -> Recorded:
@@ -422,7 +422,7 @@ class _FirstMap:
     As a matrix if there is room, and with the non-zero columns of each row alone if they are few.
     """
 
-    def __init__(self, pullback: Pullback) -> None:
+    def __init__(self, pullback: RelaxedPullback) -> None:
         self._pullback = pullback
         units, self.lines = pullback.sizes[0], list[Lines]()
         parts: list[Tensor] = []

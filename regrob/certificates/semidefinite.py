@@ -28,12 +28,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from regrob.certificates.local_network import LocalNetwork, accumulated
+from regrob.certificates.local_network import Array, LocalNetwork, accumulated
 from regrob.errors import InputError
-
-Array = NDArray[np.float64]
 
 CURVATURE = 1e-10
 """The Hessian must be at least this times the identity, in units in which its diagonal is one."""

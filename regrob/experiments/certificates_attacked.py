@@ -52,7 +52,7 @@ NORMS = {"l2": 2.0, "linf": math.inf}
 Radii = dict[str, Tensor]
 """Certified radii by certificate and norm, of the first images."""
 
-Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Perturbation = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Network, images, labels ↦ perturbed images."""
 
 
@@ -85,7 +85,7 @@ def certificates(network: nn.Sequential, x: Tensor, y: Tensor, closely: int = CL
     return found
 
 
-def attacks(radii: Radii) -> Iterator[tuple[str, Attack]]:
+def attacks(radii: Radii) -> Iterator[tuple[str, Perturbation]]:
     """Every run of an attack, by name."""
     yield "boundary projection", lambda *given: boundary_projection(*given).images
     yield "DeepFool", lambda *given: deepfool(*given).images
@@ -115,7 +115,7 @@ def _step(length: Tensor, seed: int, network: nn.Module, x: Tensor, y: Tensor) -
     return there.clamp(0.0, 1.0)
 
 
-class Tally(NamedTuple):
+class AttackCounts(NamedTuple):
     """What was counted, by attack or by certificate and norm.
 
     Attributes:
@@ -130,7 +130,7 @@ class Tally(NamedTuple):
     shares: dict[str, list[float]]
 
 
-def hold(network: nn.Module, x: Tensor, y: Tensor, radii: Radii, tally: Tally) -> None:
+def hold(network: nn.Module, x: Tensor, y: Tensor, radii: Radii, tally: AttackCounts) -> None:
     """Run the attacks on one network's images, and count."""
     least = {name: torch.full(y.shape, math.inf, dtype=torch.float64) for name in NORMS}
     for attack, run in attacks(radii):
@@ -159,7 +159,7 @@ def measure(
     closely: int = CLOSELY,
 ) -> dict[str, Any]:
     """All networks, images, certificates and attacks, as the plain data that is stored."""
-    tally = Tally({}, {}, {}, {})
+    tally = AttackCounts({}, {}, {}, {})
     for seed in range(seeds):
         for shape in widths:
             network = centred_network(shape, seed)

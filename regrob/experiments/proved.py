@@ -111,7 +111,7 @@ WORKS = {
 SEEDS = 10
 
 
-class Step(NamedTuple):
+class RunStep(NamedTuple):
     """A part of the computation: one block of digits, of all networks of one seed.
 
     Attributes:
@@ -127,14 +127,14 @@ class Step(NamedTuple):
     hardened: bool = False
 
 
-def order() -> list[Step]:
+def order() -> list[RunStep]:
     """A first answer for each network, then the same of further seeds, then more digits of all."""
-    steps = [Step(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
-    blocks = {name: -(-work.images // BLOCK) for name, work in WORKS.items()}
-    for block in range(max(blocks.values())):
+    steps = [RunStep(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
+    for block in range(max(-(-work.images // BLOCK) for work in WORKS.values())):
         for seed in range(SEEDS):
-            for name in (name for name, count in blocks.items() if block < count):
-                steps += [Step(name, seed, block, hardened) for hardened in (False, True)]
+            for name, work in WORKS.items():
+                if block * BLOCK < work.images:
+                    steps += [RunStep(name, seed, block, hardened) for hardened in (False, True)]
     return list(dict.fromkeys(steps))
 
 
@@ -228,7 +228,7 @@ class Item:
 class Stage:
     """A step of the computation with its items."""
 
-    step: Step
+    step: RunStep
     items: tuple[Item, ...]
 
     @property
@@ -255,7 +255,7 @@ def plan(only: Sequence[str] = ()) -> list[Stage]:
     return [Stage(step, tuple(_items(step, digests[WORKS[step.network].dataset]))) for step in steps]
 
 
-def _items(step: Step, digest: str) -> Iterator[Item]:
+def _items(step: RunStep, digest: str) -> Iterator[Item]:
     """The network without a penalty, then every penalty at the most wanted λ, and so on."""
     work = WORKS[step.network]
     start = step.block * BLOCK
