@@ -36,7 +36,7 @@ SETTING = ("penalty", "lambda", "seed")
 LENGTHS = ("certified", "found", "attacked", "linear", "margin", "radius")
 """The columns that hold a distance: proved, of the nearest mistake known, of the nearest mistake that attacks
 found before any proof, proved by linear bounds alone, d, and ‖r*‖₂. 0 where the digit is misclassified;
-`found` and `attacked` are infinite where no mistake is known."""
+`found` and `attacked` are infinite where no mistake is known, d and ‖r*‖₂ where the local map is constant."""
 
 COLUMNS = (*SETTING, "image", "label", *LENGTHS, "slope", "unstable", "nodes", "seconds", "reason")
 """`image` counts the held-out images, the classes by turns; `slope` is ν at the image, with K classes the

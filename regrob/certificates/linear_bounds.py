@@ -440,7 +440,7 @@ class _FirstMap:
         if self.matrix is None:
             return
         pixels = self.matrix.shape[1]
-        most = int((self.matrix != 0).sum(dim=1).max())
+        most = max(1, int((self.matrix != 0).sum(dim=1).max()))  # one, where no pixel counts
         if most <= pixels // 4:
             self._columns = (self.matrix != 0).int().argsort(dim=1, descending=True, stable=True)[:, :most]
             self._few = self.matrix.gather(1, self._columns)

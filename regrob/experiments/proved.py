@@ -47,7 +47,7 @@ from regrob.experiments.sweep import ONE_AT_A_TIME, Workers
 from regrob.networks import fresh
 from regrob.notebook import bar
 from regrob.theory import derivatives, probability
-from regrob.theory.exact_radius import exact_perturbation_l2
+from regrob.theory.exact_radius import exact_radius_l2
 from regrob.theory.margin import margin_l2
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
@@ -432,7 +432,7 @@ def _known(network: nn.Sequential, images: Tensor, labels: Tensor) -> list[list[
         reached.amin(dim=0),
         linear_radius(network, x, y),
         margin_l2(V, z, y),
-        exact_perturbation_l2(V, z, y).norm(dim=1),
+        exact_radius_l2(V, z, y),
         (K / (K - 1) * derivatives.cross_lipschitz_squared(V)).sqrt(),
         torch.stack([_unstable(bend) for bend in operand_bounds(network, x, NEAR)]).sum(dim=0).double(),
     )
