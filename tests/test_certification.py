@@ -311,3 +311,16 @@ def test_what_the_command_cannot_use_as_it_is_it_changes_and_says(tmp_path, caps
 
 def test_a_median_distance_is_never_an_average_with_infinity() -> None:
     assert certification.median_bracket([0.1, math.inf], [0.2, math.inf]) == (0.1, math.inf)
+
+
+def test_linear_bounds_end_when_their_time_is_up() -> None:
+    network = nn.Sequential(nn.Linear(3, 5), nn.LeakyReLU(0.1), nn.Linear(5, 2))
+    images = torch.rand(3, 3, generator=torch.Generator().manual_seed(0))
+    labels = network(images).argmax(dim=1)
+    ticks = iter(range(10**6))
+    known = regrob.certify(network, images, labels, seconds=1.0, clock=lambda: float(next(ticks)))
+    assert known.reasons == ("time",) * 3
+    assert next(ticks) < 20  # asked until it said so, and no more
+    enough = regrob.certify(network, images, labels, seconds=20.0)
+    assert bool((known.certified <= enough.certified).all())
+    assert bool((enough.certified > 0).all())

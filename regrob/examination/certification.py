@@ -118,8 +118,7 @@ def certify(
         labels: (N,) int64.
         norm: p of the distance ‖·‖_p, from 1 to infinity. A search is for 2 and infinity; what is certified
             in another norm is `linear_radius`.
-        seconds: an image at most, the attack not counted. Linear bounds come in one piece, and are begun as
-            long as there is time.
+        seconds: an image at most, the attack not counted.
         box: least and largest value of a pixel, rounded to the images' precision; None for no constraint.
         tolerance: the interval is closed when certified ≥ (1 − tolerance) found.
         progress: called with a few words and the share done.
@@ -242,7 +241,6 @@ def _by_linear_bounds(task: _Task) -> Certification:
     known.found[chosen], known.mistakes[chosen] = torch.inf, torch.nan
     farthest = ball_around(images, 0.0, norm=task.norm, box=task.box).farthest().cpu()
     farthest = farthest * (1.0 + rounding(images[0].numel()))
-    left = task.seconds * len(chosen)
     LinearAnalysis(network, images[:1])  # what it refuses, it refuses before anything is attacked
     try:
         for part in _parts(task, chosen, "Attacking and bounding"):
@@ -253,20 +251,27 @@ def _by_linear_bounds(task: _Task) -> Certification:
                 nearer = _nearest_mistake(task, exact, i, start)
                 if nearer is not None:
                     known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
-            begun = task.clock()
-            if left > 0:
-                radius = linear_radius(network, x, y, norm=task.norm, box=task.box, check=False).cpu()
+            ends = task.clock() + task.seconds * len(part)
+            if task.seconds > 0:
+                radius = linear_radius(
+                    network, x, y, norm=task.norm, box=task.box, check=False,
+                    going=_before(ends, task.clock),
+                ).cpu()  # fmt: skip
                 radius = torch.where(radius >= farthest[part], math.inf, radius)
                 known.certified[part] = torch.minimum(radius, known.found[part])
             ended = task.clock()
             for i in part.tolist():
                 closed = bool(known.certified[i] >= (1.0 - task.tolerance) * known.found[i])
-                reasons[i] = "closed" if closed else "linear" if left > 0 else "time"
+                reasons[i] = "closed" if closed else "linear" if ended < ends else "time"
             known.seconds[part] = (ended - started) / len(part)
-            left -= ended - begun
     except KeyboardInterrupt:  # every interval is right at any time
         pass
     return known._replace(reasons=tuple(reasons))
+
+
+def _before(ends: float, clock: Callable[[], float]) -> Callable[[], bool]:
+    """Whether it is not yet so late."""
+    return lambda: clock() < ends
 
 
 def _parts(task: _Task, chosen: Tensor, words: str) -> Iterator[Tensor]:
