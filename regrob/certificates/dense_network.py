@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from regrob.affine import ReluLayers
-from regrob.certificates.caps import least, nearest, rounding
+from regrob.certificates.balls import least, nearest, room
+from regrob.certificates.rounded import rounding
 
 ASCENT_RATE, ASCENT_DECAY = 0.3, 0.9
 """Adam's step for α and β, and by what it shrinks at each step."""
@@ -62,12 +63,7 @@ def surroundings(
     []
     """
     x = x.detach().flatten().double()
-    low, high = (-math.inf, math.inf) if box is None else box
-    down, up = x.new_tensor(low) - x, x.new_tensor(high) - x
-    infinity = torch.full_like(x, math.inf)
-    down = torch.where(down < 0, torch.nextafter(down, -infinity), 0.0)
-    up = torch.where(up > 0, torch.nextafter(up, infinity), 0.0)
-    return Surroundings(layers, x, down, up, norm, label)
+    return Surroundings(layers, x, *room(x, box), norm, label)
 
 
 class Bounds(NamedTuple):

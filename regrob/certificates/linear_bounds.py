@@ -36,8 +36,8 @@ from regrob.affine.rectified import (
     spread,
 )
 from regrob.certificates.balls import Ball, ball_around, lengths
-from regrob.certificates.caps import UNIT
 from regrob.certificates.relaxation import clamped_lines, largest_lines
+from regrob.certificates.rounded import UNIT, accumulated
 from regrob.checks import ImageLabels, ImageLogits, Images, check_images, check_labels
 
 NUMBERS = 2**22
@@ -179,7 +179,7 @@ class LinearAnalysis:
         """
         x = self.images if at is None else self.images[at]
         record = self._recorded(x)
-        gamma = 4 * (record.roundings + _widest(record)) * UNIT
+        gamma = accumulated(4 * (record.roundings + _widest(record)))
         down, up = ball.reach()
         middle, half = x.flatten(1) + (up - down) / 2, (up + down) / 2
         size = x.flatten(1).abs() + torch.maximum(up, down)
@@ -467,7 +467,7 @@ class _FirstMap:
             return ball.least(self.to_pixels(rows), of)
         squares = ((rows @ self._gram) * rows).sum(dim=1)
         sizes = rows.abs() @ self._gram.diagonal().clamp_min(0.0).sqrt()
-        slack = 16 * (self._gram.shape[0] + self.matrix.shape[1] + 32) * UNIT
+        slack = accumulated(16 * (self._gram.shape[0] + self.matrix.shape[1] + 32))
         length = (squares.clamp_min(0.0) + slack * sizes.square()).sqrt()
         return -ball.radius[of] * length * (1 + slack)
 

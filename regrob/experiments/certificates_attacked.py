@@ -10,25 +10,21 @@ are held against all pairs, what takes longer against those of a few images of e
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from regrob.affine import relu_layers
-from regrob.analysis import results, tables
 from regrob.attacks import apgd, boundary_projection, deepfool, pgd
 from regrob.certificates import Search, certified_radius, cross_lipschitz_radius, linear_radius
 from regrob.errors import VanishingGradientWarning
 from regrob.experiments.provenance import provenance
+from regrob.experiments.stored_measurement import StoredMeasurement
 from regrob.networks import mlp, scatter_biases
-
-NAME = "certificates_attacked.json"
 
 WIDTHS: tuple[tuple[int, ...], ...] = (
     (2, 8, 3), (3, 12, 2), (4, 6, 6, 3), (6, 10, 10, 2),
@@ -191,15 +187,7 @@ def measure(
     }
 
 
-def load() -> dict[str, Any]:
-    """What is stored, wherever the package is used."""
-    return tables.read_json(results.folder() / NAME)
-
-
-def main(folder: str) -> None:
-    """Measure, and write the file."""
-    tables.write_json(Path(folder) / NAME, measure())
-
+STORED = StoredMeasurement("certificates_attacked.json", measure)
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "book/results")
+    STORED.command()
