@@ -43,7 +43,8 @@ def test_networks_that_are_lost_are_named(tmp_path: Path) -> None:
     ]
     assert proved_words.collapsed_words(read(tmp_path, lost).results) == (
         "Two networks diverged, or collapsed to one and the same label for every digit (one seed of the "
-        "curvature penalty at λ = 0.4 and one seed of the Jacobian penalty at λ = 0.4); no λ counts at which that happened."
+        "curvature penalty at λ = 0.4 and one seed of the Jacobian penalty at λ = 0.4); no λ counts at "
+        "which that happened."
     )
 
 

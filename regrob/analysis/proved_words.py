@@ -164,8 +164,9 @@ def collapsed_words(results: NetworkResults) -> str:
     ]
     networks = "network" if sum(lost.values()) == 1 else "networks"
     return (
-        f"{phrases.sentence(phrases.number(sum(lost.values())))} {networks} diverged, or collapsed to one and "
-        f"the same label for every digit ({phrases.listed(places)}); no λ counts at which that happened."
+        f"{phrases.sentence(phrases.number(sum(lost.values())))} {networks} diverged, or collapsed "
+        f"to one and the same label for every digit ({phrases.listed(places)}); no λ counts at "
+        "which that happened."
     )
 
 
