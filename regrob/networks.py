@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from regrob.errors import InputError
 
-Network = TypeVar("Network", bound=nn.Module)
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
 def initialise_caffe(
@@ -39,7 +39,7 @@ def initialise_caffe(
                     module.bias.zero_()
 
 
-def scatter_biases(network: Network, size: float, generator: torch.Generator | None = None) -> Network:
+def scatter_biases(network: _Network, size: float, generator: torch.Generator | None = None) -> _Network:
     """Draw every bias from U(±size), in place, so that the kinks do not all meet at 0; return the network."""
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:

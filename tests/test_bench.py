@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from regrob.bench import harness, run, steps
-from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, quartiles, ratios
+from regrob.bench.harness import Benchmark, BenchmarkResult, SkippedError, by_turns, quartiles, ratios
 from regrob.bench.profile import profile
 from regrob.cli import main
 from regrob.ensembles import multiplications
@@ -20,8 +20,8 @@ from regrob.training import REGULARIZERS, InputGradientPenalty, Regularizer
 STORED = Path(__file__).parents[1] / "book" / "results" / "bench.json"
 
 
-def row(*values: float, sound: bool = True, **target: float) -> Row:
-    return Row("some", "a / b", lambda quick: Measurement(values, sound), **target)
+def row(*values: float, sound: bool = True, **target: float) -> Benchmark:
+    return Benchmark("some", "a / b", lambda quick: BenchmarkResult(values, sound), **target)
 
 
 def test_a_row_is_met_only_within_its_target_and_if_sound() -> None:
@@ -41,10 +41,10 @@ def test_a_row_is_met_only_within_its_target_and_if_sound() -> None:
 
 
 def test_a_row_that_cannot_be_measured_says_why() -> None:
-    def absent(quick: bool) -> Measurement:
+    def absent(quick: bool) -> BenchmarkResult:
         raise SkippedError("the peer is not installed")
 
-    outcome = Row("peer", "a / b", absent, 1.0).judge(True)
+    outcome = Benchmark("peer", "a / b", absent, 1.0).judge(True)
     assert (outcome["met"], outcome["median"], outcome["skipped"]) == (
         None,
         None,
@@ -80,7 +80,9 @@ def test_the_steps_that_are_timed_do_the_same_work(monkeypatch: pytest.MonkeyPat
     assert float((neither - by_hand).abs().max()) < 1e-7
 
 
-def assert_same_descent(ours: steps.Step, theirs: steps.Step, *, other: steps.Step) -> None:
+def assert_same_descent(
+    ours: steps.TrainingStep, theirs: steps.TrainingStep, *, other: steps.TrainingStep
+) -> None:
     """One step of each leaves ours and theirs with the same weights, and the other with different ones."""
     weights = []
     for step in (ours, theirs, other):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from regrob.experiments import certificates_attacked
+from regrob.experiments.stored_measurement import StoredMeasurement
 
 NAMES = {
     *(f"linear bounds, {norm}" for norm in ("l2", "linf")),
@@ -39,10 +42,25 @@ def test_a_small_run_beats_no_certificate_and_longer_ones_are_beaten(monkeypatch
 
 
 def test_of_a_million_stored_pairs_none_beats_a_certificate() -> None:
-    stored = certificates_attacked.load()
+    stored = certificates_attacked.STORED.load()
     assert stored["pairs"] > 1_000_000 and set(stored["certificates"]) == NAMES
     assert all(of["beaten"] == 0 for of in stored["certificates"].values())
     assert stored["certificates"]["linear bounds, l2"]["pairs"] == stored["pairs"]
     assert sum(of["mistakes"] for of in stored["attacks"].values()) > 300_000  # the attacks do find some
     assert stored["certificates"]["branch and bound, l2"]["largest share"] > 0.999  # and come near
     assert stored["provenance"]["torch"] and stored["provenance"]["commit"]
+
+
+def test_a_stored_measurement_is_written_where_it_is_asked_for_and_read_from_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = StoredMeasurement("small.json", lambda: {"pairs": 3})
+    monkeypatch.setattr("sys.argv", ["measure", str(tmp_path)])
+    small.command()
+    with pytest.raises(FileNotFoundError):
+        small.load()
+    monkeypatch.setattr("regrob.analysis.results.folder", lambda: tmp_path)
+    assert small.load() == {"pairs": 3}
+    monkeypatch.setattr("sys.argv", ["measure"])
+    small._replace(measure=lambda: {"pairs": 4}).command()
+    assert small.load() == {"pairs": 4}

@@ -18,7 +18,7 @@ from regrob.networks import lenet_300_100
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, Any]:
-    return digit_networks.load()
+    return digit_networks.STORED.load()
 
 
 def test_four_bits_give_back_the_nearest_multiples() -> None:

@@ -27,7 +27,7 @@ from regrob.claims.enclosed.proposition_3_1 import radius
 from regrob.claims.enclosure import EnclosedCheck, Sides, interval
 from regrob.claims.forward_mode import Jet
 from regrob.claims.oracle import Derivatives, autograd_derivatives
-from regrob.claims.rational_networks import Layer, Point
+from regrob.claims.rational_networks import AffineLayer, NetworkAtPoint
 from regrob.errors import HypothesisError, InputError, ProofError
 from regrob.theory import derivatives, taylor_radius
 
@@ -133,7 +133,7 @@ def test_a_kink_has_no_derivative() -> None:
     (zero,) = forward_mode.variables([Fraction(0)])
     with pytest.raises(HypothesisError, match="off the kinks"):
         forward_mode.relu(zero)
-    at_a_kink = Point((Layer(((Fraction(1),),), (Fraction(-1),)),) * 2, (Fraction(1),), 0)
+    at_a_kink = NetworkAtPoint((AffineLayer(((Fraction(1),),), (Fraction(-1),)),) * 2, (Fraction(1),), 0)
     with pytest.raises(HypothesisError, match="off the kinks"):
         _ = at_a_kink.z
 
@@ -141,7 +141,7 @@ def test_a_kink_has_no_derivative() -> None:
 # --- the networks, against torch ------------------------------------------------------------
 
 
-def as_torch(point: Point) -> nn.Sequential:
+def as_torch(point: NetworkAtPoint) -> nn.Sequential:
     layers: list[nn.Module] = []
     for weight, bias in point.layers:
         linear = nn.Linear(len(weight[0]), len(weight)).double()
@@ -167,16 +167,16 @@ POINTS = (*rational_networks.all_points(), *rational_networks.points(3))
 
 
 @pytest.fixture(params=range(len(POINTS)))
-def point(request: pytest.FixtureRequest) -> Point:
+def point(request: pytest.FixtureRequest) -> NetworkAtPoint:
     return POINTS[request.param]
 
 
-def by_autograd(point: Point) -> tuple[Derivatives, nn.Sequential, Tensor]:
+def by_autograd(point: NetworkAtPoint) -> tuple[Derivatives, nn.Sequential, Tensor]:
     network, x = as_torch(point), doubles(point.x)[None]
     return autograd_derivatives(network, x, torch.tensor([point.y])), network, x
 
 
-def test_forward_mode_agrees_with_autograd(point: Point) -> None:
+def test_forward_mode_agrees_with_autograd(point: NetworkAtPoint) -> None:
     truth, network, x = by_autograd(point)
     size = doubles(point.jacobian).abs().max()
     for ours, theirs, scale in (

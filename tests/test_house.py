@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -158,6 +159,39 @@ def test_the_reference_has_the_single_files_too() -> None:
     page = (REFERENCE / "modules.md").read_text(encoding="utf-8")
     files = rooms() - set(packages()) - {"__main__", "cli"}
     assert set(re.findall(r"automodule:: regrob\.(\w+)", page)) == files
+
+
+def public_types(folder: Path) -> dict[str, list[str]]:
+    """Class or named type without a leading underscore → the files that define it."""
+    files_of: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.py")):
+        for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets: list[ast.expr] = []
+            if isinstance(statement, ast.ClassDef):
+                targets = [ast.Name(statement.name)]
+            elif isinstance(statement, ast.Assign):
+                targets = statement.targets
+            elif isinstance(statement, ast.AnnAssign):
+                targets = [statement.target]
+            for name in (target.id for target in targets if isinstance(target, ast.Name)):
+                if re.fullmatch("[A-Z][A-Za-z]*[a-z][A-Za-z]*", name):
+                    files_of.setdefault(name, []).append(str(path.relative_to(folder)))
+    return files_of
+
+
+def ambiguous(folder: Path) -> dict[str, list[str]]:
+    """Types of one name in several files: a reader cannot know which is meant, and neither can the pages."""
+    return {name: files for name, files in public_types(folder).items() if len(files) > 1}
+
+
+def test_no_two_public_types_share_a_name() -> None:
+    assert ambiguous(PACKAGE) == {}
+
+
+def test_two_public_types_of_one_name_are_found(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("class Step: ...\nclass _Run: ...\nBounds = tuple[float, float]\nN = 1\n")
+    (tmp_path / "b.py").write_text("class Step: ...\nclass _Run: ...\nBounds: TypeAlias = float\nN = 2\n")
+    assert ambiguous(tmp_path) == {"Step": ["a.py", "b.py"], "Bounds": ["a.py", "b.py"]}
 
 
 def modules() -> dict[str, list[str]]:

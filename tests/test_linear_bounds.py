@@ -15,12 +15,12 @@ from torch.nn import functional
 from regrob import networks
 from regrob.certificates import (
     balls,
-    caps,
     linear_bounds,
     linear_radius,
     operand_bounds,
     radius_search,
     relaxation,
+    rounded,
 )
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 
@@ -374,7 +374,7 @@ def test_bounds_hold_in_exact_arithmetic(size: float) -> None:
 
 
 def test_without_the_slack_exact_arithmetic_refutes_a_bound(monkeypatch) -> None:
-    for module in (BOUNDS, relaxation, balls, caps):
+    for module in (BOUNDS, relaxation, balls, rounded):
         monkeypatch.setattr(module, "UNIT", 0.0)
     assert unsound(1e3) > 0
 

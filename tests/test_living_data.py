@@ -270,7 +270,7 @@ def test_the_explorer_offers_what_is_stored(stored: dict[str, object]) -> None:
 
 
 @pytest.fixture(scope="module")
-def measured() -> tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor]:
+def measured() -> tuple[predictions.PredictedAndFound, torch.nn.Sequential, torch.Tensor]:
     task = one_versus_seven("embedded")
     network = mlp((784, 20, 2), generator=torch.Generator().manual_seed(0))
     train(network, task, iterations=60)
@@ -279,7 +279,7 @@ def measured() -> tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor]
 
 
 def test_dots_are_the_table_s_and_mistakes_fool_the_network(
-    measured: tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor],
+    measured: tuple[predictions.PredictedAndFound, torch.nn.Sequential, torch.Tensor],
 ) -> None:
     (table, mistakes), network, images = measured
     assert len(table) >= 10
@@ -311,7 +311,8 @@ def test_levels_survive_packing() -> None:
 
 
 def test_mistakes_and_explorer_refuse_what_does_not_fit(
-    measured: tuple[predictions.Measured, torch.nn.Sequential, torch.Tensor], stored: dict[str, object]
+    measured: tuple[predictions.PredictedAndFound, torch.nn.Sequential, torch.Tensor],
+    stored: dict[str, object],
 ) -> None:
     (table, mistakes), _, images = measured
     cases = [

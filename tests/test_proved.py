@@ -139,6 +139,9 @@ def test_the_queue_has_every_digit_once_and_a_first_answer_of_each_network_first
     assert len(first) == 1 + 8 * len(PENALTY_NAMES)
     assert {item.group.penalty for item in first} == {"none", *PENALTY_NAMES}
     assert {item.group.penalty for item in planned[3].items} == {ADVERSARIAL}
+    small = [stage.step for stage in planned if stage.step.network == "mlp-24-24"]
+    seeds = [(step.block, step.seed) for step in small]
+    assert seeds == sorted(seeds)  # all seeds before more digits of one
     assert {stage.step.network for stage in proved.plan(["mlp-50-50"])} == {"mlp-50-50"}
     with pytest.raises(InputError, match=r"no network 'lenet' is in the queue; there are mlp-24-24"):
         proved.plan(["lenet"])
@@ -234,6 +237,29 @@ def test_rows_say_what_was_known_and_proved(
     with torch.no_grad():
         share = float((network(task.test_images).argmax(dim=1) == task.test_labels).double().mean())
     assert facts["accuracy"] == pytest.approx(share)
+
+
+@pytest.mark.filterwarnings("ignore::regrob.errors.VanishingGradientWarning")
+def test_a_network_that_is_constant_around_a_digit_is_infinitely_far_by_its_local_map() -> None:
+    """A large λ may let every unit of a layer die; what its digits have is stored all the same."""
+    with killable_sweep.shrunk():
+        (network,) = fresh("tiny", 2, [0])
+    images, labels = small_task().held_out(6)
+    with torch.no_grad():
+        for linear in (part for part in network if isinstance(part, nn.Linear)):
+            linear.weight.zero_()
+            linear.bias.fill_(-1.0)
+        linear.bias[:] = torch.tensor([0.5, -0.5])
+    table = torch.tensor(KNOWN(network, images, labels), dtype=torch.float64)
+    right = labels == 0
+    assert 0 < right.sum() < len(labels)
+    wrong = torch.tensor(proved.MISCLASSIFIED).double().expand(int((~right).sum()), -1)
+    torch.testing.assert_close(table[~right], wrong, rtol=0, atol=0, equal_nan=True)
+    _, _, margin, radius, slope, unstable = table[right].T
+    assert margin.isinf().all()
+    assert radius.isinf().all()
+    assert (slope == 0).all()
+    assert (unstable == 0).all()
 
 
 def test_the_real_certifier_lies_between_linear_bounds_and_attacks(

@@ -16,7 +16,7 @@ from regrob.experiments import reproduction
 STORED = Path(__file__).parents[1] / "book" / "results"
 
 
-def rows(*numbers: tuple[suspicions.Place, str, list[float]]) -> pd.DataFrame:
+def rows(*numbers: tuple[suspicions.TestVariant, str, list[float]]) -> pd.DataFrame:
     """A table of tests from (place, measure, one value a seed)."""
     return pd.DataFrame(
         [

@@ -19,7 +19,7 @@ from typing import Any
 import z3
 
 from regrob.claims import needed
-from regrob.claims.needed import Instance, Polynomial, Relations
+from regrob.claims.needed import Assignment, Polynomial, Relations
 from regrob.errors import ProofError
 
 TARGET = Path(needed.__file__).with_name("needed.json")
@@ -55,7 +55,7 @@ def _fraction(number: Any, name: str) -> Fraction:
     return Fraction(number.numerator_as_long(), number.denominator_as_long())
 
 
-def examine(polynomial: Polynomial, kept: Mapping[str, Instance]) -> dict[str, Instance]:
+def examine(polynomial: Polynomial, kept: Mapping[str, Assignment]) -> dict[str, Assignment]:
     """Instances without each needed hypothesis; those of `kept` that still refute stay as they are.
 
     Raises:
@@ -65,10 +65,10 @@ def examine(polynomial: Polynomial, kept: Mapping[str, Instance]) -> dict[str, I
     hypotheses = polynomial.hypotheses
     if wrong := ask(polynomial, hypotheses.values()):
         raise ProofError(f"{polynomial.claim} does not follow from all hypotheses: {needed.in_words(wrong)}")
-    instances: dict[str, Instance] = {}
+    instances: dict[str, Assignment] = {}
     for dropped in hypotheses:
         others = [relations for words, relations in hypotheses.items() if words != dropped]
-        found: Instance | None = ask(polynomial, others)
+        found: Assignment | None = ask(polynomial, others)
         if (found is None) != (dropped in polynomial.superfluous):
             verdict = "is superfluous" if found is None else f"is needed, as at {needed.in_words(found)}"
             raise ProofError(f"{polynomial.claim}: {dropped!r} {verdict}")

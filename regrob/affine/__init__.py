@@ -14,7 +14,7 @@ from regrob.affine.kinks import Kink, first_kinks, kinks
 from regrob.affine.local_map import LocalMap, local_map
 from regrob.affine.piecewise_linear import (
     NetworkReport,
-    Verdict,
+    PiecewiseLinearity,
     report,
     require_affine_operations,
     require_equal_alone,
@@ -37,9 +37,10 @@ from regrob.affine.relu_layers import ReluLayers, relu_layers
 
 __all__ = [
     "Bend", "units", "Refusal", "Trace", "checked_logits", "trace", "without_backward_hooks", "along",
-    "gradient", "Kink", "first_kinks", "kinks", "LocalMap", "local_map", "NetworkReport", "Verdict",
-    "report", "require_affine_operations", "require_equal_alone", "require_equal_constants",
-    "require_frozen_statistics", "require_known_bends", "require_piecewise_linear", "verdict", "HalfSpaces",
-    "Region", "cut", "distance_to_edge", "half_spaces", "masked_product", "regions",
-    "checked_in_float64", "in_float64", "ReluLayers", "relu_layers",
+    "gradient", "Kink", "first_kinks", "kinks", "LocalMap", "local_map", "NetworkReport",
+    "PiecewiseLinearity", "report", "require_affine_operations", "require_equal_alone",
+    "require_equal_constants", "require_frozen_statistics", "require_known_bends",
+    "require_piecewise_linear", "verdict", "HalfSpaces", "Region", "cut", "distance_to_edge",
+    "half_spaces", "masked_product", "regions", "checked_in_float64", "in_float64", "ReluLayers",
+    "relu_layers",
 ]  # fmt: skip

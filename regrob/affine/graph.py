@@ -58,7 +58,7 @@ class Refusal(NamedTuple):
         return f"{self.operation}, run by {self.module}, {self.reason}"
 
 
-class Step(NamedTuple):
+class TracedStep(NamedTuple):
     """One operation that the network ran on something that depends on the input.
 
     Attributes:
@@ -101,7 +101,7 @@ class Trace(NamedTuple):
     constants: list[Tensor]
     refusal: Refusal | None
     inside: Tensor | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[TracedStep, ...] = ()
 
 
 def trace(network: nn.Module, images: Images, *, record: bool = False) -> Trace:
@@ -400,7 +400,7 @@ class _Tracer(TorchDispatchMode):
     def __init__(self, x: Tensor, inside: Tensor, weights: Iterable[Tensor], *, record: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.record = record
-        self.steps: list[Step] = []
+        self.steps: list[TracedStep] = []
         self.running: list[str] = []  # kept by `_naming`
         self.x = x
         self.kept: list[Tensor] = []
@@ -433,7 +433,7 @@ class _Tracer(TorchDispatchMode):
         if affine or sides:
             bends, module = len(self.bends) > before, self._module()
             self.steps.append(
-                Step(func, tuple(args), kwargs or {}, returned, operation, module, affine, sides, bends)
+                TracedStep(func, tuple(args), kwargs or {}, returned, operation, module, affine, sides, bends)
             )
         written = [arguments[name] for name in signature(func).written]
         new = [t for t in tensors_in(returned) if _storage(t) not in self.dependences]  # no mere view

@@ -187,7 +187,7 @@ def require_piecewise_linear(network: nn.Module, images: Images) -> None:
     _require(_prepared(network, images))
 
 
-class Verdict(NamedTuple):
+class PiecewiseLinearity(NamedTuple):
     """What a network is made of, and whether its images have affine maps of their own.
 
     Attributes:
@@ -199,7 +199,7 @@ class Verdict(NamedTuple):
     obstacle: NotPiecewiseLinearError | None
 
 
-def verdict(network: nn.Module, images: Images) -> Verdict:
+def verdict(network: nn.Module, images: Images) -> PiecewiseLinearity:
     """`report` and `require_piecewise_linear` from the same trace.
 
     Raises:
@@ -218,8 +218,8 @@ def verdict(network: nn.Module, images: Images) -> Verdict:
     try:
         _require(trials)
     except NotPiecewiseLinearError as error:
-        return Verdict(made_of, error)
-    return Verdict(made_of, None)
+        return PiecewiseLinearity(made_of, error)
+    return PiecewiseLinearity(made_of, None)
 
 
 def require_known_bends(network: nn.Module, images: Images) -> None:

@@ -6,8 +6,8 @@ leaky ReLU, a clamp, the absolute value), or the largest of some entries (a max-
 
 A network is recorded once, operation by operation (`recorded`), and can then be run anew in two ways. `sweep`
 carries several tensors through it side by side, each by its own rule: values as they are, or magnitudes, for
-which every weight is replaced by its absolute value. `Pullback` differentiates a run in which each bend is
-replaced by lines: a row of coefficients arrives at a bend, and goes on by the slope of its lower line
+which every weight is replaced by its absolute value. `RelaxedPullback` differentiates a run in which each
+bend is replaced by lines: a row of coefficients arrives at a bend, and goes on by the slope of its lower line
 where it is positive, of its upper line where it is negative.
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
 from regrob.affine.bends import POOLS, Arguments, pool_windows
-from regrob.affine.graph import ADDITIVE, FACTORS, SHAPE_ONLY, Step, arguments_of, signature, tensors_in
+from regrob.affine.graph import ADDITIVE, FACTORS, SHAPE_ONLY, TracedStep, arguments_of, signature, tensors_in
 from regrob.affine.piecewise_linear import require_affine_operations
 from regrob.checks import Images
 from regrob.errors import InputError, UnsuitableNetworkError
@@ -119,7 +119,7 @@ class Recorded(NamedTuple):
     """
 
     inside: Tensor
-    steps: tuple[Step, ...]
+    steps: tuple[TracedStep, ...]
     sites: dict[int, Site]
     logits: Tensor
     roundings: int
@@ -191,23 +191,23 @@ def recorded(network: nn.Module, images: Images) -> Recorded:
     return Recorded(traced.inside, steps, sites, traced.logits.detach(), roundings)
 
 
-def arguments_by_name(step: Step) -> Arguments:
+def arguments_by_name(step: TracedStep) -> Arguments:
     """Of a step, defaults included."""
     return arguments_of(step.function, step.args, step.kwargs)
 
 
-def _unsuitable(step: Step, why: str) -> UnsuitableNetworkError:
+def _unsuitable(step: TracedStep, why: str) -> UnsuitableNetworkError:
     return UnsuitableNetworkError(f"{step.operation}, run by {step.module}, {why}")
 
 
-def _written(step: Step) -> tuple[str, ...]:
+def _written(step: TracedStep) -> tuple[str, ...]:
     return signature(step.function).written
 
 
 # --- the bends -------------------------------------------------------------------------
 
 
-def _site(step: Step) -> Site:
+def _site(step: TracedStep) -> Site:
     arguments = arguments_by_name(step)
     varying = [t for t in tensors_in(list(arguments.values())) if id(t) in step.affine]
     operand = varying[0]
@@ -248,7 +248,7 @@ CLAMPS: dict[str, Callable[[Arguments], tuple[Any, Any, Any, Any]]] = {
 """base, gain, low and high of these functions of one number."""
 
 
-def _clamped(step: Step, operand: Tensor, base: Any, gain: Any, low: Any, high: Any) -> Clamped:
+def _clamped(step: TracedStep, operand: Tensor, base: Any, gain: Any, low: Any, high: Any) -> Clamped:
     low = -math.inf if low is None else low
     high = math.inf if high is None else high
     parts = [_spread_out(step, part, operand) for part in (base, gain, low, high)]
@@ -256,7 +256,7 @@ def _clamped(step: Step, operand: Tensor, base: Any, gain: Any, low: Any, high: 
     return Clamped(*parts)
 
 
-def _spread_out(step: Step, value: Any, operand: Tensor) -> Tensor:
+def _spread_out(step: TracedStep, value: Any, operand: Tensor) -> Tensor:
     """A number, or a tensor that broadcasts to the operand, as (M,)."""
     if isinstance(value, Tensor):
         value = value.detach()
@@ -268,7 +268,7 @@ def _spread_out(step: Step, value: Any, operand: Tensor) -> Tensor:
     return spread_out.flatten()
 
 
-def _pair(step: Step, arguments: Arguments, varying: int) -> tuple[Kind, Callable[..., Tensor]]:
+def _pair(step: TracedStep, arguments: Arguments, varying: int) -> tuple[Kind, Callable[..., Tensor]]:
     """The larger, or the smaller, of two tensors, of which one may be constant."""
     sign = 1 if step.operation in ("max", "maximum", "fmax") else -1
     left, right = arguments["self"], arguments["other"]
@@ -301,7 +301,7 @@ def _along(
     return Largest(math.prod(operand.shape[axis] for axis in axes), sign), entries
 
 
-def _windows(step: Step, arguments: Arguments) -> tuple[Kind, Callable[..., Tensor]]:
+def _windows(step: TracedStep, arguments: Arguments) -> tuple[Kind, Callable[..., Tensor]]:
     """The windows of a max-pool; a place in the padding is that of another entry of its window."""
     axes, operand = POOLS[step.operation][0], arguments["self"]
     if operand.ndim <= axes:
@@ -318,10 +318,10 @@ def _windows(step: Step, arguments: Arguments) -> tuple[Kind, Callable[..., Tens
 
 # --- running anew ----------------------------------------------------------------------
 
-Key: TypeAlias = tuple[Any, ...]
+TensorKey: TypeAlias = tuple[Any, ...]
 
 
-def _key(tensor: Tensor) -> Key:
+def _key(tensor: Tensor) -> TensorKey:
     """Where a tensor lies in memory. All that was recorded is kept, so that no memory is used twice."""
     storage = tensor.untyped_storage().data_ptr()
     return storage, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
@@ -331,61 +331,61 @@ class _Table:
     """What stands for each recorded tensor in another run."""
 
     def __init__(self, inside: Tensor, value: Tensor) -> None:
-        self.values: dict[Key, Tensor] = {_key(inside): value}
+        self.values: dict[TensorKey, Tensor] = {_key(inside): value}
 
     def read(self, tensor: Tensor) -> Tensor:
         """What stands for a tensor that depends on the images."""
         return self.values[_key(tensor)]
 
-    def operands(self, step: Step) -> list[Tensor]:
+    def operands(self, step: TracedStep) -> list[Tensor]:
         """Of the arguments that depend on the images, in their order."""
         given = tensors_in(list(arguments_by_name(step).values()))
         return [self._read(step, t) for t in given if id(t) in step.affine]
 
-    def arguments(self, step: Step) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(self, step: TracedStep) -> tuple[list[Any], dict[str, Any]]:
         """Those of the step, with what stands for them."""
         args = [self._translated(step, value) for value in step.args]
         return args, {name: self._translated(step, value) for name, value in step.kwargs.items()}
 
-    def write(self, step: Step, returned: Any) -> None:
+    def write(self, step: TracedStep, returned: Any) -> None:
         """What the step returned here."""
         for old, new in zip(tensors_in(step.returned), tensors_in(returned), strict=True):
             self.values[_key(old)] = new
 
-    def bend(self, step: Step, output: Tensor) -> None:
+    def bend(self, step: TracedStep, output: Tensor) -> None:
         """What a bend returned here, in place or not."""
         first = next(tensors_in(step.returned))
         if _written(step):
             output = self.read(first).copy_(output)
         self.values[_key(first)] = output
 
-    def _translated(self, step: Step, value: Any) -> Any:
+    def _translated(self, step: TracedStep, value: Any) -> Any:
         if isinstance(value, Tensor):
             return self._read(step, value) if id(value) in step.affine else value
         if isinstance(value, list | tuple):
             return [self._translated(step, part) for part in value]
         return value
 
-    def _read(self, step: Step, tensor: Tensor) -> Tensor:
+    def _read(self, step: TracedStep, tensor: Tensor) -> Tensor:
         if _key(tensor) not in self.values:
             raise _unsuitable(step, "reads memory that was written in parts")
         return self.values[_key(tensor)]
 
 
-Rule: TypeAlias = Callable[[Step, list[Any], dict[str, Any]], Any]
+Rule: TypeAlias = Callable[[TracedStep, list[Any], dict[str, Any]], Any]
 
 
-def plain(step: Step, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def plain(step: TracedStep, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """The operation as it is."""
     return step.function(*args, **kwargs)
 
 
-def magnitude(step: Step, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def magnitude(step: TracedStep, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """With the absolute values of all weights and constants: at least |result| if the arguments were."""
     return _absolute(step, args, kwargs, constants=True)
 
 
-def spread(step: Step, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def spread(step: TracedStep, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """With the absolute values of all weights, without constants: how far a result may move."""
     return _absolute(step, args, kwargs, constants=False)
 
@@ -413,7 +413,7 @@ BATCH_NORMS = frozenset([
 ])  # fmt: skip
 
 
-def _absolute(step: Step, args: list[Any], kwargs: dict[str, Any], *, constants: bool) -> Any:
+def _absolute(step: TracedStep, args: list[Any], kwargs: dict[str, Any], *, constants: bool) -> Any:
     operation, given = step.operation, arguments_by_name(step)
     values = arguments_of(step.function, tuple(args), kwargs)
     if operation in BATCH_NORMS:
@@ -440,7 +440,7 @@ def _absolute(step: Step, args: list[Any], kwargs: dict[str, Any], *, constants:
     return step.function(*[taken(name) for name in names], **{name: taken(name) for name in kwargs})
 
 
-def _sizes(value: Any, step: Step, given: Any, *, keep: bool, number: bool) -> Any:
+def _sizes(value: Any, step: TracedStep, given: Any, *, keep: bool, number: bool) -> Any:
     """An argument with absolute values; zeros if it is a constant that is not to be kept."""
     if isinstance(value, list | tuple) and any(True for _ in tensors_in(value)):
         return [_sizes(v, step, g, keep=keep, number=number) for v, g in zip(value, given, strict=True)]
@@ -453,7 +453,7 @@ def _sizes(value: Any, step: Step, given: Any, *, keep: bool, number: bool) -> A
     return value
 
 
-def _absolute_difference(step: Step, given: Arguments, values: Arguments, *, constants: bool) -> Tensor:
+def _absolute_difference(step: TracedStep, given: Arguments, values: Arguments, *, constants: bool) -> Tensor:
     left: Tensor = _sizes(values["self"], step, given["self"], keep=constants, number=True)
     total = left.clone()
     if step.operation != "neg":
@@ -478,7 +478,7 @@ def _absolute_batch_norm(values: Arguments, *, constants: bool) -> tuple[Tensor,
     return result, mean, variance  # the statistics that it returns too are read by nobody
 
 
-def _roundings(step: Step) -> int:
+def _roundings(step: TracedStep) -> int:
     """How many roundings one way through an affine operation passes at most, forwards or backwards."""
     output = next(tensors_in(step.returned), None)
     varying = [t for t in tensors_in([step.args, list(step.kwargs.values())]) if id(t) in step.affine]
@@ -515,7 +515,7 @@ class _Bent(torch.autograd.Function):
         return ctx.pull(rows[0]), None, None
 
 
-class Pullback:
+class RelaxedPullback:
     """Rows of coefficients, pulled back from a bend's operands or the logits to the images through lines.
 
     Attributes:

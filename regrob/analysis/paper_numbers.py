@@ -129,7 +129,7 @@ def verdict(stated: Stated, measured: Interval) -> str:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Reproduced:
     """What we measured in the place of a stated number.
 
     Attributes:
@@ -143,7 +143,7 @@ class Measured:
     source: str
 
 
-def measured(folder: Path) -> dict[tuple[str, str, str], list[Measured]]:
+def measured(folder: Path) -> dict[tuple[str, str, str], list[Reproduced]]:
     """For each of `STATED`, by its key, our values: the longest training first, none if none was run.
 
     Raises:
@@ -158,19 +158,19 @@ def measured(folder: Path) -> dict[tuple[str, str, str], list[Measured]]:
     for stated in STATED:
         dataset, network, attack = stated.key
         place = {"dataset": dataset, "network": network}
-        values: list[Measured] = []
+        values: list[Reproduced] = []
         for name, (table, sidecar) in stored.items():
             rows = _only(table, **place, attack=attack, metric="accuracy", penalty="reference")
             if len(rows):
                 length = int(sidecar["networks"][network]["reference"])
-                values.append(Measured(_per_cent(rows), length, name))
+                values.append(Reproduced(_per_cent(rows), length, name))
         for test, variant in TRAINED_AS_STATED:
             measure = "accuracy" if attack == "none" else attack
             rows = _only(tests, **place, test=test, variant=variant, measure=measure)
             for length in sorted(set(rows["iteration"])):
                 if length >= SHORTEST:
                     value = _per_cent(rows[rows["iteration"] == length])
-                    values.append(Measured(value, int(length), f"test {test}"))
+                    values.append(Reproduced(value, int(length), f"test {test}"))
         by_key[stated.key] = sorted(values, key=lambda value: -value.iterations)
     return by_key
 
@@ -179,7 +179,7 @@ SOURCES = {f"fig{number}": f"sweep of Figure {number}" for number in (2, 4, 5, 6
 """How the file that a number comes from is written; a test keeps its own name."""
 
 
-def beside(values_by_key: Mapping[tuple[str, str, str], Sequence[Measured]]) -> pd.DataFrame:
+def beside(values_by_key: Mapping[tuple[str, str, str], Sequence[Reproduced]]) -> pd.DataFrame:
     """The paper's numbers and ours side by side, in words: one row for each of ours.
 
     Args:

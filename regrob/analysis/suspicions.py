@@ -17,15 +17,15 @@ from regrob.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-Place = tuple[str, str, str, int]
+TestVariant = tuple[str, str, str, int]
 """Test, network, variant, iterations of training."""
 
-TRAINED: Place = ("training", LENET, "as trained", 50_000)
+TRAINED: TestVariant = ("training", LENET, "as trained", 50_000)
 """Trained and attacked as the paper says, for as long."""
 
-SHORT: Place = ("training", LENET, "as trained", 5_000)
+SHORT: TestVariant = ("training", LENET, "as trained", 5_000)
 
-SUSPICIONS: dict[str, tuple[Place, str, str]] = {
+SUSPICIONS: dict[str, tuple[TestVariant, str, str]] = {
     "nothing": (SHORT, "fgsm", "pgd"),
     "training as long as the paper's": (TRAINED, "fgsm", "pgd"),
     "no weight decay": (("undecayed", LENET, "no weight decay", 50_000), "fgsm", "pgd"),
@@ -54,7 +54,7 @@ def means(tests: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def interval(tests: pd.DataFrame, place: Place, measure: str) -> Interval:
+def interval(tests: pd.DataFrame, place: TestVariant, measure: str) -> Interval:
     """The mean over seeds of an accuracy, with its interval, as a share of 1.
 
     Raises:

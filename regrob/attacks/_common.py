@@ -29,10 +29,10 @@ from regrob.errors import InputError, NotPiecewiseLinearError, VanishingGradient
 Network = nn.Module | Callable[[Tensor], Tensor]
 """What maps images (N, …) to logits (N, K): a module, or any function that autograd can differentiate."""
 
-Bounds = tuple[float | Tensor, float | Tensor]
+PixelBounds = tuple[float | Tensor, float | Tensor]
 """The least and the largest value of a pixel."""
 
-Box = Bounds | None
+Box = PixelBounds | None
 """The range of a pixel, as numbers or as tensors that broadcast to an image; None for no constraint."""
 
 BOX_TOLERANCE = 1e-6
@@ -247,7 +247,7 @@ def _check_dtype(network: nn.Module, images: Images) -> None:
         )
 
 
-def _check_box(box: Bounds, images: Images) -> Bounds:
+def _check_box(box: PixelBounds, images: Images) -> PixelBounds:
     """The bounds, both as numbers or both as tensors of an image's shape."""
     bounds = box
     if any(isinstance(bound, Tensor) for bound in box):
@@ -268,7 +268,7 @@ def _check_box(box: Bounds, images: Images) -> Bounds:
     return bounds
 
 
-def _put_into(bounds: Bounds, images: Images) -> Images:
+def _put_into(bounds: PixelBounds, images: Images) -> Images:
     """The images inside their box, to which rounding alone may have denied them.
 
     Raises:

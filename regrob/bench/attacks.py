@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from regrob.attacks import AttackResult, boundary_projection, carlini_wagner, deepfool, pgd
-from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, median_ratio, seconds_of
+from regrob.bench.harness import Benchmark, BenchmarkResult, SkippedError, by_turns, median_ratio, seconds_of
 from regrob.data import datasets
 from regrob.ensembles.ensemble import Ensemble
 from regrob.ensembles.network_view import StackedPullback
@@ -40,23 +40,27 @@ TUNING_STEP, TUNING_START, TUNING_COUNT = 13, 7, 60
 """The test digits 7, 20, 33, …, on which `boundary_projection` was tuned besides 0, 20, 40, …."""
 
 
-def rows() -> list[Row]:
+def rows() -> list[Benchmark]:
     """Identical settings first; then our fastest attack against their best-tuned one."""
     same = "ours / Foolbox, identical settings, K=10"
     least = "our smallest-ℓ2 attack / Foolbox's C&W well tuned, K=10"
     mlp, lenet5 = "lenet-300-100", "lenet-5"
     return [
-        Row("pgd-mlp", f"PGD-40, LeNet-300-100: {same}", lambda q: _pgd(mlp, q), 0.6),
-        Row("pgd-lenet5", f"PGD-40, LeNet-5: {same}", lambda q: _pgd(lenet5, q), 0.6),
-        Row("deepfool-mlp", f"DeepFool, LeNet-300-100: {same}", lambda q: _deepfool(mlp, q), 0.3),
-        Row("deepfool-lenet5", f"DeepFool, LeNet-5: {same}", lambda q: _deepfool(lenet5, q), 0.3),
-        Row("deepfool-1000", "DeepFool, K=1000: ours / Foolbox, 10 candidates each", _deepfool_1000, 0.3),
-        Row("cw", f"C&W 9×1000, LeNet-300-100: {same}", _carlini_wagner, 0.5),
-        Row("cw-32", "C&W over 32 LeNet-300-100 at once / Foolbox's loop over them", _carlini_wagner_32, 0.2),
-        Row("least-mlp", f"{least}, LeNet-300-100", lambda q: _least(mlp, q), 0.2),
-        Row("least-lenet5", f"{least}, LeNet-5", lambda q: _least(lenet5, q), 0.2),
+        Benchmark("pgd-mlp", f"PGD-40, LeNet-300-100: {same}", lambda q: _pgd(mlp, q), 0.6),
+        Benchmark("pgd-lenet5", f"PGD-40, LeNet-5: {same}", lambda q: _pgd(lenet5, q), 0.6),
+        Benchmark("deepfool-mlp", f"DeepFool, LeNet-300-100: {same}", lambda q: _deepfool(mlp, q), 0.3),
+        Benchmark("deepfool-lenet5", f"DeepFool, LeNet-5: {same}", lambda q: _deepfool(lenet5, q), 0.3),
+        Benchmark(
+            "deepfool-1000", "DeepFool, K=1000: ours / Foolbox, 10 candidates each", _deepfool_1000, 0.3
+        ),
+        Benchmark("cw", f"C&W 9×1000, LeNet-300-100: {same}", _carlini_wagner, 0.5),
+        Benchmark(
+            "cw-32", "C&W over 32 LeNet-300-100 at once / Foolbox's loop over them", _carlini_wagner_32, 0.2
+        ),
+        Benchmark("least-mlp", f"{least}, LeNet-300-100", lambda q: _least(mlp, q), 0.2),
+        Benchmark("least-lenet5", f"{least}, LeNet-5", lambda q: _least(lenet5, q), 0.2),
         *(
-            Row(
+            Benchmark(
                 f"nearest-{short}-{classes}",
                 f"mean smallest ℓ2, ours / the best of adv-lib's attacks, {title}, K={classes}",
                 functools.partial(_nearest, name, classes),
@@ -163,7 +167,7 @@ class _Comparison:
             "frozen": counted_multiplications(lambda: peer(x, y, True)),
         }
 
-    def measured(self, *, compare: bool = True) -> Measurement:
+    def measured(self, *, compare: bool = True) -> BenchmarkResult:
         """The ratios; sound if success is as frequent and the mean distance no larger."""
         our_rate = torch.cat([r.success for r in self.ours]).double().mean()
         peer_rate = torch.cat(self.success).double().mean()
@@ -177,7 +181,7 @@ class _Comparison:
         if self.counts:
             facts[COUNTED] = self.counts["ours"] / self.counts["theirs"]
             facts[f"{COUNTED} {FROZEN}"] = self.counts["ours"] / self.counts["frozen"]
-        return Measurement(self.ratios, sound, facts)
+        return BenchmarkResult(self.ratios, sound, facts)
 
     @property
     def paired(self) -> Tensor:
@@ -250,7 +254,7 @@ def _compared(
     return comparison
 
 
-def _pgd(name: str, quick: bool) -> Measurement:
+def _pgd(name: str, quick: bool) -> BenchmarkResult:
     attack = _foolbox().attacks.LinfPGD(abs_stepsize=0.01, steps=40, random_start=True)
     (network,) = _trained(name)
     ours, digits = functools.partial(pgd, epsilon=0.1), torch.arange(20 if quick else 448)
@@ -266,14 +270,14 @@ def _pgd(name: str, quick: bool) -> Measurement:
     return measured
 
 
-def _deepfool(name: str, quick: bool) -> Measurement:
+def _deepfool(name: str, quick: bool) -> BenchmarkResult:
     attack = _foolbox().attacks.L2DeepFoolAttack(steps=50, overshoot=0.02, candidates=None, loss="logits")
     (network,) = _trained(name)
     digits = torch.arange(20 if quick else 320)
     return _compared(network, deepfool, attack, digits, 1 if quick else 5).measured()
 
 
-def _deepfool_1000(quick: bool) -> Measurement:
+def _deepfool_1000(quick: bool) -> BenchmarkResult:
     """A thousand classes: LeNet-300-100 as it is before training, with the labels that it gives itself."""
     attack = _foolbox().attacks.L2DeepFoolAttack(steps=50, overshoot=0.02, candidates=10, loss="logits")
     network = fresh("lenet-300-100", 1000, [0])[0].eval().requires_grad_(False)
@@ -299,7 +303,7 @@ def _same_settings(foolbox: Any, searches: int, steps: int, rate: float, const: 
     return ours, peer
 
 
-def _carlini_wagner(quick: bool) -> Measurement:
+def _carlini_wagner(quick: bool) -> BenchmarkResult:
     searches, steps = (2, 50) if quick else (9, 1000)
     ours, attack = _same_settings(_foolbox(), searches, steps, 0.01, 1e-2 if not quick else 10.0)
     (network,) = _trained("lenet-300-100")
@@ -307,7 +311,7 @@ def _carlini_wagner(quick: bool) -> Measurement:
     return _compared(network, ours, attack, digits, 1 if quick else 3).measured()
 
 
-def _carlini_wagner_32(quick: bool) -> Measurement:
+def _carlini_wagner_32(quick: bool) -> BenchmarkResult:
     foolbox = _foolbox()
     members, digits = (2, 3) if quick else (32, 10)
     ours, attack = _same_settings(foolbox, 2 if quick else 3, 100, 0.05, 1.0)
@@ -323,7 +327,7 @@ def _carlini_wagner_32(quick: bool) -> Measurement:
     return comparison.measured()
 
 
-def _least(name: str, quick: bool) -> Measurement:
+def _least(name: str, quick: bool) -> BenchmarkResult:
     """Paired digit by digit, on digits that neither was tuned on."""
     foolbox = _foolbox()
     _, attack = _same_settings(
@@ -339,7 +343,7 @@ def _least(name: str, quick: bool) -> Measurement:
     measured.facts["worst digit, ours / Foolbox's"] = float(ratio.max())
     measured.facts["digits"] = float(len(ratio))
     smaller = measured.facts["mean distance, ours / Foolbox's"] <= 1.0
-    return Measurement(measured.ratios, measured.sound and smaller and within >= 0.99, measured.facts)
+    return BenchmarkResult(measured.ratios, measured.sound and smaller and within >= 0.99, measured.facts)
 
 
 SEARCHES = 1000
@@ -350,7 +354,7 @@ SHORT_STEPS = {2: 8, 10: 12}
 """Number of classes → steps of a short search of ours, which should take less time than SuperDeepFool."""
 
 
-def _nearest(name: str, classes: int, quick: bool) -> Measurement:
+def _nearest(name: str, classes: int, quick: bool) -> BenchmarkResult:
     """Our mean distance over the smallest of theirs; beside it each of theirs, and its time.
 
     A short search of ours is held against SuperDeepFool too: it must be nearer, and its time is stated.
@@ -389,7 +393,7 @@ def _nearest(name: str, classes: int, quick: bool) -> Measurement:
     for quantity, values in (("distance", distances), ("time", seconds)):
         facts[f"{quantity}, {short} / SuperDeepFool"] = values[short] / values["SuperDeepFool"]
     nearer = quick or distances[short] <= distances["SuperDeepFool"]
-    return Measurement(ratios, fooled and nearer, facts)
+    return BenchmarkResult(ratios, fooled and nearer, facts)
 
 
 def _images_of(search: Ours) -> Seeker:

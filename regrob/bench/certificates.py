@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios
+from regrob.bench.harness import Benchmark, BenchmarkResult, SkippedError, by_turns, ratios
 from regrob.certificates import linear_radius
 from regrob.data import datasets
 from regrob.examination import certify
@@ -28,7 +28,7 @@ SEED = 3
 """Of the first weights."""
 
 
-def rows() -> list[Row]:
+def rows() -> list[Benchmark]:
     """Small networks until the interval is closed, LeNet-300-100 for ten seconds a digit."""
     seconds = "seconds of one core a digit until certified ≥ 0.99 found"
 
@@ -43,28 +43,32 @@ def rows() -> list[Row]:
 
     ratio = "certified / found in ten seconds a digit, LeNet-300-100, 1 against 7"
     return [
-        Row("closed-24", f"mlp 784-24-24-2, 1 against 7: {seconds}", lambda q: _closed(small, False, q), 1.0),
-        Row("closed-50", f"mlp 784-50-50-10, ten digits: {seconds}", lambda q: _closed(ten, True, q), 10.0),
-        Row("certified-plain", ratio, lambda q: _certified(lenet, None, 0.0, q), at_least=0.6),
-        Row(
+        Benchmark(
+            "closed-24", f"mlp 784-24-24-2, 1 against 7: {seconds}", lambda q: _closed(small, False, q), 1.0
+        ),
+        Benchmark(
+            "closed-50", f"mlp 784-50-50-10, ten digits: {seconds}", lambda q: _closed(ten, True, q), 10.0
+        ),
+        Benchmark("certified-plain", ratio, lambda q: _certified(lenet, None, 0.0, q), at_least=0.6),
+        Benchmark(
             "certified-jacobian",
             f"{ratio}, after the Jacobian penalty at 0.1",
             lambda q: _certified(lenet, "jacobian", 0.1, q),
             at_least=0.5,
         ),
-        Row(
+        Benchmark(
             "certified-curvature",
             f"{ratio}, after the curvature penalty at 1.6",
             lambda q: _certified(lenet, "curvature", 1.6, q),
             at_least=0.7,
         ),
-        Row(
+        Benchmark(
             "linear-plain",
             "plain linear bound, ℓ2, 100 digits at once, LeNet-300-100: ours / auto_LiRPA's, 12 halvings",
             _linear_plain,
             0.7,
         ),
-        Row(
+        Benchmark(
             "linear-best",
             "median certified ℓ2, LeNet-300-100: ours in the box of pixels / auto_LiRPA's α-CROWN",
             _linear_best,
@@ -89,7 +93,7 @@ def _trained(
     return network.eval(), task
 
 
-def _closed(build: Build, ten: bool, quick: bool) -> Measurement:
+def _closed(build: Build, ten: bool, quick: bool) -> BenchmarkResult:
     network, task = _trained(build, ten, None, 0.0, quick)
     count, most = (3, 2.0) if quick else (100, 60.0)
     images, labels = task.test_images[:count], task.test_labels[:count]
@@ -98,10 +102,12 @@ def _closed(build: Build, ten: bool, quick: bool) -> Measurement:
     closed = sum(known.reasons[i] == "closed" for i in right) / len(right)
     seconds = [float(known.seconds[i]) for i in right]
     enough = 0.95 if ten else 0.99
-    return Measurement(seconds, sound=closed >= enough, facts={"share closed": closed, "digits": len(right)})
+    return BenchmarkResult(
+        seconds, sound=closed >= enough, facts={"share closed": closed, "digits": len(right)}
+    )
 
 
-def _certified(build: Build, penalty: str | None, weight: float, quick: bool) -> Measurement:
+def _certified(build: Build, penalty: str | None, weight: float, quick: bool) -> BenchmarkResult:
     network, task = _trained(build, False, penalty, weight, quick)
     count, most = (2, 1.0) if quick else (10, 10.0)
     images, labels = task.test_images[:count], task.test_labels[:count]
@@ -112,7 +118,7 @@ def _certified(build: Build, penalty: str | None, weight: float, quick: bool) ->
         "certified": statistics.median(known.certified[right].tolist()),
         "found": statistics.median(known.found[right].tolist()),
     }
-    return Measurement(ratios, sound=max(ratios) <= 1.0, facts=facts)
+    return BenchmarkResult(ratios, sound=max(ratios) <= 1.0, facts=facts)
 
 
 def _peer_radius(network: nn.Module, images: Tensor, labels: Tensor, method: str) -> Tensor:
@@ -151,16 +157,16 @@ def _compared(method: str, count: int, box: tuple[float, float] | None, quick: b
     return seconds, radii
 
 
-def _linear_plain(quick: bool) -> Measurement:
+def _linear_plain(quick: bool) -> BenchmarkResult:
     seconds, radii = _compared("CROWN", 4 if quick else 100, None, quick)
     off = float((radii["ours"] - radii["theirs"]).abs().max())
     each = statistics.median(seconds["ours"]) / len(radii["ours"])
     facts = {"largest difference of the radii": off, "ours, seconds a digit": each}
-    return Measurement(ratios(seconds, "ours", "theirs"), sound=off <= 0.01, facts=facts)
+    return BenchmarkResult(ratios(seconds, "ours", "theirs"), sound=off <= 0.01, facts=facts)
 
 
-def _linear_best(quick: bool) -> Measurement:
+def _linear_best(quick: bool) -> BenchmarkResult:
     seconds, radii = _compared("alpha-CROWN", 2 if quick else 20, (0.0, 1.0), quick)
     ratio = float(radii["ours"].median() / radii["theirs"].median())
     share = statistics.median(ratios(seconds, "ours", "theirs"))
-    return Measurement([ratio], sound=share <= 0.1, facts={"seconds, ours / theirs": share})
+    return BenchmarkResult([ratio], sound=share <= 0.1, facts={"seconds, ours / theirs": share})

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from regrob.attacks import pgd
-from regrob.bench.harness import Measurement, Row, SkippedError, by_turns, ratios
+from regrob.bench.harness import Benchmark, BenchmarkResult, SkippedError, by_turns, ratios
 from regrob.bench.steps import autograd_step, batch, double_backward, fused_step
 from regrob.bench.training import product_rates
 from regrob.ensembles.ensemble import Ensemble
@@ -21,32 +21,32 @@ from regrob.networks import fresh
 from regrob.theory.penalties import PENALTY_NAMES
 
 
-def rows(device: str) -> list[Row]:
+def rows(device: str) -> list[Benchmark]:
     """The rows for a device, spelt as torch spells it."""
     return [
-        Row(
+        Benchmark(
             "at-once-mlp",
             "model-steps a second, 320 LeNet-300-100 at once / one by one, four penalties, K=2",
             lambda quick: at_once("lenet-300-100", 320, device, quick),
             None,
             50.0 if device.startswith("cuda") else None,
         ),
-        Row(
+        Benchmark(
             "at-once-lenet5",
             "model-steps a second, 80 LeNet-5 at once / one by one, four penalties, K=2",
             lambda quick: at_once("lenet-5", 80, device, quick),
         ),
-        Row(
+        Benchmark(
             "attack-mlp",
             "PGD-40 over 320 LeNet-300-100, 64 images each: one by one / all at once",
             lambda quick: _attack("lenet-300-100", 320, device, quick),
         ),
-        Row(
+        Benchmark(
             "attack-lenet5",
             "PGD-40 over 80 LeNet-5, 64 images each: one by one / all at once",
             lambda quick: _attack("lenet-5", 80, device, quick),
         ),
-        Row(
+        Benchmark(
             "products",
             "rate of the products in a step of 320 LeNet-300-100 / rate of one large product, float32",
             lambda quick: _products(device, quick),
@@ -54,10 +54,10 @@ def rows(device: str) -> list[Row]:
     ]
 
 
-def on_cuda() -> Row:
+def on_cuda() -> Benchmark:
     """The processor's table has one row about a GPU, skipped where there is none."""
     title = "model-steps a second, 320 LeNet-300-100 at once / one by one, CUDA"
-    return Row("cuda", title, lambda quick: at_once("lenet-300-100", 320, "cuda", quick), None, 50.0)
+    return Benchmark("cuda", title, lambda quick: at_once("lenet-300-100", 320, "cuda", quick), None, 50.0)
 
 
 def _size(full: int, device: str, quick: bool) -> int:
@@ -70,7 +70,7 @@ def _size(full: int, device: str, quick: bool) -> int:
     return max(4, full // 16) if quick else full
 
 
-def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
+def at_once(name: str, full: int, device: str, quick: bool) -> BenchmarkResult:
     """Members' steps a second, stacked and recorded, over a loop's of double backward."""
     members = _size(full, device, quick)
     contenders = {
@@ -87,10 +87,10 @@ def at_once(name: str, full: int, device: str, quick: bool) -> Measurement:
     if device.startswith("cuda"):
         facts["MiB allocated at most"] = torch.cuda.max_memory_allocated() / 2**20
     speedups = [ratio * members for ratio in ratios(seconds, "one by one", "stacked")]
-    return Measurement(speedups, facts=facts)
+    return BenchmarkResult(speedups, facts=facts)
 
 
-def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
+def _attack(name: str, full: int, device: str, quick: bool) -> BenchmarkResult:
     members = _size(full, device, quick)
     nets = [network.to(device).eval() for network in fresh(name, 2, range(members))]
     together = StackedPullback(Ensemble(nets))
@@ -115,11 +115,11 @@ def _attack(name: str, full: int, device: str, quick: bool) -> Measurement:
         "attacked images a second": len(every) / statistics.median(seconds["stacked"]),
         "successes that differ": float(apart),
     }
-    return Measurement(speedups, sound=float(apart) <= 0.05, facts=facts)
+    return BenchmarkResult(speedups, sound=float(apart) <= 0.05, facts=facts)
 
 
-def _products(device: str, quick: bool) -> Measurement:
+def _products(device: str, quick: bool) -> BenchmarkResult:
     members = _size(320, device, quick)
     size = 8192 if device.startswith("cuda") and not quick else 512
     rates, rate = product_rates(members, size, 3 if quick else 20, device=device)
-    return Measurement(rates, facts={"large product, Gflop/s": rate})
+    return BenchmarkResult(rates, facts={"large product, Gflop/s": rate})

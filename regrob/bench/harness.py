@@ -30,7 +30,7 @@ class SkippedError(RegrobError):
 
 
 @dataclass(frozen=True)
-class Measurement:
+class BenchmarkResult:
     """What one row found.
 
     Attributes:
@@ -45,7 +45,7 @@ class Measurement:
 
 
 @dataclass(frozen=True)
-class Row:
+class Benchmark:
     """One line of the table.
 
     Attributes:
@@ -57,7 +57,7 @@ class Row:
 
     id: str
     title: str
-    measure: Callable[[bool], Measurement]
+    measure: Callable[[bool], BenchmarkResult]
     at_most: float | None = None
     at_least: float | None = None
 

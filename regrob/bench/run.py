@@ -14,18 +14,18 @@ import torch
 
 from regrob.bench import attacks, certificates, examination, training
 from regrob.bench import device as on_device
-from regrob.bench.harness import Row, machine
+from regrob.bench.harness import Benchmark, machine
 from regrob.errors import InputError
 
 
-def rows(device: str | None = None) -> list[Row]:
+def rows(device: str | None = None) -> list[Benchmark]:
     """All rows, in the order of the table: the processor's, or those about a device."""
     if device is not None:
         return on_device.rows(device)
     return [*training.rows(), on_device.on_cuda(), *attacks.rows(), *examination.rows(), *certificates.rows()]
 
 
-def select(only: Sequence[str], device: str | None = None) -> list[Row]:
+def select(only: Sequence[str], device: str | None = None) -> list[Benchmark]:
     """The rows named, all if none is.
 
     Raises:

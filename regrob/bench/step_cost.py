@@ -51,7 +51,7 @@ def relative_multiplications(method: str, widths: Sequence[int], examples: int) 
     return multiplications.count(products) / multiplications.count(base)
 
 
-def our_step(method: str, network: str, classes: int) -> steps.Step:
+def our_step(method: str, network: str, classes: int) -> steps.TrainingStep:
     """A step of `Ensemble` with one member, on a batch of random pictures.
 
     Raises:
@@ -63,7 +63,7 @@ def our_step(method: str, network: str, classes: int) -> steps.Step:
     return steps.fused_step(network, classes, () if method == "none" else (method,))
 
 
-def their_step(method: str, network: str, classes: int) -> steps.Step:
+def their_step(method: str, network: str, classes: int) -> steps.TrainingStep:
     """The same step by autograd, differentiated twice where there is a penalty; as lean as can be.
 
     Raises:
@@ -74,7 +74,7 @@ def their_step(method: str, network: str, classes: int) -> steps.Step:
     return steps.lean_step(network, classes, special.get(method) or steps.double_backward((method,)))
 
 
-SIDES: dict[str, Callable[[str, str, int], steps.Step]] = {"ours": our_step, "autograd": their_step}
+SIDES: dict[str, Callable[[str, str, int], steps.TrainingStep]] = {"ours": our_step, "autograd": their_step}
 
 
 def times(network: str, classes: int, rounds: int) -> dict[str, dict[str, list[float]]]:
@@ -134,7 +134,7 @@ def dearest_against_adversarial(
 
 
 def stored_rows(outcomes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows of the stored benchmark (`harness.Row.judge`) that time a step, as texts.
+    """Rows of the stored benchmark (`harness.Benchmark.judge`) that time a step, as texts.
 
     Beside the median and its spread stand those facts that are times over a plain step's.
     """
@@ -172,7 +172,7 @@ def mebibytes(network: str, widths: Sequence[int], examples: int) -> dict[str, d
     return {name: {method: size / 2**20 for method, size in sizes.items()} for name, sizes in held.items()}
 
 
-def peak_bytes(step: steps.Step) -> int:
+def peak_bytes(step: steps.TrainingStep) -> int:
     """The most bytes that a step holds at once, beyond what was there before it.
 
     Counted is all that torch's allocator hands out on the CPU, temporaries inside of its

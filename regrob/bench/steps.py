@@ -21,7 +21,7 @@ from regrob.training.policy import CaffePolicy
 from regrob.training.regularizers import Regularizer, evaluation_mode
 
 Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
-Step = Callable[[], object]
+TrainingStep = Callable[[], object]
 
 BATCH = 64
 WEIGHT = 1e-3
@@ -38,14 +38,14 @@ def batch(classes: int, *, members: int = 1, device: str = "cpu") -> tuple[Tenso
     return x.to(device), torch.randint(classes, (members, BATCH), generator=generator).to(device)
 
 
-def autograd_step(name: str, classes: int, objective: Objective, *, device: str = "cpu") -> Step:
+def autograd_step(name: str, classes: int, objective: Objective, *, device: str = "cpu") -> TrainingStep:
     """A step as PyTorch's users write it: zero_grad, backward, torch.optim.SGD with its defaults."""
     model = fresh(name, classes, [0])[0].to(device)
     x, y = (value[0] for value in batch(classes, device=device))
     return descent(model, objective, x, y)
 
 
-def descent(model: nn.Module, objective: Objective, x: Tensor, y: Tensor) -> Step:
+def descent(model: nn.Module, objective: Objective, x: Tensor, y: Tensor) -> TrainingStep:
     """A step on these images, again and again, by torch.optim.SGD as it is."""
     optimiser = torch.optim.SGD(
         model.parameters(), lr=POLICY.base, momentum=POLICY.momentum, weight_decay=POLICY.weight_decay
@@ -59,7 +59,7 @@ def descent(model: nn.Module, objective: Objective, x: Tensor, y: Tensor) -> Ste
     return step
 
 
-def lean_step(name: str, classes: int, objective: Objective) -> Step:
+def lean_step(name: str, classes: int, objective: Objective) -> TrainingStep:
     """The same step with as little around autograd as possible, written by hand."""
     (model,) = fresh(name, classes, [0])
     x, y = (value[0] for value in batch(classes))
@@ -84,7 +84,7 @@ def fused_step(
     members: int = 1,
     device: str = "cpu",
     adversary: Adversary | None = None,
-) -> Step:
+) -> TrainingStep:
     """A step of our ensemble, as a training runs it: on CUDA, a recorded graph."""
     weights = penalty_weights(kinds, [WEIGHT] * members)
     ensemble = Ensemble(fresh(name, classes, range(members)), weights).to(device)
@@ -102,7 +102,7 @@ def fused_step(
     return captured(step, list(ensemble.state().values()))
 
 
-def loop_step(objective: Objective, *, width: int = 64) -> Step:
+def loop_step(objective: Objective, *, width: int = 64) -> TrainingStep:
     """A step of ResNet-18 in training mode, on 32 random pictures of 3×32×32."""
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(32, 3, 32, 32, generator=generator)
@@ -134,7 +134,7 @@ def _convolution(inputs: int, outputs: int, size: int, stride: int) -> tuple[nn.
     return convolution, nn.BatchNorm2d(outputs)
 
 
-def bare_products(products: list[multiplications.Product]) -> Step:
+def bare_products(products: list[multiplications.Product]) -> TrainingStep:
     """These products and nothing else, on matrices that lie ready: what no ordering of the rest beats."""
     operands = [
         (torch.rand(p.times, p.rows, p.inner), torch.rand(p.times, p.inner, p.columns)) for p in products
@@ -148,7 +148,7 @@ def bare_products(products: list[multiplications.Product]) -> Step:
     return step
 
 
-def repeat(step: Step, times: int) -> Step:
+def repeat(step: TrainingStep, times: int) -> TrainingStep:
     """Several steps as one."""
     return lambda: [step() for _ in range(times)]
 

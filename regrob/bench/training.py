@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regrob.bench import steps
-from regrob.bench.harness import Measurement, Row, by_turns, median_ratio, ratios
+from regrob.bench.harness import Benchmark, BenchmarkResult, by_turns, median_ratio, ratios
 from regrob.ensembles import multiplications
 from regrob.ensembles.network_view import pullback
 from regrob.networks import fresh
@@ -26,49 +26,57 @@ from regrob.training.regularizers import (
 )
 
 
-def rows() -> list[Row]:
+def rows() -> list[Benchmark]:
     """Training, ensembles, closed forms."""
     step = "training step with the exact curvature penalty / plain step"
     return [
-        Row("step-mlp-2", f"{step}, LeNet-300-100, K=2", lambda q: _curvature("lenet-300-100", 2, q), 1.3),
-        Row("step-lenet5-2", f"{step}, LeNet-5, K=2", lambda q: _curvature("lenet-5", 2, q), 1.8),
-        Row("step-mlp-10", f"{step}, LeNet-300-100, K=10", lambda q: _curvature("lenet-300-100", 10, q), 3.5),
-        Row("step-lenet5-10", f"{step}, LeNet-5, K=10", lambda q: _curvature("lenet-5", 10, q), 5.0),
-        Row(
+        Benchmark(
+            "step-mlp-2", f"{step}, LeNet-300-100, K=2", lambda q: _curvature("lenet-300-100", 2, q), 1.3
+        ),
+        Benchmark("step-lenet5-2", f"{step}, LeNet-5, K=2", lambda q: _curvature("lenet-5", 2, q), 1.8),
+        Benchmark(
+            "step-mlp-10", f"{step}, LeNet-300-100, K=10", lambda q: _curvature("lenet-300-100", 10, q), 3.5
+        ),
+        Benchmark("step-lenet5-10", f"{step}, LeNet-5, K=10", lambda q: _curvature("lenet-5", 10, q), 5.0),
+        Benchmark(
             "jacobian-mlp-10", "Jacobian penalty, K=10, LeNet-300-100: ours / double backward", _jacobian, 0.6
         ),
-        Row(
+        Benchmark(
             "ensemble-mlp",
             "model-step among 80 LeNet-300-100, four penalties / plain step",
             _many_mlps,
             0.75,
         ),
-        Row("gemm", "rate of the products in that ensemble / the machine's GEMM rate", _gemm, None, 0.5),
-        Row(
+        Benchmark(
+            "gemm", "rate of the products in that ensemble / the machine's GEMM rate", _gemm, None, 0.5
+        ),
+        Benchmark(
             "ensemble-lenet5",
             "model-step among 32 LeNet-5, four penalties / sequential double backward",
             _many_lenet5s,
             0.6,
         ),
-        Row(
+        Benchmark(
             "adversarial-step",
             "PGD-10 adversarial training step / plain step, LeNet-300-100, K=2",
             _hardening,
         ),
-        Row(
+        Benchmark(
             "closed-mlp",
             "V, p, ∇, ‖H‖, ‖r*‖ in closed form / autograd's Hessian and eigenvalues, LeNet-300-100",
             lambda q: _closed("lenet-300-100", q),
             1 / 400,
         ),
-        Row(
+        Benchmark(
             "closed-lenet5",
             "V, p, ∇, ‖H‖, ‖r*‖ in closed form / autograd's Hessian and eigenvalues, LeNet-5",
             lambda q: _closed("lenet-5", q),
             1 / 120,
         ),
         *(
-            Row(f"loop-{name}", f"step of a loop with {words} / plain step, ResNet-18, K=10", measure, target)
+            Benchmark(
+                f"loop-{name}", f"step of a loop with {words} / plain step, ResNet-18, K=10", measure, target
+            )
             for name, words, measure, target in (
                 (
                     "input-gradient",
@@ -92,7 +100,7 @@ HAND_WRITTEN = "ours / plain step written by hand"
 COUNTED = "multiplications, ours / plain"
 
 
-def _curvature(name: str, classes: int, quick: bool) -> Measurement:
+def _curvature(name: str, classes: int, quick: bool) -> BenchmarkResult:
     contenders = {
         "plain": steps.autograd_step(name, classes, steps.plain),
         "ours": steps.fused_step(name, classes, ("curvature",)),
@@ -111,10 +119,10 @@ def _curvature(name: str, classes: int, quick: bool) -> Measurement:
     facts["plain step, ms"] = 1e3 * statistics.median(seconds["plain"])
     if ours is not None:
         facts[COUNTED] = counted(ours, classes)
-    return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+    return BenchmarkResult(ratios(seconds, "ours", "plain"), facts=facts)
 
 
-def _loop(penalty: Regularizer) -> Callable[[bool], Measurement]:
+def _loop(penalty: Regularizer) -> Callable[[bool], BenchmarkResult]:
     """A loop of the reader's own, on processor time: one step lasts long enough to meet a neighbour.
 
     Through the loop's own pass, as the peers go; the curvature, which has none, by the local map.
@@ -122,7 +130,7 @@ def _loop(penalty: Regularizer) -> Callable[[bool], Measurement]:
     definition = PENALTIES[penalty.kind]
     by_hand = {"input-gradient": steps.with_input_gradient, "jacobian": steps.with_projected_pass}
 
-    def measure(quick: bool) -> Measurement:
+    def measure(quick: bool) -> BenchmarkResult:
         local = steps.loop_step(steps.with_regularizer(penalty))
         contenders = {
             "plain": steps.loop_step(steps.plain),
@@ -140,7 +148,7 @@ def _loop(penalty: Regularizer) -> Callable[[bool], Measurement]:
             )
         seconds = by_turns(contenders, 1 if quick else 9, time.process_time)
         facts = {rival: median_ratio(seconds, rival, "plain") for rival in contenders if "/" in rival}
-        return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+        return BenchmarkResult(ratios(seconds, "ours", "plain"), facts=facts)
 
     return measure
 
@@ -152,7 +160,7 @@ def counted(products: list[multiplications.Product], classes: int) -> float:
     )
 
 
-def _jacobian(quick: bool) -> Measurement:
+def _jacobian(quick: bool) -> BenchmarkResult:
     name, kinds = "lenet-300-100", ("jacobian",)
     contenders = {
         "ours": steps.fused_step(name, 10, kinds),
@@ -165,10 +173,10 @@ def _jacobian(quick: bool) -> Measurement:
         rival: median_ratio(seconds, rival, "theirs"),
         COUNTED: counted(multiplications.penalised_step((*steps.PERCEPTRON, 10), steps.BATCH, 10, 10), 10),
     }
-    return Measurement(ratios(seconds, "ours", "theirs"), facts=facts)
+    return BenchmarkResult(ratios(seconds, "ours", "theirs"), facts=facts)
 
 
-def _many_mlps(quick: bool) -> Measurement:
+def _many_mlps(quick: bool) -> BenchmarkResult:
     members = 8 if quick else 80
     products = four_penalties()
     contenders = {
@@ -186,7 +194,7 @@ def _many_mlps(quick: bool) -> Measurement:
         "our products alone / plain": median_ratio(seconds, "products", "plain"),
         COUNTED: counted(products, 2),
     }
-    return Measurement(per_member, facts=facts)
+    return BenchmarkResult(per_member, facts=facts)
 
 
 def four_penalties() -> list[multiplications.Product]:
@@ -214,13 +222,13 @@ def product_rates(members: int, size: int, rounds: int, *, device: str = "cpu") 
     return rates, 2 * size**3 / statistics.median(seconds["product"]) / 1e9
 
 
-def _gemm(quick: bool) -> Measurement:
+def _gemm(quick: bool) -> BenchmarkResult:
     rates, rate = product_rates(8 if quick else 80, 1024, 2 if quick else 25)
     megaflop = 2 * multiplications.count(four_penalties()) / 1e6
-    return Measurement(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": megaflop})
+    return BenchmarkResult(rates, facts={"GEMM rate, Gflop/s": rate, "Mflop a model-step": megaflop})
 
 
-def _many_lenet5s(quick: bool) -> Measurement:
+def _many_lenet5s(quick: bool) -> BenchmarkResult:
     members = 2 if quick else 32
     contenders = {
         "ours": steps.fused_step("lenet-5", 2, PENALTY_NAMES, members=members),
@@ -229,12 +237,12 @@ def _many_lenet5s(quick: bool) -> Measurement:
     }
     seconds = by_turns(contenders, 1 if quick else 9)
     per_member = [r * 4 / members for r in ratios(seconds, "ours", "double")]
-    return Measurement(
+    return BenchmarkResult(
         per_member, facts={"ours / plain": median_ratio(seconds, "ours", "plain") * 4 / members}
     )
 
 
-def _hardening(quick: bool) -> Measurement:
+def _hardening(quick: bool) -> BenchmarkResult:
     contenders = {
         "plain": steps.autograd_step("lenet-300-100", 2, steps.plain),
         "ours": steps.fused_step("lenet-300-100", 2, (), adversary=Adversary(steps.EPSILON)),
@@ -242,10 +250,10 @@ def _hardening(quick: bool) -> Measurement:
     }
     seconds = by_turns(contenders, 2 if quick else 40)
     facts = {"autograd's / plain": median_ratio(seconds, "autograd's / plain", "plain")}
-    return Measurement(ratios(seconds, "ours", "plain"), facts=facts)
+    return BenchmarkResult(ratios(seconds, "ours", "plain"), facts=facts)
 
 
-def _closed(name: str, quick: bool) -> Measurement:
+def _closed(name: str, quick: bool) -> BenchmarkResult:
     """Per example: ours on a batch of 64, autograd's on one example at a time."""
     (model,) = fresh(name, 2, [0])
     model.eval().requires_grad_(False)
@@ -271,4 +279,4 @@ def _closed(name: str, quick: bool) -> Measurement:
 
     torch.testing.assert_close(ours()[0], theirs(), rtol=1e-2, atol=1e-7)
     seconds = by_turns({"ours": ours, "theirs": theirs}, 1 if quick else 9)
-    return Measurement([r / steps.BATCH for r in ratios(seconds, "ours", "theirs")])
+    return BenchmarkResult([r / steps.BATCH for r in ratios(seconds, "ours", "theirs")])

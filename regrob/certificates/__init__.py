@@ -4,11 +4,11 @@
 as the edge of its polytope. `enumeration`: the exact distance and the exact local cross-Lipschitz constant,
 for two inputs. `cross_lipschitz`: Hein and Andriushchenko's guarantee, from bounds on that constant.
 `complete`: branch and bound, an interval around the exact distance. It stands on linear bounds of a
-`dense_network` in `caps` of the ball; on `semidefinite`, the dual bound on the distance in a
+`dense_network` in caps of the ball; on `semidefinite`, the dual bound on the distance in a
 `local_network`, of what can switch around an image; and on the `leaf`, where nothing can. `linear_bounds`:
 every bend between two lines, so that margins are bounded over a whole ball; `relaxation` has the lines,
-`balls` the least value of a linear function, and `radius_search` the largest radius certified so.
-`rounded`: what is certified, in the images' precision.
+`balls` the least value of a linear function on a ball that box and half-space cut, and `radius_search` the
+largest radius certified so. `rounded`: what rounding may change, and certified distances rounded down.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from regrob.affine import ReluLayers
-from regrob.certificates.caps import nearest, rounding
+from regrob.certificates.balls import nearest
 from regrob.certificates.dense_network import Bounds, Caps, Margins, Relaxation, surroundings
 from regrob.certificates.dual_nodes import NodeDual, node_dual
 from regrob.certificates.leaf import Leaf, leaf
+from regrob.certificates.rounded import rounding
 from regrob.errors import InputError
 
 STRETCHES = (0.0, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine import ReluLayers, relu_layers
-from regrob.certificates.caps import least, rounding
+from regrob.certificates.balls import least
 from regrob.certificates.dense_network import Bounds, Relaxation, surroundings
-from regrob.certificates.rounded import rounded_down
+from regrob.certificates.rounded import rounded_down, rounding
 from regrob.checks import ImageLabels, Images, Logits, PerImage, check_images, check_labels
 from regrob.errors import InputError
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from regrob.affine import ReluLayers
-from regrob.certificates.caps import least, nearest, rounding
+from regrob.certificates.balls import least, nearest, room
+from regrob.certificates.rounded import rounding
 
 ASCENT_RATE, ASCENT_DECAY = 0.3, 0.9
 """Adam's step for α and β, and by what it shrinks at each step."""
@@ -62,12 +63,7 @@ def surroundings(
     []
     """
     x = x.detach().flatten().double()
-    low, high = (-math.inf, math.inf) if box is None else box
-    down, up = x.new_tensor(low) - x, x.new_tensor(high) - x
-    infinity = torch.full_like(x, math.inf)
-    down = torch.where(down < 0, torch.nextafter(down, -infinity), 0.0)
-    up = torch.where(up > 0, torch.nextafter(up, infinity), 0.0)
-    return Surroundings(layers, x, down, up, norm, label)
+    return Surroundings(layers, x, *room(x, box), norm, label)
 
 
 class Bounds(NamedTuple):
@@ -117,7 +113,7 @@ class Margins(NamedTuple):
     gaps: list[Tensor]
 
 
-class Lines(NamedTuple):
+class ReluLines(NamedTuple):
     """Lines below and above ReLU on [lower, upper]: (B, units) each.
 
     Attributes:
@@ -135,7 +131,7 @@ class Lines(NamedTuple):
     default: Tensor
 
 
-def lines(lower: Tensor, upper: Tensor) -> Lines:
+def lines(lower: Tensor, upper: Tensor) -> ReluLines:
     """The triangle relaxation of ReLU.
 
     >>> above = lines(torch.tensor([[-1.0, 1.0]]), torch.tensor([[3.0, 2.0]]))
@@ -145,7 +141,9 @@ def lines(lower: Tensor, upper: Tensor) -> Lines:
     on = (lower >= 0).to(lower)
     unknown = ((lower < 0) & (upper > 0)).to(lower)
     rise = unknown * (upper / (upper - lower).clamp_min(torch.finfo(lower.dtype).tiny))
-    return Lines(on, unknown, on + rise, rise * lower.clamp_max(0.0).abs(), on + unknown * (upper > -lower))
+    return ReluLines(
+        on, unknown, on + rise, rise * lower.clamp_max(0.0).abs(), on + unknown * (upper > -lower)
+    )
 
 
 class Relaxation:
@@ -206,7 +204,7 @@ class Relaxation:
         found = Bounds([], [])
         largest = float(radius.max())
         given = signs.split(self.around.widths, dim=1)
-        relaxed: list[Lines] = []
+        relaxed: list[ReluLines] = []
         for layer in range(self.depth):
             slack, size = self.slack(layer, largest), self.sizes(largest)[layer]
             if known is None:
@@ -237,7 +235,7 @@ class Relaxation:
         return found
 
     def _to_input(
-        self, rows: Tensor, offset: Tensor, node: Tensor, layer: int, relaxed: list[Lines]
+        self, rows: Tensor, offset: Tensor, node: Tensor, layer: int, relaxed: list[ReluLines]
     ) -> tuple[Tensor, Tensor]:
         """Lower bounds a·δ + c of functions (R, units) of the ReLUs before a layer, one of a node each."""
         for below in range(layer - 1, -1, -1):
@@ -331,7 +329,12 @@ class Relaxation:
         return best._replace(slopes=kept[:depth], multipliers=kept[depth:], gaps=gaps)
 
     def _gaps(
-        self, step: Tensor, above: list[Tensor], chosen: list[Tensor], relaxed: list[Lines], bounds: Bounds
+        self,
+        step: Tensor,
+        above: list[Tensor],
+        chosen: list[Tensor],
+        relaxed: list[ReluLines],
+        bounds: Bounds,
     ) -> list[Tensor]:
         """What each open unit's line loses at x + δ, in the margin's units."""
         gaps = []

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from regrob.certificates.dense_network import Bounds, Caps, Surroundings
 from regrob.certificates.local_network import local_network
-from regrob.certificates.semidefinite import Multipliers, semidefinite_bound
+from regrob.certificates.semidefinite import Multipliers, inherited, semidefinite_bound
 
 PRODUCTS = 150
 """Up to so many open units the margin is multiplied with each of them."""
@@ -81,18 +79,5 @@ def _inherited(
     multiplied = len(parent.start.margin_outputs) > 0
     if not all(name in place for name in names) or multiplied != (len(names) <= PRODUCTS):
         return None
-    kept = [place[name] for name in names]
-
-    def left(part: NDArray[np.float64]) -> NDArray[np.float64]:
-        return part[kept] if len(part) else part
-
-    before = parent.start
-    prices = dict(zip(parent.constraints, before.constraints.tolist(), strict=True))
-    return before._replace(
-        complementary=left(before.complementary),
-        outputs=left(before.outputs),
-        negatives=left(before.negatives),
-        margin_outputs=left(before.margin_outputs),
-        margin_negatives=left(before.margin_negatives),
-        constraints=np.array([prices.get(constraint, 0.0) for constraint in constraints]),
-    )
+    known = {constraint: i for i, constraint in enumerate(parent.constraints)}
+    return inherited(parent.start, [place[name] for name in names], [known.get(one) for one in constraints])

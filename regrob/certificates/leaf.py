@@ -13,8 +13,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from regrob.certificates.caps import TINY, nearest, rounding
+from regrob.certificates.balls import TINY, nearest
 from regrob.certificates.dense_network import Relaxation
+from regrob.certificates.rounded import rounding
 
 NEWTON_STEPS = 40
 

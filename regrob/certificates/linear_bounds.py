@@ -27,8 +27,8 @@ from regrob.affine.rectified import (
     Kind,
     Largest,
     Lines,
-    Pullback,
     Recorded,
+    RelaxedPullback,
     Site,
     magnitude,
     plain,
@@ -36,8 +36,8 @@ from regrob.affine.rectified import (
     spread,
 )
 from regrob.certificates.balls import Ball, ball_around, lengths
-from regrob.certificates.caps import UNIT
 from regrob.certificates.relaxation import clamped_lines, largest_lines
+from regrob.certificates.rounded import UNIT, accumulated
 from regrob.checks import ImageLabels, ImageLogits, Images, check_images, check_labels
 
 NUMBERS = 2**22
@@ -153,15 +153,15 @@ class LinearAnalysis:
         self._records: dict[int, Recorded] = {}
         record = self._recorded(self.images)
         self.logits = record.logits.detach()
-        self._pullbacks: dict[int, Pullback] = {}
+        self._pullbacks: dict[int, RelaxedPullback] = {}
         self._most_rows = max(1, min(ROWS, NUMBERS // _widest(record)))
         self._first = _FirstMap(self._pullback(self._most_rows)) if record.sites else None
 
-    def _pullback(self, rows: int) -> Pullback:
+    def _pullback(self, rows: int) -> RelaxedPullback:
         """One for at least so many rows a pass, or for as many as there is room for."""
         size = min(self._most_rows, max(16, 1 << (rows - 1).bit_length()))
         if size not in self._pullbacks:
-            self._pullbacks[size] = Pullback(self.network, self.images, size)
+            self._pullbacks[size] = RelaxedPullback(self.network, self.images, size)
         return self._pullbacks[size]
 
     def _recorded(self, images: Tensor) -> Recorded:
@@ -179,7 +179,7 @@ class LinearAnalysis:
         """
         x = self.images if at is None else self.images[at]
         record = self._recorded(x)
-        gamma = 4 * (record.roundings + _widest(record)) * UNIT
+        gamma = accumulated(4 * (record.roundings + _widest(record)))
         down, up = ball.reach()
         middle, half = x.flatten(1) + (up - down) / 2, (up + down) / 2
         size = x.flatten(1).abs() + torch.maximum(up, down)
@@ -422,7 +422,7 @@ class _FirstMap:
     As a matrix if there is room, and with the non-zero columns of each row alone if they are few.
     """
 
-    def __init__(self, pullback: Pullback) -> None:
+    def __init__(self, pullback: RelaxedPullback) -> None:
         self._pullback = pullback
         units, self.lines = pullback.sizes[0], list[Lines]()
         parts: list[Tensor] = []
@@ -440,7 +440,7 @@ class _FirstMap:
         if self.matrix is None:
             return
         pixels = self.matrix.shape[1]
-        most = int((self.matrix != 0).sum(dim=1).max())
+        most = max(1, int((self.matrix != 0).sum(dim=1).max()))  # one, where no pixel counts
         if most <= pixels // 4:
             self._columns = (self.matrix != 0).int().argsort(dim=1, descending=True, stable=True)[:, :most]
             self._few = self.matrix.gather(1, self._columns)
@@ -467,7 +467,7 @@ class _FirstMap:
             return ball.least(self.to_pixels(rows), of)
         squares = ((rows @ self._gram) * rows).sum(dim=1)
         sizes = rows.abs() @ self._gram.diagonal().clamp_min(0.0).sqrt()
-        slack = 16 * (self._gram.shape[0] + self.matrix.shape[1] + 32) * UNIT
+        slack = accumulated(16 * (self._gram.shape[0] + self.matrix.shape[1] + 32))
         length = (squares.clamp_min(0.0) + slack * sizes.square()).sqrt()
         return -ball.radius[of] * length * (1 + slack)
 

@@ -20,15 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regrob.affine.relu_layers import ReluLayers
-from regrob.certificates.caps import UNIT
+from regrob.certificates.balls import room
+from regrob.certificates.rounded import accumulated
 from regrob.errors import InputError
 
 Array = NDArray[np.float64]
-
-
-def accumulated(operations: int) -> float:
-    """γ_N = N u/(1 − N u), the relative error of a product of N roundings (Higham 2002, Lemma 3.1)."""
-    return operations * UNIT / (1.0 - operations * UNIT)
 
 
 class AffineForms(NamedTuple):
@@ -192,8 +188,7 @@ def local_network(
     if half_spaces is not None:
         c, e = (part.detach().double().numpy() for part in half_spaces)
         constraints = constraints.joined(AffineForms(c, np.zeros((len(c), m)), e, np.zeros(len(e))))
-    low = np.full(n, -math.inf) if box is None else np.nextafter(box[0] - x, -math.inf)
-    high = np.full(n, math.inf) if box is None else np.nextafter(box[1] - x, math.inf)
+    low, high = (part.numpy() for part in room(image.detach().flatten().double(), box))
     return LocalNetwork(units, low_h, up_h, constraints, low, high, float(radius), names)
 
 

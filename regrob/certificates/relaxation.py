@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from regrob.affine.rectified import Clamped, Largest, Lines
-from regrob.certificates.caps import UNIT
+from regrob.certificates.rounded import UNIT, accumulated
 
 
 def clamped_lines(
@@ -124,7 +124,7 @@ def largest_lines(
 
 def _widened(lines: Lines, error: Tensor, rounding: Tensor, entries: int) -> Lines:
     """The gaps with the errors of their operands, of their own roundings, and of summing them up."""
-    summed = 4 * (lines.lower_gap.shape[1] + 64) * UNIT
+    summed = accumulated(4 * (lines.lower_gap.shape[1] + 64))
 
     def wide(slope: Tensor, gap: Tensor) -> Tensor:
         own: Tensor = (slope.abs() * error).unflatten(1, (-1, entries)).sum(dim=-1)

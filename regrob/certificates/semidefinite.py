@@ -25,15 +25,14 @@ errors included.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from regrob.certificates.local_network import LocalNetwork, accumulated
+from regrob.certificates.local_network import Array, LocalNetwork
+from regrob.certificates.rounded import accumulated
 from regrob.errors import InputError
-
-Array = NDArray[np.float64]
 
 CURVATURE = 1e-10
 """The Hessian must be at least this times the identity, in units in which its diagonal is one."""
@@ -537,19 +536,28 @@ def _of_constants(local: LocalNetwork, at: Multipliers) -> DualBound:
     return DualBound(distance, np.zeros_like(local.low), nothing, nothing, at, at, 0)
 
 
-def inherited(multipliers: Multipliers, unit: int) -> Multipliers:
-    """Where to start after `split` has folded a unit away and appended its sign to the constraints."""
+def inherited(
+    multipliers: Multipliers, units: Sequence[int], constraints: Sequence[int | None]
+) -> Multipliers:
+    """Where to start on a part of the set.
 
-    def without(part: Array) -> Array:
-        return np.delete(part, unit) if len(part) else part
+    Args:
+        multipliers: of the whole set.
+        units, constraints: the places there of what the part has; None for a constraint that is new.
+    """
+    kept = np.asarray(units, dtype=np.intp)
 
+    def of_units(part: Array) -> Array:
+        return part[kept] if len(part) else part
+
+    old = multipliers.constraints
     return multipliers._replace(
-        complementary=without(multipliers.complementary),
-        outputs=without(multipliers.outputs),
-        negatives=without(multipliers.negatives),
-        margin_outputs=without(multipliers.margin_outputs),
-        margin_negatives=without(multipliers.margin_negatives),
-        constraints=np.append(multipliers.constraints, 0.0),
+        complementary=of_units(multipliers.complementary),
+        outputs=of_units(multipliers.outputs),
+        negatives=of_units(multipliers.negatives),
+        margin_outputs=of_units(multipliers.margin_outputs),
+        margin_negatives=of_units(multipliers.margin_negatives),
+        constraints=np.array([0.0 if place is None else old[place] for place in constraints]),
     )
 
 

@@ -18,13 +18,13 @@ from mpmath import MPIntervalContext
 from regrob.claims.measurement import Measurement
 from regrob.errors import InputError, ProofError
 
-Interval: TypeAlias = Any
+Enclosure: TypeAlias = Any
 """An interval of mpmath's, which has no types."""
 
-Sides = tuple[Interval, Interval]
+Sides = tuple[Enclosure, Enclosure]
 """The left and the right side of a statement; exact fractions will do."""
 
-Comparison = Callable[..., Iterable[Sides]]
+InstanceComparison = Callable[..., Iterable[Sides]]
 """What is compared at one instance: a function of the instance and of a choice, right by default."""
 
 _CONTEXT = MPIntervalContext()
@@ -34,7 +34,7 @@ _SLACK = 1 + _CONTEXT.mpf([-1, 1]) / 2**240
 """mpmath rounds exp and log from a longer approximation; that it falls on the right side is not proved."""
 
 
-def interval(number: int | Fraction | Interval, end: int | Fraction | None = None) -> Interval:
+def interval(number: int | Fraction | Enclosure, end: int | Fraction | None = None) -> Enclosure:
     """An interval that holds an exact number, or all numbers from it to `end`.
 
     Raises:
@@ -52,12 +52,12 @@ def interval(number: int | Fraction | Interval, end: int | Fraction | None = Non
     return _CONTEXT.mpf(number)
 
 
-def exp(x: Interval) -> Interval:
+def exp(x: Enclosure) -> Enclosure:
     """Encloses eˣ."""
     return _CONTEXT.exp(interval(x)) * _SLACK
 
 
-def log(x: Interval) -> Interval:
+def log(x: Enclosure) -> Enclosure:
     """Encloses log x for x > 0.
 
     Raises:
@@ -69,7 +69,7 @@ def log(x: Interval) -> Interval:
     return _CONTEXT.log(x) * _SLACK
 
 
-def sqrt(x: Interval) -> Interval:
+def sqrt(x: Enclosure) -> Enclosure:
     """Encloses √x for x ≥ 0.
 
     Raises:
@@ -81,39 +81,39 @@ def sqrt(x: Interval) -> Interval:
     return _CONTEXT.sqrt(x)
 
 
-def power(x: Interval, exponent: Fraction) -> Interval:
+def power(x: Enclosure, exponent: Fraction) -> Enclosure:
     """Encloses x to a fraction, for x > 0."""
     return exp(interval(exponent) * log(x))
 
 
-def total(numbers: Iterable[Interval]) -> Interval:
+def total(numbers: Iterable[Enclosure]) -> Enclosure:
     """The sum, of fractions or of intervals."""
     return sum(numbers, 0)
 
 
-def dot(a: Iterable[Interval], b: Iterable[Interval]) -> Interval:
+def dot(a: Iterable[Enclosure], b: Iterable[Enclosure]) -> Enclosure:
     """aᵀb."""
     return total(x * y for x, y in zip(a, b, strict=True))
 
 
-def norm(vector: Iterable[Interval]) -> Interval:
+def norm(vector: Iterable[Enclosure]) -> Enclosure:
     """‖vector‖₂."""
     return sqrt(total(abs(interval(x)) ** 2 for x in vector))
 
 
-def lower(x: Interval) -> float:
+def lower(x: Enclosure) -> float:
     """A float at or just below the lower end."""
     end = float(x.a)
     return end if x.a == end else math.nextafter(end, -math.inf)
 
 
-def upper(x: Interval) -> float:
+def upper(x: Enclosure) -> float:
     """A float at or just above the upper end."""
     end = float(x.b)
     return end if x.b == end else math.nextafter(end, math.inf)
 
 
-def in_words(x: Interval) -> str:
+def in_words(x: Enclosure) -> str:
     """ "[-1.0e-80, 2.0e-80]"."""
     return f"[{lower(x):.1e}, {upper(x):.1e}]"
 
@@ -162,7 +162,7 @@ class EnclosedCheck:
         caught = max((lower(self._excess(*sides)) for sides in self.tooth()), default=math.nan)
         return Measurement(len(excesses), worst, {"": caught})
 
-    def _excess(self, left: Interval, right: Interval) -> Interval:
+    def _excess(self, left: Enclosure, right: Enclosure) -> Enclosure:
         """By how much the statement is violated, relative to the size of its sides."""
         if isinstance(left, Fraction) and left == right:
             return interval(0)
@@ -179,7 +179,7 @@ def enclosed(
     wrong: object,
     mistake: str,
     tolerance: float = 1e-30,
-) -> Callable[[Comparison], EnclosedCheck]:
+) -> Callable[[InstanceComparison], EnclosedCheck]:
     """A decorator: the comparison below it becomes a check, and its wrong choice the tooth.
 
     Args:
@@ -191,7 +191,7 @@ def enclosed(
         tolerance: as in `EnclosedCheck`.
     """
 
-    def check(compare: Comparison) -> EnclosedCheck:
+    def check(compare: InstanceComparison) -> EnclosedCheck:
         def sides(*choice: object) -> Iterator[Sides]:
             for instance in over():
                 yield from compare(instance, *choice)

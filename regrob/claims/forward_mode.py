@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from regrob.claims import enclosure
-from regrob.claims.enclosure import Interval, interval
+from regrob.claims.enclosure import Enclosure, interval
 from regrob.errors import HypothesisError
 
 
@@ -25,11 +25,11 @@ class Jet:
         hessian: n rows of n.
     """
 
-    value: Interval
-    gradient: tuple[Interval, ...]
-    hessian: tuple[tuple[Interval, ...], ...]
+    value: Enclosure
+    gradient: tuple[Enclosure, ...]
+    hessian: tuple[tuple[Enclosure, ...], ...]
 
-    def __add__(self, other: Jet | Interval) -> Jet:
+    def __add__(self, other: Jet | Enclosure) -> Jet:
         if not isinstance(other, Jet):
             return Jet(self.value + other, self.gradient, self.hessian)
         return Jet(
@@ -41,7 +41,7 @@ class Jet:
             ),
         )
 
-    def __mul__(self, other: Jet | Interval) -> Jet:
+    def __mul__(self, other: Jet | Enclosure) -> Jet:
         if not isinstance(other, Jet):
             return chain(self, self.value * other, other, 0)
         f, g = self, other
@@ -66,24 +66,24 @@ class Jet:
     def __neg__(self) -> Jet:
         return self * -1
 
-    def __sub__(self, other: Jet | Interval) -> Jet:
+    def __sub__(self, other: Jet | Enclosure) -> Jet:
         return self + other * -1
 
-    def __rsub__(self, other: Interval) -> Jet:
+    def __rsub__(self, other: Enclosure) -> Jet:
         return (self * -1).__add__(other)
 
-    def __truediv__(self, other: Jet | Interval) -> Jet:
+    def __truediv__(self, other: Jet | Enclosure) -> Jet:
         return self * (reciprocal(other) if isinstance(other, Jet) else 1 / interval(other))
 
 
-def variables(point: Sequence[Interval]) -> list[Jet]:
+def variables(point: Sequence[Enclosure]) -> list[Jet]:
     """The n coordinates as functions of themselves."""
     n = len(point)
     flat = ((0,) * n,) * n
     return [Jet(value, tuple(int(a == c) for a in range(n)), flat) for c, value in enumerate(point)]
 
 
-def chain(inner: Jet, value: Interval, slope: Interval, curvature: Interval) -> Jet:
+def chain(inner: Jet, value: Enclosure, slope: Enclosure, curvature: Enclosure) -> Jet:
     """A function of a function, given the outer one's value and its first two derivatives."""
     g = inner.gradient
     n = range(len(g))
@@ -138,7 +138,7 @@ def reciprocal(jet: Jet) -> Jet:
     return chain(jet, value, -(value**2), 2 * value**3)
 
 
-def derivatives(function: Callable[[Jet], Jet], at: Interval) -> tuple[Interval, Interval, Interval]:
+def derivatives(function: Callable[[Jet], Jet], at: Enclosure) -> tuple[Enclosure, Enclosure, Enclosure]:
     """f(t), f′(t) and f″(t) of a function of one variable."""
     (t,) = variables([interval(at)])
     jet = function(t)

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 from regrob.claims.hypotheses import DISTINCT
 from regrob.errors import InputError, ProofError
 
-Numbers = Any
+SymbolValues = Any
 """The symbols by name, as attributes: fractions, or a solver's reals."""
 
-Relations = Callable[[Numbers], list[Any]]
+Relations = Callable[[SymbolValues], list[Any]]
 """Relations between numbers, all of which are to hold."""
 
-Instance = Mapping[str, Fraction]
+Assignment = Mapping[str, Fraction]
 """Numbers by the names of their symbols."""
 
 
@@ -57,7 +57,7 @@ class Polynomial:
         """The hypotheses that are not superfluous."""
         return [words for words in self.hypotheses if words not in self.superfluous]
 
-    def refute_without(self, dropped: str, instance: Instance) -> None:
+    def refute_without(self, dropped: str, instance: Assignment) -> None:
         """Check that at these numbers all holds but the dropped hypothesis and the statement.
 
         Raises:
@@ -76,7 +76,7 @@ class Polynomial:
             raise ProofError(f"the statement holds at {in_words(instance)}")
 
 
-def in_words(instance: Instance) -> str:
+def in_words(instance: Assignment) -> str:
     """ "p = 1/4, nu = 1"."""
     return ", ".join(f"{name} = {number}" for name, number in instance.items())
 
@@ -86,38 +86,38 @@ def in_words(instance: Instance) -> str:
 THREE = ("p0", "p1", "p2", "v0", "v1", "v2")
 
 
-def probabilities(s: Numbers) -> list[Any]:
+def probabilities(s: SymbolValues) -> list[Any]:
     """Of three classes."""
     return [s.p0 > 0, s.p1 > 0, s.p2 > 0, s.p0 + s.p1 + s.p2 == 1]
 
 
-def mean(s: Numbers) -> Any:
+def mean(s: SymbolValues) -> Any:
     """v̄."""
     return s.p0 * s.v0 + s.p1 * s.v1 + s.p2 * s.v2
 
 
-def gradient_squared(s: Numbers) -> Any:
+def gradient_squared(s: SymbolValues) -> Any:
     """‖∇‖² = (v̄ − v_y)²."""
     return (mean(s) - s.v0) * (mean(s) - s.v0)
 
 
-def hessian(s: Numbers) -> Any:
+def hessian(s: SymbolValues) -> Any:
     """‖H‖ = tr H, the variance of v."""
     return s.p0 * s.v0 * s.v0 + s.p1 * s.v1 * s.v1 + s.p2 * s.v2 * s.v2 - mean(s) * mean(s)
 
 
-def squares(s: Numbers) -> Any:
+def squares(s: SymbolValues) -> Any:
     """‖V‖_F²."""
     return s.v0 * s.v0 + s.v1 * s.v1 + s.v2 * s.v2
 
 
-def pairs(s: Numbers) -> Any:
+def pairs(s: SymbolValues) -> Any:
     """D = Σ_{i<j} (v_i − v_j)²; ν² = 2D/9 and ‖VC‖² = D/3."""
     a, b, c = s.v0 - s.v1, s.v0 - s.v2, s.v1 - s.v2
     return a * a + b * b + c * c
 
 
-def pq(s: Numbers) -> Any:
+def pq(s: SymbolValues) -> Any:
     """p_y(1 − p_y)."""
     return s.p0 * (s.p1 + s.p2)
 
@@ -127,7 +127,7 @@ LARGEST: dict[str, Relations] = {"y is the one largest logit": lambda s: [s.p0 >
 THIRD: dict[str, Relations] = {"p_y ≥ 1/3": lambda s: [3 * s.p0 >= 1]}
 
 
-def norm_sum(s: Numbers) -> Any:
+def norm_sum(s: SymbolValues) -> Any:
     """Σ_{i≠j} p_i p_j (v_i² + v_j²) = 2 Σ p_i(1 − p_i) v_i²."""
     each = [(s.p0, s.v0), (s.p1, s.v1), (s.p2, s.v2)]
     return 2 * sum(p * (1 - p) * v * v for p, v in each)
@@ -138,7 +138,7 @@ def three(claim: str, hypotheses: Mapping[str, Relations], statement: Relations)
     return Polynomial(claim, THREE, probabilities, hypotheses, statement)
 
 
-def ordering(s: Numbers) -> list[Any]:
+def ordering(s: SymbolValues) -> list[Any]:
     """‖∇‖²/(K−1) ≤ ‖H‖ ≤ ½‖VC‖² ≤ ½‖V‖_F²."""
     H = hessian(s)
     return [gradient_squared(s) <= 2 * H, pairs(s) >= 6 * H, pairs(s) <= 3 * squares(s)]
@@ -285,7 +285,7 @@ QUADRATIC_MODELS = (
 BOUNDED: dict[str, Relations] = {"l ≤ a ≤ u": lambda s: [s.l <= s.a, s.a <= s.u]}
 
 
-def relu(s: Numbers) -> list[Any]:
+def relu(s: SymbolValues) -> list[Any]:
     """h = max(0, a)."""
     return [s.h >= 0, s.h >= s.a, s.h * (s.h - s.a) == 0]
 
@@ -338,7 +338,7 @@ class Needed(NamedTuple):
     """
 
     polynomial: Polynomial
-    instances: Mapping[str, Instance]
+    instances: Mapping[str, Assignment]
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the instances: one is missing, is not asked for, or refutes nothing."""
@@ -355,7 +355,7 @@ class Needed(NamedTuple):
                 yield f"without {words!r}: {error}"
 
 
-def stored() -> dict[str, dict[str, Instance]]:
+def stored() -> dict[str, dict[str, Assignment]]:
     """The instances of `needed.json`: by claim and dropped hypothesis, the numbers by symbol."""
     written = json.loads(files("regrob.claims").joinpath("needed.json").read_text(encoding="utf-8"))
     return {

@@ -15,28 +15,28 @@ from functools import cache, cached_property
 from typing import Any, NamedTuple
 
 from regrob.claims import forward_mode
-from regrob.claims.enclosure import Interval, dot, exp, log, norm, total
+from regrob.claims.enclosure import Enclosure, dot, exp, log, norm, total
 from regrob.claims.forward_mode import Jet
 from regrob.errors import HypothesisError
 
 Vector = tuple[Fraction, ...]
 
 
-class Layer(NamedTuple):
+class AffineLayer(NamedTuple):
     """An affine layer: `weight` has one row a unit, `bias` one number a unit."""
 
     weight: tuple[Vector, ...]
     bias: Vector
 
-    def scaled(self, factor: Fraction) -> Layer:
+    def scaled(self, factor: Fraction) -> AffineLayer:
         """All numbers times `factor`."""
-        return Layer(
+        return AffineLayer(
             tuple(tuple(w * factor for w in row) for row in self.weight), tuple(b * factor for b in self.bias)
         )
 
 
 @dataclass(frozen=True)
-class Point:
+class NetworkAtPoint:
     """A network at a point with a label: V, z and y exactly, and the derivatives of its loss in intervals.
 
     What speaks of s, m, p, q, ξ and ν is about two classes.
@@ -47,7 +47,7 @@ class Point:
         y: the label, a position among the logits; 0 is the paper's +1.
     """
 
-    layers: tuple[Layer, ...]
+    layers: tuple[AffineLayer, ...]
     x: Vector
     y: int
 
@@ -97,11 +97,11 @@ class Point:
         return [tuple(column) for column in columns]
 
     @property
-    def mislabelled(self) -> Point:
+    def mislabelled(self) -> NetworkAtPoint:
         """The same with the other one of two labels."""
         return replace(self, y=1 - self.y)
 
-    def scaled(self, factor: int) -> Point:
+    def scaled(self, factor: int) -> NetworkAtPoint:
         """The network with its logits times `factor`."""
         return replace(self, layers=(*self.layers[:-1], self.layers[-1].scaled(Fraction(factor))))
 
@@ -125,16 +125,16 @@ class Point:
         return cross_entropy(self.logits(forward_mode.variables(self.x)), self.y)
 
     @property
-    def gradient(self) -> tuple[Interval, ...]:
+    def gradient(self) -> tuple[Enclosure, ...]:
         """∇ by forward mode: n intervals."""
         return self.loss.gradient
 
     @property
-    def hessian(self) -> tuple[tuple[Interval, ...], ...]:
+    def hessian(self) -> tuple[tuple[Enclosure, ...], ...]:
         """H by forward mode: n rows of n intervals."""
         return self.loss.hessian
 
-    def gain(self, r: Sequence[Interval]) -> Interval:
+    def gain(self, r: Sequence[Enclosure]) -> Enclosure:
         """∇ᵀr + rᵀHr/2 with the oracle's ∇ and H, for a step r of n intervals."""
         return dot(self.gradient, r) + quadratic_form(self.hessian, r) / 2
 
@@ -163,27 +163,27 @@ class Point:
         return self.sign * (plus - minus)
 
     @cached_property
-    def p(self) -> Interval:
+    def p(self) -> Enclosure:
         """p_y."""
         return 1 / (1 + exp(-self.m))
 
     @cached_property
-    def q(self) -> Interval:
+    def q(self) -> Enclosure:
         """1 − p_y."""
         return 1 / (1 + exp(self.m))
 
     @cached_property
-    def xi(self) -> Interval:
+    def xi(self) -> Enclosure:
         """ξ = log 2 − L."""
         return log(2) - softplus(-self.m)
 
     @cached_property
-    def nu(self) -> Interval:
+    def nu(self) -> Enclosure:
         """‖v₊ − v₋‖₂."""
         return norm(self.s)
 
 
-def _affine(layer: Layer, a: Sequence[Any]) -> list[Any]:
+def _affine(layer: AffineLayer, a: Sequence[Any]) -> list[Any]:
     return [dot(row, a) + b for row, b in zip(layer.weight, layer.bias, strict=True)]
 
 
@@ -193,12 +193,12 @@ def cross_entropy(logits: Sequence[Jet], y: int) -> Jet:
     return forward_mode.log(total(rivals) + 1)
 
 
-def softplus(t: Interval) -> Interval:
+def softplus(t: Enclosure) -> Enclosure:
     """log(1 + eᵗ)."""
     return log(1 + exp(t))
 
 
-def quadratic_form(matrix: Sequence[Sequence[Interval]], r: Sequence[Interval]) -> Interval:
+def quadratic_form(matrix: Sequence[Sequence[Enclosure]], r: Sequence[Enclosure]) -> Enclosure:
     """rᵀHr."""
     return dot(r, [dot(row, r) for row in matrix])
 
@@ -208,7 +208,7 @@ def corners(n: int) -> Iterator[tuple[int, ...]]:
     return itertools.product((-1, 1), repeat=n)
 
 
-def sign(x: Interval) -> int:
+def sign(x: Enclosure) -> int:
     """+1 or −1, as the whole interval says.
 
     Raises:
@@ -254,66 +254,66 @@ PLANS = (
 
 
 @cache
-def points(classes: int = 2) -> tuple[Point, ...]:
+def points(classes: int = 2) -> tuple[NetworkAtPoint, ...]:
     """One point a plan, labelled with the largest logit."""
     return tuple(_point(plan, classes, random.Random(seed)) for seed, plan in enumerate(PLANS))
 
 
-def two_and_three_classes() -> Iterator[tuple[Point, Point]]:
+def two_and_three_classes() -> Iterator[tuple[NetworkAtPoint, NetworkAtPoint]]:
     """Points of two classes and of three, from the same plans."""
     return zip(points(2), points(3), strict=True)
 
 
 @cache
-def mistakes() -> tuple[Point, ...]:
+def mistakes() -> tuple[NetworkAtPoint, ...]:
     """The same points of two classes with the other label."""
     return tuple(point.mislabelled for point in points())
 
 
 @cache
-def all_points() -> tuple[Point, ...]:
+def all_points() -> tuple[NetworkAtPoint, ...]:
     """Right and wrong labels."""
     return points() + mistakes()
 
 
 @cache
-def bias_free() -> tuple[Point, ...]:
+def bias_free() -> tuple[NetworkAtPoint, ...]:
     """Those of `points` whose networks have no biases."""
     return tuple(point for point in points() if not point.has_biases)
 
 
 @cache
-def with_biases() -> tuple[Point, ...]:
+def with_biases() -> tuple[NetworkAtPoint, ...]:
     """The others."""
     return tuple(point for point in points() if point.has_biases)
 
 
-def _point(plan: Plan, classes: int, generator: random.Random) -> Point:
+def _point(plan: Plan, classes: int, generator: random.Random) -> NetworkAtPoint:
     """Draw networks and points until one is generic; then scale its logits to the plan's margin."""
 
     def number() -> Fraction:
         return Fraction(int(generator.random() * 25) - 12, 8)
 
-    def layer(inputs: int, units: int) -> Layer:
+    def layer(inputs: int, units: int) -> AffineLayer:
         weight = tuple(tuple(number() for _ in range(inputs)) for _ in range(units))
-        return Layer(weight, tuple(number() if plan.biases else Fraction(0) for _ in range(units)))
+        return AffineLayer(weight, tuple(number() if plan.biases else Fraction(0) for _ in range(units)))
 
     while True:
         last = layer(plan.sizes[-1], classes)
         if plan.opposite:
-            first = Layer(last.weight[:1], last.bias[:1])
+            first = AffineLayer(last.weight[:1], last.bias[:1])
             second = first.scaled(Fraction(-1))
-            last = Layer(first.weight + second.weight, first.bias + second.bias)
+            last = AffineLayer(first.weight + second.weight, first.bias + second.bias)
         hidden = [layer(inputs, units) for inputs, units in itertools.pairwise(plan.sizes)]
         x = tuple(number() for _ in range(plan.sizes[0]))
-        drawn = Point((*hidden, last), x, 0)
+        drawn = NetworkAtPoint((*hidden, last), x, 0)
         if _is_generic(drawn):
             z = drawn.z
             scale = plan.margin / abs(z[0] - z[1])
-            return Point((*hidden, last.scaled(scale)), x, z.index(max(z)))
+            return NetworkAtPoint((*hidden, last.scaled(scale)), x, z.index(max(z)))
 
 
-def _is_generic(point: Point) -> bool:
+def _is_generic(point: NetworkAtPoint) -> bool:
     """Whether no unit is at its kink, no two logits are equal, and no entry of V or of v_i − v_j is 0."""
     try:
         z, V = point.z, point.V

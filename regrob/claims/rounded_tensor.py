@@ -18,7 +18,7 @@ from torch import Tensor
 from regrob.claims.rounding import Arithmetic, Rounded
 from regrob.errors import InputError
 
-Numbers = NDArray[np.object_]
+RoundedArray = NDArray[np.object_]
 """An array of `Rounded`."""
 
 BITS = 128
@@ -43,11 +43,11 @@ class RoundedTensor(torch.Tensor):
         UndecidedError: a question that the balls do not decide.
     """
 
-    numbers: Numbers
+    numbers: RoundedArray
     arithmetic: Arithmetic
 
     @staticmethod
-    def __new__(cls, numbers: Numbers, arithmetic: Arithmetic) -> RoundedTensor:
+    def __new__(cls, numbers: RoundedArray, arithmetic: Arithmetic) -> RoundedTensor:
         """Wrap the numbers in a tensor of their shape and of the format's dtype."""
         blank = torch.zeros((), dtype=arithmetic.dtype).expand(numbers.shape)
         tensor = blank.as_subclass(cls)
@@ -86,7 +86,7 @@ def _refuse(*_: object) -> NoReturn:
 class Undecided:
     """Answers to a comparison, each True, False, or None where the balls do not decide."""
 
-    def __init__(self, answers: Numbers) -> None:
+    def __init__(self, answers: RoundedArray) -> None:
         self.answers = answers
 
     __bool__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = _refuse
@@ -115,7 +115,7 @@ def _rounded_tensors(values: Any) -> Iterator[RoundedTensor]:
             yield from _rounded_tensors(value)
 
 
-def _numbers(value: Any, arithmetic: Arithmetic) -> Numbers:
+def _numbers(value: Any, arithmetic: Arithmetic) -> RoundedArray:
     """The entries of a tensor; a plain number as a constant."""
     if isinstance(value, RoundedTensor):
         return value.numbers
@@ -133,7 +133,7 @@ _MOVING = {
 }  # fmt: skip
 
 
-def _moved(func: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Numbers:
+def _moved(func: Callable[..., Any], args: Any, settings: dict[str, Any]) -> RoundedArray:
     """Let torch move the places of the entries, and put the entries there."""
     entries: list[Rounded] = []
 
@@ -151,20 +151,20 @@ def _moved(func: Callable[..., Any], args: Any, settings: dict[str, Any]) -> Num
 # --- what computes -------------------------------------------------------------------------------
 
 
-def _entrywise(method: Callable[..., Rounded]) -> Callable[..., Numbers]:
+def _entrywise(method: Callable[..., Rounded]) -> Callable[..., RoundedArray]:
     """A method of `Arithmetic` for each entry, with torch's broadcasting."""
 
-    def operation(arithmetic: Arithmetic, *values: Any) -> Numbers:
+    def operation(arithmetic: Arithmetic, *values: Any) -> RoundedArray:
         entry = np.frompyfunc(partial(method, arithmetic), len(values), 1)
         return np.asarray(entry(*(_numbers(value, arithmetic) for value in values)), dtype=object)
 
     return operation
 
 
-def _reduced(method: Callable[..., Any]) -> Callable[..., Numbers]:
+def _reduced(method: Callable[..., Any]) -> Callable[..., RoundedArray]:
     """A method of `Arithmetic` that makes one number of all along some axes."""
 
-    def operation(arithmetic: Arithmetic, x: Any, dim: Any, keepdim: bool = False) -> Numbers:
+    def operation(arithmetic: Arithmetic, x: Any, dim: Any, keepdim: bool = False) -> RoundedArray:
         axes = (dim,) if isinstance(dim, int) else tuple(dim)
         last = np.moveaxis(_numbers(x, arithmetic), axes, range(-len(axes), 0))
         rows = last.reshape(*last.shape[: -len(axes)], -1)
@@ -176,10 +176,10 @@ def _reduced(method: Callable[..., Any]) -> Callable[..., Numbers]:
     return operation
 
 
-def _along(method: Callable[..., list[Rounded]]) -> Callable[..., Numbers]:
+def _along(method: Callable[..., list[Rounded]]) -> Callable[..., RoundedArray]:
     """A method of `Arithmetic` that makes as many numbers as there are along one axis."""
 
-    def operation(arithmetic: Arithmetic, x: RoundedTensor, dim: int) -> Numbers:
+    def operation(arithmetic: Arithmetic, x: RoundedTensor, dim: int) -> RoundedArray:
         rows = np.moveaxis(x.numbers, dim, -1)
         changed = np.empty(rows.shape, dtype=object)
         for place in np.ndindex(rows.shape[:-1]):
@@ -189,7 +189,7 @@ def _along(method: Callable[..., list[Rounded]]) -> Callable[..., Numbers]:
     return operation
 
 
-def _matmul(arithmetic: Arithmetic, a: Any, b: Any) -> Numbers:
+def _matmul(arithmetic: Arithmetic, a: Any, b: Any) -> RoundedArray:
     left, right = _numbers(a, arithmetic), _numbers(b, arithmetic)
     products = np.frompyfunc(arithmetic.mul, 2, 1)(left[..., :, :, None], right[..., None, :, :])
     return _reduced(Arithmetic.sum)(
@@ -197,7 +197,7 @@ def _matmul(arithmetic: Arithmetic, a: Any, b: Any) -> Numbers:
     )
 
 
-def _matrix_norm(arithmetic: Arithmetic, x: RoundedTensor, ord: int) -> Numbers:  # noqa: A002
+def _matrix_norm(arithmetic: Arithmetic, x: RoundedTensor, ord: int) -> RoundedArray:  # noqa: A002
     if ord != 2 or x.shape[-2] != 1:
         raise InputError(
             f"of matrix norms only the spectral norm of one row is known, got {tuple(x.shape)}, {ord}"
@@ -233,7 +233,7 @@ def _argmax(arithmetic: Arithmetic, x: RoundedTensor, dim: int) -> Tensor:
     return torch.from_numpy(places.astype(np.int64))
 
 
-def _where(arithmetic: Arithmetic, condition: Tensor | Undecided, a: Any, b: Any) -> Numbers:
+def _where(arithmetic: Arithmetic, condition: Tensor | Undecided, a: Any, b: Any) -> RoundedArray:
     def chosen(answer: bool | None, x: Rounded, y: Rounded) -> Rounded:
         if answer is None:
             return arithmetic.either(x, y)
@@ -244,7 +244,7 @@ def _where(arithmetic: Arithmetic, condition: Tensor | Undecided, a: Any, b: Any
     return np.asarray(choice(answers, _numbers(a, arithmetic), _numbers(b, arithmetic)), dtype=object)
 
 
-def _full_like(arithmetic: Arithmetic, x: RoundedTensor, value: float) -> Numbers:
+def _full_like(arithmetic: Arithmetic, x: RoundedTensor, value: float) -> RoundedArray:
     return np.full(x.numbers.shape, arithmetic.constant(value), dtype=object)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 WORST = 10
 """So many images of a kind are shown."""
 
-Progress = Callable[[str, float], None]
+ProgressCallback = Callable[[str, float], None]
 """Called with what is being done and the share that is done."""
 
 
@@ -249,7 +249,7 @@ def examine(
     sample: int = 20,
     box: tuple[float, float] | str | None = "auto",
     classes: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> Examination:
     """What is known about a network at some images: the theory's quantities, certificates, attacks.
 
@@ -283,7 +283,7 @@ def examine(
     data = images if isinstance(images, LabelledImages) else image_files.from_arrays(images, labels)
     if classes:
         data = replace(data, classes=tuple(classes))
-    notify: Progress = progress or (lambda words, share: None)
+    notify: ProgressCallback = progress or (lambda words, share: None)
     with torch.inference_mode(mode=False):
         notices = list(data.notices)
         model = _ready(network, notices)
@@ -463,7 +463,9 @@ def _duration(seconds: float) -> str:
 # --- what runs -------------------------------------------------------------------------
 
 
-def _table(model: nn.Module, x: Tensor, y: Tensor, facts: NetworkFacts, notify: Progress) -> pd.DataFrame:
+def _table(
+    model: nn.Module, x: Tensor, y: Tensor, facts: NetworkFacts, notify: ProgressCallback
+) -> pd.DataFrame:
     import pandas as pd
 
     parts = []
@@ -482,7 +484,7 @@ def _sampled(
     box: tuple[float, float] | None,
     sample: int,
     notices: list[str],
-    notify: Progress,
+    notify: ProgressCallback,
 ) -> None:
     """Add the columns that cost more than a local map, for the first so many correct images."""
     chosen = np.flatnonzero(table["correct"].to_numpy(bool))[:sample]

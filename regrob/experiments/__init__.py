@@ -7,5 +7,6 @@ networks with each penalty. `in_memory` is the sweep of a page; `one_network`, `
 `checkerboard` train a single network for one, `closing_interval` follows a search around it,
 `finite_differences` and `along_line` follow a network away from an image.
 `predictions` holds the theory's lengths against those of attacks; `reproduction` asks why our
-numbers differ from the paper's. `certificates_attacked` holds every certificate against every attack.
+numbers differ from the paper's. A `stored_measurement` is one file among the results: `certificates_attacked`
+holds every certificate against every attack, `digit_networks` has the cover's two networks.
 """

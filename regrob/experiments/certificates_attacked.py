@@ -10,25 +10,21 @@ are held against all pairs, what takes longer against those of a few images of e
 from __future__ import annotations
 
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from regrob.affine import relu_layers
-from regrob.analysis import results, tables
 from regrob.attacks import apgd, boundary_projection, deepfool, pgd
 from regrob.certificates import Search, certified_radius, cross_lipschitz_radius, linear_radius
 from regrob.errors import VanishingGradientWarning
 from regrob.experiments.provenance import provenance
+from regrob.experiments.stored_measurement import StoredMeasurement
 from regrob.networks import mlp, scatter_biases
-
-NAME = "certificates_attacked.json"
 
 WIDTHS: tuple[tuple[int, ...], ...] = (
     (2, 8, 3), (3, 12, 2), (4, 6, 6, 3), (6, 10, 10, 2),
@@ -52,7 +48,7 @@ NORMS = {"l2": 2.0, "linf": math.inf}
 Radii = dict[str, Tensor]
 """Certified radii by certificate and norm, of the first images."""
 
-Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
+Perturbation = Callable[[nn.Module, Tensor, Tensor], Tensor]
 """Network, images, labels ↦ perturbed images."""
 
 
@@ -85,7 +81,7 @@ def certificates(network: nn.Sequential, x: Tensor, y: Tensor, closely: int = CL
     return found
 
 
-def attacks(radii: Radii) -> Iterator[tuple[str, Attack]]:
+def attacks(radii: Radii) -> Iterator[tuple[str, Perturbation]]:
     """Every run of an attack, by name."""
     yield "boundary projection", lambda *given: boundary_projection(*given).images
     yield "DeepFool", lambda *given: deepfool(*given).images
@@ -115,7 +111,7 @@ def _step(length: Tensor, seed: int, network: nn.Module, x: Tensor, y: Tensor) -
     return there.clamp(0.0, 1.0)
 
 
-class Tally(NamedTuple):
+class AttackCounts(NamedTuple):
     """What was counted, by attack or by certificate and norm.
 
     Attributes:
@@ -130,7 +126,7 @@ class Tally(NamedTuple):
     shares: dict[str, list[float]]
 
 
-def hold(network: nn.Module, x: Tensor, y: Tensor, radii: Radii, tally: Tally) -> None:
+def hold(network: nn.Module, x: Tensor, y: Tensor, radii: Radii, tally: AttackCounts) -> None:
     """Run the attacks on one network's images, and count."""
     least = {name: torch.full(y.shape, math.inf, dtype=torch.float64) for name in NORMS}
     for attack, run in attacks(radii):
@@ -159,7 +155,7 @@ def measure(
     closely: int = CLOSELY,
 ) -> dict[str, Any]:
     """All networks, images, certificates and attacks, as the plain data that is stored."""
-    tally = Tally({}, {}, {}, {})
+    tally = AttackCounts({}, {}, {}, {})
     for seed in range(seeds):
         for shape in widths:
             network = centred_network(shape, seed)
@@ -191,15 +187,7 @@ def measure(
     }
 
 
-def load() -> dict[str, Any]:
-    """What is stored, wherever the package is used."""
-    return tables.read_json(results.folder() / NAME)
-
-
-def main(folder: str) -> None:
-    """Measure, and write the file."""
-    tables.write_json(Path(folder) / NAME, measure())
-
+STORED = StoredMeasurement("certificates_attacked.json", measure)
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "book/results")
+    STORED.command()

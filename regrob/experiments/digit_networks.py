@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import base64
 import copy
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from regrob.analysis import results, tables
 from regrob.attacks import boundary_projection, pgd
 from regrob.data import ten_classes
 from regrob.data.datasets import Task
 from regrob.errors import InputError
 from regrob.experiments.provenance import provenance
+from regrob.experiments.stored_measurement import StoredMeasurement
 from regrob.networks import lenet_300_100
 from regrob.training import accuracy, train
 
-NAME = "digit_networks.json"
 LEVELS = 7
 """The largest whole number of four bits; −8 is not used."""
 
@@ -138,15 +135,7 @@ def measure() -> dict[str, Any]:
     }
 
 
-def load() -> dict[str, Any]:
-    """What is stored, wherever the package is used."""
-    return tables.read_json(results.folder() / NAME)
-
-
-def main(folder: str) -> None:
-    """Measure, and write the file."""
-    tables.write_json(Path(folder) / NAME, measure())
-
+STORED = StoredMeasurement("digit_networks.json", measure)
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "book/results")
+    STORED.command()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 
 from regrob.analysis import tables
-from regrob.analysis.measures import ADVERSARIAL
+from regrob.analysis.measures import ADVERSARIAL, Setting
 from regrob.attacks.evaluation import AttackSettings, SingleNetwork, evaluate
 from regrob.data.datasets import Task
 from regrob.ensembles.ensemble import Ensemble, penalty_weights
@@ -34,15 +34,12 @@ if TYPE_CHECKING:
 
 ATTACKS = ("fgsm", "pgd", "deepfool", "carlini-wagner")
 KNOWN = ("none", *PENALTY_NAMES, ADVERSARIAL)
-Setting = tuple[str, float]
-"""Name of a penalty and λ; ("none", 0.0) is fine-tuning without one."""
-
 CARLINI_WAGNER = {"binary_search_steps": 2, "max_iterations": 100, "learning_rate": 0.1}
 """Fewer steps than a stored result takes: its distances here are a little too long."""
 
 
 @dataclass(frozen=True)
-class Group:
+class FineTuned:
     """Settings that were trained as one ensemble; or one setting of one seed, trained alone.
 
     Attributes:
@@ -90,7 +87,7 @@ class Trained:
     task: Task
     seeds: tuple[int, ...]
     references: list[nn.Sequential]
-    tuned: tuple[Group, ...] = ()
+    tuned: tuple[FineTuned, ...] = ()
 
     def members(self) -> Iterator[Member]:
         """Every fine-tuned network by itself, group by group; each is a copy of its own."""
@@ -160,7 +157,7 @@ def fine_tuned(
 
 def _tuned_together(
     start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
-) -> Iterator[Group]:
+) -> Iterator[FineTuned]:
     """One ensemble a penalty; adversarial training has one ε an ensemble, so one for each ε."""
     together: dict[tuple[str, Adversary | None], list[float]] = {}
     for penalty, weight in settings:
@@ -179,12 +176,12 @@ def _tuned_together(
             title=f"{start.network}, {penalty}" if progress else "",
         )
         named = tuple((penalty, weight) for weight in grid)
-        yield Group(named, ensemble, progress_at_end.diverged_at.tolist(), start.seeds)
+        yield FineTuned(named, ensemble, progress_at_end.diverged_at.tolist(), start.seeds)
 
 
 def _tuned_alone(
     start: Trained, settings: Sequence[Setting], iterations: int, progress: bool
-) -> Iterator[Group]:
+) -> Iterator[FineTuned]:
     """One network after the other, for each setting and seed."""
     for penalty, weight in settings:
         name = penalty if penalty in PENALTY_NAMES else None
@@ -201,7 +198,7 @@ def _tuned_alone(
                 regime=regime,
             )
             diverged_at = -1 if history.diverged_at is None else history.diverged_at
-            yield Group(((penalty, weight),), SingleNetwork(network), [diverged_at], (seed,))
+            yield FineTuned(((penalty, weight),), SingleNetwork(network), [diverged_at], (seed,))
 
 
 def _adversary(penalty: str, weight: float) -> Adversary | None:
@@ -253,11 +250,11 @@ def attacked(
     return table.sort_values(list(tables.COLUMNS[:-1]), ignore_index=True)
 
 
-def _as_groups(trained: Trained) -> list[Group]:
+def _as_groups(trained: Trained) -> list[FineTuned]:
     """The references, ready to be attacked."""
     setting = (("reference", 0.0),)
     if trained.network in SOLO:
         pairs = zip(trained.seeds, trained.references, strict=True)
-        return [Group(setting, SingleNetwork(network), [-1], (seed,)) for seed, network in pairs]
+        return [FineTuned(setting, SingleNetwork(network), [-1], (seed,)) for seed, network in pairs]
     diverged_at = [-1 for _ in trained.seeds]
-    return [Group(setting, Ensemble(trained.references), diverged_at, trained.seeds)]
+    return [FineTuned(setting, Ensemble(trained.references), diverged_at, trained.seeds)]

@@ -63,7 +63,7 @@ RAY = 128
 FARTHEST = 8.0
 
 
-class Measured(NamedTuple):
+class PredictedAndFound(NamedTuple):
     """What is predicted of a network's images, and what attacks find.
 
     Attributes:
@@ -116,7 +116,7 @@ def measure_and_keep(
     search_steps: int = Budget.search_steps,
     iterations: int = Budget.attack_iterations,
     learning_rate: float = Budget.learning_rate,
-) -> Measured:
+) -> PredictedAndFound:
     """What `measure` gives, and the nearest mistakes too; arguments and errors are the same."""
     import pandas as pd
 
@@ -168,7 +168,7 @@ def measure_and_keep(
     reached = torch.stack([(x + share * r).to(x), *(run.images for run in runs.values())])
     nearest = reached[winner, torch.arange(len(x))]
     missed = columns["found"].isinf().view(share.shape)
-    return Measured(table, torch.where(missed, x, nearest))
+    return PredictedAndFound(table, torch.where(missed, x, nearest))
 
 
 def steepening(network: nn.Sequential, images: Tensor, labels: Tensor) -> float:

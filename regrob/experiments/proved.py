@@ -47,7 +47,7 @@ from regrob.experiments.sweep import ONE_AT_A_TIME, Workers
 from regrob.networks import fresh
 from regrob.notebook import bar
 from regrob.theory import derivatives, probability
-from regrob.theory.exact_radius import exact_perturbation_l2
+from regrob.theory.exact_radius import exact_radius_l2
 from regrob.theory.margin import margin_l2
 from regrob.theory.penalties import PENALTY_NAMES
 from regrob.training.adversarial import Adversary
@@ -111,7 +111,7 @@ WORKS = {
 SEEDS = 10
 
 
-class Step(NamedTuple):
+class RunStep(NamedTuple):
     """A part of the computation: one block of digits, of all networks of one seed.
 
     Attributes:
@@ -127,14 +127,14 @@ class Step(NamedTuple):
     hardened: bool = False
 
 
-def order() -> list[Step]:
+def order() -> list[RunStep]:
     """A first answer for each network, then the same of further seeds, then more digits of all."""
-    steps = [Step(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
+    steps = [RunStep(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
     for block in range(max(-(-work.images // BLOCK) for work in WORKS.values())):
         for seed in range(SEEDS):
             for name, work in WORKS.items():
                 if block * BLOCK < work.images:
-                    steps += [Step(name, seed, block, hardened) for hardened in (False, True)]
+                    steps += [RunStep(name, seed, block, hardened) for hardened in (False, True)]
     return list(dict.fromkeys(steps))
 
 
@@ -228,7 +228,7 @@ class Item:
 class Stage:
     """A step of the computation with its items."""
 
-    step: Step
+    step: RunStep
     items: tuple[Item, ...]
 
     @property
@@ -255,7 +255,7 @@ def plan(only: Sequence[str] = ()) -> list[Stage]:
     return [Stage(step, tuple(_items(step, digests[WORKS[step.network].dataset]))) for step in steps]
 
 
-def _items(step: Step, digest: str) -> Iterator[Item]:
+def _items(step: RunStep, digest: str) -> Iterator[Item]:
     """The network without a penalty, then every penalty at the most wanted λ, and so on."""
     work = WORKS[step.network]
     start = step.block * BLOCK
@@ -432,7 +432,7 @@ def _known(network: nn.Sequential, images: Tensor, labels: Tensor) -> list[list[
         reached.amin(dim=0),
         linear_radius(network, x, y),
         margin_l2(V, z, y),
-        exact_perturbation_l2(V, z, y).norm(dim=1),
+        exact_radius_l2(V, z, y),
         (K / (K - 1) * derivatives.cross_lipschitz_squared(V)).sqrt(),
         torch.stack([_unstable(bend) for bend in operand_bounds(network, x, NEAR)]).sum(dim=0).double(),
     )

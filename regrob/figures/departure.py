@@ -13,8 +13,6 @@ from regrob.figures.theme import BLUE, GREEN, PURPLE, VERMILION
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Numbers = NDArray[np.float64]
-
 LEAST = 1e-17
 """Shown for a departure of zero, which a logarithmic axis does not have."""
 

@@ -10,7 +10,7 @@ from regrob.claims import enclosure, forward_mode
 from regrob.claims.enclosed.proposition_3_1 import radius
 from regrob.claims.enclosure import (
     EnclosedCheck,
-    Interval,
+    Enclosure,
     Sides,
     dot,
     enclosed,
@@ -22,7 +22,7 @@ from regrob.claims.enclosure import (
 )
 from regrob.claims.forward_mode import Jet
 from regrob.claims.rational_networks import (
-    Point,
+    NetworkAtPoint,
     all_points,
     bias_free,
     cross_entropy,
@@ -37,7 +37,7 @@ from regrob.claims.statements.four_penalties import critical_points, printed_44,
 # --- the eigenvector and Eq. (11) ------------------------------------------------------
 
 
-def frobenius(point: Point) -> Interval:
+def frobenius(point: NetworkAtPoint) -> Enclosure:
     """‖H‖_F of the oracle's H."""
     return norm(h for row in point.hessian for h in row)
 
@@ -45,7 +45,7 @@ def frobenius(point: Point) -> Interval:
 @enclosed(
     "H∇ = ‖H‖_F ∇ with the oracle's ∇ and H", over=two_and_three_classes, wrong=1, mistake="three classes"
 )
-def eigenvector(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
+def eigenvector(pair: tuple[NetworkAtPoint, NetworkAtPoint], which: int = 0) -> Iterator[Sides]:
     """H∇ against ‖H‖_F ∇: no eigenvalue is larger than ‖H‖_F, so where they agree it is the first one, ‖H‖₂."""
     point = pair[which]
     for g, row in zip(point.gradient, point.hessian, strict=True):
@@ -58,7 +58,7 @@ def eigenvector(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
     wrong=Fraction(1001, 1000),
     mistake="one per mille more",
 )
-def eq_11(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def eq_11(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """The four against (1 − p)²ν², p(1 − p)ν² twice, and μ².
 
     ∇ᵀH∇/‖∇‖² ≤ ‖H‖₂ ≤ ‖H‖_F: where the outer two agree, all three do.
@@ -87,7 +87,7 @@ def mu_squared(columns: list[tuple[Fraction, ...]]) -> Fraction:
     wrong=1,
     mistake="misclassified points",
 )
-def chain(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
+def chain(pair: tuple[NetworkAtPoint, NetworkAtPoint], which: int = 0) -> Iterator[Sides]:
     """‖∇‖₂² ≤ ‖H‖₂ ≤ ‖J‖_F²/2; ‖H‖₂ = ‖H‖_F here, by the eigenvector."""
     point = pair[which]
     yield norm(point.gradient) ** 2, frobenius(point)
@@ -101,7 +101,7 @@ def chain(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
     wrong=Fraction(5, 2),
     mistake="2/5 in place of 1/2",
 )
-def second_link(point: Point, half: Fraction = Fraction(2)) -> Iterator[Sides]:
+def second_link(point: NetworkAtPoint, half: Fraction = Fraction(2)) -> Iterator[Sides]:
     """‖H‖₂ ≤ ‖J‖_F²/half."""
     yield frobenius(point), interval(mu_squared(point.jacobian) / half)
 
@@ -113,7 +113,7 @@ def second_link(point: Point, half: Fraction = Fraction(2)) -> Iterator[Sides]:
     wrong=Fraction(11, 10),
     mistake="1.1 times the inner product",
 )
-def eq_12(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def eq_12(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """ν²/2 ≤ ½‖v₊‖² + factor·|v₊ᵀv₋| + ½‖v₋‖² ≤ μ²."""
     mu2 = mu_squared(point.V)
     middle = mu2 / 2 + factor * abs(dot(*point.V))
@@ -134,7 +134,7 @@ def eq_12(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
 def slopes(step: int, low: Fraction | int = Fraction(1, 2)) -> Iterator[Sides]:
     """(1 − p)² is less steep at the larger of two neighbours among 20 in (low, 1), p(1 − p) at the smaller."""
 
-    def steepness(term: Callable[[Jet], Jet], p: Fraction) -> Interval:
+    def steepness(term: Callable[[Jet], Jet], p: Fraction) -> Enclosure:
         return abs(forward_mode.derivatives(term, p)[1])
 
     less, more = (low + (1 - low) * Fraction(count, 20) for count in (step, step + 1))
@@ -147,7 +147,7 @@ def curvature_factor(m: Jet) -> Jet:
     return forward_mode.reciprocal(forward_mode.exp(m) + forward_mode.exp(-m) + 2)
 
 
-def stretches(low: Fraction, high: Fraction, count: int) -> Iterator[Interval]:
+def stretches(low: Fraction, high: Fraction, count: int) -> Iterator[Enclosure]:
     """Intervals of equal length that cover all from `low` to `high`."""
     length = (high - low) / count
     return (interval(low + i * length, low + (i + 1) * length) for i in range(count))
@@ -160,7 +160,7 @@ def stretches(low: Fraction, high: Fraction, count: int) -> Iterator[Interval]:
     wrong=-1,
     mistake="misclassified points",
 )
-def reward(m: Interval, sign: int = 1) -> Iterator[Sides]:
+def reward(m: Enclosure, sign: int = 1) -> Iterator[Sides]:
     """d p_y(1 − p_y)/dm ≤ 0 for every margin of an interval."""
     yield forward_mode.derivatives(curvature_factor, sign * m)[1], interval(0)
 
@@ -171,7 +171,7 @@ def reward(m: Interval, sign: int = 1) -> Iterator[Sides]:
 def peak(tenth: int, moved: bool = False) -> Iterator[Sides]:
     """|d p_y(1 − p_y)/dm| at m = 0.1, 0.2, … 11.9 against its value at the claimed peak."""
 
-    def steepness(m: Interval) -> Interval:
+    def steepness(m: Enclosure) -> Enclosure:
         return abs(forward_mode.derivatives(curvature_factor, m)[1])
 
     best = interval(Fraction(3, 4)) if moved else (3 + enclosure.sqrt(3)) / 6
@@ -181,7 +181,7 @@ def peak(tenth: int, moved: bool = False) -> Iterator[Sides]:
 # --- Appendix G: Eqs. (44), (45) -------------------------------------------------------
 
 
-def gradient_slope(point: Point) -> Interval:
+def gradient_slope(point: NetworkAtPoint) -> Enclosure:
     """∂‖∇_x L‖²/∂t at t = 1 where the network's logits are t·z: 2 Σ_a ∇_a ∂²L/∂x_a∂t by forward mode."""
     *x, t = forward_mode.variables((*point.x, Fraction(1)))
     loss = cross_entropy([t * z for z in point.logits(x)], point.y)
@@ -194,7 +194,7 @@ def gradient_slope(point: Point) -> Interval:
     wrong=1,
     mistake="misclassified points",
 )
-def eq_44(labels: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
+def eq_44(labels: tuple[NetworkAtPoint, NetworkAtPoint], which: int = 0) -> Iterator[Sides]:
     """ν ∂‖∇‖²/∂ν at fixed γ is t ∂/∂t of the scaled network's, against ν times Eq. (44) with γν = |m|."""
     point = labels[which]
     yield gradient_slope(point), point.nu**2 * printed_44(interval(abs(point.m)), 1, exp)
@@ -206,7 +206,7 @@ def eq_44(labels: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
     wrong=1,
     mistake="the input gradient's slope",
 )
-def eq_45(point: Point, which: int = 0) -> Iterator[Sides]:
+def eq_45(point: NetworkAtPoint, which: int = 0) -> Iterator[Sides]:
     """ν ∂‖H‖₂/∂ν at fixed γ against ν times Eq. (45) with γν = |m|."""
 
     def penalty(t: Jet) -> Jet:
@@ -224,14 +224,14 @@ def critical_point(which: int) -> Fraction:
     return Fraction(str(critical_points()[which].evalf(20)))
 
 
-def around(root: Fraction) -> Iterator[tuple[Interval, Interval]]:
+def around(root: Fraction) -> Iterator[tuple[Enclosure, Enclosure]]:
     """Intervals before and after a root that close in on it, from 1e-15 away to 10."""
     for digits in range(15, -1, -1):
         near, far = Fraction(1, 10**digits), Fraction(10, 10**digits)
         yield interval(max(root - far, Fraction(0)), root - near), interval(root + near, root + far)
 
 
-def critical_check(which: int, slope: Callable[..., Interval]) -> EnclosedCheck:
+def critical_check(which: int, slope: Callable[..., Enclosure]) -> EnclosedCheck:
     """A slope is positive before its critical point, from 0 on, and negative after it."""
 
     @enclosed(
@@ -253,7 +253,7 @@ def critical_check(which: int, slope: Callable[..., Interval]) -> EnclosedCheck:
 
 
 @enclosed("twice the scale, a larger radius", over=points, relation="<=", wrong=True, mistake="a smaller one")
-def growth(point: Point, reverse: bool = False) -> Iterator[Sides]:
+def growth(point: NetworkAtPoint, reverse: bool = False) -> Iterator[Sides]:
     """‖r*‖ with the logits of a network and with twice these, which leave γ = |m|/ν where it is."""
     sides = (radius(point), radius(point.scaled(2)))
     yield sides[::-1] if reverse else sides
@@ -268,7 +268,7 @@ def growth(point: Point, reverse: bool = False) -> Iterator[Sides]:
     wrong=1,
     mistake="networks with biases",
 )
-def confidence(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
+def confidence(pair: tuple[NetworkAtPoint, NetworkAtPoint], which: int = 0) -> Iterator[Sides]:
     """νγ against |log(p_y/(1 − p_y))|, where (1 − p)/p = e^L − 1."""
     point = pair[which]
     yield interval(abs(dot(point.s, point.x))), abs(log(exp(point.loss.value) - 1))
@@ -290,7 +290,7 @@ def critical_confidence(case: tuple[int, Fraction], shift: Fraction = Fraction(0
     yield p, interval(shown + shift + Fraction(1, 20_000))
 
 
-def batches() -> Iterator[tuple[Point, ...]]:
+def batches() -> Iterator[tuple[NetworkAtPoint, ...]]:
     """Neighbouring pairs of networks without biases, with right labels, and all of them with either label."""
     yield from pairwise(bias_free())
     yield (*bias_free(), *(point.mislabelled for point in bias_free()))
@@ -303,7 +303,7 @@ def batches() -> Iterator[tuple[Point, ...]]:
     wrong=Fraction(1, 2),
     mistake="half the loss",
 )
-def jensen(batch: tuple[Point, ...], factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def jensen(batch: tuple[NetworkAtPoint, ...], factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """−log(e^L − 1) for the oracle's mean loss L against the mean of |sᵀx|."""
     loss = interval(factor / len(batch)) * total(point.loss.value for point in batch)
     yield -log(exp(loss) - 1), interval(total(abs(dot(point.s, point.x)) for point in batch) / len(batch))

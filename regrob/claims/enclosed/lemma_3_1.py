@@ -8,7 +8,7 @@ from fractions import Fraction
 from regrob.claims.enclosed.four_penalties import frobenius
 from regrob.claims.enclosed.proposition_3_1 import radius
 from regrob.claims.enclosure import EnclosedCheck, Sides, enclosed, log, norm, sqrt
-from regrob.claims.rational_networks import Point, all_points, points
+from regrob.claims.rational_networks import NetworkAtPoint, all_points, points
 
 
 @enclosed(
@@ -18,7 +18,7 @@ from regrob.claims.rational_networks import Point, all_points, points
     wrong=3,
     mistake="the threshold log 3",
 )
-def threshold(point: Point, count: int = 2) -> Iterator[Sides]:
+def threshold(point: NetworkAtPoint, count: int = 2) -> Iterator[Sides]:
     """The oracle's loss and log `count`, the one that should be the smaller on the left."""
     sides = (point.loss.value, log(count))
     yield sides if point.is_correct else sides[::-1]
@@ -30,7 +30,7 @@ def threshold(point: Point, count: int = 2) -> Iterator[Sides]:
     wrong=Fraction(101, 100),
     mistake="one per cent too much curvature",
 )
-def collapse(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def collapse(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """2ξ/(‖∇‖ + √(‖∇‖² + 2‖H‖ξ)) against Proposition 3.1's radius; ‖H‖₂ = ‖H‖_F here, by the eigenvector."""
     slope, curvature = norm(point.gradient), frobenius(point) * factor.numerator / factor.denominator
     yield 2 * point.xi / (slope + sqrt(slope**2 + 2 * curvature * point.xi)), radius(point)

@@ -8,16 +8,16 @@ from itertools import combinations
 
 from regrob.claims.enclosed.lemma_3_2 import jacobian_check
 from regrob.claims.enclosed.locally_affine import step_check
-from regrob.claims.enclosure import EnclosedCheck, Interval, Sides, dot, enclosed, exp, interval, total
-from regrob.claims.rational_networks import Point, points
+from regrob.claims.enclosure import EnclosedCheck, Enclosure, Sides, dot, enclosed, exp, interval, total
+from regrob.claims.rational_networks import NetworkAtPoint, points
 
 
-def three_classes() -> tuple[Point, ...]:
+def three_classes() -> tuple[NetworkAtPoint, ...]:
     """Points of three classes."""
     return points(3)
 
 
-def probabilities(point: Point) -> list[Interval]:
+def probabilities(point: NetworkAtPoint) -> list[Enclosure]:
     """The softmax."""
     return [1 / total(exp(other - z) for other in point.z) for z in point.z]
 
@@ -25,7 +25,7 @@ def probabilities(point: Point) -> list[Interval]:
 @enclosed(
     "V(p − y) against the loss's own gradient", over=three_classes, wrong=0, mistake="Vp, the label forgotten"
 )
-def gradient(point: Point, label: int = 1) -> Iterator[Sides]:
+def gradient(point: NetworkAtPoint, label: int = 1) -> Iterator[Sides]:
     """∇ = V(p − y), coordinate by coordinate."""
     residual = [p - label * (k == point.y) for k, p in enumerate(probabilities(point))]
     for row, differentiated in zip(zip(*point.V, strict=True), point.gradient, strict=True):
@@ -38,7 +38,7 @@ def gradient(point: Point, label: int = 1) -> Iterator[Sides]:
     wrong=Fraction(99, 100),
     mistake="one per cent of ppᵀ forgotten",
 )
-def hessian(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def hessian(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """H = V(diag p − ppᵀ)Vᵀ, entry by entry."""
     p = probabilities(point)
     rows = [[interval(v) for v in row] for row in zip(*point.V, strict=True)]
@@ -54,7 +54,7 @@ def hessian(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     wrong=Fraction(101, 100),
     mistake="one per cent more",
 )
-def pairs(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def pairs(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """H = Σ_{i<j} p_i p_j (v_i − v_j)(v_i − v_j)ᵀ, entry by entry."""
     weighted = list(combinations(zip(probabilities(point), point.V, strict=True), 2))
     for a, row in enumerate(point.hessian):

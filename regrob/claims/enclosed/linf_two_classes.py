@@ -8,7 +8,7 @@ from fractions import Fraction
 from regrob.claims.enclosed.proposition_3_1 import radius, taylor_margin
 from regrob.claims.enclosure import (
     EnclosedCheck,
-    Interval,
+    Enclosure,
     Sides,
     dot,
     enclosed,
@@ -20,7 +20,7 @@ from regrob.claims.enclosure import (
     total,
 )
 from regrob.claims.rational_networks import (
-    Point,
+    NetworkAtPoint,
     all_points,
     corners,
     points,
@@ -34,17 +34,17 @@ HAIR = Fraction(999, 1000)
 """Corners are tried a hair inside the box, where an inequality is strict."""
 
 
-def one_norm(vector: Iterable[Interval]) -> Interval:
+def one_norm(vector: Iterable[Enclosure]) -> Enclosure:
     """‖vector‖₁."""
     return total(abs(interval(x)) for x in vector)
 
 
-def fgsm_corner(point: Point) -> tuple[int, ...]:
+def fgsm_corner(point: NetworkAtPoint) -> tuple[int, ...]:
     """sign(∇) with the oracle's ∇."""
     return tuple(map(sign, point.gradient))
 
 
-def box(point: Point, half_width: Interval) -> Iterator[list[Interval]]:
+def box(point: NetworkAtPoint, half_width: Enclosure) -> Iterator[list[Enclosure]]:
     """The 2ⁿ corners of a box."""
     return ([half_width * c for c in corner] for corner in corners(point.n))
 
@@ -52,13 +52,13 @@ def box(point: Point, half_width: Interval) -> Iterator[list[Interval]]:
 # --- Eq. (2): the worst loss in a box --------------------------------------------------
 
 
-def affine_loss(point: Point, r: list[Fraction]) -> Interval:
+def affine_loss(point: NetworkAtPoint, r: list[Fraction]) -> Enclosure:
     """The loss of the affine classifier after a step r, for any number of classes."""
     z = [interval(z + dot(v, r)) for v, z in zip(point.V, point.z, strict=True)]
     return log(1 + total(exp(z_k - z[point.y]) for k, z_k in enumerate(z) if k != point.y))
 
 
-def reach(point: Point) -> Fraction:
+def reach(point: NetworkAtPoint) -> Fraction:
     """An ε that moves the margin by about 4."""
     size: Fraction = total(abs(v) for column in point.V for v in column)
     return 4 / size
@@ -71,7 +71,7 @@ def reach(point: Point) -> Fraction:
     wrong=1,
     mistake="three classes, where FGSM is not optimal",
 )
-def fgsm(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
+def fgsm(pair: tuple[NetworkAtPoint, NetworkAtPoint], which: int = 0) -> Iterator[Sides]:
     """The loss at each other corner of a box against the loss at ε sign(∇)."""
     point = pair[which]
     epsilon, best = reach(point), fgsm_corner(point)
@@ -84,7 +84,7 @@ def fgsm(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
 @enclosed(
     "the worst loss is log(1 + exp(−m + ε‖s‖₁))", over=all_points, wrong=norm, mistake="the ℓ2 norm of s"
 )
-def worst_loss(point: Point, size: Callable[..., Interval] = one_norm) -> Iterator[Sides]:
+def worst_loss(point: NetworkAtPoint, size: Callable[..., Enclosure] = one_norm) -> Iterator[Sides]:
     """The true loss at FGSM's corner against the closed form."""
     epsilon = reach(point)
     corner = [epsilon * c for c in fgsm_corner(point)]
@@ -97,7 +97,7 @@ def worst_loss(point: Point, size: Callable[..., Interval] = one_norm) -> Iterat
 @enclosed(
     "rᵀHr = (p/q)(∇ᵀr)² with the oracle's ∇ and H", over=all_points, wrong=-1, mistake="the odds upside down"
 )
-def constraint(point: Point, direction: int = 1) -> Iterator[Sides]:
+def constraint(point: NetworkAtPoint, direction: int = 1) -> Iterator[Sides]:
     """rᵀHr against (p/q)^±1 (∇ᵀr)², at steps along the axes and one across."""
     odds = exp(direction * point.m)
     steps = [tuple(int(a == c) for a in range(point.n)) for c in range(point.n)]
@@ -108,7 +108,7 @@ def constraint(point: Point, direction: int = 1) -> Iterator[Sides]:
 # --- Proposition 3.2 -------------------------------------------------------------------
 
 
-def radius_linf(point: Point) -> Interval:
+def radius_linf(point: NetworkAtPoint) -> Enclosure:
     """‖r̃*‖_∞ = τ/‖s‖₁."""
     return taylor_margin(point.p, point.q, point.xi) / one_norm(point.s)
 
@@ -119,7 +119,9 @@ def radius_linf(point: Point) -> Interval:
     wrong=radius,
     mistake="the ℓ2 radius",
 )
-def threshold(point: Point, half_width: Callable[[Point], Interval] = radius_linf) -> Iterator[Sides]:
+def threshold(
+    point: NetworkAtPoint, half_width: Callable[[NetworkAtPoint], Enclosure] = radius_linf
+) -> Iterator[Sides]:
     """The model at half_width · sign(∇) against ξ."""
     yield point.gain([half_width(point) * c for c in fgsm_corner(point)]), point.xi
 
@@ -131,13 +133,13 @@ def threshold(point: Point, half_width: Callable[[Point], Interval] = radius_lin
     wrong=1 / HAIR,
     mistake="a box one per mille larger",
 )
-def below_threshold(point: Point, stretch: Fraction = HAIR) -> Iterator[Sides]:
+def below_threshold(point: NetworkAtPoint, stretch: Fraction = HAIR) -> Iterator[Sides]:
     """The model at every corner of a box of `stretch` times that radius against ξ."""
     for corner in box(point, interval(stretch) * radius_linf(point)):
         yield point.gain(corner), point.xi
 
 
-def literal_radius(point: Point, p: Interval | None = None) -> Interval:
+def literal_radius(point: NetworkAtPoint, p: Enclosure | None = None) -> Enclosure:
     """Eq. (23) through ‖∇‖₁, with p, or p_y if None, in place of p(x)."""
     rest = taylor_margin(point.p, point.q, point.xi) * point.p
     return point.q / (point.p if p is None else p) * rest / one_norm(point.gradient)
@@ -150,7 +152,7 @@ def literal_radius(point: Point, p: Interval | None = None) -> Interval:
     mistake="the first class's probability",
 )
 def literal_threshold(
-    point: Point, half_width: Callable[[Point], Interval] = literal_radius
+    point: NetworkAtPoint, half_width: Callable[[NetworkAtPoint], Enclosure] = literal_radius
 ) -> Iterator[Sides]:
     """The model at half_width · sign(∇) against ξ, the radius written with ‖∇‖₁."""
     yield point.gain([half_width(point) * c for c in fgsm_corner(point)]), point.xi
@@ -159,7 +161,7 @@ def literal_threshold(
 # --- any norm (new) --------------------------------------------------------------------
 
 
-def order_norm(vector: tuple[Interval, ...], order: Fraction) -> Interval:
+def order_norm(vector: tuple[Enclosure, ...], order: Fraction) -> Enclosure:
     """‖vector‖ of an order above 1, for entries other than 0."""
     return power(total(power(abs(interval(x)), order) for x in vector), 1 / order)
 
@@ -170,7 +172,7 @@ def order_norm(vector: tuple[Interval, ...], order: Fraction) -> Interval:
     wrong=False,
     mistake="the norm itself in place of its dual",
 )
-def dual_step(point: Point, dual: bool = True) -> Iterator[Sides]:
+def dual_step(point: NetworkAtPoint, dual: bool = True) -> Iterator[Sides]:
     """A step of norm τ/‖s‖_* along the maximiser of ∇ᵀr reaches log 2, for four norms."""
     tau = taylor_margin(point.p, point.q, point.xi)
     for order in (Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4)):
@@ -185,18 +187,18 @@ def dual_step(point: Point, dual: bool = True) -> Iterator[Sides]:
 EPSILONS = (Fraction(1, 100), Fraction(1), Fraction(30))
 
 
-def eta(point: Point, reach: Interval) -> Interval:
+def eta(point: NetworkAtPoint, reach: Enclosure) -> Enclosure:
     """η* = L + q·reach + pq·reach²/2, where reach = ε‖s‖₁."""
     return softplus(-point.m) + point.q * reach + point.p * point.q * reach**2 / 2
 
 
-def model(point: Point, r: list[Interval]) -> Interval:
+def model(point: NetworkAtPoint, r: list[Enclosure]) -> Enclosure:
     """The loss's quadratic model with the oracle's L, ∇ and H."""
     return point.loss.value + point.gain(r)
 
 
 @enclosed("η* is the model at ε sign(∇), any label", over=all_points, wrong=norm, mistake="the ℓ2 norm")
-def worst_case(point: Point, size: Callable[..., Interval] = one_norm) -> Iterator[Sides]:
+def worst_case(point: NetworkAtPoint, size: Callable[..., Enclosure] = one_norm) -> Iterator[Sides]:
     """η* against the model with the oracle's L, ∇ and H, for three ε."""
     for epsilon in EPSILONS:
         corner = [interval(epsilon * c) for c in fgsm_corner(point)]
@@ -210,7 +212,7 @@ def worst_case(point: Point, size: Callable[..., Interval] = one_norm) -> Iterat
     wrong=Fraction(99, 100),
     mistake="ε one per cent smaller",
 )
-def within_worst_case(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def within_worst_case(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """The model at every corner a hair inside the ball against η*, for three ε."""
     for epsilon in EPSILONS:
         bound = eta(point, interval(factor * epsilon) * one_norm(point.s))
@@ -225,11 +227,11 @@ def within_worst_case(point: Point, factor: Fraction = Fraction(1)) -> Iterator[
     wrong=True,
     mistake="“=” as printed",
 )
-def chain(point: Point, equality: bool = False) -> Iterator[Sides]:
+def chain(point: NetworkAtPoint, equality: bool = False) -> Iterator[Sides]:
     """The links of Eq. (24) with ε = 1, at steps r of the ball; where it prints “=”, “≥” must hold too."""
     one = one_norm(point.gradient)
 
-    def line(size: Interval) -> Interval:
+    def line(size: Enclosure) -> Enclosure:
         return size * one + point.p / (2 * point.q) * (size * one) ** 2
 
     for step in corners(point.n):
@@ -250,7 +252,7 @@ def chain(point: Point, equality: bool = False) -> Iterator[Sides]:
     mistake="a larger ε, where a parabola overtakes a line",
 )
 def true_loss(
-    point: Point, shares: tuple[Fraction, ...] = (Fraction(1, 1000), Fraction(1, 2), Fraction(1))
+    point: NetworkAtPoint, shares: tuple[Fraction, ...] = (Fraction(1, 1000), Fraction(1, 2), Fraction(1))
 ) -> Iterator[Sides]:
     """η* against log(1 + exp(−m + ε‖s‖₁)) where ε‖s‖₁ is a share of 2m."""
     for share in shares:

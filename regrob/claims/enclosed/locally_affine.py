@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from regrob.claims.enclosed.lemma_3_2 import jacobian_check
 from regrob.claims.enclosure import EnclosedCheck, Sides, dot, enclosed
-from regrob.claims.rational_networks import Point, bias_free, points, with_biases
+from regrob.claims.rational_networks import NetworkAtPoint, bias_free, points, with_biases
 
 
 @enclosed(
@@ -17,14 +17,14 @@ from regrob.claims.rational_networks import Point, bias_free, points, with_biase
     wrong=1,
     mistake="networks with biases",
 )
-def linear(pair: tuple[Point, Point], which: int = 0) -> Iterator[Sides]:
+def linear(pair: tuple[NetworkAtPoint, NetworkAtPoint], which: int = 0) -> Iterator[Sides]:
     """z = Vᵀx, V by the masked product."""
     point = pair[which]
     for column, z in zip(point.V, point.z, strict=True):
         yield dot(column, point.x), z
 
 
-def neighbour(point: Point) -> Point:
+def neighbour(point: NetworkAtPoint) -> NetworkAtPoint:
     """The network at another point of Q(x), the first of x + r, x + r/2, … that is there."""
     size = Fraction(1)
     while True:
@@ -34,7 +34,7 @@ def neighbour(point: Point) -> Point:
         size /= 2
 
 
-def step(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
+def step(point: NetworkAtPoint, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
     """The logits at a neighbour against z + Vᵀr."""
     there = neighbour(point)
     r = [new - old for new, old in zip(there.x, point.x, strict=True)]
@@ -42,7 +42,7 @@ def step(point: Point, factor: Fraction = Fraction(1)) -> Iterator[Sides]:
         yield factor * dot(column, r), moved - z
 
 
-def step_check(over: Callable[[], Iterable[Point]]) -> EnclosedCheck:
+def step_check(over: Callable[[], Iterable[NetworkAtPoint]]) -> EnclosedCheck:
     """The network itself after a step inside Q(x), at these points."""
     name, mistake = "a step inside Q(x) moves the logits by Vᵀr, exactly", "one per cent more"
     return enclosed(name, over=over, wrong=Fraction(101, 100), mistake=mistake)(step)

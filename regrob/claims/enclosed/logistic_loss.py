@@ -7,19 +7,19 @@ from dataclasses import replace
 
 from regrob.claims import forward_mode
 from regrob.claims.enclosure import EnclosedCheck, Sides, enclosed, interval
-from regrob.claims.rational_networks import Layer, Point, all_points
+from regrob.claims.rational_networks import AffineLayer, NetworkAtPoint, all_points
 
 
-def one_logit(point: Point) -> Point:
+def one_logit(point: NetworkAtPoint) -> NetworkAtPoint:
     """The network whose one logit is the difference of the two."""
     last = point.layers[-1]
     (plus, minus), (b_plus, b_minus) = last
     difference = tuple(a - b for a, b in zip(plus, minus, strict=True))
-    return replace(point, layers=(*point.layers[:-1], Layer((difference,), (b_plus - b_minus,))))
+    return replace(point, layers=(*point.layers[:-1], AffineLayer((difference,), (b_plus - b_minus,))))
 
 
 @enclosed("∇ and H of one-logit networks", over=all_points, wrong=-1, mistake="the sign reversed")
-def lemma(two: Point, factor: int = 1) -> Iterator[Sides]:
+def lemma(two: NetworkAtPoint, factor: int = 1) -> Iterator[Sides]:
     """Lemma 3.2 with v for v₊ − v₋ against the derivatives of log(1 + exp(−y vᵀx))."""
     point = one_logit(two)
     (logit,) = point.logits(forward_mode.variables(point.x))

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any
 
 from regrob.claims import enclosure, forward_mode
-from regrob.claims.enclosure import EnclosedCheck, Interval, Sides, dot, enclosed, interval, norm
+from regrob.claims.enclosure import EnclosedCheck, Enclosure, Sides, dot, enclosed, interval, norm
 from regrob.claims.forward_mode import Jet
-from regrob.claims.rational_networks import Point, points
+from regrob.claims.rational_networks import NetworkAtPoint, points
 
 # --- Proposition 3.1 -------------------------------------------------------------------
 
@@ -19,12 +19,12 @@ def taylor_margin(p: Any, q: Any, xi: Any, sqrt: Callable[[Any], Any] = enclosur
     return (sqrt(1 + 2 * p * xi / q) - 1) / p
 
 
-def radius(point: Point) -> Interval:
+def radius(point: NetworkAtPoint) -> Enclosure:
     """‖r*‖₂ = τ/ν."""
     return taylor_margin(point.p, point.q, point.xi) / point.nu
 
 
-def printed_radius(point: Point) -> Interval:
+def printed_radius(point: NetworkAtPoint) -> Enclosure:
     """Eq. (8) as printed, with the −1 under the root."""
     return enclosure.sqrt(2 * point.p * point.xi / point.q) / (point.p * point.nu)
 
@@ -35,7 +35,9 @@ def printed_radius(point: Point) -> Interval:
     wrong=printed_radius,
     mistake="Eq. (8) as printed",
 )
-def threshold(point: Point, radius: Callable[[Point], Interval] = radius) -> Iterator[Sides]:
+def threshold(
+    point: NetworkAtPoint, radius: Callable[[NetworkAtPoint], Enclosure] = radius
+) -> Iterator[Sides]:
     """Step by the radius along ∇: the loss's quadratic model must reach log 2."""
     length = radius(point) / norm(point.gradient)
     yield point.gain([length * g for g in point.gradient]), point.xi
@@ -48,7 +50,7 @@ def threshold(point: Point, radius: Callable[[Point], Interval] = radius) -> Ite
     wrong=Fraction(6, 5),
     mistake="steps a fifth longer, some of which do",
 )
-def beyond_threshold(point: Point, stretch: Fraction = Fraction(1)) -> Iterator[Sides]:
+def beyond_threshold(point: NetworkAtPoint, stretch: Fraction = Fraction(1)) -> Iterator[Sides]:
     """The model at length `stretch`·‖r*‖, in directions that lean towards ∇, −∇ and the axes, against log 2."""
     uphill = [g / norm(point.gradient) for g in point.gradient]
     for lean in (-3, 0, 3):
@@ -61,10 +63,10 @@ def beyond_threshold(point: Point, stretch: Fraction = Fraction(1)) -> Iterator[
 # --- growth and convexity, over a whole range of probabilities -------------------------
 
 
-def confidences(lowest: Fraction, step: Fraction) -> Callable[[], Iterator[Interval]]:
+def confidences(lowest: Fraction, step: Fraction) -> Callable[[], Iterator[Enclosure]]:
     """Intervals of p_y that cover all from `lowest` to 0.999: one ends where 1 − p_y has fallen by `step`."""
 
-    def cells() -> Iterator[Interval]:
+    def cells() -> Iterator[Enclosure]:
         q = 1 - lowest
         while q > Fraction(1, 1000):
             yield interval(1 - q, 1 - q * (1 - step))
@@ -86,7 +88,7 @@ def radius_of_confidence(p: Jet) -> Jet:
     wrong=lambda p: radius_of_confidence(p) * (1 - p),
     mistake="a radius that shrinks like √q",
 )
-def growth(p: Interval, radius: Callable[[Jet], Jet] = radius_of_confidence) -> Iterator[Sides]:
+def growth(p: Enclosure, radius: Callable[[Jet], Jet] = radius_of_confidence) -> Iterator[Sides]:
     """0 ≤ dτ/dp for every p of an interval."""
     yield interval(0), forward_mode.derivatives(radius, p)[1]
 
@@ -98,7 +100,7 @@ def growth(p: Interval, radius: Callable[[Jet], Jet] = radius_of_confidence) -> 
     wrong=lambda p: forward_mode.sqrt(radius_of_confidence(p)),
     mistake="the radius's square root",
 )
-def convexity(p: Interval, radius: Callable[[Jet], Jet] = radius_of_confidence) -> Iterator[Sides]:
+def convexity(p: Enclosure, radius: Callable[[Jet], Jet] = radius_of_confidence) -> Iterator[Sides]:
     """0 ≤ d²τ/dp² for every p of an interval."""
     yield interval(0), forward_mode.derivatives(radius, p)[2]
 
@@ -107,7 +109,7 @@ def convexity(p: Interval, radius: Callable[[Jet], Jet] = radius_of_confidence) 
 
 
 @enclosed("d ≤ ‖r*‖", over=points, relation="<=", wrong=True, mistake="the two exchanged")
-def overshoot(point: Point, exchanged: bool = False) -> Iterator[Sides]:
+def overshoot(point: NetworkAtPoint, exchanged: bool = False) -> Iterator[Sides]:
     """The true margin m/ν against the Taylor radius."""
     sides = (interval(point.m) / point.nu, radius(point))
     yield sides[::-1] if exchanged else sides
@@ -119,7 +121,7 @@ def overshoot(point: Point, exchanged: bool = False) -> Iterator[Sides]:
     wrong=Fraction(1001, 1000),
     mistake="a step one per mille longer",
 )
-def boundary(point: Point, stretch: Fraction = Fraction(1)) -> Iterator[Sides]:
+def boundary(point: NetworkAtPoint, stretch: Fraction = Fraction(1)) -> Iterator[Sides]:
     """After a step of `stretch`·d along −s, against the label's sign, the two logits are equal."""
     length = interval(stretch * point.m) / point.nu
     r = [-point.sign * length * interval(s) / point.nu for s in point.s]

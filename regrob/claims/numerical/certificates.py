@@ -36,7 +36,7 @@ from regrob.theory.margin import margin_l2
 # --- small networks whose nearest mistake is known exactly -----------------------------
 
 
-class Measured(NamedTuple):
+class PlanePoints(NamedTuple):
     """Points of networks with two inputs: each field (P,).
 
     Attributes:
@@ -167,7 +167,7 @@ def planes(classes: int, seed: int, kind: str, *, count: int = 3) -> tuple[Plane
 
 
 @lru_cache(maxsize=64)
-def measured(classes: int, seed: int, kind: str) -> Measured:
+def measured(classes: int, seed: int, kind: str) -> PlanePoints:
     """The points of `planes`, measured."""
     rows = []
     for twins, points, y, exact in planes(classes, seed, kind):
@@ -181,10 +181,10 @@ def measured(classes: int, seed: int, kind: str) -> Measured:
             taylor[defined] = taylor_radius.radius_l2(V[defined], z[defined], y[defined])
         edge, certified = edge_distance(twins.network, points), certified_radius(twins.network, points, y)
         rows.append(torch.stack([exact, margin, edge, taylor, certified]))
-    return Measured(*torch.cat(rows, dim=1))
+    return PlanePoints(*torch.cat(rows, dim=1))
 
 
-def measured_by_kind(draw: Draw, *classes: int) -> Iterator[tuple[str, Measured]]:
+def measured_by_kind(draw: Draw, *classes: int) -> Iterator[tuple[str, PlanePoints]]:
     """Groups of points with their names: two sets whatever the seed, and one for every thousand trials more."""
     sets = max(2, draw.trials // 1000)
     for K in classes:
@@ -193,17 +193,17 @@ def measured_by_kind(draw: Draw, *classes: int) -> Iterator[tuple[str, Measured]
                 yield groups.of(K, kind), measured(K, seed, kind)
 
 
-def certified(points: Measured) -> Tensor:
+def certified(points: PlanePoints) -> Tensor:
     """What the ledger certifies."""
     return points.certified
 
 
 def against_nearest_mistake(
-    name: str, classes: int, *, wrong: Callable[[Measured], Tensor], mistake: str
+    name: str, classes: int, *, wrong: Callable[[PlanePoints], Tensor], mistake: str
 ) -> Check:
     """No certified radius exceeds the distance to the nearest mistake; the radius `wrong` does."""
 
-    def excess(draw: Draw, radius: Callable[[Measured], Tensor] = certified) -> Groups:
+    def excess(draw: Draw, radius: Callable[[PlanePoints], Tensor] = certified) -> Groups:
         each = measured_by_kind(draw, classes)
         return joined([(group, (radius(points) - points.exact) / points.exact) for group, points in each])
 

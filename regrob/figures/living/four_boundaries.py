@@ -23,7 +23,7 @@ CUT = 2.5
 a point is in it."""
 
 
-class Measured(NamedTuple):
+class BoundaryMeasures(NamedTuple):
     """A network with two inputs over a sample.
 
     Attributes:
@@ -39,7 +39,7 @@ class Measured(NamedTuple):
     nu: float
 
 
-def measure(network: nn.Sequential, points: Tensor, labels: Tensor) -> Measured:
+def measure(network: nn.Sequential, points: Tensor, labels: Tensor) -> BoundaryMeasures:
     """The boundary of a network with two inputs and two classes, and three numbers of it.
 
     Args:
@@ -61,7 +61,9 @@ def measure(network: nn.Sequential, points: Tensor, labels: Tensor) -> Measured:
     share = ((reach * way).sum(-1) / way.square().sum(-1)).clamp(0, 1)
     distance = (reach - share[..., None] * way).norm(dim=-1).amin(dim=1)
     right = (z.argmax(dim=1) == labels).double()
-    return Measured(ends, float(right.mean()), float(distance.median()), float(cross_lipschitz(V).mean()))
+    return BoundaryMeasures(
+        ends, float(right.mean()), float(distance.median()), float(cross_lipschitz(V).mean())
+    )
 
 
 def four_boundaries(
@@ -112,7 +114,7 @@ def four_boundaries(
 
 
 def _still(
-    measured: Mapping[str, Sequence[Measured]], points: Tensor, labels: Tensor, at: int, weight: float
+    measured: Mapping[str, Sequence[BoundaryMeasures]], points: Tensor, labels: Tensor, at: int, weight: float
 ) -> Figure:
     import matplotlib.pyplot as plt
 
