@@ -170,8 +170,8 @@ def _factor(
 def _solve_scale(gamma: Tensor, mu: Tensor, gap: Tensor, B: Tensor) -> Tensor:
     """s of `minimum_l2`, by bisection of log s on [0, −2 log|γ₁|], then Newton steps: (…, 1).
 
-    In log s the equation's left side F has |F″| ≤ 2F′, term by term. So a step squares an error that is small,
-    and three take what twenty halvings leave of −2 log|γ₁|, at most 7e-4, to rounding.
+    In log s the equation's left side F has |F″| ≤ 2F′, term by term. So a step squares a small error, and
+    three take what twenty halvings leave of −2 log|γ₁|, at most 7e-4, to rounding.
     """
     share = (B / (B + 2.0))[..., None]
     rest = (2.0 / (B + 2.0))[..., None]
