@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -302,6 +303,10 @@ class NetworkResults:
 
     def diverged(self) -> dict[Setting, int]:
         """Each setting's number of seeds that ended in NaN, without benign accuracy, where there are some."""
+        return dict(self._diverged)
+
+    @cached_property
+    def _diverged(self) -> dict[Setting, int]:
         intervals = interval_by_setting(self.table, self.network, BENIGN)
         return {setting: interval.dropped for setting, interval in intervals.items() if interval.dropped}
 

@@ -14,6 +14,7 @@ from regrob.analysis.proved import (
     EXPLANATIONS,
     FOUND,
     LINEAR,
+    NODES,
     TIGHTNESS,
     Proved,
     withstanding,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
     """A row a setting: a bar from the certified to the found median, linear bounds before it, attacks behind.
 
+    A thin line is the interval over seeds, from the certified one's lower end to the found one's upper end.
+
     Args:
         proved: of one network.
         settings: from top to bottom.
@@ -40,7 +43,9 @@ def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.42 * len(settings)))
     for row, setting in enumerate(settings):
         colour = LOOKS[setting[0]].colour
-        low, high = (results.interval(setting, measure).mean for measure in (CERTIFIED, FOUND))
+        proven, found = (results.interval(setting, measure) for measure in (CERTIFIED, FOUND))
+        low, high = proven.mean, found.mean
+        axes.plot([proven.ends[0], found.ends[1]], [row, row], color=colour, linestyle="-", linewidth=1.5)
         axes.plot([low, high], [row, row], color=colour, linestyle="-", linewidth=9, solid_capstyle="butt")
         axes.plot([low, high], [row, row], "|", color=colour, markersize=15, markeredgewidth=3)
     for measure, label, marker, colour in (
@@ -60,7 +65,10 @@ def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
 def between(
     axes: Axes, results: NetworkResults, penalties: Sequence[str], low: Measure, high: Measure
 ) -> None:
-    """A band a penalty against λ, from one measure to the other; without a penalty across the panel.
+    """A line a penalty against λ with what is proved, in a band; without a penalty across the panel.
+
+    The band reaches up to what is found; over seeds from the lower end of the one interval to the upper
+    end of the other.
 
     Args:
         axes: to draw on.
@@ -78,11 +86,12 @@ def between(
         look = LOOKS[penalty]
         settings = results.whole(penalty)
         weights = [weight for _, weight in settings]
-        proven, found = ([results.interval(setting, m).mean for setting in settings] for m in (low, high))
-        axes.fill_between(weights, proven, found, color=look.colour, alpha=0.25, linewidth=0)
-        axes.plot(weights, found, color=look.colour, linestyle=look.linestyle, linewidth=1.0)
-        axes.plot(weights, proven, **look.line, marker=look.marker, markersize=5)
-    axes.set(xscale="log", xlabel="λ", ylabel=low.unit, ylim=(0, None))
+        proven, found = ([results.interval(setting, m) for setting in settings] for m in (low, high))
+        bottom = [np.nanmin([each.mean, each.ends[0]]) for each in proven]
+        top = [np.nanmax([each.mean, each.ends[1]]) for each in found]
+        axes.fill_between(weights, bottom, top, color=look.colour, alpha=0.18, linewidth=0)
+        axes.plot(weights, [each.mean for each in proven], **look.line, marker=look.marker, markersize=5)
+    axes.set(xscale="log", xlabel=STRENGTH, ylabel=low.unit, ylim=(0, None))
 
 
 def against_strength(proved: Proved, penalties: Sequence[str], radii: Sequence[float]) -> Figure:
@@ -132,8 +141,11 @@ def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
     return figure
 
 
-EXPLAINED = (CERTIFIED, *EXPLANATIONS, TIGHTNESS)
+EXPLAINED = (CERTIFIED, *EXPLANATIONS, TIGHTNESS, NODES)
 """The panels of `explanation`."""
+
+STRENGTH = "λ, or ε"
+"""What a penalty and adversarial training are plotted against."""
 
 
 def explanation(
@@ -141,7 +153,7 @@ def explanation(
     penalties: Sequence[str],
     measures: Iterable[Measure] = EXPLAINED,
 ) -> Figure:
-    """What makes a distance provable, against λ: itself, ν, unstable units, how tight linear bounds are.
+    """What makes a distance provable, against λ: itself, ν, unstable units, linear bounds, parts bounded.
 
     Args:
         proved: of one network.
@@ -162,7 +174,12 @@ def explanation(
         look_none = LOOKS["none"]
         level = results.interval(UNPENALISED, measure).mean
         axes.axhline(level, color=look_none.colour, linestyle=look_none.linestyle, label=look_none.label)
-        axes.set(xscale="log", xlabel="λ", title=measure.title, ylabel=measure.unit, ylim=(0, None))
+        axes.set(xscale="log", xlabel=STRENGTH, title=measure.title, ylabel=measure.unit, ylim=(0, None))
+        if measure == NODES:
+            axes.set(yscale="log", ylim=(0.9, None))
+    *_, last = cells.flatten()
+    if len(measures) % 2:
+        last.axis("off")
     legend_below(figure, cells[0, 0])
     return figure
 
@@ -181,7 +198,7 @@ def at_equal_accuracy(proved: Proved, penalties: Sequence[str], across: Measure)
     results = proved.results
     for axes, measure in zip(cells, (CERTIFIED, ATTACKED), strict=True):
         for penalty in penalties:
-            trade(axes, results, penalty, across, measure)
+            trade(axes, results, penalty, across, measure, bars=False)
         start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
         axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9, label="no penalty", zorder=5)
         axes.set(title=measure.title, xlabel="accuracy, no attack, %")
