@@ -170,7 +170,7 @@ def test_broken_networks_get_sound_bounds(kind: str) -> None:
 
 def test_a_unit_that_can_hardly_switch_is_no_division_by_zero() -> None:
     layers, image = random_layers(4, 6, 2, seed=8), image_of(4, 8)
-    layers.weights[0][0], layers.biases[0][0] = 0.0, 0.0
+    layers.weights[0][0], layers.biases[0][0] = 2.0**-970, 0.0
     distance = truth(layers, image, None)
     local = around(layers, image, 1.05 * distance, box=None)
     place = local.names.index((0, 0))

@@ -1,8 +1,9 @@
 """A network of dense layers around one image: every unit that cannot switch is folded away, exactly.
 
 Where a unit's height a = w·h + b keeps its sign on a set, its ReLU is a linear map there: h = a where a ≥ 0
-and h = 0 where a ≤ 0. Composing these maps leaves the few units that may switch. With δ the perturbation,
-h_k their outputs in the order of the layers, and k' < k,
+and h = 0 where a ≤ 0. A height on which nothing acts is a constant, and so is its ReLU. Composing these
+maps leaves the few units that may switch. With δ the perturbation, h_k their outputs in the order of the
+layers, and k' < k,
 
     a_k = A_k·δ + Σ_k' B_kk' h_k' + c_k,    h_k = max(a_k, 0),    l_k ≤ a_k ≤ u_k,    l_k < 0 < u_k,
 
@@ -102,7 +103,7 @@ def local_network(
     splits: Mapping[tuple[int, int], bool] | None = None,
     half_spaces: tuple[Tensor, Tensor] | None = None,
 ) -> LocalNetwork:
-    """Fold away every unit whose sign is known.
+    """Fold away every unit whose sign is known, and every unit whose height is the same everywhere.
 
     Args:
         layers: dense maps and ReLUs.
@@ -135,10 +136,14 @@ def local_network(
     _check(x, weights, biases, lowers, uppers, label, rival, radius, box)
     known = dict(splits or {})
 
-    unstable = [np.flatnonzero((lo < 0) & (up > 0)) for lo, up in zip(lowers, uppers, strict=True)]
-    for layer, found in enumerate(unstable):
-        unstable[layer] = np.array([i for i in found if (layer, int(i)) not in known], dtype=np.intp)
-    names = tuple((layer, int(i)) for layer, found in enumerate(unstable) for i in found)
+    unstable: list[NDArray[np.intp]] = []
+    constant: list[NDArray[np.bool_]] = []
+    for layer, varies in enumerate(_varying(weights[:-1], uppers)):
+        unknown = (lowers[layer] < 0) & (uppers[layer] > 0)
+        unknown[[unit for there, unit in known if there == layer]] = False
+        unstable.append(np.flatnonzero(unknown & varies))
+        constant.append(unknown & ~varies)
+    names = tuple((layer, int(i)) for layer, units in enumerate(unstable) for i in units)
     m, n = len(names), len(x)
     low_h = np.array([lowers[layer][i] for layer, i in names])
     up_h = np.array([uppers[layer][i] for layer, i in names])
@@ -162,20 +167,21 @@ def local_network(
         if last:
             margin = heights
             break
-        active = lowers[layer] >= 0
+        # max(a, 0) is no farther from max(c, 0) than the constant height a from its computed value c
+        active = (lowers[layer] >= 0) | (constant[layer] & (heights.offsets > 0))
         for (there, unit), positive in known.items():
             if there == layer:
                 active[unit] = positive
                 form = heights.chosen([unit])
                 signs.append(form.negated() if positive else form)
-        silent = ~active
         rows, mixing, offsets, errors = (part.copy() for part in heights)
-        for part in (rows, mixing, offsets, errors):
-            part[silent] = 0.0
-        found = unstable[layer]
-        kept.append(heights.chosen(found))
-        mixing[found, place + np.arange(len(found))] = 1.0
-        place += len(found)
+        for part in (rows, mixing, offsets):
+            part[~active] = 0.0
+        errors[~active & ~constant[layer]] = 0.0
+        switching = unstable[layer]
+        kept.append(heights.chosen(switching))
+        mixing[switching, place + np.arange(len(switching))] = 1.0
+        place += len(switching)
         before = AffineForms(rows, mixing, offsets, errors)
 
     nothing = AffineForms(np.zeros((0, n)), np.zeros((0, m)), np.zeros(0), np.zeros(0))
@@ -190,6 +196,16 @@ def local_network(
         constraints = constraints.joined(AffineForms(c, np.zeros((len(c), m)), e, np.zeros(len(e))))
     low, high = (part.numpy() for part in room(image.detach().flatten().double(), box))
     return LocalNetwork(units, low_h, up_h, constraints, low, high, float(radius), names)
+
+
+def _varying(weights: list[Array], uppers: list[Array]) -> list[NDArray[np.bool_]]:
+    """Which units' heights depend on the image, by layer: those with a weight from an output that does."""
+    varying: list[NDArray[np.bool_]] = []
+    before = np.ones(weights[0].shape[1] if weights else 0, dtype=bool)
+    for weight, upper in zip(weights, uppers, strict=True):
+        varying.append((weight[:, before] != 0).any(axis=1))
+        before = varying[-1] & (upper > 0)
+    return varying
 
 
 def split(local: LocalNetwork, unit: int, active: bool) -> LocalNetwork:
