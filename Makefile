@@ -69,7 +69,7 @@ test: unit notebooks-test ## run every test: units, properties, doctests, notebo
 
 unit: $(READY) ## run the tests without the notebooks' (SHUFFLE=n for another order)
 	$(say) "Unit, property and documentation tests, in a shuffled order, $(JOBS) at a time"
-	@$(BIN)/python -m pytest -q -n $(JOBS) --shuffle $(SHUFFLE)
+	@REGROB_KEEP_OUTPUTS=1 $(BIN)/python -m pytest -q -n $(JOBS) --shuffle $(SHUFFLE)
 
 notebooks-test: $(READY) ## run every notebook and compare its stored outputs
 	$(say) "Notebooks: every cell runs, every stored output is compared"

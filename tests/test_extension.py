@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 import small_proofs
 
+from regrob.claims import claim as judging
 from regrob.claims import formal as formal_proofs
+from regrob.claims import ledger as claim_ledger
+from regrob.claims.claim import Claim, Result
 from regrob.data import datasets
 
 pytest.importorskip("myst_nb")
@@ -109,26 +112,24 @@ def well_formed(html: str) -> ET.Element:
 
 @pytest.fixture
 def two_claims(monkeypatch: pytest.MonkeyPatch) -> None:
-    from regrob.claims import ledger
-
     chosen = {
-        name: ledger.CLAIMS[name] for name in ledger.CLAIMS if name in ("prop-3.4", *_below("prop-3.4"))
+        name: claim
+        for name, claim in claim_ledger.CLAIMS.items()
+        if name in ("prop-3.4", *_below("prop-3.4"))
     }
-    monkeypatch.setattr(ledger, "CLAIMS", chosen)
+    monkeypatch.setattr(claim_ledger, "CLAIMS", chosen)
     monkeypatch.setattr(formal_proofs, "stored", lambda: None)  # its pairs speak of other claims too
 
 
 def _below(name: str) -> set[str]:
-    from regrob.claims import ledger
-
-    return ledger.ancestors(ledger.CLAIMS[name])
+    return claim_ledger.ancestors(claim_ledger.CLAIMS[name])
 
 
 @pytest.mark.usefixtures("two_claims")
 def test_records_come_from_the_ledger_and_outlive_no_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_fingerprint", lambda: "one")
+    monkeypatch.setattr(records, "fingerprint", lambda: "one")
     judged = records.judge_all(tmp_path)
     false = judged["prop-3.4"]
     assert false["verdict"] == "fails as printed"
@@ -138,21 +139,51 @@ def test_records_come_from_the_ledger_and_outlive_no_change(
     assert all("trials" in r["grounds"] for r in judged.values())
 
     calls: list[int] = []
-    monkeypatch.setattr(records, "_judge", lambda: calls.append(1) or [record("again")])
+    monkeypatch.setattr(records, "_judge", lambda state: calls.append(1) or [record("again")])
     assert records.judge_all(tmp_path) == judged, "unchanged code is not judged twice"
-    monkeypatch.setattr(records, "_fingerprint", lambda: "two")
+    monkeypatch.setattr(records, "fingerprint", lambda: "two")
     assert list(records.judge_all(tmp_path)) == ["again"]
     assert calls == [1]
     assert len(list(tmp_path.iterdir())) == 1, "old verdicts are removed"
 
 
-def test_the_fingerprint_sees_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = records._fingerprint()
-    read = Path.read_bytes
-    changed = ROOT / "regrob" / "theory" / "taylor_radius.py"
-    assert changed.is_file()
-    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p.name == changed.name))
-    assert records._fingerprint() != before
+@pytest.mark.usefixtures("two_claims")
+def test_what_a_test_judged_is_not_judged_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = judging.judge
+    judged: list[str] = []
+    monkeypatch.setattr(records, "KEPT", tmp_path / "kept")
+    monkeypatch.setattr(records, "fingerprint", lambda: "one")
+    first, *others = claim_ledger.select()
+    result = judge(first, trials=records.TRIALS)
+    monkeypatch.delenv("REGROB_KEEP_OUTPUTS", raising=False)
+    records.keep(result, "one")
+    assert not records.KEPT.exists(), "unasked"
+    monkeypatch.setenv("REGROB_KEEP_OUTPUTS", "1")
+    records.keep(result, "one")
+
+    def listed(claim: Claim, **settings: Any) -> Result:
+        judged.append(claim.id)
+        return judge(claim, **settings)
+
+    monkeypatch.setattr(judging, "judge", listed)
+    taken = records.judge_all(tmp_path / "cache")
+    assert judged == [claim.id for claim in others]
+    judged.clear()
+    monkeypatch.setattr(records, "fingerprint", lambda: "two")
+    anew = records.judge_all(tmp_path / "cache")
+    assert judged == [first.id, *(claim.id for claim in others)], "the code has changed since"
+    for record in (*taken.values(), *anew.values()):
+        del record["seconds"]
+    assert taken == anew, "and it says the same"
+
+
+@pytest.mark.parametrize("changed", ["theory/taylor_radius.py", "claims/needed.json"])
+def test_the_fingerprint_sees_the_code(changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = records.fingerprint()
+    read, source = Path.read_bytes, ROOT / "regrob" / changed
+    assert source.is_file()
+    monkeypatch.setattr(Path, "read_bytes", lambda p: read(p) + b" " * (p == source))
+    assert records.fingerprint() != before
 
 
 def test_errata_hold_what_does_not_hold_as_printed(ledger: dict[str, records.Record]) -> None:
@@ -773,7 +804,7 @@ def test_a_formal_page_is_well_formed_whatever_the_words(proved: dict[str, recor
 
 
 def test_verdicts_are_judged_anew_after_a_change_of_a_proof(proved: dict[str, records.Record]) -> None:
-    before = records._fingerprint()
+    before = records.fingerprint()
     path = next(place for place in formal_proofs.PLACES) / "Words.v"
     path.write_text(path.read_text(encoding="utf8") + "\n", encoding="utf8")
-    assert records._fingerprint() != before
+    assert records.fingerprint() != before

@@ -8,7 +8,8 @@ import torch
 from local_networks import around, interval_bounds, outputs_at, random_layers
 
 from regrob.affine.relu_layers import ReluLayers
-from regrob.certificates.local_network import local_network, split
+from regrob.certificates.local_network import local_network
+from regrob.certificates.semidefinite import semidefinite_bound
 from regrob.errors import InputError
 
 
@@ -53,9 +54,8 @@ def test_a_split_unit_is_folded_as_its_sign_says(active: bool) -> None:
     image = torch.full((4,), 0.5, dtype=torch.float64)
     local = around(layers, image, 1.5)
     first = next(k for k, (layer, _) in enumerate(local.names) if layer == 0)
-    once = split(local, first, active)
-    again = around(layers, image, 1.5, splits={local.names[first]: active})
-    assert once.names == again.names
+    part = around(layers, image, 1.5, splits={local.names[first]: active})
+    assert part.names == tuple(name for name in local.names if name != local.names[first])
     rng = np.random.default_rng(0)
     seen = 0
     for _ in range(200):
@@ -65,15 +65,12 @@ def test_a_split_unit_is_folded_as_its_sign_says(active: bool) -> None:
             continue
         seen += 1
         kept = np.delete(outputs, first)
-        for part in (once, again):
-            np.testing.assert_allclose(outputs_at(part, step), kept, atol=1e-12)
-            assert part.constraints.at(step, kept)[1] <= 1e-12  # the sign holds
-            assert part.constraints.at(step, kept)[0] == pytest.approx(
-                local.constraints.at(step, outputs)[0], abs=1e-12
-            )
+        np.testing.assert_allclose(outputs_at(part, step), kept, atol=1e-12)
+        assert part.constraints.at(step, kept)[1] <= 1e-12  # the sign holds
+        assert part.constraints.at(step, kept)[0] == pytest.approx(
+            local.constraints.at(step, outputs)[0], abs=1e-12
+        )
     assert seen > 20
-    with pytest.raises(InputError, match="unit must be in"):
-        split(local, len(local.names), True)
 
 
 def test_the_stated_error_covers_the_rounding() -> None:
@@ -98,6 +95,50 @@ def test_the_stated_error_covers_the_rounding() -> None:
     assert len(outputs) == 0
     off = abs(float(there - (z[label] - z[1 - label])))
     assert 0 < off <= local.constraints.errors[0] < 1e-3
+
+
+def with_dead_units(layers: ReluLayers, layer: int, bias: float, *, live: float = 0.0) -> ReluLayers:
+    """Two more units in a hidden layer, on which nothing acts (or one input, with a weight `live`)."""
+    weights, biases = list(layers.weights), list(layers.biases)
+    generator = torch.Generator().manual_seed(0)
+    more = torch.zeros(2, weights[layer].shape[1], dtype=torch.float64)
+    more[0, 0] = live
+    weights[layer] = torch.cat([weights[layer], more])
+    biases[layer] = torch.cat([biases[layer], torch.full((2,), bias, dtype=torch.float64)])
+    next_layer = weights[layer + 1]
+    outgoing = torch.randn(len(next_layer), 2, generator=generator, dtype=torch.float64)
+    weights[layer + 1] = torch.cat([next_layer, outgoing], dim=1)
+    return ReluLayers(tuple(weights), tuple(biases))
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("bias", [0.0, 1e-300, 1e-13, -1e-13])
+def test_a_unit_of_constant_height_is_folded_though_its_sign_is_unknown(layer: int, bias: float) -> None:
+    layers = random_layers(5, 6, 5, 2, seed=4)
+    image = torch.full((5,), 0.4, dtype=torch.float64)
+    local, dead = around(layers, image, 0.95), around(with_dead_units(layers, layer, bias), image, 0.95)
+    assert dead.names == local.names and len(local.names) > 2
+    distance = semidefinite_bound(local).distance
+    assert semidefinite_bound(dead).distance == pytest.approx(distance, rel=1e-9)
+    alive = around(with_dead_units(layers, layer, bias, live=1e-3), image, 0.95)
+    assert len(alive.names) > len(local.names)  # a small weight is none
+
+
+def test_what_a_dead_unit_feeds_is_dead_and_its_rounding_is_kept() -> None:
+    """One constant height is 0.7 · 0.1 − 0.02; another 0.7 · 0.1 − 0.07, which float64 takes for zero."""
+
+    def tensor(*values: object) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.float64)
+
+    weights = (tensor([1.0], [0.0]), tensor([1.0, 0.0], [0.0, 0.7], [0.0, 0.7]))
+    weights += (tensor([1.0, 0.0, 0.0], [0.0, 1e12, 1e3]),)
+    layers = ReluLayers(weights, (tensor(0.0, 0.1), tensor(0.0, -(0.7 * 0.1), -0.02), tensor(0.0, 0.0)))
+    image, bounds = tensor(0.5), [tensor(0.25, 0.1), tensor(0.25, -1.0, -1.0)]
+    local = local_network(layers, image, bounds, [b + 2 for b in bounds], label=0, rival=1, radius=0.25)
+    assert local.names == () and not local.constraints.rows[0, 1:].any()
+    z = exact_logits(layers, [fraction(0.5)])
+    off = abs(fraction(float(local.constraints.offsets[0])) - (z[0] - z[1]))
+    assert 1e-6 < off <= local.constraints.errors[0] < 1.0
 
 
 def fraction(value: float):  # type: ignore[no-untyped-def]
@@ -126,6 +167,8 @@ def test_bad_input_is_refused() -> None:
         ({"rival": 0}, "two of the 2 classes"),
         ({"radius": 0.0}, "radius must be positive"),
         ({"box": (0.6, 1.0)}, "in the box"),
+        ({"splits": {(0, 6): True}}, "must name hidden units"),
+        ({"splits": {(1, 0): True}}, "must name hidden units"),
     ):
         with pytest.raises(InputError, match=text):
             local_network(layers, image, lower, upper, **{**good, **change})

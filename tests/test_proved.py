@@ -122,7 +122,7 @@ def test_the_queue_has_every_digit_once_and_a_first_answer_of_each_network_first
     planned = proved.plan()
     names = [item.name for stage in planned for item in stage.items]
     assert len(names) == len(set(names))
-    places = {
+    digits_of = {
         (item.group.work.network, item.group.seed, item.group.penalty, item.weight): 0
         for stage in planned
         for item in stage.items
@@ -131,17 +131,19 @@ def test_the_queue_has_every_digit_once_and_a_first_answer_of_each_network_first
         for item in stage.items:
             group = item.group
             key = (group.work.network, group.seed, group.penalty, item.weight)
-            assert item.start == places[key]  # block after block
-            places[key] += item.count
-    assert {digits for (network, *_), digits in places.items() if network == "mlp-24-24"} == {50}
+            assert item.start == digits_of[key]  # block after block
+            digits_of[key] += item.count
+    assert {digits for (network, *_), digits in digits_of.items() if network == "mlp-24-24"} == {50}
     assert [stage.name for stage in planned[:3]] == ["mlp-24-24-0", "lenet-300-100-0", "mlp-50-50-0"]
     first = planned[0].items
     assert len(first) == 1 + 8 * len(PENALTY_NAMES)
     assert {item.group.penalty for item in first} == {"none", *PENALTY_NAMES}
     assert {item.group.penalty for item in planned[3].items} == {ADVERSARIAL}
     small = [stage.step for stage in planned if stage.step.network == "mlp-24-24"]
-    seeds = [(step.block, step.seed) for step in small]
-    assert seeds == sorted(seeds)  # all seeds before more digits of one
+    places = [(step.block, step.hardened, step.seed) for step in small]
+    assert places[:2] == [(0, False, 0), (0, True, 0)]
+    # All seeds before more digits of one, and before adversarial training of them.
+    assert places[2:] == sorted(places[2:])
     assert {stage.step.network for stage in proved.plan(["mlp-50-50"])} == {"mlp-50-50"}
     with pytest.raises(InputError, match=r"no network 'lenet' is in the queue; there are mlp-24-24"):
         proved.plan(["lenet"])

@@ -146,29 +146,61 @@ def test_a_diverged_network_counts_as_diverged(folder: Path) -> None:
     assert results.interval(lost, proved.CERTIFIED).count == 2
 
 
-def test_a_penalty_leads_only_if_its_proof_is_beyond_what_others_may_reach(folder: Path) -> None:
-    """In the usual rows a setting's certified is 0.2 above the one before, and found a tenth above that."""
+def test_each_penalty_is_shown_at_its_best_weight(folder: Path) -> None:
     stored = proved.read(folder)["net"]
     best = [setting for setting, _ in proved.champions(stored.results, proved.CERTIFIED, PENALTIES)]
     assert best == [("curvature", 0.4), ("jacobian", 0.4)]
-    assert proved.proved_leader(stored.results, PENALTIES) == "curvature"  # 1.81 against 1.551
-    near = [row | {"found": 3.0} if row["lambda"] == 0.1 else row for row in usual_rows(0)]
-    for seed in range(3):
-        save(folder, seed, [row | {"seed": seed} for row in near])
-    assert proved.proved_leader(proved.read(folder)["net"].results, PENALTIES) is None
     assert len(stored.sidecars) == 3
 
 
-def test_agreement_with_the_truth(tmp_path: Path) -> None:
+def test_a_network_with_one_answer_has_collapsed_and_counts_as_diverged(folder: Path) -> None:
+    lost = ("curvature", 0.4)
+    rows = usual_rows(1)
+    for row in rows:
+        if (row["penalty"], row["lambda"]) == lost and row["label"] == 1:
+            row |= {"certified": 0.0, "found": 0.0, "attacked": 0.0}
+    save(folder, 1, rows)
+    results = proved.read(folder)["net"].results
+    assert results.diverged() == {lost: 1}
+    assert results.whole("curvature") == [("curvature", 0.1)]
+    rows[-2] |= {
+        "certified": 0.0
+    }  # a digit of the other class is wrong too: a bad network, not a constant one
+    save(folder, 1, rows)
+    assert proved.read(folder)["net"].results.diverged() == {}
+
+
+def test_further_digits_of_one_seed_wait_for_the_others(folder: Path) -> None:
+    further = [row | {"image": row["image"] + 6} for row in usual_rows(0)]
+    save(folder, 0, usual_rows(0) + further)
+    stored = proved.read(folder)["net"]
+    assert stored.results.seeds == 3
+    assert set(stored.digits["image"]) == set(range(6))
+
+
+def test_a_seed_may_lack_adversarial_training(folder: Path) -> None:
+    for seed in range(2):
+        save(folder, seed, usual_rows(seed) + [digit((ADVERSARIAL, 0.1), seed, image) for image in range(6)])
+    results = proved.read(folder)["net"].results
+    assert results.seeds == 3
+    assert results.interval((ADVERSARIAL, 0.1), proved.CERTIFIED).count == 2
+    common = proved.over_common_seeds(results, ADVERSARIAL, "jacobian")
+    assert common.values(("jacobian", 0.1), proved.CERTIFIED).tolist() == [1.2, 1.21]
+    assert proved.over_common_seeds(results, "curvature", "jacobian") is results
+    # Some of its ε are not enough.
+    extra = [digit((ADVERSARIAL, epsilon), 2, image) for epsilon in (0.1, 0.2) for image in range(6)]
+    save(folder, 2, usual_rows(2) + extra)
+    assert proved.read(folder)["net"].results.values((ADVERSARIAL, 0.1), proved.CERTIFIED).tolist() == [1.0]
+
+
+def test_settled_digits_are_those_whose_ends_meet(tmp_path: Path) -> None:
     ends = [(1.0, 1.001), (2.0, 2.002), (3.0, 3.001), (1.0, 4.0), (0.0, 0.0)]
     rows = [digit(UNPENALISED, 0, i, certified=c, found=f, margin=2 * f) for i, (c, f) in enumerate(ends)]
     save(tmp_path, 0, rows)
     stored = proved.read(tmp_path)["net"]
-    known = proved.is_settled(stored.digits)
-    assert known["image"].tolist() == [0, 1, 2]
+    assert proved.is_settled(stored.digits)["image"].tolist() == [0, 1, 2]
     assert stored.settled == pytest.approx(3 / 4)
     assert len(stored.proved) == 4
-    assert proved.agreement(known, "margin") == pytest.approx({"rank": 1.0, "ratio": 2.0})
 
 
 def test_what_the_proof_shortened_is_listed(tmp_path: Path) -> None:
@@ -221,9 +253,16 @@ def test_a_band_runs_from_what_is_proved_to_what_is_found(folder: Path) -> None:
     stored = proved.read(folder)["net"]
     figure = pictures.against_strength(stored, PENALTIES, (1.0, 2.0))
     results = stored.results
-    for measure in (proved.CERTIFIED, proved.FOUND):
-        for setting in SETTINGS:
-            assert round(results.interval(setting, measure).mean, 6) in heights(figure.axes[0])
+    for setting in SETTINGS:
+        assert round(results.interval(setting, proved.CERTIFIED).mean, 6) in heights(figure.axes[0])
+    reached = [path.vertices[:, 1] for band in figure.axes[0].collections for path in band.get_paths()]
+    for setting in SETTINGS[1:]:
+        low, high = (
+            results.interval(setting, m).ends[i] for i, m in enumerate((proved.CERTIFIED, proved.FOUND))
+        )
+        assert any(
+            np.isclose(heights_of, low).any() and np.isclose(heights_of, high).any() for heights_of in reached
+        )
     assert round(results.interval(SETTINGS[1], proved.ATTACKED).mean, 6) not in heights(figure.axes[0])
     plt.close(figure)
 
@@ -246,10 +285,24 @@ def test_other_figures_show_their_table(folder: Path) -> None:
     assert [line.get_ydata()[0] for line in shown.axes[0].lines] == [100.0, 100.0]
     assert shown.axes[0].lines[0].get_ydata()[-1] == 0.0
     explained = pictures.explanation(stored, PENALTIES)
-    assert {axes.get_title() for axes in explained.axes} == {
-        measure.title for measure in (proved.CERTIFIED, *proved.EXPLANATIONS, proved.TIGHTNESS)
-    }
+    shown_measures = (proved.CERTIFIED, *proved.EXPLANATIONS, proved.TIGHTNESS, proved.NODES)
+    assert {axes.get_title() for axes in explained.axes} - {""} == {each.title for each in shown_measures}
     assert 50.0 not in heights(explained.axes[3])
     traded = pictures.at_equal_accuracy(stored, PENALTIES, BENIGN)
     assert [axes.get_title() for axes in traded.axes] == ["certified", "attacked"]
     plt.close("all")
+
+
+def test_lengths_stand_against_the_truth_of_settled_digits(tmp_path: Path) -> None:
+    ends = [(1.0, 1.001), (2.0, 2.002), (1.0, 4.0)]
+    rows = [
+        digit(UNPENALISED, 0, i, certified=c, found=f, margin=3 * f, radius=7.0)
+        for i, (c, f) in enumerate(ends)
+    ]
+    save(tmp_path, 0, rows)
+    figure = pictures.against_truth(proved.read(tmp_path)["net"], [UNPENALISED])
+    drawn = {line.get_label(): line for line in figure.axes[0].lines}
+    assert np.allclose(drawn["d"].get_xdata(), [1.001, 2.002])
+    assert np.allclose(drawn["d"].get_ydata(), [3.003, 6.006])
+    assert np.allclose(drawn["‖r*‖₂"].get_ydata(), 7.0)
+    plt.close(figure)

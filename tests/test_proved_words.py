@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_proved_tables import PENALTIES, SETTINGS, digit, save, usual_rows
 
-from regrob.analysis import proved, proved_words
+from regrob.analysis import proved, proved_words, provenance
 from regrob.analysis.measures import UNPENALISED
 from regrob.analysis.proved import Proved
 from regrob.analysis.words import FAILED, HELD, UNDECIDED
@@ -24,20 +24,40 @@ def usual(tmp_path: Path) -> Proved:
     return read(tmp_path, usual_rows(0))
 
 
-def test_a_proved_lead_and_its_side(usual: Proved) -> None:
+def test_rankings_and_who_puts_whom_first(usual: Proved) -> None:
     facts = proved_words.lead_facts(usual, PENALTIES)
     assert facts["by-certified"] == (
         "the curvature penalty at λ = 0.4 (1.80) and the Jacobian penalty at λ = 0.4 (1.40)"
     )
-    assert facts["verdict"].startswith("The curvature penalty is proved to be ahead")
-    assert "both put" not in facts["verdict"]  # all linear bounds are equal, and the first one counts
-    assert "the truth sides with attacks." in facts["verdict"]
+    # All linear bounds are equal, and the first penalty counts.
+    assert facts["takeaway"] == (
+        "On net attacks and proofs put the curvature penalty first "
+        "and linear bounds put the Jacobian penalty first."
+    )
 
 
-def test_an_open_lead_names_those_that_may_be_ahead(tmp_path: Path) -> None:
-    rows = [row | {"found": 9.0} if row["penalty"] == "jacobian" else row for row in usual_rows(0)]
-    facts = proved_words.lead_facts(read(tmp_path, rows), PENALTIES)
-    assert "open between the Jacobian penalty and the curvature penalty" in facts["verdict"]
+def test_networks_that_are_lost_are_named(tmp_path: Path) -> None:
+    assert proved_words.collapsed_words(read(tmp_path, usual_rows(0)).results) == ""
+    lost = [
+        row | {"certified": 0.0} if row["label"] and row["lambda"] == 0.4 else row for row in usual_rows(0)
+    ]
+    assert proved_words.collapsed_words(read(tmp_path, lost).results) == (
+        "Two networks diverged, or collapsed to one and the same label for every digit (one seed of the "
+        "curvature penalty at λ = 0.4 and one seed of the Jacobian penalty at λ = 0.4); no λ counts at "
+        "which that happened."
+    )
+
+
+def test_the_hardest_network_has_the_most_parts(tmp_path: Path) -> None:
+    rows = [
+        row | {"nodes": 40 if (row["penalty"], row["lambda"]) == ("jacobian", 0.1) else 3}
+        for row in usual_rows(0)
+    ]
+    assert proved_words.hardest(read(tmp_path, rows), PENALTIES) == {
+        "none": "3.0",
+        "most": "40.0",
+        "setting": "the Jacobian penalty at λ = 0.1",
+    }
 
 
 def test_duel_and_linear_words_count(tmp_path: Path) -> None:
@@ -94,27 +114,42 @@ def test_tables_have_a_row_a_setting(usual: Proved) -> None:
     assert best["certified"].tolist() == ["1.00", "1.80", "1.40"]
     explained = proved_words.explanation_table([usual], PENALTIES)
     assert explained["certified"].tolist() == ["1.80", "1.40"]
-    assert proved_words.takeaways([usual, usual], PENALTIES).count("On net attacks rank") == 2
-    theory = proved_words.theory_table(usual, PENALTIES)
-    assert len(theory) == 3
+    assert proved_words.takeaways([usual, usual], PENALTIES).count("On net attacks") == 2
     said = proved_words.best_by_price(usual.results, PENALTIES)
-    assert said.startswith("for at most 0 points the curvature penalty at λ = 0.4 (1.80), for at most 0.2")
-    equal = proved_words.at_equal_accuracy(usual.results, PENALTIES)
+    assert said.startswith(
+        "without giving up accuracy the curvature penalty at λ = 0.4 (1.80), for at most 0.2"
+    )
+    equal = proved_words.at_equal_accuracy(usual.results, PENALTIES, [])
     assert len(equal) == len(PENALTIES) * len(proved_words.PRICES)
     assert equal["certified"].tolist()[:2] == ["1.40, λ = 0.4", "1.80, λ = 0.4"]
 
 
-def test_marks_on_both_sides(tmp_path: Path, usual: Proved) -> None:
-    marks = proved_words.marks(usual, PENALTIES, [usual])
-    assert marks["buys"] == HELD  # 1.4 and 1.8 are above 1.1
-    assert marks["truth"] == HELD
-    assert marks["jacobian"] == FAILED
-    assert marks["both"] == FAILED
-    rows = [row | {"found": 9.0, "unstable": 3} if row["lambda"] else row for row in usual_rows(0)]
-    other = proved_words.marks(read(tmp_path, rows), PENALTIES, [usual])
-    assert (other["truth"], other["both"]) == (UNDECIDED, HELD)
-    low = [row | {"certified": 0.9} for row in usual_rows(0)]
-    assert proved_words.marks(read(tmp_path, low), PENALTIES, [usual])["buys"] == FAILED
+def test_marks_on_both_sides(tmp_path: Path) -> None:
+    def marks(**changes: Any) -> dict[str, str]:
+        """Four seeds of the usual rows; of settings with a penalty some values are others."""
+        for seed in range(4):
+            rows = [row | (changes if row["lambda"] else {}) for row in usual_rows(seed)]
+            more = [row | {"penalty": "input-gradient"} for row in rows if row["penalty"] == "jacobian"]
+            save(tmp_path, seed, rows + more)
+        stored = proved.read(tmp_path)["net"]
+        return proved_words.marks(stored, (*PENALTIES, "input-gradient"), [stored])
+
+    usual = marks()
+    assert usual["buys"] == HELD  # 1.4 and 1.8 are above 1.1
+    assert usual["truth"] == HELD
+    assert usual["linear"] == UNDECIDED  # all are equal
+    assert usual["jacobian"] == FAILED
+    assert usual["both"] == UNDECIDED
+    assert usual["attacks"] == FAILED
+    assert marks(found=9.0)["truth"] == UNDECIDED
+    assert marks(certified=0.9, found=0.95)["buys"] == UNDECIDED  # the best λ is none
+    assert marks(unstable=3)["both"] == HELD
+    assert marks(unstable=30)["both"] == FAILED
+
+
+def test_a_single_seed_marks_no_penalty(usual: Proved) -> None:
+    marked = proved_words.marks(usual, PENALTIES, [usual])
+    assert {marked[name] for name in ("buys", "truth", "linear", "jacobian", "both")} == {UNDECIDED}
 
 
 def test_the_origin_counts_seeds_and_digits(tmp_path: Path) -> None:
@@ -126,3 +161,19 @@ def test_the_origin_counts_seeds_and_digits(tmp_path: Path) -> None:
     assert facts["budgets"] == "2 s a digit of net"
     assert facts["devices"] == "an x86-64 processor"
     assert len(SETTINGS) == 5
+
+
+def test_provenance_has_a_row_for_each_maker(tmp_path: Path) -> None:
+    stored = read(tmp_path, usual_rows(0))
+    sidecar = stored.sidecars[0]
+    sidecar["made_by"] = [{"commit": "abc"}, {"commit": "def"}]
+    for place, item in enumerate(sidecar["items"].values()):
+        item |= {"made_by": int(place == 0), "seconds": 1.5}
+    first, second = sorted(provenance.proofs([stored]), key=lambda row: str(row["commit"]))
+    assert first == {
+        "file": "proved/net",
+        "what": "24 distances, of one seed",
+        "seconds": 6.0,
+        "commit": "abc",
+    }
+    assert (second["what"], second["seconds"]) == ("six distances, of one seed", 1.5)

@@ -5,8 +5,9 @@ measured and picks rows; `intervals` has means over seeds; `comparisons` and `eq
 which penalty wins, and what it costs; `box` what an ℓ∞ attack can show of distances; `words` says so
 in sentences, for which `phrases` writes counts and lists; `summary` makes tables of it, `page_table`
 puts these on a page, `dots` makes panels for a picture; `provenance` says where numbers come from;
-`predictions` reads predicted lengths beside attacks', `proved` the proofs of distances, which
-`proved_words` says in sentences; `paper_numbers` holds what the paper states, beside ours, and
+`predictions` reads predicted lengths beside attacks', `proved` the proofs of distances, of which
+`proved_leads` compares penalties, `proved_theory` sets predicted lengths beside the truth, and
+`proved_words` speaks in sentences; `paper_numbers` holds what the paper states, beside ours, and
 `suspicions` what was tested where the two differ.
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -82,7 +83,13 @@ def phrase_of(network: str) -> str:
 def setting_phrase(setting: Setting) -> str:
     """How a setting is written inside a sentence: "the Jacobian penalty at λ = 0.1"."""
     penalty, weight = setting
-    return f"{PENALTY_PHRASES[penalty]} at λ = {weight:g}" if weight else PENALTY_PHRASES[penalty]
+    return f"{PENALTY_PHRASES[penalty]} at {strength(setting)}" if weight else PENALTY_PHRASES[penalty]
+
+
+def strength(setting: Setting) -> str:
+    """How strong a setting is: "λ = 0.1", of adversarial training "ε = 0.1"."""
+    penalty, weight = setting
+    return f"{'ε' if penalty == ADVERSARIAL else 'λ'} = {weight:g}"
 
 
 def name_of(network: str) -> str:
@@ -93,7 +100,7 @@ def name_of(network: str) -> str:
 def setting_name(setting: Setting) -> str:
     """How a setting is written: "Jacobian, λ = 0.1"."""
     penalty, weight = setting
-    return f"{LABELS[penalty]}, λ = {weight:g}" if weight else LABELS[penalty]
+    return f"{LABELS[penalty]}, {strength(setting)}" if weight else LABELS[penalty]
 
 
 SHARES = ("accuracy", "success", "probability")
@@ -302,6 +309,10 @@ class NetworkResults:
 
     def diverged(self) -> dict[Setting, int]:
         """Each setting's number of seeds that ended in NaN, without benign accuracy, where there are some."""
+        return dict(self._diverged)
+
+    @cached_property
+    def _diverged(self) -> dict[Setting, int]:
         intervals = interval_by_setting(self.table, self.network, BENIGN)
         return {setting: interval.dropped for setting, interval in intervals.items() if interval.dropped}
 

@@ -9,6 +9,7 @@ of digits that withstand every perturbation of length ε between the two shares.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from regrob.analysis import tables
 from regrob.analysis.intervals import Interval
-from regrob.analysis.measures import ADVERSARIAL, Measure, NetworkResults, Setting
+from regrob.analysis.measures import ADVERSARIAL, BENIGN, Measure, NetworkResults, Setting
 from regrob.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -96,9 +97,11 @@ ATTACKED = Measure("attacked", "distance", "attacked", MEDIAN, 1.0)
 LINEAR = Measure("linear", "distance", "linear bounds", MEDIAN, 1.0)
 SLOPE = Measure("proof", "slope", "slope at the digit", r"median $\nu$", 1.0)
 UNSTABLE = Measure("proof", "unstable", f"units that may switch within {NEAR:g}", "median count", 1.0)
+NODES = Measure("proof", "nodes", "parts that a proof bounds", "mean count", 1.0)
 TIGHTNESS = Measure("linear", "probability", "linear bounds over found", "median share, %", 100.0)
 CLOSED = Measure("proof", "probability", "settled", "share of digits, %", 100.0)
 EXPLANATIONS = (SLOPE, UNSTABLE)
+"""What is the median over the digits that are classified correctly; of `NODES` the mean is taken."""
 
 TOLERANCE = 0.01
 """A digit is settled where `certified` lies within this share of `found`."""
@@ -112,8 +115,21 @@ def withstands(length: Measure, radius: float) -> Measure:
     return Measure(f"{length.attack} at {radius:g}", "accuracy", length.title, "accuracy, %", 100.0)
 
 
+WITHSTANDING = (CERTIFIED, FOUND, ATTACKED)
+"""The lengths of which the shares are read."""
+
+MEASURED: tuple[Measure, ...] = (
+    *(CERTIFIED, FOUND, ATTACKED, LINEAR, *EXPLANATIONS, NODES, TIGHTNESS, CLOSED),
+    *(withstands(length, radius) for length in WITHSTANDING for radius in RADII),
+)
+"""What `summary` says of each network, beside its accuracy."""
+
+
 def summary(rows: pd.DataFrame, facts: dict[str, Any]) -> pd.DataFrame:
-    """One value a network and measure, in the columns of `tables.COLUMNS`; NaN of one that diverged.
+    """One value a network and measure, in the columns of `tables.COLUMNS`.
+
+    NaN of a network that diverged, and of one that collapsed: it has the digits of one class right and no
+    others, so that their distances say nothing of what it learned.
 
     Args:
         rows: those of a network and seed that count.
@@ -128,44 +144,103 @@ def summary(rows: pd.DataFrame, facts: dict[str, Any]) -> pd.DataFrame:
         place = ("proved", spent["dataset"], spent["network"], penalty, weight, spent["seed"])
         of_network = rows[(rows["penalty"] == penalty) & (rows["lambda"] == weight)]
         if len(of_network) or accuracy is None:
-            made.append((*place, "none", "accuracy", np.nan if accuracy is None else accuracy))
-            made += [(*place, *measure.key, value) for measure, value in _values(of_network).items()]
+            lost = accuracy is None or has_collapsed(of_network)
+            values = dict.fromkeys(MEASURED, math.nan) if lost else _values(of_network)
+            values[BENIGN] = math.nan if lost else accuracy
+            made += [(*place, *measure.key, value) for measure, value in values.items()]
     return pd.DataFrame(made, columns=list(tables.COLUMNS))
+
+
+def has_collapsed(rows: pd.DataFrame) -> bool:
+    """Whether a network has all digits of one class right and all others wrong.
+
+    Args:
+        rows: its digits.
+    """
+    shares = sorted((rows["certified"] > 0).groupby(rows["label"]).mean())
+    return len(shares) > 1 and shares[-1] == 1 and shares[-2] == 0
 
 
 def _setting(item: dict[str, Any]) -> Setting:
     return item["penalty"], item["lambda"]
 
 
-def counting(rows: pd.DataFrame, facts: dict[str, Any]) -> tuple[pd.DataFrame, int]:
-    """The rows of a network and seed that can be compared, and how many digits of each setting they are.
-
-    These are the digits that every penalty has at every λ; what has not all of them, as adversarial
-    training may, is left out.
-    """
+def _digits(facts: dict[str, Any]) -> dict[Setting, set[int]]:
+    """Which digits of each setting are stored."""
     digits: dict[Setting, set[int]] = {}
     for item in facts["items"].values():
         digits.setdefault(_setting(item), set()).update(range(item["start"], item["start"] + item["count"]))
-    of_penalties = [own for (penalty, _), own in digits.items() if penalty != ADVERSARIAL]
-    common = set.intersection(*of_penalties) if of_penalties else set()
-    whole = [setting for setting, own in digits.items() if own >= common]
-    named = rows.set_index(["penalty", "lambda"]).index.isin(whole)
-    return rows[named & rows["image"].isin(common)], len(common)
+    return digits
+
+
+class Whole(NamedTuple):
+    """What of a network can be compared, seed by seed.
+
+    Attributes:
+        settings: of each seed that counts, by its place among all: every setting of every penalty, and of
+            adversarial training, which takes longest, where the seed has all of them.
+        digits: which each of these has.
+    """
+
+    settings: dict[int, frozenset[Setting]]
+    digits: frozenset[int]
+
+
+def whole(stored: Sequence[dict[Setting, set[int]]]) -> Whole:
+    """The seeds that have the most settings, and the digits that all of these have.
+
+    Args:
+        stored: of each seed the digits of each setting.
+    """
+    shared = []
+    for digits in stored:
+        of_penalties = [own for (penalty, _), own in digits.items() if penalty != ADVERSARIAL]
+        shared.append(set.intersection(*of_penalties) if of_penalties else set())
+    had = [
+        frozenset(setting for setting, own in digits.items() if common and own >= common)
+        for digits, common in zip(stored, shared, strict=True)
+    ]
+    hardened = [frozenset(setting for setting in own if setting[0] == ADVERSARIAL) for own in had]
+    penalised = [own - hard for own, hard in zip(had, hardened, strict=True)]
+    most, hardest = max(penalised, key=len), max(hardened, key=len)
+    seeds = [place for place, own in enumerate(penalised) if own >= most]
+    settings = {place: most | (hardest if hardened[place] >= hardest else frozenset()) for place in seeds}
+    return Whole(settings, frozenset(set.intersection(*(shared[place] for place in seeds))))
+
+
+def over_common_seeds(results: NetworkResults, *penalties: str) -> NetworkResults:
+    """The results of the seeds that each of these penalties has: adversarial training may lack some.
+
+    Args:
+        results: of one network.
+        penalties: names.
+    """
+    table = results.table
+    seeds = [set(table.loc[table["penalty"] == penalty, "seed"]) for penalty in penalties]
+    if all(own == seeds[0] for own in seeds):
+        return results
+    return NetworkResults(table[table["seed"].isin(set.intersection(*seeds))], results.network)
 
 
 def _values(rows: pd.DataFrame) -> dict[Measure, float]:
     """Each measure of one network's digits, in the table's unit."""
-    lengths = (CERTIFIED, FOUND, ATTACKED, LINEAR)
-    values = {length: float(rows[length.attack].median()) for length in lengths}
-    for length in lengths[:3]:
+    names = (*LENGTHS[:4], "slope", "unstable", "nodes")
+    column = {name: rows[name].to_numpy(dtype=np.float64) for name in names}
+    values = {length: _median(column[length.attack]) for length in (CERTIFIED, FOUND, ATTACKED, LINEAR)}
+    for length in WITHSTANDING:
         for radius in RADII:
-            share = float((rows[length.attack] > radius).mean()) if len(rows) else np.nan
-            values[withstands(length, radius)] = share
-    right = rows[rows["certified"] > 0]
-    values |= {measure: float(right[measure.metric].median()) for measure in EXPLANATIONS}
-    values[TIGHTNESS] = float((right["linear"] / right["found"]).median())
-    values[CLOSED] = float((right["certified"] >= (1 - TOLERANCE) * right["found"]).mean())
+            values[withstands(length, radius)] = float((column[length.attack] > radius).mean())
+    right = {name: numbers[column["certified"] > 0] for name, numbers in column.items()}
+    values |= {measure: _median(right[measure.metric]) for measure in EXPLANATIONS}
+    values[NODES] = float(right["nodes"].mean()) if len(right["nodes"]) else math.nan
+    values[TIGHTNESS] = _median(right["linear"] / right["found"])
+    settled = right["certified"] >= (1 - TOLERANCE) * right["found"]
+    values[CLOSED] = float(settled.mean()) if len(settled) else math.nan
     return values
+
+
+def _median(numbers: NDArray[np.float64]) -> float:
+    return float(np.median(numbers)) if len(numbers) else math.nan
 
 
 # --- one network ----------------------------------------------------------------------------
@@ -190,7 +265,8 @@ class Proved:
     """The proofs of one architecture.
 
     Attributes:
-        results: its measures, by setting and seed; only seeds that have every setting and digit.
+        results: its measures, by setting and seed; only seeds that have every setting of every penalty, not
+            all of which have adversarial training.
         digits: the rows of those seeds, one a digit.
         sidecars: what made them, one a seed.
         partial: seeds that lack something and are left out.
@@ -240,8 +316,8 @@ class Proved:
 def read(folder: Path, networks: Sequence[str] = ()) -> dict[str, Proved]:
     """The proofs of each architecture in a folder.
 
-    A seed that lacks settings or digits which another seed has is left out, so that all comparisons are
-    paired.
+    A seed that lacks a penalty's setting which another seed has is left out, and so is a digit that some
+    seed lacks: all comparisons are paired.
 
     Args:
         folder: of the files.
@@ -250,34 +326,42 @@ def read(folder: Path, networks: Sequence[str] = ()) -> dict[str, Proved]:
     Raises:
         DataError: nothing is stored of one of them, or a file is damaged.
     """
-    import pandas as pd
-
     names = sorted(path.stem for path in folder.glob("*-[0-9]*.json"))
     known = dict.fromkeys(name.rpartition("-")[0] for name in names)
+    wanted = [*networks] or [*known]
     missing = [network for network in networks if network not in known]
     if missing or not known:
         raise DataError(f"no proofs of {(*missing, 'any network')[0]} in {folder}; make them with: {COMMAND}")
-    found = {}
-    for network in networks or known:
-        stages = []
-        for name in names:
-            stage = read_stage(folder, name) if name.rpartition("-")[0] == network else None
-            if stage is not None:
-                rows, facts = stage
-                settings = {_setting(item) for item in facts["items"].values()}
-                kept, count = counting(rows, facts)
-                extent = len({s for s in settings if s[0] != ADVERSARIAL}), count
-                stages.append((extent, kept, facts))
-        largest = max(extent for extent, _, _ in stages)
-        whole = [(rows, facts) for extent, rows, facts in stages if extent == largest]
-        table = pd.concat([summary(rows, facts) for rows, facts in whole], ignore_index=True)
-        found[network] = Proved(
-            NetworkResults(table, network),
-            pd.concat([rows for rows, _ in whole], ignore_index=True),
-            [facts for _, facts in whole],
-            tuple(facts["settings"]["seed"] for extent, _, facts in stages if extent != largest),
-        )
-    return found
+    return {
+        network: _read(folder, [n for n in names if n.rpartition("-")[0] == network]) for network in wanted
+    }
+
+
+def _read(folder: Path, names: Sequence[str]) -> Proved:
+    """The proofs of one network, of which every name is a seed's."""
+    import pandas as pd
+
+    stages = [stage for stage in (read_stage(folder, name) for name in names) if stage is not None]
+    stages.sort(key=lambda stage: int(stage[1]["settings"]["seed"]))
+    every = whole([_digits(facts) for _, facts in stages])
+    kept, summaries = [], []
+    for place, settings in every.settings.items():
+        rows, facts = stages[place]
+        named = rows.set_index(["penalty", "lambda"]).index.isin(settings)
+        counting = rows[named & rows["image"].isin(every.digits)]
+        items = {name: item for name, item in facts["items"].items() if _setting(item) in settings}
+        kept.append(counting)
+        summaries.append(summary(counting, {**facts, "items": items}))
+    return Proved(
+        NetworkResults(pd.concat(summaries, ignore_index=True), stages[0][1]["settings"]["network"]),
+        pd.concat(kept, ignore_index=True),
+        [stages[place][1] for place in every.settings],
+        tuple(
+            facts["settings"]["seed"]
+            for place, (_, facts) in enumerate(stages)
+            if place not in every.settings
+        ),
+    )
 
 
 def withstanding(lengths: Iterable[float], radii: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -303,29 +387,6 @@ def champions(
     best = [results.best(penalty, measure) for penalty in penalties if results.whole(penalty)]
     shown = [(setting, results.interval(setting, measure)) for setting in best]
     return sorted(shown, key=lambda pair: -pair[1].mean)
-
-
-def proved_leader(results: NetworkResults, penalties: Sequence[str]) -> str | None:
-    """The penalty that has a λ whose proved median no setting of another penalty can reach; None if open."""
-    for setting, proven in champions(results, CERTIFIED, penalties)[:1]:
-        others = [penalty for penalty in penalties if penalty != setting[0]]
-        if all(proven.mean > reached.mean for _, reached in champions(results, FOUND, others)):
-            return setting[0]
-    return None
-
-
-def agreement(rows: pd.DataFrame, prediction: str) -> dict[str, float]:
-    """How a predicted length agrees with the truth, over the digits on which that is known.
-
-    Args:
-        rows: of settled digits, so that `found` is the true distance to `TOLERANCE`.
-        prediction: margin or radius.
-
-    Returns:
-        rank (Spearman's correlation) and ratio (the median of prediction over truth).
-    """
-    rank = rows[prediction].rank().corr(rows["found"].rank())
-    return {"rank": float(rank), "ratio": float((rows[prediction] / rows["found"]).median())}
 
 
 def is_settled(rows: pd.DataFrame) -> pd.DataFrame:

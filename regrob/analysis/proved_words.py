@@ -5,16 +5,19 @@ Everything is computed from the tables, so that a sentence cannot lag behind its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from regrob.analysis import phrases
-from regrob.analysis.intervals import Interval
+from regrob.analysis.comparisons import IN_WORDS
+from regrob.analysis.intervals import POSITIVE, Interval, mean_interval
 from regrob.analysis.measures import (
     ADVERSARIAL,
     BENIGN,
+    LABELS,
     PENALTY_PHRASES,
     UNPENALISED,
     Measure,
@@ -22,6 +25,7 @@ from regrob.analysis.measures import (
     Setting,
     setting_name,
     setting_phrase,
+    strength,
 )
 from regrob.analysis.proved import (
     ATTACKED,
@@ -29,22 +33,23 @@ from regrob.analysis.proved import (
     CLOSED,
     FOUND,
     LINEAR,
+    NODES,
     SLOPE,
     TIGHTNESS,
     TOLERANCE,
     UNSTABLE,
     Proved,
-    agreement,
     champions,
     is_settled,
-    proved_leader,
+    over_common_seeds,
 )
-from regrob.analysis.words import FAILED, HELD, UNDECIDED, tick
+from regrob.analysis.proved_leads import BY_ATTACKS, BY_LINEAR, BY_TRUTH, Lead, Ranking, leads, verdicts
+from regrob.analysis.words import mark, tick
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RANKINGS = {"certified": CERTIFIED, "found": FOUND, "attacked": ATTACKED, "linear": LINEAR}
+BY_MEAN = {"certified": CERTIFIED, "found": FOUND, "attacked": ATTACKED, "linear": LINEAR}
 """How the names of `lead_facts` end, and by what is ranked."""
 
 PRICES = (0.0, 0.2, 0.5, 1.0)
@@ -66,8 +71,11 @@ def origin(stored: Iterable[Proved]) -> dict[str, str]:
 
     def digits(proofs: Proved) -> str:
         count = len(proofs.of(UNPENALISED).index.unique("image"))
+        hardened = proofs.digits.loc[proofs.digits["penalty"] == ADVERSARIAL, "seed"].nunique()
+        some = f", {phrases.number(hardened)} of them with adversarial training too"
         return (
-            f"of {proofs.results.title} {phrases.counted(proofs.results.seeds, 'seed')}, "
+            f"of {proofs.results.title} {phrases.counted(proofs.results.seeds, 'seed')}"
+            f"{some if 0 < hardened < proofs.results.seeds else ''}, "
             f"with {phrases.counted(count, 'digit')} of each network"
         )
 
@@ -96,37 +104,75 @@ def ranked(pairs: Iterable[tuple[Setting, Interval]], digits: str = ".2f") -> st
     return phrases.listed(f"{setting_phrase(setting)} ({value.mean:{digits}})" for setting, value in pairs)
 
 
-def lead_facts(proofs: Proved, penalties: Sequence[str]) -> dict[str, str]:
-    """Each ranking of the penalties, "by-certified", …, and what follows: "verdict" and "takeaway"."""
+def lead_facts(proofs: Proved, methods: Sequence[str]) -> dict[str, str]:
+    """Each ranking of the methods at their best λ, "by-certified", …, and the "takeaway" of all."""
     results = proofs.results
-    rankings = {name: champions(results, measure, penalties) for name, measure in RANKINGS.items()}
+    rankings = {name: champions(results, measure, methods) for name, measure in BY_MEAN.items()}
     facts = {f"by-{name}": ranked(pairs) for name, pairs in rankings.items()}
-    first = {name: pairs[0][0][0] for name, pairs in rankings.items()}
-    named = {name: PENALTY_PHRASES[penalty] for name, penalty in first.items()}
-    truth = proved_leader(results, penalties)
-    if truth is not None:
-        said = (
-            f"{phrases.sentence(PENALTY_PHRASES[truth])} is proved to be ahead: its certified median lies "
-            "above all that the others could reach at any of their λ. "
-        )
-    else:
-        bar = rankings["certified"][0][1].mean
-        open_still = [
-            PENALTY_PHRASES[setting[0]] for setting, value in rankings["found"] if value.mean >= bar
-        ]
-        said = f"Which of them is ahead in truth is open between {phrases.listed(open_still)}. "
-    if first["linear"] == first["attacked"]:
-        said += f"Linear bounds and attacks both put {named['linear']} first."
-    else:
-        said += f"Linear bounds put {named['linear']} first, and attacks {named['attacked']}"
-        sides = {first["linear"]: "linear bounds", first["attacked"]: "attacks"}
-        said += "." if truth is None else f"; the truth sides with {sides.get(truth, 'neither')}."
-    facts["verdict"] = said
-    facts["takeaway"] = (
-        f"On {results.title} attacks rank {named['attacked']} first, linear bounds {named['linear']}, "
-        f"and a complete search {named['certified']}."
-    )
+    named = {name: PENALTY_PHRASES[pairs[0][0][0]] for name, pairs in rankings.items()}
+    over = f", over {phrases.counted(results.seeds, 'seed')}," if results.seeds > 1 else ""
+    first: dict[str, list[str]] = {}
+    for name, words in (("attacked", "attacks"), ("linear", "linear bounds"), ("certified", "proofs")):
+        first.setdefault(named[name], []).append(words)
+    parts = [f"{phrases.listed(judges)} put {penalty} first" for penalty, judges in first.items()]
+    facts["takeaway"] = f"On {results.title}{over} {phrases.listed(parts)}."
     return facts
+
+
+def standing(compared: Iterable[Lead], ranking: Ranking, price: float = math.inf) -> str:
+    """What the first method is to its rivals by one ranking: "ahead of …, and not told apart from …"."""
+    words = {"higher": "ahead of", "lower": "behind", "undecided": "not told apart from"}
+    groups: dict[str, list[str]] = {}
+    for lead in compared:
+        if (lead.ranking, lead.price) == (ranking, price):
+            groups.setdefault(lead.difference.verdict, []).append(PENALTY_PHRASES[lead.rival])
+    parts = [f"{words[verdict]} {phrases.listed(groups[verdict])}" for verdict in words if verdict in groups]
+    return ", and ".join(parts)
+
+
+def finding(compared: Sequence[Lead], first: str, seeds: int) -> str:
+    """What the rankings say of one method over seeds, in sentences; of one seed, that nothing is decided."""
+    name = phrases.sentence(PENALTY_PHRASES[first])
+    if seeds < 2:
+        return "With one seed all this is of single networks; what holds of the penalties is open."
+    said = []
+    for ranking in dict.fromkeys(lead.ranking for lead in compared):
+        said.append(f"{phrases.sentence(ranking.words)} it is {standing(compared, ranking)}.")
+    return f"{name}, over {phrases.counted(seeds, 'seed')}: " + " ".join(said)
+
+
+def lead_table(compared: Sequence[Lead]) -> pd.DataFrame:
+    """A row a rival: the differences by each ranking, with their intervals and verdicts."""
+    import pandas as pd
+
+    rows: dict[str, dict[str, str]] = {}
+    for lead in compared:
+        row = rows.setdefault(lead.rival, {"rival": PENALTY_PHRASES[lead.rival]})
+        row[lead.ranking.words] = difference_words(lead.difference)
+    return pd.DataFrame([*rows.values()])
+
+
+def difference_words(difference: Interval) -> str:
+    """A difference with its interval and what it says: "−0.52 [−0.71, −0.33], behind"; "–" of one seed."""
+    if difference.count < 2:
+        return "–"
+    return f"{difference:.2f}, {IN_WORDS[difference.verdict]}"
+
+
+def collapsed_words(results: NetworkResults) -> str:
+    """Which networks diverged or collapsed, and so are left out with their λ; nothing if there are none."""
+    lost = results.diverged()
+    if not lost:
+        return ""
+    places = [
+        f"{phrases.counted(count, 'seed')} of {setting_phrase(setting)}" for setting, count in lost.items()
+    ]
+    networks = "network" if sum(lost.values()) == 1 else "networks"
+    return (
+        f"{phrases.sentence(phrases.number(sum(lost.values())))} {networks} diverged, or collapsed "
+        f"to one and the same label for every digit ({phrases.listed(places)}); no λ counts at "
+        "which that happened."
+    )
 
 
 def linear_words(proofs: Proved, settings: Iterable[Setting]) -> str:
@@ -152,28 +198,30 @@ def duel_words(proofs: Proved, first: Setting, second: Setting) -> str:
 # --- why ------------------------------------------------------------------------------------
 
 
-def times(results: NetworkResults, setting: Setting, measure: Measure) -> float:
-    """A setting's mean over that without a penalty."""
-    return results.interval(setting, measure).mean / results.interval(UNPENALISED, measure).mean
+def times(results: NetworkResults, setting: Setting, measure: Measure) -> Interval:
+    """A setting's number over that without a penalty, seed by seed."""
+    results = over_common_seeds(results, setting[0], UNPENALISED[0])
+    share = results.values(setting, measure) / results.values(UNPENALISED, measure)
+    return mean_interval(share, span=POSITIVE)
 
 
 def explanation_table(stored: Iterable[Proved], penalties: Sequence[str]) -> pd.DataFrame:
-    """Each penalty at its best certified λ, over no penalty: distance, slope, units, nodes, linear bounds."""
+    """Each method at its best certified λ, over no penalty: distance, slope, units, linear bounds, parts."""
     import pandas as pd
 
     lines = []
     for proofs in stored:
         results = proofs.results
-        for setting, _ in champions(results, CERTIFIED, penalties):
+        for setting, _ in champions(results, CERTIFIED, methods(results, penalties)):
             line = {"network": results.title, "trained with": setting_name(setting)}
             for title, measure in (
                 ("certified", CERTIFIED),
-                ("attacked", ATTACKED),
                 ("ν", SLOPE),
                 ("units that may switch", UNSTABLE),
                 ("linear bounds / found", TIGHTNESS),
+                ("parts bounded", NODES),
             ):
-                line[title] = f"{times(results, setting, measure):.2f}"
+                line[title] = _plain(times(results, setting, measure), ".2f")
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -182,8 +230,8 @@ def reason_sentence(proofs: Proved, penalties: Sequence[str]) -> str:
     """How ν and the units that may switch change, each penalty at its best certified λ, in one sentence."""
     results = proofs.results
     best = [setting for setting, _ in champions(results, CERTIFIED, penalties)]
-    slopes = [f"{times(results, s, SLOPE):.2f} with {PENALTY_PHRASES[s[0]]}" for s in best]
-    units = {s[0]: times(results, s, UNSTABLE) for s in best}
+    slopes = [f"{times(results, s, SLOPE).mean:.2f} with {PENALTY_PHRASES[s[0]]}" for s in best]
+    units = {s[0]: times(results, s, UNSTABLE).mean for s in best}
     said = f"At its best certified λ each penalty multiplies ν: by {phrases.listed(slopes)}. "
     sides: dict[str, list[str]] = {words: [] for words in ("fewer", "as many", "more")}
     for penalty, share in units.items():
@@ -203,9 +251,9 @@ def reasons(proofs: Proved, penalties: Sequence[str]) -> dict[str, str]:
     best = [setting for setting, _ in champions(results, CERTIFIED, penalties)]
     facts = {"none-share": f"{results.interval(UNPENALISED, TIGHTNESS).mean:.0f}"}
     for name, measure in (("slope", SLOPE), ("units", UNSTABLE)):
-        chosen = min(best, key=lambda setting: times(results, setting, measure))
+        chosen = min(best, key=lambda setting: times(results, setting, measure).mean)
         facts[name] = setting_phrase(chosen)
-        facts[f"{name}-times"] = f"{times(results, chosen, measure):.2f}"
+        facts[f"{name}-times"] = f"{times(results, chosen, measure).mean:.2f}"
         facts[f"{name}-share"] = f"{results.interval(chosen, TIGHTNESS).mean:.0f}"
     return facts
 
@@ -213,42 +261,90 @@ def reasons(proofs: Proved, penalties: Sequence[str]) -> dict[str, str]:
 # --- at equal accuracy ----------------------------------------------------------------------
 
 
-def at_equal_accuracy(results: NetworkResults, penalties: Sequence[str]) -> pd.DataFrame:
-    """The best certified and the best attacked median among the λ that cost at most so much accuracy."""
+def at_equal_accuracy(
+    results: NetworkResults, methods: Sequence[str], compared: Sequence[Lead]
+) -> pd.DataFrame:
+    """The best certified and the best attacked median among the λ that cost at most so much accuracy.
+
+    Args:
+        results: of one network.
+        methods: penalties, and adversarial training; the first is compared with the others.
+        compared: `proved_leads.leads` of the first at `PRICES`, for the last column.
+    """
     import pandas as pd
 
-    start = results.interval(UNPENALISED, BENIGN).mean
+    against = {(lead.price, lead.rival): lead.difference for lead in compared if lead.ranking == BY_TRUTH}
     lines = []
     for price in PRICES:
-        for penalty in penalties:
-            line = {"points given up, at most": f"{price:g}", "penalty": PENALTY_PHRASES[penalty]}
-            allowed = [s for s in results.whole(penalty) if results.interval(s, BENIGN).mean >= start - price]
+        for method in methods:
+            line = {"points given up, at most": f"{price:g}", "trained with": PENALTY_PHRASES[method]}
+            allowed = _allowed(results, price, method)
             for measure in (CERTIFIED, ATTACKED):
                 best = max(allowed, key=lambda s: results.interval(s, measure).mean, default=None)
                 line[measure.title] = (
-                    "–" if best is None else f"{_written(results, best, measure)}, λ = {best[1]:g}"
+                    "–" if best is None else f"{_written(results, best, measure)}, {strength(best)}"
                 )
+            if any(gap.count > 1 for gap in against.values()):
+                gap = against.get((price / 100, method))
+                line[f"{LABELS[methods[0]]} − this, in truth"] = "–" if gap is None else difference_words(gap)
             lines.append(line)
     return pd.DataFrame(lines)
 
 
+def _allowed(results: NetworkResults, price: float, *methods: str) -> list[Setting]:
+    """The settings whose mean accuracy is at most so many points below that without a penalty."""
+    start = results.interval(UNPENALISED, BENIGN).mean
+    return [s for s in results.whole(*methods) if results.interval(s, BENIGN).mean >= start - price]
+
+
 def best_by_price(results: NetworkResults, penalties: Sequence[str]) -> str:
     """Which penalty has the largest certified median for each of `PRICES`, as a list."""
-    start = results.interval(UNPENALISED, BENIGN).mean
     parts = []
     for price in PRICES:
-        allowed = [s for s in results.whole(*penalties) if results.interval(s, BENIGN).mean >= start - price]
+        allowed = _allowed(results, price, *penalties)
         if allowed:
             best = max(allowed, key=lambda s: results.interval(s, CERTIFIED).mean)
             value = results.interval(best, CERTIFIED).mean
-            parts.append(f"for at most {price:g} points {setting_phrase(best)} ({value:.2f})")
+            parts.append(f"{_at_price(price)} {setting_phrase(best)} ({value:.2f})")
     return phrases.listed(parts)
 
 
+def standing_by_price(compared: Sequence[Lead], first: str, seeds: int) -> str:
+    """What one method is in truth to its rivals at each price, as a sentence; nothing of one seed."""
+    if seeds < 2:
+        return ""
+    prices = dict.fromkeys(lead.price for lead in compared)
+    parts = [f"{_at_price(100 * price)} {standing(compared, BY_TRUTH, price)}" for price in prices]
+    return f"Seed by seed, {PENALTY_PHRASES[first]} is {'; '.join(parts)}."
+
+
+def _at_price(points: float) -> str:
+    """A price in words: "without giving up accuracy", "for at most 0.5 points", "at any price"."""
+    if math.isinf(points):
+        return "at any price"
+    return (
+        f"for at most {points:g} {'point' if points == 1 else 'points'}"
+        if points
+        else "without giving up accuracy"
+    )
+
+
+def hardest(proofs: Proved, methods: Sequence[str]) -> dict[str, str]:
+    """How many parts a search bounds on average: "none" without a penalty; "most" after "setting"."""
+    results = proofs.results
+    most = max(results.whole(*methods), key=lambda setting: results.interval(setting, NODES).mean)
+    count = {"none": UNPENALISED, "most": most}
+    facts = {name: f"{results.interval(setting, NODES).mean:.1f}" for name, setting in count.items()}
+    return facts | {"setting": setting_phrase(most)}
+
+
 def _written(results: NetworkResults, setting: Setting, measure: Measure) -> str:
+    return _plain(results.interval(setting, measure), measure.digits)
+
+
+def _plain(value: Interval, digits: str) -> str:
     """A mean with its interval; of one seed, as a table's caption may say for all, the mean alone."""
-    value = results.interval(setting, measure)
-    return f"{value.mean:{measure.digits}}" if value.count == 1 else f"{value:{measure.digits}}"
+    return f"{value.mean:{digits}}" if value.count == 1 else f"{value:{digits}}"
 
 
 # --- attacks and theory ---------------------------------------------------------------------
@@ -274,28 +370,13 @@ def attack_facts(stored: Iterable[Proved]) -> dict[str, str]:
     }
 
 
-def theory_table(proofs: Proved, penalties: Sequence[str]) -> pd.DataFrame:
-    """How d and ‖r*‖₂ agree with the truth over the settled digits: no penalty, and each at its best λ."""
-    import pandas as pd
-
-    lines = []
-    best = [setting for setting, _ in champions(proofs.results, CERTIFIED, penalties)]
-    for setting in (UNPENALISED, *best):
-        rows = is_settled(proofs.of(setting))
-        line = {"trained with": setting_name(setting), "settled digits": str(len(rows))}
-        for sign, name in (("d", "margin"), ("‖r*‖₂", "radius")):
-            found = agreement(rows, name)
-            line[f"{sign}: rank"] = f"{found['rank']:.2f}"
-            line[f"{sign} / truth"] = f"{found['ratio']:.2f}"
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
 # --- what held ------------------------------------------------------------------------------
 
 
 def marks(proofs: Proved, penalties: Sequence[str], stored: Iterable[Proved]) -> dict[str, str]:
     """What held of the chapter's statements, by the names that its table glues.
+
+    All but the last are of penalties, and are decided over seeds; of a single seed they are not.
 
     Args:
         proofs: of the network that the statements are about.
@@ -305,21 +386,28 @@ def marks(proofs: Proved, penalties: Sequence[str], stored: Iterable[Proved]) ->
     import pandas as pd
 
     results = proofs.results
-    without = results.interval(UNPENALISED, FOUND).mean
-    best = champions(results, CERTIFIED, penalties)
-    first = {name: champions(results, measure, penalties)[0][0][0] for name, measure in RANKINGS.items()}
-    resisting = champions(results, ATTACKED, penalties)
-    truth = proved_leader(results, penalties)
-    units = [times(results, setting, UNSTABLE) for setting, _ in best]
+
+    def ahead(first: str, rivals: Sequence[str], ranking: Ranking) -> str:
+        return mark(verdicts(leads(results, first, rivals, [ranking]), ranking))
+
+    buys = [
+        lead.difference.verdict
+        for penalty in penalties
+        for lead in leads(results, penalty, ["none"] * len(penalties), [BY_TRUTH])[:1]
+    ]
+    rivals = [penalty for penalty in penalties if penalty != "curvature"]
+    others = [penalty for penalty in penalties if penalty not in ("jacobian", "cross-lipschitz")]
+    level = 1 - 0.05 / len(penalties)
+    best = [setting for setting, _ in champions(results, CERTIFIED, penalties)]
+    units = [results.difference(setting, UNPENALISED, UNSTABLE, level).verdict for setting in best]
     rows = pd.concat([is_settled(each.digits) for each in stored])
     shown = float((rows["attacked"] <= (1 + TOLERANCE) * rows["found"]).mean())
     return {
-        "buys": tick(len(best) == len(penalties) and all(value.mean > without for _, value in best)),
-        "jacobian": tick({setting[0] for setting, _ in resisting[:2]} == {"jacobian", "cross-lipschitz"}),
-        "linear": tick(first["linear"] == "curvature"),
-        "certified": tick(first["certified"] == "curvature"),
-        "truth": UNDECIDED if truth is None else HELD if truth == "curvature" else FAILED,
-        "both": tick(all(share < 1 for share in units)),
+        "buys": mark(buys),
+        "jacobian": ahead("jacobian", others, BY_ATTACKS),
+        "linear": ahead("curvature", rivals, BY_LINEAR),
+        "truth": ahead("curvature", rivals, BY_TRUTH),
+        "both": mark(units, "lower", "higher"),
         "attacks": tick(shown >= MOST),
     }
 
@@ -348,4 +436,4 @@ def overview(stored: Iterable[Proved], penalties: Sequence[str]) -> pd.DataFrame
 
 def takeaways(stored: Iterable[Proved], penalties: Sequence[str]) -> str:
     """Who leads by which ranking, a sentence a network."""
-    return " ".join(lead_facts(proofs, penalties)["takeaway"] for proofs in stored)
+    return " ".join(lead_facts(proofs, methods(proofs.results, penalties))["takeaway"] for proofs in stored)

@@ -138,8 +138,8 @@ class Ball(NamedTuple):
         tensor([2.0000], dtype=torch.float64)
         """
         if self.norm in (2.0, math.inf) and self.below is not None and self.above is not None:
-            found = nearest(slopes, offsets, self.below, self.above, self.norm)
-            return found.distance, found.step
+            closest = nearest(slopes, offsets, self.below, self.above, self.norm)
+            return closest.distance, closest.step
         size = lengths(slopes, self.norm)
         distance = torch.where(offsets > 0, offsets / size * (1 - 8 * UNIT), 0.0).nan_to_num(0.0, math.inf)
         q = dual(self.norm)
@@ -408,8 +408,8 @@ def nearest(a: Tensor, c: Tensor, low: Tensor, high: Tensor, norm: float) -> Nea
     >>> round(float(nearest(a, c, -2.0 * wide, wide, torch.inf).distance), 6)  # 5/7
     0.714286
     """
-    found = _nearest_l2(a, c, low, high) if norm == 2.0 else _nearest_linf(a, c, low, high)
-    return found._replace(distance=torch.where(c > 0, found.distance, 0.0).nan_to_num(0.0, math.inf, 0.0))
+    closest = _nearest_l2(a, c, low, high) if norm == 2.0 else _nearest_linf(a, c, low, high)
+    return closest._replace(distance=torch.where(c > 0, closest.distance, 0.0).nan_to_num(0.0, math.inf, 0.0))
 
 
 def _nearest_l2(a: Tensor, c: Tensor, low: Tensor, high: Tensor) -> Nearest:

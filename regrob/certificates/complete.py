@@ -477,5 +477,5 @@ def _row(margins: Margins, i: int) -> Margins:
         return [part[i : i + 1] for part in parts]
 
     distance, cap, step, slopes, multipliers, gaps = margins
-    one = Caps(cap.g[i : i + 1], cap.h[i : i + 1])
-    return Margins(distance[i : i + 1], one, step[i : i + 1], pick(slopes), pick(multipliers), pick(gaps))
+    its_cap = Caps(cap.g[i : i + 1], cap.h[i : i + 1])
+    return Margins(distance[i : i + 1], its_cap, step[i : i + 1], pick(slopes), pick(multipliers), pick(gaps))

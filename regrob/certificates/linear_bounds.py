@@ -367,10 +367,10 @@ class LinearAnalysis:
             rows.scatter_(1, unit[part, None], float(sign))
             if less is not None:
                 rows.scatter_(1, less[part, None], -float(sign))
-            for side, found in ((1.0, least), (-1.0, most)):
+            for side, ends in ((1.0, least), (-1.0, most)):
                 slopes, constants = pullback(place, side * rows, of[part], lines)
                 bound = self._first.least(slopes, of[part], ball) if place else ball.least(slopes, of[part])
-                found[part] = side * (bound + constants)
+                ends[part] = side * (bound + constants)
         return least, most
 
 

@@ -1,8 +1,9 @@
 """A network of dense layers around one image: every unit that cannot switch is folded away, exactly.
 
 Where a unit's height a = w·h + b keeps its sign on a set, its ReLU is a linear map there: h = a where a ≥ 0
-and h = 0 where a ≤ 0. Composing these maps leaves the few units that may switch. With δ the perturbation,
-h_k their outputs in the order of the layers, and k' < k,
+and h = 0 where a ≤ 0. A height on which nothing acts is a constant, and so is its ReLU. Composing these
+maps leaves the few units that may switch. With δ the perturbation, h_k their outputs in the order of the
+layers, and k' < k,
 
     a_k = A_k·δ + Σ_k' B_kk' h_k' + c_k,    h_k = max(a_k, 0),    l_k ≤ a_k ≤ u_k,    l_k < 0 < u_k,
 
@@ -102,7 +103,7 @@ def local_network(
     splits: Mapping[tuple[int, int], bool] | None = None,
     half_spaces: tuple[Tensor, Tensor] | None = None,
 ) -> LocalNetwork:
-    """Fold away every unit whose sign is known.
+    """Fold away every unit whose sign is known, and every unit whose height is the same everywhere.
 
     Args:
         layers: dense maps and ReLUs.
@@ -117,7 +118,8 @@ def local_network(
         half_spaces: (c, e), c (k, n) and e (k,): c·δ + e ≤ 0 holds on the set.
 
     Raises:
-        InputError: shapes that do not fit, a bound or radius that is not finite, an image outside the box.
+        InputError: shapes that do not fit, a bound or radius that is not finite, an image outside the box, a
+            split of a unit that does not exist.
 
     >>> import torch
     >>> eye = torch.eye(2, dtype=torch.float64)
@@ -132,13 +134,17 @@ def local_network(
     biases = [bias.detach().double().numpy() for bias in layers.biases]
     lowers = [np.asarray(bound.detach().double().numpy()) for bound in lower]
     uppers = [np.asarray(bound.detach().double().numpy()) for bound in upper]
-    _check(x, weights, biases, lowers, uppers, label, rival, radius, box)
     known = dict(splits or {})
+    _check(x, weights, biases, lowers, uppers, label, rival, radius, box, known)
 
-    unstable = [np.flatnonzero((lo < 0) & (up > 0)) for lo, up in zip(lowers, uppers, strict=True)]
-    for layer, found in enumerate(unstable):
-        unstable[layer] = np.array([i for i in found if (layer, int(i)) not in known], dtype=np.intp)
-    names = tuple((layer, int(i)) for layer, found in enumerate(unstable) for i in found)
+    unstable: list[NDArray[np.intp]] = []
+    constant: list[NDArray[np.bool_]] = []
+    for layer, varies in enumerate(_varying(weights[:-1], uppers)):
+        unknown = (lowers[layer] < 0) & (uppers[layer] > 0)
+        unknown[[unit for there, unit in known if there == layer]] = False
+        unstable.append(np.flatnonzero(unknown & varies))
+        constant.append(unknown & ~varies)
+    names = tuple((layer, int(i)) for layer, units in enumerate(unstable) for i in units)
     m, n = len(names), len(x)
     low_h = np.array([lowers[layer][i] for layer, i in names])
     up_h = np.array([uppers[layer][i] for layer, i in names])
@@ -162,20 +168,21 @@ def local_network(
         if last:
             margin = heights
             break
-        active = lowers[layer] >= 0
+        # max(a, 0) is no farther from max(c, 0) than the constant height a from its computed value c
+        active = (lowers[layer] >= 0) | (constant[layer] & (heights.offsets > 0))
         for (there, unit), positive in known.items():
             if there == layer:
                 active[unit] = positive
                 form = heights.chosen([unit])
                 signs.append(form.negated() if positive else form)
-        silent = ~active
         rows, mixing, offsets, errors = (part.copy() for part in heights)
-        for part in (rows, mixing, offsets, errors):
-            part[silent] = 0.0
-        found = unstable[layer]
-        kept.append(heights.chosen(found))
-        mixing[found, place + np.arange(len(found))] = 1.0
-        place += len(found)
+        for part in (rows, mixing, offsets):
+            part[~active] = 0.0
+        errors[~active & ~constant[layer]] = 0.0
+        switching = unstable[layer]
+        kept.append(heights.chosen(switching))
+        mixing[switching, place + np.arange(len(switching))] = 1.0
+        place += len(switching)
         before = AffineForms(rows, mixing, offsets, errors)
 
     nothing = AffineForms(np.zeros((0, n)), np.zeros((0, m)), np.zeros(0), np.zeros(0))
@@ -192,46 +199,14 @@ def local_network(
     return LocalNetwork(units, low_h, up_h, constraints, low, high, float(radius), names)
 
 
-def split(local: LocalNetwork, unit: int, active: bool) -> LocalNetwork:
-    """The part of the set where unit k is active, h_k = a_k, or silent, h_k = 0: that folds it away.
-
-    Raises:
-        InputError: there is no such unit.
-    """
-    m = len(local.names)
-    if not 0 <= unit < m:
-        raise InputError(f"unit must be in 0 … {m - 1}, the units that may switch, got {unit}")
-    own = local.units.chosen([unit])
-    others = np.delete(np.arange(m), unit)
-    constraints = local.constraints.joined(own.negated() if active else own)
-    folded = (
-        _without(forms, unit, own if active else None, local.radius, local.upper)
-        for forms in (local.units.chosen(others), constraints)
-    )
-    names = tuple(name for k, name in enumerate(local.names) if k != unit)
-    units, constraints = folded
-    return local._replace(
-        units=units,
-        lower=local.lower[others],
-        upper=local.upper[others],
-        constraints=constraints,
-        names=names,
-    )
-
-
-def _without(
-    forms: AffineForms, unit: int, own: AffineForms | None, radius: float, upper: Array
-) -> AffineForms:
-    """The forms with h_k replaced by its height, or by zero if that is None."""
-    share = forms.mixing[:, unit]
-    rows, mixing, offsets, errors = forms
-    if own is not None:
-        sizes = forms.sizes(radius, upper) + np.abs(share) * own.sizes(radius, upper)
-        errors = errors + np.abs(share) * own.errors + accumulated(4) * sizes
-        rows = rows + share[:, None] * own.rows
-        mixing = mixing + share[:, None] * own.mixing
-        offsets = offsets + share * own.offsets
-    return AffineForms(rows, np.delete(mixing, unit, axis=1), offsets, errors)
+def _varying(weights: list[Array], uppers: list[Array]) -> list[NDArray[np.bool_]]:
+    """Which units' heights depend on the image, by layer: those with a weight from an output that does."""
+    varying: list[NDArray[np.bool_]] = []
+    before = np.ones(weights[0].shape[1] if weights else 0, dtype=bool)
+    for weight, upper in zip(weights, uppers, strict=True):
+        varying.append((weight[:, before] != 0).any(axis=1))
+        before = varying[-1] & (upper > 0)
+    return varying
 
 
 def _composed(weight: Array, bias: Array, before: AffineForms, radius: float, upper: Array) -> AffineForms:
@@ -256,6 +231,7 @@ def _check(
     rival: int,
     radius: float,
     box: tuple[float, float] | None,
+    splits: Mapping[tuple[int, int], bool],
 ) -> None:
     if weights[0].shape[1] != len(x):
         raise InputError(f"the image has {len(x)} pixels, the first layer {weights[0].shape[1]} inputs")
@@ -267,6 +243,11 @@ def _check(
             )
         if not all(np.isfinite(bound).all() for bound in bounds):
             raise InputError(f"{name} must be finite: a bound on a height is NaN or infinite")
+    for layer, unit in splits:
+        if not (0 <= layer < len(sizes) and 0 <= unit < sizes[layer]):
+            raise InputError(
+                f"splits must name hidden units, of which the layers have {sizes}; got {layer, unit}"
+            )
     classes = len(biases[-1])
     if not (0 <= label < classes and 0 <= rival < classes and label != rival):
         raise InputError(f"label and rival must be two of the {classes} classes, got {label} and {rival}")

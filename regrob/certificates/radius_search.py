@@ -153,13 +153,13 @@ class _Search:
                 break
             tried = radius[active]
             try:
-                found = distance(active, tried)
+                certifiable = distance(active, tried)
             except OutOfTimeError:
                 break
-            certified[active] = certified[active].maximum(found.minimum(tried))
-            lead = found - tried
-            low[active] = low[active].maximum(found.minimum(tried))
-            high[active] = high[active].minimum(torch.where(lead >= 0, found, tried))
+            certified[active] = certified[active].maximum(certifiable.minimum(tried))
+            lead = certifiable - tried
+            low[active] = low[active].maximum(certifiable.minimum(tried))
+            high[active] = high[active].minimum(torch.where(lead >= 0, certifiable, tried))
             fall = (last_lead[active] - lead) / (tried - last_radius[active])
             width = high[active] - low[active]
             guess = torch.where(fall > 0, tried + lead / fall, (low[active] + high[active]) / 2)

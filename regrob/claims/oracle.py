@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 from torch.nn import functional
 
+AT_ONCE = 2**14
+"""Numbers of Hessians that are formed at once: n² an example."""
+
 
 class Derivatives(NamedTuple):
     """What autograd says at N examples with n inputs and K classes.
@@ -46,7 +49,7 @@ def autograd_derivatives(network: nn.Module, images: Tensor, y: Tensor) -> Deriv
     with torch.enable_grad():
         jacobian = vmap(jacrev(logits))(flat).mT
         gradient = vmap(jacrev(loss))(flat, y)
-        # One example at a time: n² numbers each.
-        curved = torch.stack([jacrev(jacrev(loss))(f, label) for f, label in zip(flat, y, strict=True)])
+        some = max(1, AT_ONCE // flat.shape[1] ** 2)
+        curved = vmap(jacrev(jacrev(loss)), chunk_size=some)(flat, y)
         value = vmap(loss)(flat, y)
     return Derivatives(value.detach(), jacobian.detach(), gradient.detach(), curved.detach())

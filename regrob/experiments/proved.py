@@ -128,13 +128,17 @@ class RunStep(NamedTuple):
 
 
 def order() -> list[RunStep]:
-    """A first answer for each network, then the same of further seeds, then more digits of all."""
+    """A first answer for each network, then the same of further seeds, then more digits of all.
+
+    Each time adversarial training comes last, which takes longest.
+    """
     steps = [RunStep(name, 0, 0, hardened) for hardened in (False, True) for name in WORKS]
     for block in range(max(-(-work.images // BLOCK) for work in WORKS.values())):
-        for seed in range(SEEDS):
-            for name, work in WORKS.items():
-                if block * BLOCK < work.images:
-                    steps += [RunStep(name, seed, block, hardened) for hardened in (False, True)]
+        for hardened in (False, True):
+            for seed in range(SEEDS):
+                for name, work in WORKS.items():
+                    if block * BLOCK < work.images:
+                        steps.append(RunStep(name, seed, block, hardened))
     return list(dict.fromkeys(steps))
 
 

@@ -35,8 +35,7 @@ def one_image(pixels: Tensor, lengths: Mapping[str, float]) -> Figure:
 
     figure, (digit, panel) = plt.subplots(1, 2, figsize=(6.6, 2.5), width_ratios=(1, 4))
     digit.imshow(pixels, cmap="gray_r", vmin=0, vmax=1)
-    digit.set(xticks=[], yticks=[])
-    digit.grid(False)
+    digit.set_axis_off()
     for row, name in enumerate(LONG_NAMES):
         look = LENGTHS[name]
         width = 3 if look.marker == "|" else 1

@@ -14,21 +14,26 @@ from regrob.analysis.proved import (
     EXPLANATIONS,
     FOUND,
     LINEAR,
+    NODES,
     TIGHTNESS,
     Proved,
+    is_settled,
     withstanding,
     withstands,
 )
 from regrob.figures.results import band, legend_below, trade
-from regrob.figures.theme import BLACK, GREY, LOOKS, VERMILION
+from regrob.figures.theme import BLACK, GREY, LENGTHS, LOOKS, SKY, VERMILION, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
 
 
 def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
     """A row a setting: a bar from the certified to the found median, linear bounds before it, attacks behind.
+
+    A thin line is the interval over seeds, from the certified one's lower end to the found one's upper end.
 
     Args:
         proved: of one network.
@@ -40,7 +45,9 @@ def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
     figure, axes = plt.subplots(figsize=(6.4, 1.6 + 0.42 * len(settings)))
     for row, setting in enumerate(settings):
         colour = LOOKS[setting[0]].colour
-        low, high = (results.interval(setting, measure).mean for measure in (CERTIFIED, FOUND))
+        proven, found = (results.interval(setting, measure) for measure in (CERTIFIED, FOUND))
+        low, high = proven.mean, found.mean
+        axes.plot([proven.ends[0], found.ends[1]], [row, row], color=colour, linestyle="-", linewidth=1.5)
         axes.plot([low, high], [row, row], color=colour, linestyle="-", linewidth=9, solid_capstyle="butt")
         axes.plot([low, high], [row, row], "|", color=colour, markersize=15, markeredgewidth=3)
     for measure, label, marker, colour in (
@@ -60,7 +67,10 @@ def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
 def between(
     axes: Axes, results: NetworkResults, penalties: Sequence[str], low: Measure, high: Measure
 ) -> None:
-    """A band a penalty against λ, from one measure to the other; without a penalty across the panel.
+    """A line a penalty against λ with what is proved, in a band; without a penalty across the panel.
+
+    The band reaches up to what is found; over seeds from the lower end of the one interval to the upper
+    end of the other.
 
     Args:
         axes: to draw on.
@@ -78,11 +88,12 @@ def between(
         look = LOOKS[penalty]
         settings = results.whole(penalty)
         weights = [weight for _, weight in settings]
-        proven, found = ([results.interval(setting, m).mean for setting in settings] for m in (low, high))
-        axes.fill_between(weights, proven, found, color=look.colour, alpha=0.25, linewidth=0)
-        axes.plot(weights, found, color=look.colour, linestyle=look.linestyle, linewidth=1.0)
-        axes.plot(weights, proven, **look.line, marker=look.marker, markersize=5)
-    axes.set(xscale="log", xlabel="λ", ylabel=low.unit, ylim=(0, None))
+        proven, found = ([results.interval(setting, m) for setting in settings] for m in (low, high))
+        bottom = [np.nanmin([each.mean, each.ends[0]]) for each in proven]
+        top = [np.nanmax([each.mean, each.ends[1]]) for each in found]
+        axes.fill_between(weights, bottom, top, color=look.colour, alpha=0.18, linewidth=0)
+        axes.plot(weights, [each.mean for each in proven], **look.line, marker=look.marker, markersize=5)
+    axes.set(xscale="log", xlabel=STRENGTH, ylabel=low.unit, ylim=(0, None))
 
 
 def against_strength(proved: Proved, penalties: Sequence[str], radii: Sequence[float]) -> Figure:
@@ -132,8 +143,47 @@ def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
     return figure
 
 
-EXPLAINED = (CERTIFIED, *EXPLANATIONS, TIGHTNESS)
+TRUTH_LOOKS = {
+    "radius": LENGTHS["radius"],
+    "margin": LENGTHS["margin"],
+    "attacked": LENGTHS["found"],
+    "linear": Look("proved by linear bounds", SKY, "-", "^"),
+}
+"""The lengths of `against_truth`."""
+
+
+def against_truth(proved: Proved, settings: Sequence[Setting]) -> Figure:
+    """Four lengths against the true distance, both logarithmic: a panel a setting, one dot a settled digit.
+
+    Args:
+        proved: of one network.
+        settings: from left to right.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, cells = plt.subplots(
+        1, len(settings), figsize=(7.2, 4.2), sharex=True, sharey=True, squeeze=False
+    )
+    for axes, setting in zip(cells[0], settings, strict=True):
+        rows = is_settled(proved.of(setting))
+        for name, look in TRUTH_LOOKS.items():
+            dots: dict[str, Any] = {"color": look.colour, "label": look.label, "linestyle": "none"}
+            axes.plot(rows["found"], rows[name], look.marker, markersize=5, alpha=0.7, **dots)
+        axes.axline((1, 1), (2, 2), color=BLACK, linestyle="-", linewidth=1.2, label="equal")
+        axes.set(xscale="log", yscale="log", xlabel="true distance", title=setting_name(setting))
+        ticks = (0.5, 1, 2, 4)
+        axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+    cells[0, 0].set_ylabel("length")
+    legend_below(figure, cells[0, 0])
+    return figure
+
+
+EXPLAINED = (CERTIFIED, *EXPLANATIONS, TIGHTNESS, NODES)
 """The panels of `explanation`."""
+
+STRENGTH = "λ, or ε"
+"""What a penalty and adversarial training are plotted against."""
 
 
 def explanation(
@@ -141,7 +191,7 @@ def explanation(
     penalties: Sequence[str],
     measures: Iterable[Measure] = EXPLAINED,
 ) -> Figure:
-    """What makes a distance provable, against λ: itself, ν, unstable units, how tight linear bounds are.
+    """What makes a distance provable, against λ: itself, ν, unstable units, linear bounds, parts bounded.
 
     Args:
         proved: of one network.
@@ -162,7 +212,12 @@ def explanation(
         look_none = LOOKS["none"]
         level = results.interval(UNPENALISED, measure).mean
         axes.axhline(level, color=look_none.colour, linestyle=look_none.linestyle, label=look_none.label)
-        axes.set(xscale="log", xlabel="λ", title=measure.title, ylabel=measure.unit, ylim=(0, None))
+        axes.set(xscale="log", xlabel=STRENGTH, title=measure.title, ylabel=measure.unit, ylim=(0, None))
+        if measure == NODES:
+            axes.set(yscale="log", ylim=(0.9, None))
+    *_, last = cells.flatten()
+    if len(measures) % 2:
+        last.axis("off")
     legend_below(figure, cells[0, 0])
     return figure
 
@@ -181,10 +236,27 @@ def at_equal_accuracy(proved: Proved, penalties: Sequence[str], across: Measure)
     results = proved.results
     for axes, measure in zip(cells, (CERTIFIED, ATTACKED), strict=True):
         for penalty in penalties:
-            trade(axes, results, penalty, across, measure)
+            trade(axes, results, penalty, across, measure, bars=False)
         start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
         axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9, label="no penalty", zorder=5)
         axes.set(title=measure.title, xlabel="accuracy, no attack, %")
+        _spread(axes)
     cells[0].set_ylabel(CERTIFIED.unit)
     legend_below(figure, cells[0])
     return figure
+
+
+def _spread(axes: Axes) -> None:
+    """Stretch an axis of accuracies in % towards 100: as the logarithm of the share of errors does."""
+    least = axes.get_xlim()[0]
+    most = max(float(np.max(line.get_xdata())) for line in axes.lines)
+
+    def height(accuracy: ArrayLike) -> NDArray[np.float64]:
+        return -np.log10(np.maximum(100.05 - np.asarray(accuracy, dtype=np.float64), 1e-3))
+
+    def accuracy(of: ArrayLike) -> NDArray[np.float64]:
+        return 100.05 - 10.0 ** -np.asarray(of, dtype=np.float64)
+
+    axes.set_xscale("function", functions=(height, accuracy))
+    axes.set_xlim(least, 100.05 - 0.8 * (100.05 - most))
+    axes.set_xticks([tick for tick in (50, 80, 90, 95, 97, 98, 99, 99.5) if tick >= least])

@@ -50,8 +50,7 @@ def on_one_line(pixels: Tensor, lengths: Mapping[str, float]) -> Figure:
 
     figure, (digit, panel) = plt.subplots(1, 2, figsize=(7.2, 3.4), width_ratios=(1, 5))
     digit.imshow(pixels.detach().cpu().numpy(), cmap="gray_r", vmin=0, vmax=1)
-    digit.set(xticks=[], yticks=[])
-    digit.grid(False)
+    digit.set_axis_off()
     panel.axhline(0, color=BLACK, linewidth=1, linestyle=SOLID)
     heights = []
     # Words run away from the longer lengths below the line and from the shorter ones above it, each a step

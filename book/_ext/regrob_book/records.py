@@ -1,17 +1,25 @@
-"""The ledger as the pages see it: judged once a build, as plain records."""
+"""The ledger as the pages see it: judged once, by the tests or else by a build, as plain records."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from regrob.claims.claim import Result
 
 Record = dict[str, Any]
+
+KEPT = Path(__file__).resolve().parents[3] / "_build" / "kept" / "ledger"
+RUNS_ON = ("mpmath", "numpy", "python-flint", "scipy", "sympy", "torch")
 
 TRIALS = 200  # per check; `python -m regrob verify` tries more
 HOLDS, FAILS, PARTLY, OPEN, BROKEN = "holds", "fails as printed", "partly", "open", "broken"
@@ -22,12 +30,13 @@ SYMBOL = {HOLDS: "✓", FAILS: "✗", PARTLY: "◐", OPEN: "?", BROKEN: "⚠"}
 def judge_all(cache: Path) -> dict[str, Record]:
     """Every claim's record by id, in the paper's order.
 
-    The cache file's name is a hash of the package's own code, of the formal proofs and of the versions it
-    runs on, so that no verdict outlives a change.
+    The cache file's name is the `fingerprint`, so that no verdict outlives a change. What a test judged
+    in this state, and `keep` stored, is not judged again.
     """
-    stored = cache / f"ledger-{_fingerprint()}.json"
+    state = fingerprint()
+    stored = cache / f"ledger-{state}.json"
     if not stored.exists():
-        records = _judge()
+        records = _judge(state)
         cache.mkdir(parents=True, exist_ok=True)
         for old in cache.glob("ledger-*.json"):
             old.unlink()
@@ -35,40 +44,64 @@ def judge_all(cache: Path) -> dict[str, Record]:
     return {record["id"]: record for record in json.loads(stored.read_text(encoding="utf8"))}
 
 
-def _judge() -> list[Record]:
+def _judge(state: str) -> list[Record]:
+    from regrob.claims import ledger
+    from regrob.claims.claim import judge
+
+    return [_kept(claim.id, state) or as_record(judge(claim, trials=TRIALS)) for claim in ledger.select()]
+
+
+def as_record(result: Result) -> Record:
+    """A judgement as the pages want it."""
     import sympy as sp
 
-    from regrob.claims.ledger import ancestors, as_record, evidence_in_words, verify
+    from regrob.claims import ledger
 
-    records = []
-    for result in verify(trials=TRIALS):
-        record = as_record(result)
-        record["as_expected"] = result.as_expected
-        record["grounds"] = evidence_in_words(result)
-        record["ancestors"] = sorted(ancestors(result.claim))
-        found = result.counterexample
-        if found is not None:
-            record["counterexample"] |= {"left_tex": sp.latex(found.left), "right_tex": sp.latex(found.right)}
-        records.append(record)
-    return records
+    record = ledger.as_record(result)
+    record["as_expected"] = result.as_expected
+    record["grounds"] = ledger.evidence_in_words(result)
+    record["ancestors"] = sorted(ledger.ancestors(result.claim))
+    found = result.counterexample
+    if found is not None:
+        record["counterexample"] |= {"left_tex": sp.latex(found.left), "right_tex": sp.latex(found.right)}
+    return record
 
 
-def _fingerprint() -> str:
-    import sympy
-    import torch
+def keep(result: Result, state: str) -> None:
+    """Store a test's judgement by `TRIALS`, if REGROB_KEEP_OUTPUTS=1, for a build in the same state.
 
+    Args:
+        result: the judgement.
+        state: the `fingerprint` when the code was loaded.
+    """
+    if os.environ.get("REGROB_KEEP_OUTPUTS") != "1":
+        return
+    KEPT.mkdir(parents=True, exist_ok=True)
+    unfinished = KEPT / f".{result.claim.id}.part"
+    unfinished.write_text(json.dumps({"state": state, "record": as_record(result)}), encoding="utf8")
+    unfinished.replace(KEPT / f"{result.claim.id}.json")
+
+
+def _kept(name: str, state: str) -> Record | None:
+    try:
+        stored = json.loads((KEPT / f"{name}.json").read_text(encoding="utf8"))
+    except FileNotFoundError:
+        return None
+    return stored["record"] if stored["state"] == state else None
+
+
+def fingerprint() -> str:
+    """A name for all that a verdict depends on: the package, the formal proofs, the versions."""
     import regrob
     from regrob.claims import formal
 
-    digest = hashlib.sha256(
-        repr(
-            (sys.version_info[:3], platform.machine(), torch.__version__, sympy.__version__, TRIALS)
-        ).encode()
-    )
+    versions = [(name, metadata.version(name)) for name in RUNS_ON]
+    digest = hashlib.sha256(repr((sys.version_info[:3], platform.machine(), versions, TRIALS)).encode())
     package = Path(regrob.__file__).parent
     proofs = formal.stored()
     proved = sorted(path for path in proofs.folder.iterdir() if path.is_file()) if proofs else []
-    for source in (*sorted(package.rglob("*.py")), *proved, Path(__file__)):
+    sources = [path for path in sorted(package.rglob("*")) if path.suffix in (".py", ".json")]
+    for source in (*sources, *proved, Path(__file__)):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:20]
 

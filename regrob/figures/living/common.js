@@ -122,6 +122,10 @@ export function nearestOn([a, b], x) {
   return along(a, clamp(share, 0, 1), way);
 }
 
+/* The point nearest to x on any of these segments. */
+export const nearestOf = (segments, x) =>
+  segments.map((segment) => nearestOn(segment, x)).reduce((best, other) => (distance(other, x) < distance(best, x) ? other : best));
+
 /* --- Pictures of pixels -------------------------------------------------------------- */
 
 /* The bytes of a text in base64. */
@@ -188,7 +192,7 @@ export function plot(parent, options) {
   const words = svg(root, "g", { "aria-hidden": "true" });
   const handles = svg(root, "g", { class: "handles" });
   const path = (points, closed = false) =>
-    points.map(([a, b], i) => `${i ? "L" : "M"}${X(a).toFixed(2)} ${Y(b).toFixed(2)}`).join("") + (closed ? "Z" : "");
+    points.map(([a, b], i) => `${i ? "L" : "M"}${X(a).toFixed(2)} ${Y(b).toFixed(2)}`).join("") + (closed && points.length ? "Z" : "");
   return { root, X, Y, atX, atY, inner, x, y, path, marks: marksLayer, words, handles };
 }
 
@@ -196,6 +200,32 @@ export function plot(parent, options) {
 export function curve(panel, attributes, points = [], closed = false) {
   const element = svg(panel.marks, "path", { fill: "none", ...attributes, d: panel.path(points, closed) });
   return { element, move: (others) => element.setAttribute("d", panel.path(others, closed)) };
+}
+
+/* Points [[x, y, label], …] of two classes: triangles and discs, `size` times as large as usual. */
+export function classes(panel, points, size = 1) {
+  for (const [a, b, label] of points) {
+    const [u, v, r] = [panel.X(a), panel.Y(b), 2.6 * size];
+    svg(panel.marks, "path", { opacity: 0.75,
+      d: label ? `M${u} ${v - 3 * size}l${3 * size} ${5.4 * size}h${-6 * size}z`
+        : `M${u - r} ${v}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`,
+      style: `fill: var(--lv-${label ? "orange" : "sky"})` });
+  }
+}
+
+/* The inputs of a network that has two: its polygons, the points of both classes, and the decision boundary, which
+   is a list of segments. Returns the panel, and an area of style `shade` that lies below them all. */
+export function inputPlane(parent, { limit, polygons, points, boundary, shade }) {
+  const ends = [-1, -0.5, 0, 0.5, 1], size = [-limit, limit];
+  const map = plot(parent, {
+    x: size, y: size, height: 326, left: 46, grid: false, xlabel: "x_1", ylabel: "x_2", xticks: ends, yticks: ends,
+  });
+  const area = curve(map, { style: shade }, [], true);
+  svg(map.marks, "path", { d: polygons.map((corners) => map.path(corners, true)).join(""), fill: "none",
+    style: "stroke: var(--lv-line); stroke-width: .8" });
+  classes(map, points);
+  svg(map.marks, "path", { class: "ink", d: boundary.map((segment) => map.path(segment)).join(""), style: "stroke-width: 3" });
+  return { map, area };
 }
 
 /* f at `count` places from low to high, as points of a curve. */

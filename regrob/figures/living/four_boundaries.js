@@ -1,5 +1,5 @@
 /* The decision boundaries of networks that were trained with four penalties; the reader turns λ. */
-import { curve, expose, format, grid, html, plot, sentence, slider, svg } from "./common.js";
+import { classes, curve, expose, format, grid, html, plot, sentence, slider } from "./common.js";
 
 const COLOURS = { "input-gradient": "green", curvature: "blue", jacobian: "vermilion", "cross-lipschitz": "purple" };
 
@@ -13,11 +13,7 @@ export default {
     const drawn = Object.entries(names).map(([name, label]) => {
       const panel = plot(html(quarters, "div"), { title: label, x: [-1, 1], y: [-1, 1], xticks: false, yticks: false,
         width: 180, height: 202, left: 4, right: 4, bottom: 4, grid: false });
-      for (const [a, b, y] of points) {
-        const [u, v] = [panel.X(a), panel.Y(b)];
-        svg(panel.marks, "path", y ? { d: `M${u} ${v - 2.2}l2.2 4h-4.4z`, style: "fill: var(--lv-orange)" }
-          : { d: `M${u - 1.9} ${v}a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0 -3.8 0`, style: "fill: var(--lv-sky)" });
-      }
+      classes(panel, points, 0.74);
       const lines = (boundary) => boundary.map((ends) => panel.path(ends)).join("");
       curve(panel, { class: "grey dotted thin" }).element.setAttribute("d", lines(networks[name][0].boundary));
       const line = curve(panel, { class: COLOURS[name], style: "stroke-width: 2.8" }).element;

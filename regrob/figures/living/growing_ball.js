@@ -1,6 +1,6 @@
 /* A ReLU network with two inputs. The reader drags x over a lattice, on which the package has searched, and sets
    how many nodes the search may bound; the nearest mistake is found anew from all polygons' boundaries. */
-import { curve, distance, expose, format, handle, html, nearestOn, plot, readout, sentence, set, slider, svg } from "./common.js";
+import { curve, distance, expose, format, handle, html, inputPlane, nearestOf, plot, readout, sentence, set, slider, svg } from "./common.js";
 
 const ROWS = [
   ["edge", "edge of the polytope", "grey"], ["linear", "dashed: linear bound", "blue dashed"],
@@ -23,20 +23,9 @@ export default {
   render({ model, el }) {
     const { limit, start, step, side, low, nodes, points, pieces, boundary, lattice } = model.get("data");
     const panels = html(el, "div", { class: "panels" });
-    const map = plot(html(panels, "div"), {
-      x: [-limit, limit], y: [-limit, limit], height: 326, left: 46, grid: false, xlabel: "x_1", ylabel: "x_2",
-      xticks: [-1, -0.5, 0, 0.5, 1], yticks: [-1, -0.5, 0, 0.5, 1],
+    const { map, area: ball } = inputPlane(html(panels, "div"), {
+      limit, polygons: pieces, points, boundary, shade: "fill: var(--lv-green); fill-opacity: .25; stroke: none",
     });
-    const ball = curve(map, { style: "fill: var(--lv-green); fill-opacity: .25; stroke: none" });
-    svg(map.marks, "path", { d: pieces.map((corners) => map.path(corners, true)).join(""), fill: "none",
-      style: "stroke: var(--lv-line); stroke-width: .8" });
-    for (const [a, b, label] of points) {
-      const [u, v] = [map.X(a), map.Y(b)];
-      const mark = label ? { d: `M${u} ${v - 3}l3 5.4h-6z`, style: "fill: var(--lv-orange)" }
-        : { d: `M${u - 2.6} ${v}a2.6 2.6 0 1 0 5.2 0a2.6 2.6 0 1 0 -5.2 0`, style: "fill: var(--lv-sky)" };
-      svg(map.marks, "path", { ...mark, opacity: 0.75 });
-    }
-    svg(map.marks, "path", { class: "ink", d: boundary.map((ends) => map.path(ends)).join(""), style: "stroke-width: 3" });
     const rings = ROWS.slice(0, 4).map(([key, , look]) => [key, curve(map, { class: look })]);
     const touching = svg(map.marks, "circle", { class: "ink", r: 4.5 });
 
@@ -56,10 +45,10 @@ export default {
       const [i, j] = at, x = [low + i * step, low + j * step];
       const [edge, linear, history] = lattice[i * side + j];
       const [, certified, found] = after(history, budget);
-      const touched = boundary.map((segment) => nearestOn(segment, x)).sort((p, q) => distance(p, x) - distance(q, x))[0];
+      const touched = nearestOf(boundary, x);
       const lengths = { edge, linear, certified, found, truth: distance(touched, x) };
-      ball.move(circle(x, certified), true);
-      rings.forEach(([key, ring]) => ring.move(circle(x, lengths[key]), true));
+      ball.move(circle(x, certified));
+      rings.forEach(([key, ring]) => ring.move(circle(x, lengths[key])));
       set(touching, { cx: map.X(touched[0]), cy: map.Y(touched[1]) });
       level.move([[1, lengths.truth], [last, lengths.truth]]);
       for (const [which, key] of [[1, "certified"], [2, "found"]]) {

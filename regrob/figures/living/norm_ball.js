@@ -37,9 +37,9 @@ export default {
       title: "The smallest ball that gets there", x: [-LIMIT, LIMIT], y: [-LIMIT, LIMIT], xlabel: "r_1", ylabel: "r_2", height: 326, left: 46,
       xticks: [-2, -1, 0, 1, 2], yticks: [-2, -1, 0, 1, 2], grid: false,
     });
-    const beyond = curve(plane, { style: "fill: var(--lv-vermilion); opacity: .25" });
+    const beyond = curve(plane, { style: "fill: var(--lv-vermilion); opacity: .25" }, [], true);
     const truth = curve(plane, { class: "ink dashed thin" });
-    const ball = curve(plane, { class: "blue", style: "fill: var(--lv-blue); fill-opacity: .15" });
+    const ball = curve(plane, { class: "blue", style: "fill: var(--lv-blue); fill-opacity: .15" }, [], true);
     const way = arrow(plane, { class: "ink" });
     const touch = svg(plane.marks, "circle", { r: 5, class: "blue" });
     const label = word(plane, "s", { "text-anchor": "middle", dy: -16 });
@@ -66,9 +66,9 @@ export default {
       const s = vector(angle), own = radius(norm, s), lent = others().map((other) => borrowed(norm, other, s));
       const along = s.map((v) => v / length), across = [-along[1], along[0]];
       const at = (depth, sideways) => [0, 1].map((i) => depth * along[i] + sideways * across[i]);
-      beyond.move([at(tau / length, -9), at(tau / length, 9), at(9, 9), at(9, -9)], true);
+      beyond.move([at(tau / length, -9), at(tau / length, 9), at(9, 9), at(9, -9)]);
       truth.move([at(margin / length, -9), at(margin / length, 9)]);
-      ball.move(Array.from({ length: 160 }, (_, k) => sphere(norm, (k * Math.PI) / 80).map((v) => own * v)), true);
+      ball.move(Array.from({ length: 160 }, (_, k) => sphere(norm, (k * Math.PI) / 80).map((v) => own * v)));
       way.move([0, 0], s);
       label.move(...s);
       /* Where it touches: the direction that makes sᵀr largest for its size. */

@@ -1,7 +1,7 @@
 /* A ReLU network with two inputs. The reader drags x; the affine map of x's polygon gives the local boundary
    and the quadratic model's, all polygons together the true one. */
 import {
-  along, curve, distance, dot, expose, format, handle, html, minus, nearestOn, plot, readout, sentence, set, sigmoid, softplus, svg,
+  along, curve, distance, dot, expose, format, handle, html, inputPlane, minus, nearestOf, plot, readout, sentence, set, sigmoid, softplus, svg,
 } from "./common.js";
 
 const sides = (corners) => corners.map((a, i) => [a, corners[(i + 1) % corners.length]]);
@@ -41,21 +41,10 @@ export default {
   render({ model, el }) {
     const { limit, cut, start, points, pieces } = model.get("data");
     const panels = html(el, "div", { class: "panels" });
-    const map = plot(html(panels, "div"), {
-      x: [-limit, limit], y: [-limit, limit], height: 326, left: 46, grid: false, xlabel: "x_1", ylabel: "x_2",
-      xticks: [-1, -0.5, 0, 0.5, 1], yticks: [-1, -0.5, 0, 0.5, 1],
-    });
-    const shaded = curve(map, { style: "fill: var(--lv-piece)" });
-    svg(map.marks, "path", { d: pieces.map(({ corners }) => map.path(corners, true)).join(""), fill: "none",
-      style: "stroke: var(--lv-line); stroke-width: .8" });
-    for (const [a, b, label] of points) {
-      const [u, v] = [map.X(a), map.Y(b)];
-      const mark = label ? { d: `M${u} ${v - 3}l3 5.4h-6z`, style: "fill: var(--lv-orange)" }
-        : { d: `M${u - 2.6} ${v}a2.6 2.6 0 1 0 5.2 0a2.6 2.6 0 1 0 -5.2 0`, style: "fill: var(--lv-sky)" };
-      svg(map.marks, "path", { ...mark, opacity: 0.75 });
-    }
     const boundaries = pieces.map(boundary).filter(Boolean);
-    svg(map.marks, "path", { class: "ink", d: boundaries.map((ends) => map.path(ends)).join(""), style: "stroke-width: 3" });
+    const { map, area } = inputPlane(html(panels, "div"), {
+      limit, polygons: pieces.map(({ corners }) => corners), points, boundary: boundaries, shade: "fill: var(--lv-piece)",
+    });
     const local = curve(map, { class: "blue dashed" });
     const conic = [1, 2].map(() => curve(map, { class: "vermilion dotted" }));
     const ways = Object.fromEntries(ROWS.map(([key, , colour]) => [key, curve(map, { class: `${colour} thin` })]));
@@ -83,8 +72,7 @@ export default {
       const size = Math.hypot(...s), lead = dot(s, x) + c, m = Math.abs(lead), toward = -Math.sign(lead) / size;
       /* A side on the square's own edge is no kink. */
       const kinks = sides(corners).filter(([p, q]) => ![0, 1].some((i) => p[i] === q[i] && Math.abs(p[i]) === cut));
-      const nearest = (segments) => segments.map((one) => nearestOn(one, x)).sort((p, q) => distance(p, x) - distance(q, x))[0];
-      const edge = nearest(kinks), truth = nearest(boundaries), tau = taylorMargin(m), p = sigmoid(m);
+      const edge = nearestOf(kinks, x), truth = nearestOf(boundaries, x), tau = taylorMargin(m), p = sigmoid(m);
       const unit = s.map((part) => part * toward), across = [-unit[1], unit[0]];
       const line = (length) => {
         const foot = along(x, length, unit);
@@ -93,7 +81,7 @@ export default {
       /* The model's other boundary, where the loss falls and the parabola rises again. */
       const behind = -(2 / p + tau);
       const lengths = { edge: distance(edge, x), margin: m / size, truth: distance(truth, x), taylor: tau / size };
-      shaded.move(corners, true);
+      area.move(corners);
       local.move(line(lengths.margin));
       conic[0].move(line(lengths.taylor));
       conic[1].move(line(behind / size));
