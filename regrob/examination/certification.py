@@ -11,9 +11,9 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import checked_logits, in_float64, relu_layers, require_frozen_statistics
+from regrob.affine import checked_logits, in_float64, max_layers, relu_layers, require_frozen_statistics
 from regrob.attacks import boundary_projection
-from regrob.certificates import linear_radius
+from regrob.certificates import linear_radius, quadratic_radius
 from regrob.certificates.complete import Search, nearest_confirmed
 from regrob.checks import ImageLabels, Images, check_images, check_labels
 from regrob.errors import InputError, UnsuitableNetworkError, VanishingGradientWarning
@@ -21,6 +21,10 @@ from regrob.examination.image_files import LabelledImages
 
 HAIR = 256.0
 """By so many units of rounding of the largest logit a mistake must lead, whatever the order of summation."""
+
+
+MANY_ENTRIES = 4000
+"""Of maxima; of more, linear bounds take longer than quadratic ones, and are far shorter."""
 
 
 class Certification(NamedTuple):
@@ -36,8 +40,8 @@ class Certification(NamedTuple):
         unstable: (N,), units that may switch in the last ball around the image, as far as was then known.
         seconds: (N,), spent on each image; the attacks' share included.
         reasons: why each search ended: "closed" (certified ≥ (1 − tolerance) found), "time", "interrupted",
-            "misclassified"; "exhausted", where rounding keeps the nearest mistake from being one; "linear",
-            where the network allows linear bounds alone.
+            "misclassified"; "exhausted", where rounding keeps the nearest mistake from being one; "bounds",
+            where the network allows no search, only the bounds that one would begin with.
     """
 
     certified: Tensor
@@ -68,7 +72,8 @@ def certify(
 
     Args:
         network: piecewise linear, in eval mode. Branch and bound needs a chain of affine maps and ReLUs; of
-            other networks `linear_radius` is what is certified.
+            other networks what is certified is `linear_radius`; or, in ℓ2, `quadratic_radius` if that is
+            larger, of chains of affine maps, ReLUs and max-pools.
         images: (N, …), in the box.
         labels: (N,) int64.
         norm: of the distance, 2 or infinity.
@@ -101,7 +106,7 @@ def certify(
     try:
         layers = relu_layers(network, images)
     except UnsuitableNetworkError:
-        return _by_linear_bounds(network, images, labels, z, norm, box, tolerance, notify, clock)
+        return _by_bounds(network, images, labels, z, norm, box, tolerance, notify, clock)
     right = _correct(z, labels) & _correct(layers.logits(images.flatten(1).double()), labels)
     searches = [
         Search(
@@ -140,7 +145,7 @@ def certify(
     return _collected(searches, images, right, spent, reasons)
 
 
-def _by_linear_bounds(
+def _by_bounds(
     network: nn.Module,
     images: Tensor,
     labels: Tensor,
@@ -151,7 +156,7 @@ def _by_linear_bounds(
     notify: Callable[[str, float], object],
     clock: Callable[[], float],
 ) -> Certification:
-    """For networks that are no chain of affine maps and ReLUs: linear bounds, the attack, no search."""
+    """For networks that are no chain of affine maps and ReLUs: bounds, the attack, no search."""
     exact = in_float64(network)
     with torch.no_grad():
         right = _correct(z, labels) & _correct(checked_logits(exact, images.double()), labels)
@@ -170,16 +175,35 @@ def _by_linear_bounds(
                 if nearer is not None:
                     known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
             notify("Bounding", 0.5)
-            radius = linear_radius(network, x, y, norm=norm, box=box).double().cpu()
+            radius = _bounded(network, x, y, norm, box)
             known.certified[chosen] = torch.minimum(radius, known.found[chosen])
             known.seconds[chosen] = (clock() - started) / len(chosen)
             for i in chosen.tolist():
                 closed = bool(known.certified[i] >= (1.0 - tolerance) * known.found[i])
-                reasons[i] = "closed" if closed else "linear"
+                reasons[i] = "closed" if closed else "bounds"
             notify("Bounding", 1.0)
     except KeyboardInterrupt:  # every interval is right at any time
         pass
     return known._replace(reasons=tuple(reasons))
+
+
+def _bounded(
+    network: nn.Module, images: Tensor, labels: Tensor, norm: float, box: tuple[float, float] | None
+) -> Tensor:
+    """What linear bounds certify and, where there are any, quadratic ones, whichever is more: (N,)."""
+    bound = torch.zeros(len(images), dtype=torch.float64)
+    entries = 0
+    if norm == 2.0:
+        try:
+            layers = max_layers(network, images)
+        except UnsuitableNetworkError:
+            pass
+        else:
+            entries = sum(layer.windows.numel() for layer in layers.layers)
+            bound = quadratic_radius(network, images, labels, box=box, layers=layers)
+    if entries <= MANY_ENTRIES:
+        bound = bound.maximum(linear_radius(network, images, labels, norm=norm, box=box).double().cpu())
+    return bound
 
 
 def _confirmed(
