@@ -44,7 +44,7 @@ from regrob.analysis.proved import (
     over_common_seeds,
 )
 from regrob.analysis.proved_leads import BY_ATTACKS, BY_LINEAR, BY_TRUTH, Lead, Ranking, leads, verdicts
-from regrob.analysis.words import mark, tick
+from regrob.analysis.words import FAILED, HELD, UNDECIDED, mark, tick
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,29 +124,45 @@ def standing(compared: Iterable[Lead], ranking: Ranking, price: float = math.inf
     words = {"higher": "ahead of", "lower": "behind", "undecided": "not told apart from"}
     groups: dict[str, list[str]] = {}
     for lead in compared:
-        if (lead.ranking, lead.price) == (ranking, price):
+        if (lead.ranking, lead.price) == (ranking, price) and lead.difference.count > 1:
             groups.setdefault(lead.difference.verdict, []).append(PENALTY_PHRASES[lead.rival])
+    if [*groups] == ["undecided"] and len(groups["undecided"]) > 1:
+        return "not told apart from any other"
     parts = [f"{words[verdict]} {phrases.listed(groups[verdict])}" for verdict in words if verdict in groups]
     return ", and ".join(parts)
 
 
 def finding(compared: Sequence[Lead], first: str, seeds: int) -> str:
-    """What the rankings say of one method over seeds, in sentences; of one seed, that nothing is decided."""
-    name = phrases.sentence(PENALTY_PHRASES[first])
+    """What the rankings say of one method over seeds, in a sentence; of one seed, that nothing is decided."""
     if seeds < 2:
         return "With one seed all this is of single networks; what holds of the penalties is open."
-    said = []
-    for ranking in dict.fromkeys(lead.ranking for lead in compared):
-        said.append(f"{phrases.sentence(ranking.words)} it is {standing(compared, ranking)}.")
-    return f"{name}, over {phrases.counted(seeds, 'seed')}: " + " ".join(said)
+    said = [
+        f"{ranking.words} {standing(compared, ranking)}"
+        for ranking in dict.fromkeys(lead.ranking for lead in compared)
+    ]
+    return f"Over {phrases.counted(seeds, 'seed')} {PENALTY_PHRASES[first]} is {'; '.join(said)}."
+
+
+def settled(compared: Iterable[Lead], ranking: Ranking, rivals: Sequence[str]) -> str:
+    """Whether one ranking puts the first method before all of these: "confirmed", "refuted" or "open"."""
+    words = {HELD: "confirmed", FAILED: "refuted", UNDECIDED: "open"}
+    return words[
+        mark(
+            lead.difference.verdict
+            for lead in compared
+            if lead.ranking == ranking and lead.rival in rivals and math.isinf(lead.price)
+        )
+    ]
 
 
 def lead_table(compared: Sequence[Lead]) -> pd.DataFrame:
-    """A row a rival: the differences by each ranking, with their intervals and verdicts."""
+    """A row a rival with several seeds: the differences by each ranking, with intervals and verdicts."""
     import pandas as pd
 
     rows: dict[str, dict[str, str]] = {}
     for lead in compared:
+        if lead.difference.count < 2:
+            continue
         row = rows.setdefault(lead.rival, {"rival": PENALTY_PHRASES[lead.rival]})
         row[lead.ranking.words] = difference_words(lead.difference)
     return pd.DataFrame([*rows.values()])
