@@ -101,10 +101,17 @@ def test_words_follow_the_verdicts(tmp_path: Path) -> None:
     table: pd.DataFrame = proved_words.lead_table(compared)
     assert table["in truth"].str.endswith("ahead").all()
     assert table["by linear bounds alone"].tolist()[0].endswith("behind")
+    (ahead,) = leads(results, "jacobian", ["curvature"], [BY_TRUTH])
+    (reverse,) = leads(results, "curvature", ["jacobian"], [BY_TRUTH])
+    behind = [reverse._replace(price=price, rival="curvature") for price in (0.002, 0.01)]
+    assert proved_words.standing_by_price([*behind, ahead], "jacobian", SEEDS) == (
+        "Seed by seed, the Jacobian penalty is for at most 0.2 and 1 points behind the curvature penalty; "
+        "at any price ahead of the curvature penalty."
+    )
     by_price = leads(results, "jacobian", ["curvature"], [BY_TRUTH], [0.0, 0.005, math.inf])
     assert proved_words.standing_by_price(by_price, "jacobian", SEEDS) == (
-        "Seed by seed, the Jacobian penalty is without giving up accuracy ahead of the curvature penalty; "
-        "for at most 0.5 points ahead of the curvature penalty; at any price ahead of the curvature penalty."
+        "Seed by seed, the Jacobian penalty is without giving up accuracy, for at most 0.5 points and at any "
+        "price ahead of the curvature penalty."
     )
 
 

@@ -99,9 +99,9 @@ def ranked(pairs: Iterable[tuple[Setting, Interval]], digits: str = ".2f") -> st
 
     >>> from regrob.analysis.intervals import mean_interval
     >>> ranked([(("curvature", 1.6), mean_interval([0.708])), (("jacobian", 0.1), mean_interval([0.571]))])
-    'the curvature penalty at λ = 1.6 (0.71) and the Jacobian penalty at λ = 0.1 (0.57)'
+    '0.71 curvature, λ = 1.6; 0.57 Jacobian, λ = 0.1'
     """
-    return phrases.listed(f"{setting_phrase(setting)} ({value.mean:{digits}})" for setting, value in pairs)
+    return "; ".join(f"{value.mean:{digits}} {setting_name(setting)}" for setting, value in pairs)
 
 
 def lead_facts(proofs: Proved, methods: Sequence[str]) -> dict[str, str]:
@@ -321,7 +321,7 @@ def best_by_price(results: NetworkResults, penalties: Sequence[str]) -> str:
         if allowed:
             best = max(allowed, key=lambda s: results.interval(s, CERTIFIED).mean)
             value = results.interval(best, CERTIFIED).mean
-            parts.append(f"{_at_price(price)} {setting_phrase(best)} ({value:.2f})")
+            parts.append(f"{_at_prices([price])} {setting_phrase(best)} ({value:.2f})")
     return phrases.listed(parts)
 
 
@@ -329,20 +329,21 @@ def standing_by_price(compared: Sequence[Lead], first: str, seeds: int) -> str:
     """What one method is in truth to its rivals at each price, as a sentence; nothing of one seed."""
     if seeds < 2:
         return ""
-    prices = dict.fromkeys(lead.price for lead in compared)
-    parts = [f"{_at_price(100 * price)} {standing(compared, BY_TRUTH, price)}" for price in prices]
+    at: dict[str, list[float]] = {}
+    for price in dict.fromkeys(lead.price for lead in compared):
+        at.setdefault(standing(compared, BY_TRUTH, price), []).append(100 * price)
+    parts = [f"{_at_prices(prices)} {words}" for words, prices in at.items()]
     return f"Seed by seed, {PENALTY_PHRASES[first]} is {'; '.join(parts)}."
 
 
-def _at_price(points: float) -> str:
-    """A price in words: "without giving up accuracy", "for at most 0.5 points", "at any price"."""
-    if math.isinf(points):
-        return "at any price"
-    return (
-        f"for at most {points:g} {'point' if points == 1 else 'points'}"
-        if points
-        else "without giving up accuracy"
-    )
+def _at_prices(points: Sequence[float]) -> str:
+    """Prices in words: "without giving up accuracy", "for at most 0.2 and 0.5 points", "at any price"."""
+    some = [each for each in points if 0 < each < math.inf]
+    parts = ["without giving up accuracy"] if 0 in points else []
+    if some:
+        noun = "point" if some == [1] else "points"
+        parts.append(f"for at most {phrases.listed(f'{each:g}' for each in some)} {noun}")
+    return phrases.listed([*parts, *(["at any price"] if math.inf in points else [])])
 
 
 def hardest(proofs: Proved, methods: Sequence[str]) -> dict[str, str]:
