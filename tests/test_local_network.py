@@ -8,7 +8,7 @@ import torch
 from local_networks import around, interval_bounds, outputs_at, random_layers
 
 from regrob.affine.relu_layers import ReluLayers
-from regrob.certificates.local_network import local_network, split
+from regrob.certificates.local_network import local_network
 from regrob.certificates.semidefinite import semidefinite_bound
 from regrob.errors import InputError
 
@@ -54,9 +54,8 @@ def test_a_split_unit_is_folded_as_its_sign_says(active: bool) -> None:
     image = torch.full((4,), 0.5, dtype=torch.float64)
     local = around(layers, image, 1.5)
     first = next(k for k, (layer, _) in enumerate(local.names) if layer == 0)
-    once = split(local, first, active)
-    again = around(layers, image, 1.5, splits={local.names[first]: active})
-    assert once.names == again.names
+    part = around(layers, image, 1.5, splits={local.names[first]: active})
+    assert part.names == tuple(name for name in local.names if name != local.names[first])
     rng = np.random.default_rng(0)
     seen = 0
     for _ in range(200):
@@ -66,15 +65,12 @@ def test_a_split_unit_is_folded_as_its_sign_says(active: bool) -> None:
             continue
         seen += 1
         kept = np.delete(outputs, first)
-        for part in (once, again):
-            np.testing.assert_allclose(outputs_at(part, step), kept, atol=1e-12)
-            assert part.constraints.at(step, kept)[1] <= 1e-12  # the sign holds
-            assert part.constraints.at(step, kept)[0] == pytest.approx(
-                local.constraints.at(step, outputs)[0], abs=1e-12
-            )
+        np.testing.assert_allclose(outputs_at(part, step), kept, atol=1e-12)
+        assert part.constraints.at(step, kept)[1] <= 1e-12  # the sign holds
+        assert part.constraints.at(step, kept)[0] == pytest.approx(
+            local.constraints.at(step, outputs)[0], abs=1e-12
+        )
     assert seen > 20
-    with pytest.raises(InputError, match="unit must be in"):
-        split(local, len(local.names), True)
 
 
 def test_the_stated_error_covers_the_rounding() -> None:
@@ -171,6 +167,8 @@ def test_bad_input_is_refused() -> None:
         ({"rival": 0}, "two of the 2 classes"),
         ({"radius": 0.0}, "radius must be positive"),
         ({"box": (0.6, 1.0)}, "in the box"),
+        ({"splits": {(0, 6): True}}, "must name hidden units"),
+        ({"splits": {(1, 0): True}}, "must name hidden units"),
     ):
         with pytest.raises(InputError, match=text):
             local_network(layers, image, lower, upper, **{**good, **change})

@@ -178,12 +178,19 @@ def test_further_digits_of_one_seed_wait_for_the_others(folder: Path) -> None:
     assert set(stored.digits["image"]) == set(range(6))
 
 
-def test_a_seed_that_lacks_adversarial_training_waits_for_it(folder: Path) -> None:
+def test_a_seed_may_lack_adversarial_training(folder: Path) -> None:
     for seed in range(2):
         save(folder, seed, usual_rows(seed) + [digit((ADVERSARIAL, 0.1), seed, image) for image in range(6)])
-    stored = proved.read(folder)["net"]
-    assert (stored.results.seeds, stored.partial) == (2, (2,))
-    assert stored.results.values((ADVERSARIAL, 0.1), proved.CERTIFIED).tolist() == [1.0, 1.0]
+    results = proved.read(folder)["net"].results
+    assert results.seeds == 3
+    assert results.interval((ADVERSARIAL, 0.1), proved.CERTIFIED).count == 2
+    common = proved.over_common_seeds(results, ADVERSARIAL, "jacobian")
+    assert common.values(("jacobian", 0.1), proved.CERTIFIED).tolist() == [1.2, 1.21]
+    assert proved.over_common_seeds(results, "curvature", "jacobian") is results
+    # Some of its ε are not enough.
+    extra = [digit((ADVERSARIAL, epsilon), 2, image) for epsilon in (0.1, 0.2) for image in range(6)]
+    save(folder, 2, usual_rows(2) + extra)
+    assert proved.read(folder)["net"].results.values((ADVERSARIAL, 0.1), proved.CERTIFIED).tolist() == [1.0]
 
 
 def test_settled_digits_are_those_whose_ends_meet(tmp_path: Path) -> None:
@@ -284,3 +291,18 @@ def test_other_figures_show_their_table(folder: Path) -> None:
     traded = pictures.at_equal_accuracy(stored, PENALTIES, BENIGN)
     assert [axes.get_title() for axes in traded.axes] == ["certified", "attacked"]
     plt.close("all")
+
+
+def test_lengths_stand_against_the_truth_of_settled_digits(tmp_path: Path) -> None:
+    ends = [(1.0, 1.001), (2.0, 2.002), (1.0, 4.0)]
+    rows = [
+        digit(UNPENALISED, 0, i, certified=c, found=f, margin=3 * f, radius=7.0)
+        for i, (c, f) in enumerate(ends)
+    ]
+    save(tmp_path, 0, rows)
+    figure = pictures.against_truth(proved.read(tmp_path)["net"], [UNPENALISED])
+    drawn = {line.get_label(): line for line in figure.axes[0].lines}
+    assert np.allclose(drawn["d"].get_xdata(), [1.001, 2.002])
+    assert np.allclose(drawn["d"].get_ydata(), [3.003, 6.006])
+    assert np.allclose(drawn["‖r*‖₂"].get_ydata(), 7.0)
+    plt.close(figure)

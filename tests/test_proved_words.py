@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from test_proved_tables import PENALTIES, SETTINGS, digit, save, usual_rows
 
-from regrob.analysis import proved, proved_words
+from regrob.analysis import proved, proved_words, provenance
 from regrob.analysis.measures import UNPENALISED
 from regrob.analysis.proved import Proved
 from regrob.analysis.words import FAILED, HELD, UNDECIDED
@@ -161,3 +161,19 @@ def test_the_origin_counts_seeds_and_digits(tmp_path: Path) -> None:
     assert facts["budgets"] == "2 s a digit of net"
     assert facts["devices"] == "an x86-64 processor"
     assert len(SETTINGS) == 5
+
+
+def test_provenance_has_a_row_for_each_maker(tmp_path: Path) -> None:
+    stored = read(tmp_path, usual_rows(0))
+    sidecar = stored.sidecars[0]
+    sidecar["made_by"] = [{"commit": "abc"}, {"commit": "def"}]
+    for place, item in enumerate(sidecar["items"].values()):
+        item |= {"made_by": int(place == 0), "seconds": 1.5}
+    first, second = sorted(provenance.proofs([stored]), key=lambda row: str(row["commit"]))
+    assert first == {
+        "file": "proved/net",
+        "what": "24 distances, of one seed",
+        "seconds": 6.0,
+        "commit": "abc",
+    }
+    assert (second["what"], second["seconds"]) == ("six distances, of one seed", 1.5)

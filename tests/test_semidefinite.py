@@ -13,7 +13,7 @@ from local_networks import around, outputs_at, random_layers
 
 from regrob.affine.relu_layers import ReluLayers
 from regrob.certificates import semidefinite
-from regrob.certificates.local_network import LocalNetwork, split
+from regrob.certificates.local_network import LocalNetwork
 from regrob.certificates.semidefinite import Multipliers, inherited, proved, semidefinite_bound
 
 
@@ -87,7 +87,7 @@ def test_beyond_the_ball_of_no_mistake_the_bound_says_so() -> None:
 
 
 def without_first(whole: Multipliers) -> Multipliers:
-    """What `split` leaves of the multipliers: its unit is the first, its sign the last constraint."""
+    """The multipliers of a part in which the first unit is split: its sign is the last constraint."""
     units, constraints = len(whole.outputs), len(whole.constraints)
     return inherited(whole, range(1, units), [*range(constraints), None])
 
@@ -97,18 +97,19 @@ def test_splits_never_lower_the_bound_and_all_of_them_close_it() -> None:
     distance = truth(layers, image, (0.0, 1.0))
     local = around(layers, image, 1.1 * distance)
     root = semidefinite_bound(local, tolerance=1e-5)
-    leaves, nodes = [], [(local, root)]
+    leaves, nodes = [], [(local, {}, root)]
     while nodes:
-        node, parent = nodes.pop()
+        node, splits, parent = nodes.pop()
         if not node.names:
             leaves.append(parent.distance)
             continue
         for active in (True, False):
-            part = split(node, 0, active)
+            more = {**splits, node.names[0]: active}
+            part = around(layers, image, local.radius, splits=more)
             child = semidefinite_bound(part, start=without_first(parent.centre), tolerance=1e-4)
             assert child.distance >= min(parent.distance, local.radius) * (1 - 1e-3)
             if child.distance < local.radius:
-                nodes.append((part, child))
+                nodes.append((part, more, child))
     assert len(leaves) >= 1
     assert distance * 0.999 < min(leaves) <= distance * (1 + 1e-9)
 
@@ -121,7 +122,7 @@ def test_a_warm_start_proves_the_same() -> None:
     warm = semidefinite_bound(local, start=cold.centre)
     assert warm.distance == pytest.approx(cold.distance, rel=2e-3)
     assert warm.steps < cold.steps
-    child = split(local, 0, True)
+    child = around(layers, image, local.radius, splits={local.names[0]: True})
     below = semidefinite_bound(child, start=without_first(cold.centre))
     assert min(below.distance, child.radius) == pytest.approx(
         min(semidefinite_bound(child).distance, child.radius), rel=2e-3

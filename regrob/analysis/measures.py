@@ -83,7 +83,13 @@ def phrase_of(network: str) -> str:
 def setting_phrase(setting: Setting) -> str:
     """How a setting is written inside a sentence: "the Jacobian penalty at λ = 0.1"."""
     penalty, weight = setting
-    return f"{PENALTY_PHRASES[penalty]} at λ = {weight:g}" if weight else PENALTY_PHRASES[penalty]
+    return f"{PENALTY_PHRASES[penalty]} at {strength(setting)}" if weight else PENALTY_PHRASES[penalty]
+
+
+def strength(setting: Setting) -> str:
+    """How strong a setting is: "λ = 0.1", of adversarial training "ε = 0.1"."""
+    penalty, weight = setting
+    return f"{'ε' if penalty == ADVERSARIAL else 'λ'} = {weight:g}"
 
 
 def name_of(network: str) -> str:
@@ -94,7 +100,7 @@ def name_of(network: str) -> str:
 def setting_name(setting: Setting) -> str:
     """How a setting is written: "Jacobian, λ = 0.1"."""
     penalty, weight = setting
-    return f"{LABELS[penalty]}, λ = {weight:g}" if weight else LABELS[penalty]
+    return f"{LABELS[penalty]}, {strength(setting)}" if weight else LABELS[penalty]
 
 
 SHARES = ("accuracy", "success", "probability")

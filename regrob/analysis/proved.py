@@ -177,21 +177,17 @@ class Whole(NamedTuple):
     """What of a network can be compared, seed by seed.
 
     Attributes:
-        settings: which every seed has.
-        digits: which every setting of every seed has.
-        seeds: places of these seeds among all.
+        settings: of each seed that counts, by its place among all: every setting of every penalty, and of
+            adversarial training, which takes longest, where the seed has all of them.
+        digits: which each of these has.
     """
 
-    settings: frozenset[Setting]
+    settings: dict[int, frozenset[Setting]]
     digits: frozenset[int]
-    seeds: tuple[int, ...]
 
 
 def whole(stored: Sequence[dict[Setting, set[int]]]) -> Whole:
     """The seeds that have the most settings, and the digits that all of these have.
-
-    A setting counts where it has every digit that all penalties have; adversarial training, which takes
-    longest, may lack some.
 
     Args:
         stored: of each seed the digits of each setting.
@@ -204,9 +200,26 @@ def whole(stored: Sequence[dict[Setting, set[int]]]) -> Whole:
         frozenset(setting for setting, own in digits.items() if common and own >= common)
         for digits, common in zip(stored, shared, strict=True)
     ]
-    settings = max(had, key=len)
-    seeds = tuple(place for place, own in enumerate(had) if own >= settings)
-    return Whole(settings, frozenset(set.intersection(*(shared[place] for place in seeds))), seeds)
+    hardened = [frozenset(setting for setting in own if setting[0] == ADVERSARIAL) for own in had]
+    penalised = [own - hard for own, hard in zip(had, hardened, strict=True)]
+    most, hardest = max(penalised, key=len), max(hardened, key=len)
+    seeds = [place for place, own in enumerate(penalised) if own >= most]
+    settings = {place: most | (hardest if hardened[place] >= hardest else frozenset()) for place in seeds}
+    return Whole(settings, frozenset(set.intersection(*(shared[place] for place in seeds))))
+
+
+def over_common_seeds(results: NetworkResults, *penalties: str) -> NetworkResults:
+    """The results of the seeds that each of these penalties has: adversarial training may lack some.
+
+    Args:
+        results: of one network.
+        penalties: names.
+    """
+    table = results.table
+    seeds = [set(table.loc[table["penalty"] == penalty, "seed"]) for penalty in penalties]
+    if all(own == seeds[0] for own in seeds):
+        return results
+    return NetworkResults(table[table["seed"].isin(set.intersection(*seeds))], results.network)
 
 
 def _values(rows: pd.DataFrame) -> dict[Measure, float]:
@@ -252,7 +265,8 @@ class Proved:
     """The proofs of one architecture.
 
     Attributes:
-        results: its measures, by setting and seed; only seeds that have every setting and digit.
+        results: its measures, by setting and seed; only seeds that have every setting of every penalty, not
+            all of which have adversarial training.
         digits: the rows of those seeds, one a digit.
         sidecars: what made them, one a seed.
         partial: seeds that lack something and are left out.
@@ -302,8 +316,8 @@ class Proved:
 def read(folder: Path, networks: Sequence[str] = ()) -> dict[str, Proved]:
     """The proofs of each architecture in a folder.
 
-    A seed that lacks settings which another seed has is left out, and so is a digit that some seed lacks: all
-    comparisons are paired.
+    A seed that lacks a penalty's setting which another seed has is left out, and so is a digit that some
+    seed lacks: all comparisons are paired.
 
     Args:
         folder: of the files.
@@ -331,18 +345,21 @@ def _read(folder: Path, names: Sequence[str]) -> Proved:
     stages.sort(key=lambda stage: int(stage[1]["settings"]["seed"]))
     every = whole([_digits(facts) for _, facts in stages])
     kept, summaries = [], []
-    for rows, facts in (stages[place] for place in every.seeds):
-        named = rows.set_index(["penalty", "lambda"]).index.isin(every.settings)
+    for place, settings in every.settings.items():
+        rows, facts = stages[place]
+        named = rows.set_index(["penalty", "lambda"]).index.isin(settings)
         counting = rows[named & rows["image"].isin(every.digits)]
-        items = {name: item for name, item in facts["items"].items() if _setting(item) in every.settings}
+        items = {name: item for name, item in facts["items"].items() if _setting(item) in settings}
         kept.append(counting)
         summaries.append(summary(counting, {**facts, "items": items}))
     return Proved(
         NetworkResults(pd.concat(summaries, ignore_index=True), stages[0][1]["settings"]["network"]),
         pd.concat(kept, ignore_index=True),
-        [stages[place][1] for place in every.seeds],
+        [stages[place][1] for place in every.settings],
         tuple(
-            facts["settings"]["seed"] for place, (_, facts) in enumerate(stages) if place not in every.seeds
+            facts["settings"]["seed"]
+            for place, (_, facts) in enumerate(stages)
+            if place not in every.settings
         ),
     )
 

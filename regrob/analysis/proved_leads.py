@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from regrob.analysis.comparisons import chosen
 from regrob.analysis.intervals import Interval, paired_difference
 from regrob.analysis.measures import BENIGN, UNPENALISED, Measure, NetworkResults
-from regrob.analysis.proved import ATTACKED, CERTIFIED, FOUND, LINEAR
+from regrob.analysis.proved import ATTACKED, CERTIFIED, FOUND, LINEAR, over_common_seeds
 
 
 class Ranking(NamedTuple):
@@ -84,8 +84,9 @@ def leads(
     found = []
     for ranking in rankings:
         for price in prices:
-            own, *others = (_ends(results, name, ranking, price) for name in (first, *rivals))
-            for rival, other in zip(rivals, others, strict=True):
+            for rival in rivals:
+                paired = over_common_seeds(results, first, rival)
+                own, other = (_ends(paired, name, ranking, price) for name in (first, rival))
                 found.append(Lead(ranking, price, rival, between(own, other, level)))
     return found
 

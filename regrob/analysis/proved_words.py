@@ -25,6 +25,7 @@ from regrob.analysis.measures import (
     Setting,
     setting_name,
     setting_phrase,
+    strength,
 )
 from regrob.analysis.proved import (
     ATTACKED,
@@ -40,6 +41,7 @@ from regrob.analysis.proved import (
     Proved,
     champions,
     is_settled,
+    over_common_seeds,
 )
 from regrob.analysis.proved_leads import BY_ATTACKS, BY_LINEAR, BY_TRUTH, Lead, Ranking, leads, verdicts
 from regrob.analysis.words import mark, tick
@@ -69,8 +71,11 @@ def origin(stored: Iterable[Proved]) -> dict[str, str]:
 
     def digits(proofs: Proved) -> str:
         count = len(proofs.of(UNPENALISED).index.unique("image"))
+        hardened = proofs.digits.loc[proofs.digits["penalty"] == ADVERSARIAL, "seed"].nunique()
+        some = f", {phrases.number(hardened)} of them with adversarial training too"
         return (
-            f"of {proofs.results.title} {phrases.counted(proofs.results.seeds, 'seed')}, "
+            f"of {proofs.results.title} {phrases.counted(proofs.results.seeds, 'seed')}"
+            f"{some if 0 < hardened < proofs.results.seeds else ''}, "
             f"with {phrases.counted(count, 'digit')} of each network"
         )
 
@@ -195,6 +200,7 @@ def duel_words(proofs: Proved, first: Setting, second: Setting) -> str:
 
 def times(results: NetworkResults, setting: Setting, measure: Measure) -> Interval:
     """A setting's number over that without a penalty, seed by seed."""
+    results = over_common_seeds(results, setting[0], UNPENALISED[0])
     share = results.values(setting, measure) / results.values(UNPENALISED, measure)
     return mean_interval(share, span=POSITIVE)
 
@@ -276,7 +282,7 @@ def at_equal_accuracy(
             for measure in (CERTIFIED, ATTACKED):
                 best = max(allowed, key=lambda s: results.interval(s, measure).mean, default=None)
                 line[measure.title] = (
-                    "–" if best is None else f"{_written(results, best, measure)}, λ = {best[1]:g}"
+                    "–" if best is None else f"{_written(results, best, measure)}, {strength(best)}"
                 )
             if any(gap.count > 1 for gap in against.values()):
                 gap = against.get((price / 100, method))
@@ -390,6 +396,7 @@ def marks(proofs: Proved, penalties: Sequence[str], stored: Iterable[Proved]) ->
         for lead in leads(results, penalty, ["none"] * len(penalties), [BY_TRUTH])[:1]
     ]
     rivals = [penalty for penalty in penalties if penalty != "curvature"]
+    others = [penalty for penalty in penalties if penalty not in ("jacobian", "cross-lipschitz")]
     level = 1 - 0.05 / len(penalties)
     best = [setting for setting, _ in champions(results, CERTIFIED, penalties)]
     units = [results.difference(setting, UNPENALISED, UNSTABLE, level).verdict for setting in best]
@@ -397,7 +404,7 @@ def marks(proofs: Proved, penalties: Sequence[str], stored: Iterable[Proved]) ->
     shown = float((rows["attacked"] <= (1 + TOLERANCE) * rows["found"]).mean())
     return {
         "buys": mark(buys),
-        "jacobian": ahead("jacobian", ["input-gradient", "curvature"], BY_ATTACKS),
+        "jacobian": ahead("jacobian", others, BY_ATTACKS),
         "linear": ahead("curvature", rivals, BY_LINEAR),
         "truth": ahead("curvature", rivals, BY_TRUTH),
         "both": mark(units, "lower", "higher"),

@@ -12,6 +12,8 @@ from regrob.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from regrob.analysis.proved import Proved
+
 TASKS = {
     "mnist-1-7": "MNIST, 1 against 7",
     "mnist-10": "MNIST, ten digits",
@@ -113,6 +115,29 @@ def sweeps(stored: Iterable[tuple[str, pd.DataFrame, dict[str, Any]]]) -> pd.Dat
         rows["hours of the whole file"] = [each["hours"] for each in facts]
         parts.append(rows.drop(columns=PROTOCOL["missing"]))
     return pd.concat(parts, ignore_index=True)
+
+
+def proofs(stored: Iterable[Proved]) -> list[dict[str, Any]]:
+    """What made the proved distances: a row for each network and each of its makers.
+
+    Returns:
+        of each row the file, what it holds, seconds of all its proofs and trainings, and the maker's facts.
+    """
+    rows = []
+    for each in stored:
+        made: dict[str, tuple[dict[str, Any], list[dict[str, Any]], set[int]]] = {}
+        for sidecar in each.sidecars:
+            for item in sidecar["items"].values():
+                maker = sidecar["made_by"][item["made_by"]]
+                _, items, seeds = made.setdefault(repr(maker), (maker, [], set()))
+                items.append(item)
+                seeds.add(sidecar["settings"]["seed"])
+        for maker, items, seeds in made.values():
+            digits = phrases.counted(sum(item["count"] for item in items), "distance")
+            what = f"{digits}, of {phrases.counted(len(seeds), 'seed')}"
+            seconds = round(sum(item["seconds"] for item in items), 1)
+            rows.append({"file": f"proved/{each.results.network}", "what": what, "seconds": seconds, **maker})
+    return rows
 
 
 def absent(table: pd.DataFrame, networks: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from regrob.certificates.rounded import UNIT, rounding
-from regrob.checks import Images, check_norm
+from regrob.checks import Images, check_box, check_norm
 from regrob.errors import InputError
 
 TINY = 1e-150
@@ -138,8 +138,8 @@ class Ball(NamedTuple):
         tensor([2.0000], dtype=torch.float64)
         """
         if self.norm in (2.0, math.inf) and self.below is not None and self.above is not None:
-            found = nearest(slopes, offsets, self.below, self.above, self.norm)
-            return found.distance, found.step
+            closest = nearest(slopes, offsets, self.below, self.above, self.norm)
+            return closest.distance, closest.step
         size = lengths(slopes, self.norm)
         distance = torch.where(offsets > 0, offsets / size * (1 - 8 * UNIT), 0.0).nan_to_num(0.0, math.inf)
         q = dual(self.norm)
@@ -174,17 +174,8 @@ def ball_around(
     r = torch.as_tensor(radius, dtype=torch.float64, device=x.device).expand(len(x))
     if not bool(((r >= 0) & (r < math.inf)).all()):
         raise InputError(f"radius must be finite and at least 0, got {radius}")
-    if box is None:
-        return Ball(r, norm)
-    low, high = box
-    if not low < high:
-        raise InputError(f"box must be (low, high) with low < high, got {box}")
-    if not bool(((x >= low) & (x <= high)).all()):
-        worst = float(x.min()) if float(x.min()) < low else float(x.max())
-        raise InputError(
-            f"a pixel of {worst:.4g} is outside the box {box}; give box=None, or the pixels' range"
-        )
-    return Ball(r, norm, *room(x, box))
+    check_box(box, x)
+    return Ball(r, norm) if box is None else Ball(r, norm, *room(x, box))
 
 
 def room(x: Tensor, box: tuple[float, float] | None) -> tuple[Tensor, Tensor]:
@@ -417,8 +408,8 @@ def nearest(a: Tensor, c: Tensor, low: Tensor, high: Tensor, norm: float) -> Nea
     >>> round(float(nearest(a, c, -2.0 * wide, wide, torch.inf).distance), 6)  # 5/7
     0.714286
     """
-    found = _nearest_l2(a, c, low, high) if norm == 2.0 else _nearest_linf(a, c, low, high)
-    return found._replace(distance=torch.where(c > 0, found.distance, 0.0).nan_to_num(0.0, math.inf, 0.0))
+    closest = _nearest_l2(a, c, low, high) if norm == 2.0 else _nearest_linf(a, c, low, high)
+    return closest._replace(distance=torch.where(c > 0, closest.distance, 0.0).nan_to_num(0.0, math.inf, 0.0))
 
 
 def _nearest_l2(a: Tensor, c: Tensor, low: Tensor, high: Tensor) -> Nearest:

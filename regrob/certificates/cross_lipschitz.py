@@ -20,10 +20,19 @@ import torch
 from torch import Tensor, nn
 
 from regrob.affine import ReluLayers, relu_layers
-from regrob.certificates.balls import least
+from regrob.certificates.balls import dual, least
 from regrob.certificates.dense_network import Bounds, Relaxation, surroundings
 from regrob.certificates.rounded import rounded_down, rounding
-from regrob.checks import ImageLabels, Images, Logits, PerImage, check_images, check_labels
+from regrob.checks import (
+    ImageLabels,
+    Images,
+    Logits,
+    PerImage,
+    check_box,
+    check_images,
+    check_labels,
+    check_norm,
+)
 from regrob.errors import InputError
 
 Analysis = Literal["interval", "linear"]
@@ -127,11 +136,11 @@ def local_cross_lipschitz(
     layers, x, y = _checked(network, images, labels, norm, box)
     if radius.shape != y.shape or not bool((radius >= 0).all()):
         raise InputError(f"radius must hold one number of at least 0 an image, got {radius.tolist()}")
-    found = [
+    constants = [
         _Local(layers, image, int(label), norm, analysis, box).constants(R[None].double())[0]
         for image, label, R in zip(x, y, radius, strict=True)
     ]
-    exact = torch.stack(found)
+    exact = torch.stack(constants)
     rounded = exact.to(images.dtype)
     above = torch.nextafter(rounded, torch.full_like(rounded, math.inf))
     return torch.where(rounded.double() < exact, above, rounded)
@@ -141,18 +150,11 @@ def _checked(
     network: nn.Module, images: Images, labels: ImageLabels, norm: float, box: tuple[float, float] | None
 ) -> tuple[ReluLayers, Tensor, Tensor]:
     check_images(images)
-    if not norm >= 1:
-        raise InputError(f"norm must be at least 1, got {norm}")
+    check_norm(norm)
     layers = relu_layers(network, images)
     x = images.detach().flatten(1).double()
     check_labels(labels, layers.logits(x))
-    if box is not None:
-        low, high = box
-        if not low < high:
-            raise InputError(f"the box must have low < high, got {box}")
-        outside = ((x < low) | (x > high)).any(dim=1)
-        if bool(outside.any()):
-            raise InputError(f"image {int(outside.nonzero()[0])} has a pixel outside the box [{low}, {high}]")
+    check_box(box, x)
     return layers, x, labels
 
 
@@ -247,20 +249,20 @@ class _Local:
 
     def constants(self, radii: Tensor) -> Tensor:
         """L_j(R), rounded up: (B, K)."""
-        found = torch.zeros(len(radii), len(self.layers.biases[-1]), dtype=torch.float64)
+        constants = torch.zeros(len(radii), len(self.layers.biases[-1]), dtype=torch.float64)
         lower, upper = self._bounds(radii)
         on = [(low >= 0).double() for low in lower]
         unknown = [((low < 0) & (up > 0)).double() for low, up in zip(lower, upper, strict=True)]
         arriving = self._backward(on, unknown)
         entries = arriving.middle[0].abs() + arriving.spread[0] + self.gamma * arriving.size[0]
-        dual = 1.0 if self.norm == math.inf else math.inf if self.norm == 1 else self.norm / (self.norm - 1.0)
-        norms = torch.linalg.vector_norm(entries, ord=dual, dim=2)
+        q = dual(self.norm)
+        norms = torch.linalg.vector_norm(entries, ord=q, dim=2)
         if self.analysis == "linear" and self.hidden:
             pixels = int((arriving.size[0] > 0).any(dim=(0, 1)).sum())
-            factor = max(pixels, 1) ** max(0.0, 1.0 / dual - 0.5)
+            factor = max(pixels, 1) ** max(0.0, 1.0 / q - 0.5)
             norms = torch.minimum(norms, factor * self._correlated(on, unknown, arriving))
-        found[:, self.rivals] = norms.nan_to_num(math.inf, math.inf) * (1.0 + self.gamma)
-        return found
+        constants[:, self.rivals] = norms.nan_to_num(math.inf, math.inf) * (1.0 + self.gamma)
+        return constants
 
     def _bounds(self, radii: Tensor) -> Bounds:
         """Of the units on the balls: (B, units) each."""
@@ -294,19 +296,19 @@ class _Local:
         """Interval vectors of r_0 … r_{L−1}, the gradient first."""
         batch = on[0].shape[0] if on else 1
         middle = self.rows.expand(batch, -1, -1)
-        found = _Backward([middle], [torch.zeros_like(middle)], [middle.abs()])
+        arriving = _Backward([middle], [torch.zeros_like(middle)], [middle.abs()])
         for k in range(len(self.hidden) - 1, -1, -1):
             weight = self.hidden[k]
-            middle, spread, size = found.middle[0], found.spread[0], found.size[0]
+            middle, spread, size = arriving.middle[0], arriving.spread[0], arriving.size[0]
             low, high = middle - spread, middle + spread
             low = on[k][:, None] * low + unknown[k][:, None] * low.clamp_max(0.0)
             high = on[k][:, None] * high + unknown[k][:, None] * high.clamp_min(0.0)
             size = (on[k] + unknown[k])[:, None] * size
             linked = (size > 0).double() @ (weight != 0).double() > 0
-            found.middle.insert(0, (low + high) / 2.0 @ weight)
-            found.spread.insert(0, (high - low) / 2.0 @ weight.abs())
-            found.size.insert(0, size @ weight.abs() + SMALLEST * linked)
-        return found
+            arriving.middle.insert(0, (low + high) / 2.0 @ weight)
+            arriving.spread.insert(0, (high - low) / 2.0 @ weight.abs())
+            arriving.size.insert(0, size @ weight.abs() + SMALLEST * linked)
+        return arriving
 
     def _correlated(self, on: list[Tensor], unknown: list[Tensor], arriving: _Backward) -> Tensor:
         """‖r_0‖₂ ≤ (max eᵀPPᵀe)^½: (B, rivals)."""

@@ -74,17 +74,17 @@ class Bounds(NamedTuple):
 
     def empty(self, nodes: int) -> Tensor:
         """Which of the B nodes hold no point: (B,)."""
-        found = torch.zeros(nodes, dtype=torch.bool)
+        empty = torch.zeros(nodes, dtype=torch.bool)
         for lower, upper in zip(*self, strict=True):
-            found |= (lower > upper).any(dim=1)
-        return found
+            empty |= (lower > upper).any(dim=1)
+        return empty
 
     def unstable(self, nodes: int) -> Tensor:
         """How many units may switch in each of the B nodes: (B,)."""
-        found = torch.zeros(nodes, dtype=torch.int64)
+        counts = torch.zeros(nodes, dtype=torch.int64)
         for lower, upper in zip(*self, strict=True):
-            found += ((lower < 0) & (upper > 0)).sum(dim=1)
-        return found
+            counts += ((lower < 0) & (upper > 0)).sum(dim=1)
+        return counts
 
 
 class Caps(NamedTuple):
@@ -177,12 +177,12 @@ class Relaxation:
         if power not in self._sizes:
             x = self.around.x
             reach = torch.maximum(-self.around.low, self.around.high).clamp_max(power)
-            size, found = x.abs() + reach, []
+            size, sizes = x.abs() + reach, []
             for weight, bias in zip(self.weights, self.biases, strict=True):
-                found.append(weight.abs() @ size + bias.abs())
-                size = found[-1]
-            found[-1] = found[-1] + found[-1][self.around.label]
-            self._sizes[power] = found
+                sizes.append(weight.abs() @ size + bias.abs())
+                size = sizes[-1]
+            sizes[-1] = sizes[-1] + sizes[-1][self.around.label]
+            self._sizes[power] = sizes
         return self._sizes[power]
 
     def slack(self, layer: int, radius: float) -> Tensor:
@@ -201,7 +201,7 @@ class Relaxation:
             known: bounds that hold already; only the units that they leave open are bounded anew.
             caps: where the nodes' mistakes lie.
         """
-        found = Bounds([], [])
+        bounds = Bounds([], [])
         largest = float(radius.max())
         given = signs.split(self.around.widths, dim=1)
         relaxed: list[ReluLines] = []
@@ -229,10 +229,10 @@ class Relaxation:
                     upper[node, unit] = torch.minimum(upper[node, unit], -value)
             lower = torch.where(given[layer] > 0, lower.clamp_min(0.0), lower)
             upper = torch.where(given[layer] < 0, upper.clamp_max(0.0), upper)
-            found.lower.append(lower)
-            found.upper.append(upper)
+            bounds.lower.append(lower)
+            bounds.upper.append(upper)
             relaxed.append(lines(lower, upper))
-        return found
+        return bounds
 
     def _to_input(
         self, rows: Tensor, offset: Tensor, node: Tensor, layer: int, relaxed: list[ReluLines]

@@ -66,9 +66,9 @@ def node_dual(
     )  # fmt: skip
     constraints: tuple[object, ...] = ("margin", *sorted(given), *(() if cap is None else ("cap",)))
     start = None if parent is None else _inherited(parent, local.names, constraints)
-    found = semidefinite_bound(local, start=start, goal=goal, products=len(local.names) <= PRODUCTS)
-    violation = dict(zip(local.names, found.violation.tolist(), strict=True))
-    return NodeDual(found.distance, torch.from_numpy(found.step), violation, found.centre, constraints)
+    bound = semidefinite_bound(local, start=start, goal=goal, products=len(local.names) <= PRODUCTS)
+    violation = dict(zip(local.names, bound.violation.tolist(), strict=True))
+    return NodeDual(bound.distance, torch.from_numpy(bound.step), violation, bound.centre, constraints)
 
 
 def _inherited(
@@ -80,4 +80,4 @@ def _inherited(
     if not all(name in place for name in names) or multiplied != (len(names) <= PRODUCTS):
         return None
     known = {constraint: i for i, constraint in enumerate(parent.constraints)}
-    return inherited(parent.start, [place[name] for name in names], [known.get(one) for one in constraints])
+    return inherited(parent.start, [place[name] for name in names], [known.get(name) for name in constraints])

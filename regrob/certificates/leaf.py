@@ -113,12 +113,12 @@ def _quadratic(g: Tensor, h: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor,
             some = g[active][:, free]
             gram = some @ some.T
             gram.diagonal().add_(1e-13 * float(gram.diagonal().max().clamp_min(1e-12)))
-            found, failed = torch.linalg.solve_ex(gram, h[active] + g[active] @ held)
-            if int(failed) or not bool(found.isfinite().all()):
+            solution, failed = torch.linalg.solve_ex(gram, h[active] + g[active] @ held)
+            if int(failed) or not bool(solution.isfinite().all()):
                 return price, step
             goal = torch.zeros_like(price)
-            goal[active] = found
-            if bool((found >= 0).all()):
+            goal[active] = solution
+            if bool((solution >= 0).all()):
                 break
             active = active & (goal > 0)
         move = goal.clamp_min(0.0) - price
@@ -147,8 +147,8 @@ def _linear(g: Tensor, h: Tensor, low: Tensor, high: Tensor, radius: float) -> t
     count, pixels = g.shape
     objective = np.zeros(pixels + 1)
     objective[-1] = 1.0
-    eye, one = np.eye(pixels), np.ones((pixels, 1))
-    above = np.block([[g.numpy(), np.zeros((count, 1))], [eye, -one], [-eye, -one]])
+    eye, ones = np.eye(pixels), np.ones((pixels, 1))
+    above = np.block([[g.numpy(), np.zeros((count, 1))], [eye, -ones], [-eye, -ones]])
     limits = np.concatenate([-h.numpy(), np.zeros(2 * pixels)])
     bounds = [*zip(low.tolist(), high.tolist(), strict=True), (0.0, None)]
     solved = linprog(objective, above, limits, bounds=bounds, method="highs")

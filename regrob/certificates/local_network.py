@@ -118,7 +118,8 @@ def local_network(
         half_spaces: (c, e), c (k, n) and e (k,): c·δ + e ≤ 0 holds on the set.
 
     Raises:
-        InputError: shapes that do not fit, a bound or radius that is not finite, an image outside the box.
+        InputError: shapes that do not fit, a bound or radius that is not finite, an image outside the box, a
+            split of a unit that does not exist.
 
     >>> import torch
     >>> eye = torch.eye(2, dtype=torch.float64)
@@ -133,8 +134,8 @@ def local_network(
     biases = [bias.detach().double().numpy() for bias in layers.biases]
     lowers = [np.asarray(bound.detach().double().numpy()) for bound in lower]
     uppers = [np.asarray(bound.detach().double().numpy()) for bound in upper]
-    _check(x, weights, biases, lowers, uppers, label, rival, radius, box)
     known = dict(splits or {})
+    _check(x, weights, biases, lowers, uppers, label, rival, radius, box, known)
 
     unstable: list[NDArray[np.intp]] = []
     constant: list[NDArray[np.bool_]] = []
@@ -208,48 +209,6 @@ def _varying(weights: list[Array], uppers: list[Array]) -> list[NDArray[np.bool_
     return varying
 
 
-def split(local: LocalNetwork, unit: int, active: bool) -> LocalNetwork:
-    """The part of the set where unit k is active, h_k = a_k, or silent, h_k = 0: that folds it away.
-
-    Raises:
-        InputError: there is no such unit.
-    """
-    m = len(local.names)
-    if not 0 <= unit < m:
-        raise InputError(f"unit must be in 0 … {m - 1}, the units that may switch, got {unit}")
-    own = local.units.chosen([unit])
-    others = np.delete(np.arange(m), unit)
-    constraints = local.constraints.joined(own.negated() if active else own)
-    folded = (
-        _without(forms, unit, own if active else None, local.radius, local.upper)
-        for forms in (local.units.chosen(others), constraints)
-    )
-    names = tuple(name for k, name in enumerate(local.names) if k != unit)
-    units, constraints = folded
-    return local._replace(
-        units=units,
-        lower=local.lower[others],
-        upper=local.upper[others],
-        constraints=constraints,
-        names=names,
-    )
-
-
-def _without(
-    forms: AffineForms, unit: int, own: AffineForms | None, radius: float, upper: Array
-) -> AffineForms:
-    """The forms with h_k replaced by its height, or by zero if that is None."""
-    share = forms.mixing[:, unit]
-    rows, mixing, offsets, errors = forms
-    if own is not None:
-        sizes = forms.sizes(radius, upper) + np.abs(share) * own.sizes(radius, upper)
-        errors = errors + np.abs(share) * own.errors + accumulated(4) * sizes
-        rows = rows + share[:, None] * own.rows
-        mixing = mixing + share[:, None] * own.mixing
-        offsets = offsets + share * own.offsets
-    return AffineForms(rows, np.delete(mixing, unit, axis=1), offsets, errors)
-
-
 def _composed(weight: Array, bias: Array, before: AffineForms, radius: float, upper: Array) -> AffineForms:
     """The heights weight · (outputs before) + bias, and their accumulated rounding errors."""
     sizes = np.abs(weight) @ before.sizes(radius, upper) + np.abs(bias)
@@ -272,6 +231,7 @@ def _check(
     rival: int,
     radius: float,
     box: tuple[float, float] | None,
+    splits: Mapping[tuple[int, int], bool],
 ) -> None:
     if weights[0].shape[1] != len(x):
         raise InputError(f"the image has {len(x)} pixels, the first layer {weights[0].shape[1]} inputs")
@@ -283,6 +243,11 @@ def _check(
             )
         if not all(np.isfinite(bound).all() for bound in bounds):
             raise InputError(f"{name} must be finite: a bound on a height is NaN or infinite")
+    for layer, unit in splits:
+        if not (0 <= layer < len(sizes) and 0 <= unit < sizes[layer]):
+            raise InputError(
+                f"splits must name hidden units, of which the layers have {sizes}; got {layer, unit}"
+            )
     classes = len(biases[-1])
     if not (0 <= label < classes and 0 <= rival < classes and label != rival):
         raise InputError(f"label and rival must be two of the {classes} classes, got {label} and {rival}")

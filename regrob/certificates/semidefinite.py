@@ -167,16 +167,16 @@ class _Problem:
 
     def slopes(self, factor: Array) -> Array:
         """(2m + k, r + m): of the forms in (y, h), where live rows·δ = factor y."""
-        found = np.zeros((2 * self.m + self.k, len(factor) + self.m))
-        found[self.m + self.live, : len(factor)] = self.signs[:, None] * factor
-        found[:, len(factor) :] = self.mixing
-        return found
+        slopes = np.zeros((2 * self.m + self.k, len(factor) + self.m))
+        slopes[self.m + self.live, : len(factor)] = self.signs[:, None] * factor
+        slopes[:, len(factor) :] = self.mixing
+        return slopes
 
     def values(self, products: Array) -> Array:
         """(2m + k,): the forms at h = 0, where live rows·δ are given."""
-        found = self.offsets.copy()
-        found[self.m + self.live] += self.signs * products
-        return found
+        values = self.offsets.copy()
+        values[self.m + self.live] += self.signs * products
+        return values
 
     def sides(self, forms: Array, product: _Product) -> tuple[Array, Array]:
         """Both factors of the products, where the forms have these values: (m,), or (1,) of the margin."""
@@ -209,9 +209,9 @@ def _inverse(factor: Array) -> Array:
     from scipy.linalg import lapack
 
     lower, _ = lapack.dpotri(factor, lower=1)
-    found: Array = lower + lower.T  # zero above the diagonal, as the factor is
-    found[np.diag_indices(len(found))] *= 0.5
-    return found
+    inverse: Array = lower + lower.T  # zero above the diagonal, as the factor is
+    inverse[np.diag_indices(len(inverse))] *= 0.5
+    return inverse
 
 
 def _solved_lower(matrix: Array, right: Array) -> Array:
@@ -228,8 +228,8 @@ def _solved_lower(matrix: Array, right: Array) -> Array:
     factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)  # in place: no copy is made
     if failed:
         raise FloatingPointError("the curvature in the multipliers is not positive definite")
-    found, _ = lapack.dpotrs(factor, scale * right, lower=0)
-    unscaled: Array = scale * np.asarray(found)
+    scaled, _ = lapack.dpotrs(factor, scale * right, lower=0)
+    unscaled: Array = scale * np.asarray(scaled)
     return unscaled
 
 
@@ -237,8 +237,8 @@ def _solved(factor: Array, right: Array) -> Array:
     """(L Lᵀ)⁻¹ right."""
     from scipy.linalg import lapack
 
-    found, _ = lapack.dpotrs(factor, right, lower=1)
-    return np.asarray(found)
+    solution, _ = lapack.dpotrs(factor, right, lower=1)
+    return np.asarray(solution)
 
 
 class _Point(NamedTuple):
@@ -330,12 +330,12 @@ def _barrier(problem: _Problem, at: Multipliers, point: _Point, weight: float) -
 def _gram(slopes: Array, m: int, inverse: Array) -> Array:
     """slopes · inverse · slopesᵀ, where the first m slopes are the last m unit vectors."""
     seen = slopes[m:] @ inverse
-    found = np.empty((len(slopes), len(slopes)))
-    found[:m, :m] = inverse[-m:, -m:] if m else inverse[:0, :0]
-    found[m:, :m] = seen[:, seen.shape[1] - m :]
-    found[:m, m:] = found[m:, :m].T
-    found[m:, m:] = seen @ slopes[m:].T
-    return found
+    products = np.empty((len(slopes), len(slopes)))
+    products[:m, :m] = inverse[-m:, -m:] if m else inverse[:0, :0]
+    products[m:, :m] = seen[:, seen.shape[1] - m :]
+    products[:m, m:] = products[m:, :m].T
+    products[m:, m:] = seen @ slopes[m:].T
+    return products
 
 
 def _newton_step(
@@ -384,22 +384,22 @@ def _newton_step(
     right = np.empty(size)
     sides = [problem.sides(point.forms, family) for family in families]
     g = slice(starts[-1], size)
-    for i, (one, (left, other)) in enumerate(zip(families, sides, strict=True)):
+    for i, (family, (left, other)) in enumerate(zip(families, sides, strict=True)):
         here = slice(starts[i], starts[i + 1])
         slope[here] = left * other
-        paired = curved[one.left, one.right]
+        paired = curved[family.left, family.right]
         slope[here] += 2 * weight * (np.diag(paired) if len(paired) == m else paired[0])
-        right[here] = slope[here] - other * drift[one.left] - left * drift[one.right]
-        for j, (two, (its_left, its_other)) in enumerate(zip(families[: i + 1], sides, strict=False)):
+        right[here] = slope[here] - other * drift[family.left] - left * drift[family.right]
+        for j, (earlier, (its_left, its_other)) in enumerate(zip(families[: i + 1], sides, strict=False)):
             there = slice(starts[j], starts[j + 1])
-            block = curved[one.left, two.left] * curved[one.right, two.right]
-            block += curved[one.left, two.right] * curved[one.right, two.left]
+            block = curved[family.left, earlier.left] * curved[family.right, earlier.right]
+            block += curved[family.left, earlier.right] * curved[family.right, earlier.left]
             block *= 2 * last
-            for side, weighted in ((one.left, other), (one.right, left)):
-                answer = answers[side, two.left] * its_other + answers[side, two.right] * its_left
+            for side, weighted in ((family.left, other), (family.right, left)):
+                answer = answers[side, earlier.left] * its_other + answers[side, earlier.right] * its_left
                 block += weighted[:, None] * answer
             normal[here, there] = block
-        normal[g, here] = other * answers[problem.g, one.left] + left * answers[problem.g, one.right]
+        normal[g, here] = other * answers[problem.g, family.left] + left * answers[problem.g, family.right]
     normal[g, g] = answers[problem.g, problem.g]
     slope[g] = point.forms[problem.g]
     right[g] = slope[g] - drift[problem.g]
@@ -589,9 +589,9 @@ def _taken(
             share *= 0.7
             continue
         there = _moved(at, step, share)
-        found = _least(problem, there, point.hessian + share * change)
-        if found is not None and (weight is None or _barrier(problem, there, found, weight) >= height):
-            return share, there, found
+        reached = _least(problem, there, point.hessian + share * change)
+        if reached is not None and (weight is None or _barrier(problem, there, reached, weight) >= height):
+            return share, there, reached
         share *= 0.5
     return None
 

@@ -66,19 +66,19 @@ def centred_network(widths: tuple[int, ...], seed: int) -> nn.Sequential:
 
 def certificates(network: nn.Sequential, x: Tensor, y: Tensor, closely: int = CLOSELY) -> Radii:
     """Of all images by linear bounds, of the first few by everything that the package has."""
-    found = {f"linear bounds, {name}": linear_radius(network, x, y, norm=p) for name, p in NORMS.items()}
+    radii = {f"linear bounds, {name}": linear_radius(network, x, y, norm=p) for name, p in NORMS.items()}
     layers, few, own = relu_layers(network, x), x[:closely], y[:closely]
-    found["polytope, l2"] = certified_radius(network, few, own)
+    radii["polytope, l2"] = certified_radius(network, few, own)
     for name, p in NORMS.items():
         for analysis in ("interval", "linear"):
             radius = cross_lipschitz_radius(network, few, own, norm=p, analysis=analysis)
-            found[f"cross-Lipschitz by {analysis} analysis, {name}"] = radius
+            radii[f"cross-Lipschitz by {analysis} analysis, {name}"] = radius
         searches = [Search(layers, image, int(label), norm=p) for image, label in zip(few, own, strict=True)]
         for search in searches:
             search.advance(nodes=NODES)
         certified = [search.certified for search in searches]
-        found[f"branch and bound, {name}"] = torch.tensor(certified, dtype=torch.float64)
-    return found
+        radii[f"branch and bound, {name}"] = torch.tensor(certified, dtype=torch.float64)
+    return radii
 
 
 def attacks(radii: Radii) -> Iterator[tuple[str, Perturbation]]:

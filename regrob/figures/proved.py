@@ -17,15 +17,17 @@ from regrob.analysis.proved import (
     NODES,
     TIGHTNESS,
     Proved,
+    is_settled,
     withstanding,
     withstands,
 )
 from regrob.figures.results import band, legend_below, trade
-from regrob.figures.theme import BLACK, GREY, LOOKS, VERMILION
+from regrob.figures.theme import BLACK, GREY, LENGTHS, LOOKS, SKY, VERMILION, Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
 
 
 def brackets(proved: Proved, settings: Sequence[Setting]) -> Figure:
@@ -141,6 +143,42 @@ def withstanding_figure(proved: Proved, settings: Sequence[Setting]) -> Figure:
     return figure
 
 
+TRUTH_LOOKS = {
+    "radius": LENGTHS["radius"],
+    "margin": LENGTHS["margin"],
+    "attacked": LENGTHS["found"],
+    "linear": Look("proved by linear bounds", SKY, "-", "^"),
+}
+"""The lengths of `against_truth`."""
+
+
+def against_truth(proved: Proved, settings: Sequence[Setting]) -> Figure:
+    """Four lengths against the true distance, both logarithmic: a panel a setting, one dot a settled digit.
+
+    Args:
+        proved: of one network.
+        settings: from left to right.
+    """
+    import matplotlib.pyplot as plt
+
+    figure, cells = plt.subplots(
+        1, len(settings), figsize=(7.2, 4.2), sharex=True, sharey=True, squeeze=False
+    )
+    for axes, setting in zip(cells[0], settings, strict=True):
+        rows = is_settled(proved.of(setting))
+        for name, look in TRUTH_LOOKS.items():
+            dots: dict[str, Any] = {"color": look.colour, "label": look.label, "linestyle": "none"}
+            axes.plot(rows["found"], rows[name], look.marker, markersize=5, alpha=0.7, **dots)
+        axes.axline((1, 1), (2, 2), color=BLACK, linestyle="-", linewidth=1.2, label="equal")
+        axes.set(xscale="log", yscale="log", xlabel="true distance", title=setting_name(setting))
+        ticks = (0.5, 1, 2, 4)
+        axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+    cells[0, 0].set_ylabel("length")
+    legend_below(figure, cells[0, 0])
+    return figure
+
+
 EXPLAINED = (CERTIFIED, *EXPLANATIONS, TIGHTNESS, NODES)
 """The panels of `explanation`."""
 
@@ -202,6 +240,23 @@ def at_equal_accuracy(proved: Proved, penalties: Sequence[str], across: Measure)
         start = [results.interval(UNPENALISED, m).mean for m in (across, measure)]
         axes.plot(*start, LOOKS["none"].marker, color=BLACK, markersize=9, label="no penalty", zorder=5)
         axes.set(title=measure.title, xlabel="accuracy, no attack, %")
+        _spread(axes)
     cells[0].set_ylabel(CERTIFIED.unit)
     legend_below(figure, cells[0])
     return figure
+
+
+def _spread(axes: Axes) -> None:
+    """Stretch an axis of accuracies in % towards 100: as the logarithm of the share of errors does."""
+    least = axes.get_xlim()[0]
+    most = max(float(np.max(line.get_xdata())) for line in axes.lines)
+
+    def height(accuracy: ArrayLike) -> NDArray[np.float64]:
+        return -np.log10(np.maximum(100.05 - np.asarray(accuracy, dtype=np.float64), 1e-3))
+
+    def accuracy(of: ArrayLike) -> NDArray[np.float64]:
+        return 100.05 - 10.0 ** -np.asarray(of, dtype=np.float64)
+
+    axes.set_xscale("function", functions=(height, accuracy))
+    axes.set_xlim(least, 100.05 - 0.8 * (100.05 - most))
+    axes.set_xticks([tick for tick in (50, 80, 90, 95, 97, 98, 99, 99.5) if tick >= least])
