@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
+from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -128,8 +129,45 @@ def check_size(name: str, value: float) -> None:
 
 def check_norm(norm: float) -> None:
     """Raise InputError unless p of an ℓ_p norm is from 1 to infinity."""
-    if not norm >= 1:
-        raise InputError(f"norm must be the p of an ℓ_p norm, from 1 to infinity, got {norm}")
+    if not isinstance(norm, Real) or not norm >= 1:
+        raise InputError(f"norm must be the p of an ℓ_p norm, a number from 1 to infinity, got {norm!r}")
+
+
+def check_budget(seconds: float) -> None:
+    """Raise InputError unless a time is a number of seconds, at least 0; it may be infinite."""
+    if not isinstance(seconds, Real) or not seconds >= 0:
+        raise InputError(f"seconds must be a number, at least 0, got {seconds!r}")
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise InputError unless a relative tolerance is at least 0 and below 1."""
+    if not isinstance(tolerance, Real) or not 0 <= tolerance < 1:
+        raise InputError(f"tolerance must be in [0, 1), got {tolerance!r}")
+
+
+def check_box(box: tuple[float, float] | None, images: Tensor) -> None:
+    """Raise InputError unless the box is None, or two numbers low < high with all pixels between them."""
+    if box is None:
+        return
+    bounds = tuple(box) if isinstance(box, tuple | list) else ()
+    largest = torch.finfo(images.dtype).max
+    if len(bounds) != 2 or not all(isinstance(bound, Real) and abs(bound) <= largest for bound in bounds):
+        raise InputError(
+            f"box must be two finite numbers (low, high), the range of every pixel, got {box!r}; "
+            "None sets no bounds"
+        )
+    low, high = bounds
+    if not low < high:
+        raise InputError(f"box must be (low, high) with low < high, got {box!r}")
+    outside = ((images < low) | (images > high)).flatten(1).any(dim=1)
+    if bool(outside.any()):
+        first = int(outside.nonzero()[0])
+        pixels = images[first].detach().double()
+        worst = float(pixels.min()) if float(pixels.min()) < low else float(pixels.max())
+        raise InputError(
+            f"image {first} has a pixel of {worst:.9g}, outside the box ({low:g}, {high:g}): give the range "
+            "of the pixels, or None for no bounds, or put them into it with images.clamp(low, high)"
+        )
 
 
 def check_count(name: str, value: int) -> None:

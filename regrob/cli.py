@@ -230,10 +230,13 @@ def _add_certify(commands: Commands) -> None:
         "certify",
         help="how far the nearest mistake of a network of yours is, proved",
         description="Bound the distance to the nearest mistake from both sides: attacks from above, branch "
-        "and bound from below, until they meet or time is up.",
+        "and bound from below, until they meet or time is up. Of a network that is no chain of affine maps "
+        "and ReLUs, and in another norm than 2 and inf, linear bounds are all that is proved.",
     )
     _add_network_and_images(certify, limit=20)
-    certify.add_argument("--norm", choices=("2", "inf"), default="2", help="of the distance (2)")
+    certify.add_argument(
+        "--norm", type=norm, default=2.0, metavar="P", help="of the distance: 2, inf, or another p ≥ 1 (2)"
+    )
     certify.add_argument("--seconds", type=size, default=1.0, metavar="S", help="an image at most (1)")
     certify.add_argument(
         "--tolerance",
@@ -259,7 +262,7 @@ def _certify(options: argparse.Namespace) -> int:
         summary = certification.certify_images(
             network,
             data,
-            norm=float(options.norm),
+            norm=options.norm,
             seconds=options.seconds,
             tolerance=options.tolerance,
             box=options.box or "auto",
@@ -637,7 +640,7 @@ def _data_download(options: argparse.Namespace) -> int:
 
 
 def positive(text: str) -> int:
-    """A whole number of at least 1; for argparse, as the next two."""
+    """A whole number of at least 1; for argparse, as the next three."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
@@ -649,6 +652,17 @@ def size(text: str) -> float:
     value = float(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
+    return value
+
+
+def norm(text: str) -> float:
+    """The p of an ℓ_p norm, from 1 to inf."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value >= 1:
+        raise argparse.ArgumentTypeError(f"must be 2, inf, or another p of at least 1, got {text!r}")
     return value
 
 

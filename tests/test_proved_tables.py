@@ -194,12 +194,14 @@ def test_a_seed_may_lack_adversarial_training(folder: Path) -> None:
 
 
 def test_settled_digits_are_those_whose_ends_meet(tmp_path: Path) -> None:
-    ends = [(1.0, 1.001), (2.0, 2.002), (3.0, 3.001), (1.0, 4.0), (0.0, 0.0)]
+    # The third closed to one per cent before both ends were rounded outwards; the fourth did not.
+    ends = [(1.0, 1.001), (2.0, 2.002), (0.98991, 1.0), (0.9895, 1.0), (0.0, 0.0)]
     rows = [digit(UNPENALISED, 0, i, certified=c, found=f, margin=2 * f) for i, (c, f) in enumerate(ends)]
     save(tmp_path, 0, rows)
     stored = proved.read(tmp_path)["net"]
     assert proved.is_settled(stored.digits)["image"].tolist() == [0, 1, 2]
     assert stored.settled == pytest.approx(3 / 4)
+    assert stored.results.interval(UNPENALISED, proved.CLOSED).mean == pytest.approx(75)
     assert len(stored.proved) == 4
 
 

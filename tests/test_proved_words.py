@@ -26,9 +26,7 @@ def usual(tmp_path: Path) -> Proved:
 
 def test_rankings_and_who_puts_whom_first(usual: Proved) -> None:
     facts = proved_words.lead_facts(usual, PENALTIES)
-    assert facts["by-certified"] == (
-        "the curvature penalty at λ = 0.4 (1.80) and the Jacobian penalty at λ = 0.4 (1.40)"
-    )
+    assert facts["by-certified"] == "1.80 curvature, λ = 0.4; 1.40 Jacobian, λ = 0.4"
     # All linear bounds are equal, and the first penalty counts.
     assert facts["takeaway"] == (
         "On net attacks and proofs put the curvature penalty first "

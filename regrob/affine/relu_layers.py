@@ -83,7 +83,13 @@ def relu_layers(network: nn.Module, images: Images) -> ReluLayers:
     """
     check_images(images)
     exact, x = checked_in_float64(network, images[:2])
-    widest = max(link.shape[1:].numel() for link in _chain(require_affine_operations(exact, x[:1])))
+    first = require_affine_operations(exact, x[:1])
+    if first.logits is not None and not first.logits.requires_grad:
+        constant = first.logits.detach().flatten().double()
+        layers = ReluLayers((constant.new_zeros(len(constant), x[0].numel()),), (constant,))
+        _require_same_logits(layers, exact, x)
+        return layers
+    widest = max(link.shape[1:].numel() for link in _chain(first))
     rows = min(ROWS, widest)
     traced = require_affine_operations(exact, x[:1].expand(rows, *x.shape[1:]))
     if traced.dtypes != {torch.float64}:

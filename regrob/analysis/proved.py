@@ -104,7 +104,9 @@ EXPLANATIONS = (SLOPE, UNSTABLE)
 """What is the median over the digits that are classified correctly; of `NODES` the mean is taken."""
 
 TOLERANCE = 0.01
-"""A digit is settled where `certified` lies within this share of `found`."""
+"""A digit is settled where `certified` lies within this share of `found`, up to the digits stored of both."""
+
+_CLOSE = 1 - TOLERANCE - 2 * 10.0 ** (1 - DIGITS)
 
 RADII = (0.5, 1.0, 1.5, 2.0)
 """ε at which the shares of withstanding digits are read."""
@@ -234,7 +236,7 @@ def _values(rows: pd.DataFrame) -> dict[Measure, float]:
     values |= {measure: _median(right[measure.metric]) for measure in EXPLANATIONS}
     values[NODES] = float(right["nodes"].mean()) if len(right["nodes"]) else math.nan
     values[TIGHTNESS] = _median(right["linear"] / right["found"])
-    settled = right["certified"] >= (1 - TOLERANCE) * right["found"]
+    settled = right["certified"] >= _CLOSE * right["found"]
     values[CLOSED] = float(settled.mean()) if len(settled) else math.nan
     return values
 
@@ -391,4 +393,4 @@ def champions(
 
 def is_settled(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of correctly classified digits whose distance is known to `TOLERANCE`."""
-    return rows[(rows["certified"] > 0) & (rows["certified"] >= (1 - TOLERANCE) * rows["found"])]
+    return rows[(rows["certified"] > 0) & (rows["certified"] >= _CLOSE * rows["found"])]

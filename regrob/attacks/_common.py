@@ -214,7 +214,7 @@ def prepare(
             raise InputError(f"network must map images to logits, got {type(network).__name__}")
         network = FunctionNetwork(network)
     require_frozen_statistics(network)
-    _check_dtype(network, images)
+    check_dtype(network, images)
     x = images.detach()
     bounds = None if box is None else _check_box(box, x)
     if bounds is not None:
@@ -232,7 +232,7 @@ def prepare(
     return Prepared(network, pullback(network, x), x, Goal(labels, targets), z.to(x.dtype), bounds)
 
 
-def _check_dtype(network: nn.Module, images: Images) -> None:
+def check_dtype(network: nn.Module, images: Images) -> None:
     """Raise InputError unless images and weights are of one dtype, single or double precision."""
     weights = next((p for p in network.parameters() if p.is_floating_point()), None)
     if torch.finfo(images.dtype).bits < 32:

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from regrob.certificates.rounded import UNIT, rounding
-from regrob.checks import Images, check_norm
+from regrob.checks import Images, check_box, check_norm
 from regrob.errors import InputError
 
 TINY = 1e-150
@@ -174,17 +174,8 @@ def ball_around(
     r = torch.as_tensor(radius, dtype=torch.float64, device=x.device).expand(len(x))
     if not bool(((r >= 0) & (r < math.inf)).all()):
         raise InputError(f"radius must be finite and at least 0, got {radius}")
-    if box is None:
-        return Ball(r, norm)
-    low, high = box
-    if not low < high:
-        raise InputError(f"box must be (low, high) with low < high, got {box}")
-    if not bool(((x >= low) & (x <= high)).all()):
-        worst = float(x.min()) if float(x.min()) < low else float(x.max())
-        raise InputError(
-            f"a pixel of {worst:.4g} is outside the box {box}; give box=None, or the pixels' range"
-        )
-    return Ball(r, norm, *room(x, box))
+    check_box(box, x)
+    return Ball(r, norm) if box is None else Ball(r, norm, *room(x, box))
 
 
 def room(x: Tensor, box: tuple[float, float] | None) -> tuple[Tensor, Tensor]:

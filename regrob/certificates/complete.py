@@ -23,7 +23,11 @@ from regrob.certificates.dense_network import Bounds, Caps, Margins, Relaxation,
 from regrob.certificates.dual_nodes import NodeDual, node_dual
 from regrob.certificates.leaf import Leaf, leaf
 from regrob.certificates.rounded import rounding
+from regrob.checks import check_box, check_tolerance
 from regrob.errors import InputError
+
+NORMS = (2.0, math.inf)
+"""Of the distances that a search is for."""
 
 STRETCHES = (0.0, 1e-12, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 """By how much a candidate is lengthened, in turn, until it is a mistake."""
@@ -45,6 +49,9 @@ DUAL_SECONDS, MOST_UNITS = 8.0, 600
 
 WALK = 2
 """Steps along the network's own affine maps, from where a relaxation has its nearest mistake."""
+
+FURTHER = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Instead, for the nearest mistake with given signs, which another precision may not know for one."""
 
 INSETS = (1e-9, 1e-6, 1e-4)
 """In units of its distance: how far inside its half-spaces a mistake is looked for that is on their edge."""
@@ -135,13 +142,11 @@ class Search:
         Raises:
             InputError: another norm; an image outside the box; a tolerance outside [0, 1).
         """
-        if norm not in (2.0, math.inf):
-            raise InputError(f"the search is for norm 2 or infinity, got {norm}")
-        if not 0.0 <= tolerance < 1.0:
-            raise InputError(f"tolerance must be in [0, 1), got {tolerance}")
+        if norm not in NORMS:
+            raise InputError(f"the search is for norm 2 or infinity, got {norm!r}")
+        check_tolerance(tolerance)
+        check_box(box, x[None].double())
         self.around = surroundings(layers, x, label, box, norm)
-        if box is not None and not bool(((self.around.x >= box[0]) & (self.around.x <= box[1])).all()):
-            raise InputError(f"the image has pixels outside the box [{box[0]}, {box[1]}]")
         self.box, self.tolerance, self.dtype, self.batch = box, tolerance, dtype, batch
         self.dual = dual and norm == 2.0
         self.relaxation = Relaxation(self.around)
@@ -182,14 +187,15 @@ class Search:
         self._count += 1  # of two nodes that certify as much, the older comes first
         heapq.heappush(self._open, (node.certified, self._count, node))
 
-    def offer(self, points: Tensor) -> None:
-        """Try images (M, n) as mistakes."""
+    def offer(self, points: Tensor, stretches: tuple[float, ...] = STRETCHES) -> None:
+        """Try images (M, n) as mistakes, lengthened by these shares."""
         points = points.detach().flatten(1).double()
         size = torch.linalg.vector_norm(points - self.around.x, ord=self.around.norm, dim=1)
         points = points[size < self.found * (1.0 + STRETCHES[-1])]  # NaN and infinity are left out as well
         nearer = nearest_confirmed(
-            self.around.x, points, self._mistaken, norm=self.around.norm, box=self.box, dtype=self.dtype
-        )
+            self.around.x, points, self._mistaken,
+            norm=self.around.norm, box=self.box, dtype=self.dtype, stretches=stretches,
+        )  # fmt: skip
         if nearer is not None and nearer[0] < self.found:
             self.found, self.mistake = nearer
 
@@ -327,6 +333,8 @@ class Search:
                 break
             inside = leaf(self.relaxation, rival, on, radius, inset * known.distance)
             self.offer((self.around.x + inside.step)[None])
+        if known.distance <= radius and known.distance < (1.0 - self.tolerance) * self.found:
+            self.offer((self.around.x + known.step)[None], FURTHER)
         return known
 
     def _place(self, unit: int) -> tuple[int, int]:
@@ -427,6 +435,7 @@ def nearest_confirmed(
     norm: float,
     box: tuple[float, float] | None,
     dtype: torch.dtype,
+    stretches: tuple[float, ...] = STRETCHES,
 ) -> tuple[float, Tensor] | None:
     """Of images that are mistakes, in their final precision and in the box, the nearest; and how far it is.
 
@@ -434,6 +443,7 @@ def nearest_confirmed(
         x: the image, (n,).
         points: (M, n). Those that are not mistakes are moved away from x, a little at a time.
         mistaken: which images (M, n) of this dtype are mistakes: (M,) bool.
+        stretches: by which shares of its perturbation a point is lengthened, in turn.
 
     >>> right = torch.zeros(2).double()
     >>> nearest_confirmed(
@@ -441,7 +451,7 @@ def nearest_confirmed(
     ... )
     (1.0000000000000044, tensor([1., 0.]))
     """
-    for stretch in STRETCHES:
+    for stretch in stretches:
         if not len(points):
             return None
         tried = (x + (points - x) * (1.0 + stretch)).to(dtype)

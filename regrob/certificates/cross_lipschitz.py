@@ -23,7 +23,16 @@ from regrob.affine import ReluLayers, relu_layers
 from regrob.certificates.balls import dual, least
 from regrob.certificates.dense_network import Bounds, Relaxation, surroundings
 from regrob.certificates.rounded import rounded_down, rounding
-from regrob.checks import ImageLabels, Images, Logits, PerImage, check_images, check_labels
+from regrob.checks import (
+    ImageLabels,
+    Images,
+    Logits,
+    PerImage,
+    check_box,
+    check_images,
+    check_labels,
+    check_norm,
+)
 from regrob.errors import InputError
 
 Analysis = Literal["interval", "linear"]
@@ -141,18 +150,11 @@ def _checked(
     network: nn.Module, images: Images, labels: ImageLabels, norm: float, box: tuple[float, float] | None
 ) -> tuple[ReluLayers, Tensor, Tensor]:
     check_images(images)
-    if not norm >= 1:
-        raise InputError(f"norm must be at least 1, got {norm}")
+    check_norm(norm)
     layers = relu_layers(network, images)
     x = images.detach().flatten(1).double()
     check_labels(labels, layers.logits(x))
-    if box is not None:
-        low, high = box
-        if not low < high:
-            raise InputError(f"the box must have low < high, got {box}")
-        outside = ((x < low) | (x > high)).any(dim=1)
-        if bool(outside.any()):
-            raise InputError(f"image {int(outside.nonzero()[0])} has a pixel outside the box [{low}, {high}]")
+    check_box(box, x)
     return layers, x, labels
 
 

@@ -15,6 +15,7 @@ that the row meets.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -139,16 +140,30 @@ def operand_bounds(
     return analysis.relaxed(ball_around(images, radius, norm=norm, box=box)).bounds
 
 
+class OutOfTimeError(Exception):
+    """A bound was not finished in its time."""
+
+
 class LinearAnalysis:
     """A network, recorded once, whose bounds are asked for on one ball after the other.
+
+    Each may raise `OutOfTimeError`: before a pass once `going` says no.
 
     Attributes:
         images: (N, …), in float64.
         logits: (N, K).
     """
 
-    def __init__(self, network: nn.Module, images: Images, *, check: bool = True) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Images,
+        *,
+        check: bool = True,
+        going: Callable[[], bool] | None = None,
+    ) -> None:
         check_images(images)
+        self._going = going or (lambda: True)
         self.network, self.images = checked_in_float64(network, images, check=check)
         self._records: dict[int, Recorded] = {}
         record = self._recorded(self.images)
@@ -159,6 +174,8 @@ class LinearAnalysis:
 
     def _pullback(self, rows: int) -> RelaxedPullback:
         """One for at least so many rows a pass, or for as many as there is room for."""
+        if not self._going():
+            raise OutOfTimeError
         size = min(self._most_rows, max(16, 1 << (rows - 1).bit_length()))
         if size not in self._pullbacks:
             self._pullbacks[size] = RelaxedPullback(self.network, self.images, size)
@@ -344,6 +361,8 @@ class LinearAnalysis:
         pullback = self._pullback(len(of))
         least, most = torch.empty(2, len(of), dtype=torch.float64, device=of.device).unbind()
         for part in torch.arange(len(of), device=of.device).split(pullback.rows):
+            if not self._going():
+                raise OutOfTimeError
             rows = torch.zeros(len(part), pullback.sizes[place], dtype=torch.float64, device=of.device)
             rows.scatter_(1, unit[part, None], float(sign))
             if less is not None:

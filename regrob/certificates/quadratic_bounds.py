@@ -30,6 +30,7 @@ All this is a constant, a linear function of the t_i, and a quadratic form in th
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,6 +83,7 @@ def quadratic_radius(
     box: tuple[float, float] | None = (0.0, 1.0),
     rounds: int = 1,
     layers: MaxLayers | None = None,
+    going: Callable[[], bool] | None = None,
 ) -> PerImage:
     """An ℓ2 radius in which no perturbation fools the network, by quadratic bounds: (N,), float64.
 
@@ -92,6 +94,7 @@ def quadratic_radius(
         box: the range of a pixel, or None; images are inside it.
         rounds: how often each layer's parabolas are made wider or narrower in search of a larger radius.
         layers: of the network, if they are known already.
+        going: asked before each trial; once it says no, what is certified by then is returned.
 
     Raises:
         InputError: images or labels that do not fit; an image outside the box; a count below one.
@@ -111,14 +114,15 @@ def quadratic_radius(
     found = torch.zeros(len(images), dtype=torch.float64)
     for i, (image, label) in enumerate(zip(images.detach().double(), labels.tolist(), strict=True)):
         around = _Around(made, image, box)
-        rivals = [j for j in range(len(around.logits)) if j != label]
-        # the rival that is nearest if no unit switches comes first: others need not be better
-        rivals.sort(key=lambda j: around.straight(label, j))
-        best = math.inf
-        for j in rivals:
-            if best > 0.0:
-                best = min(best, around.radius(label, j, rounds, best))
-        found[i] = best
+        runs = [around.trials(int(label), j, rounds) for j in range(len(around.logits)) if j != label]
+        radii = [0.0] * len(runs)
+        while radii and (going is None or going()):
+            nearest = min(range(len(radii)), key=radii.__getitem__)  # first those that were not tried yet
+            radius = next(runs[nearest], None)
+            if radius is None:
+                break
+            radii[nearest] = radius
+        found[i] = min(radii, default=math.inf)
     return found
 
 
@@ -202,11 +206,11 @@ class _Around:
         margin = float(self.logits[label] - self.logits[rival])
         return 0.0 if not margin > 0 else margin / size if size > 0 else math.inf
 
-    def radius(self, label: int, rival: int, rounds: int, enough: float) -> float:
-        """What is certified against one rival; no more than `enough` is looked for."""
+    def trials(self, label: int, rival: int, rounds: int) -> Iterator[float]:
+        """What is certified against one rival after each trial."""
         straight = self.straight(label, rival)
         if straight == 0.0:
-            return 0.0
+            return
         reach = min(straight, 2.0 * float(torch.linalg.vector_norm(torch.maximum(-self.low, self.high))))
         if not reach < math.inf:
             reach = 1.0
@@ -228,18 +232,20 @@ class _Around:
                 known[shares] = below(self.at[k], under(shares[1:]), shares[0] * moves[k])
             return known[shares]
 
-        depth = len(self.at)
-        shares = tuple(FIRST_SHARE * GROWTH**k for k in range(depth))
+        shares = tuple(FIRST_SHARE * GROWTH**k for k in range(len(self.at)))
         best = self._radius(under(shares), reach)
+        yield best
         for _ in range(rounds):
-            for k in range(depth):
+            for k in range(len(shares)):
                 for step in STEPS:
                     candidate = (*shares[:k], shares[k] * step, *shares[k + 1 :])
-                    found = 0.0 if best >= enough else self._radius(under(candidate), reach)
-                    if found > best:
-                        best, shares = found, candidate
+                    radius = self._radius(under(candidate), reach)
+                    better = radius > best
+                    if better:
+                        best, shares = radius, candidate
+                    yield best
+                    if better:
                         break
-        return best
 
     def _typical_moves(self, last: Tensor, reach: float) -> list[float]:
         """Root mean squares of (t_i − t_r)/‖w_i − w_r‖ of each layer, for a step straight to the mistake."""

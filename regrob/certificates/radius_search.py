@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from regrob.affine.rectified import Clamped, Lines
 from regrob.certificates.balls import Ball, ball_around
-from regrob.certificates.linear_bounds import LinearAnalysis, Relaxed
-from regrob.checks import ImageLabels, Images, PerImage, check_count, check_labels
+from regrob.certificates.linear_bounds import LinearAnalysis, OutOfTimeError, Relaxed
+from regrob.checks import ImageLabels, Images, PerImage, check_count, check_images, check_labels
 
 FIRST_GUESS = 0.4
 """Of the radius, as a share of the distance that the network would have if no unit switched."""
@@ -47,6 +47,7 @@ def linear_radius(
     trials: int = 8,
     tolerance: float = 1e-3,
     check: bool = True,
+    going: Callable[[], bool] | None = None,
 ) -> PerImage:
     """A radius within which no perturbation fools the network, by linear bounds: (N,), float64, rounded down.
 
@@ -58,6 +59,7 @@ def linear_radius(
             0 is the plain bound. More rounds never certify less.
         trials: balls that are tried, with rounds and without, at most.
         tolerance: relative, of the plain radius.
+        going: asked before each pass; once it says no, what is certified by then is returned.
 
     Raises:
         InputError, NotPiecewiseLinearError, UnsuitableNetworkError: as `linear_bounds`.
@@ -69,24 +71,26 @@ def linear_radius(
     check_count("trials", trials)
     if rounds:
         check_count("rounds", rounds)
-    analysis = LinearAnalysis(network, images, check=check)
-    z = analysis.logits
-    check_labels(labels, z)
-    classes = z.shape[1]
-    certified = torch.zeros(len(z), dtype=torch.float64, device=z.device)
-    right = (z.argmax(dim=1) == labels).nonzero()[:, 0]
-    if not len(right):
-        return certified
-    others = torch.arange(classes - 1, device=z.device).expand(len(right), -1)
-    rivals = (others + (others >= labels[right, None])).flatten()
-    at = right.repeat_interleave(classes - 1)
-    search = _Search(
-        analysis, ball_around(analysis.images[at], 0.0, norm=norm, box=box), labels[at], rivals, at, tolerance
-    )
-    distance = search.plain(trials)
-    if rounds:
-        distance = search.capped(distance, rounds, trials)
-    certified[right] = distance.view(len(right), -1).amin(dim=1)
+    check_images(images)
+    certified = torch.zeros(len(images), dtype=torch.float64, device=images.device)
+    try:
+        analysis = LinearAnalysis(network, images, check=check, going=going)
+        z = analysis.logits
+        check_labels(labels, z)
+        right = (z.argmax(dim=1) == labels).nonzero()[:, 0]
+        if not len(right):
+            return certified
+        others = torch.arange(z.shape[1] - 1, device=z.device).expand(len(right), -1)
+        rivals = (others + (others >= labels[right, None])).flatten()
+        at = right.repeat_interleave(z.shape[1] - 1)
+        around = ball_around(analysis.images[at], 0.0, norm=norm, box=box)
+        search = _Search(analysis, around, labels[at], rivals, at, tolerance)
+        certified[right] = search.plain(trials)
+        if rounds:
+            distance = search.capped(certified[at], rounds, trials)
+            certified[right] = distance.view(len(right), -1).amin(dim=1)
+    except OutOfTimeError:
+        pass
     return certified
 
 
@@ -96,7 +100,9 @@ class _Search:
     Attributes:
         around: balls around the P images, without a radius.
         labels, rivals: (P,).
-        at: (P,), which of the analysis' images each is.
+        at: (P,), which of the analysis' images each is; the pairs of one image follow each other, and of all
+            images there are as many.
+        rivals_each: how many.
     """
 
     def __init__(
@@ -110,17 +116,18 @@ class _Search:
     ) -> None:
         self.analysis, self.around, self.labels, self.rivals, self.at = analysis, around, labels, rivals, at
         self.tolerance = tolerance
+        self.rivals_each = len(at) // len(at.unique())
 
     def plain(self, trials: int) -> Tensor:
-        """What is certified of each pair, (P,), without caps."""
-        every = torch.arange(len(self.at), device=self.at.device)
-        zero = torch.zeros(len(every), dtype=torch.float64, device=self.at.device)
-        tangent = self._plain_distance(every, zero)
-        radius = FIRST_GUESS * tangent.minimum(self.around.farthest())
+        """What is certified of each image, without caps: all its rivals share a ball, and so its bounds."""
+        first = torch.arange(0, len(self.at), self.rivals_each, device=self.at.device)
+        zero = torch.zeros(len(first), dtype=torch.float64, device=self.at.device)
+        tangent = self._plain_distance(torch.arange(len(first), device=self.at.device), zero)
+        radius = FIRST_GUESS * tangent.minimum(self.around.of(first).farthest())
         return self._meeting(self._plain_distance, zero, radius, zero, tangent, trials)
 
     def capped(self, certified: Tensor, rounds: int, trials: int) -> Tensor:
-        """The same with caps, never less than what is certified already."""
+        """What is certified of each pair, (P,), with caps; never less than already."""
 
         def distance(of: Tensor, radius: Tensor) -> Tensor:
             return self._capped_distance(of, radius, rounds)
@@ -145,7 +152,10 @@ class _Search:
             if not len(active):
                 break
             tried = radius[active]
-            certifiable = distance(active, tried)
+            try:
+                certifiable = distance(active, tried)
+            except OutOfTimeError:
+                break
             certified[active] = certified[active].maximum(certifiable.minimum(tried))
             lead = certifiable - tried
             low[active] = low[active].maximum(certifiable.minimum(tried))
@@ -159,14 +169,15 @@ class _Search:
             active = active[(width > self.tolerance * low[active]) & (radius[active] < math.inf)]
         return certified
 
-    def _plain_distance(self, of: Tensor, radius: Tensor) -> Tensor:
-        """d(R) of these pairs; pairs of one image on one ball share their bounds."""
-        keys = torch.stack([self.at[of].double(), radius], dim=1)
-        balls, place = keys.unique(dim=0, return_inverse=True)
-        first = torch.zeros(len(balls), dtype=torch.int64, device=of.device).scatter_(0, place, of)
-        ball = self.around.of(first)._replace(radius=balls[:, 1].contiguous())
+    def _plain_distance(self, images: Tensor, radius: Tensor) -> Tensor:
+        """d(R) of these images, in their order here: that of the rival whose half-space comes nearest."""
+        first = images * self.rivals_each
+        ball = self.around.of(first)._replace(radius=radius)
         relaxed = self.analysis.relaxed(ball, self.at[first])
-        return self._nearest(of, ball.of(place), relaxed.of(place))[0]
+        of = (first[:, None] + torch.arange(self.rivals_each, device=first.device)).flatten()
+        place = torch.arange(len(images), device=first.device).repeat_interleave(self.rivals_each)
+        distance = self._nearest(of, ball.of(place), relaxed.of(place))[0]
+        return distance.view(len(images), self.rivals_each).amin(dim=1)
 
     def _nearest(
         self, of: Tensor, ball: Ball, relaxed: Relaxed, lines: list[Lines] | None = None

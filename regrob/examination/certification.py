@@ -1,47 +1,81 @@
-"""The distance to the nearest mistake as an interval: attacks from above, branch and bound from below."""
+"""The distance to the nearest mistake as an interval: attacks from above, proofs from below.
+
+Branch and bound (`certificates.complete`) closes the interval of a chain of affine maps and ReLUs, in ℓ2 and
+ℓ∞. Other networks, and other norms, get linear bounds alone.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import checked_logits, in_float64, max_layers, relu_layers, require_frozen_statistics
+from regrob.affine import (
+    MaxLayers,
+    ReluLayers,
+    checked_logits,
+    in_float64,
+    max_layers,
+    relu_layers,
+    require_frozen_statistics,
+)
 from regrob.attacks import boundary_projection
+from regrob.attacks._common import FunctionNetwork, check_dtype
 from regrob.certificates import linear_radius, quadratic_radius
-from regrob.certificates.complete import Search, nearest_confirmed
-from regrob.checks import ImageLabels, Images, check_images, check_labels
+from regrob.certificates.balls import ball_around
+from regrob.certificates.complete import FURTHER, NORMS, STRETCHES, Search, nearest_confirmed
+from regrob.certificates.linear_bounds import LinearAnalysis
+from regrob.certificates.rounded import rounding
+from regrob.checks import (
+    ImageLabels,
+    Images,
+    check_box,
+    check_budget,
+    check_images,
+    check_labels,
+    check_norm,
+    check_tolerance,
+)
 from regrob.errors import InputError, UnsuitableNetworkError, VanishingGradientWarning
 from regrob.examination.image_files import LabelledImages
+from regrob.examination.ready import ready
 
 HAIR = 256.0
 """By so many units of rounding of the largest logit a mistake must lead, whatever the order of summation."""
 
+AT_ONCE = 16
+"""Images that are attacked, and given linear bounds, together."""
 
-MANY_ENTRIES = 4000
-"""Of maxima; of more, linear bounds take longer than quadratic ones, and are far shorter."""
+POLISHING = 8
+"""Steps from the nearest mistake known along the network's local maps."""
+
+SAMPLES = 256
+"""Points of the box, or around the image, among which a mistake is looked for if the attack found none."""
 
 
 class Certification(NamedTuple):
     """What is known of each image's distance to the nearest mistake in the box: certified ≤ true ≤ found.
 
-    The mistakes are those of the network whose weights are the given ones and whose arithmetic is exact.
+    The mistakes are those of the network whose weights are the given ones and whose arithmetic is exact. A
+    tie of the label's logit with another is a mistake.
 
     Attributes:
-        certified: (N,) float64, rounded down; zero where the image is misclassified.
+        certified: (N,) float64, rounded down; zero where the image is misclassified, infinite where no point
+            of the box is a mistake.
         found: (N,) float64, rounded up: distance of the nearest mistake known; infinite if none is.
         mistakes: that image, shaped like the images; NaN where none is known.
         nodes: (N,), how many parts of the input space were bounded.
         unstable: (N,), units that may switch in the last ball around the image, as far as was then known.
         seconds: (N,), spent on each image; the attacks' share included.
         reasons: why each search ended: "closed" (certified ≥ (1 − tolerance) found), "time", "interrupted",
-            "misclassified"; "exhausted", where rounding keeps the nearest mistake from being one; "bounds",
-            where the network allows no search, only the bounds that one would begin with.
+            "misclassified"; "exhausted", where rounding keeps the nearest mistake from being one; "linear",
+            where network or norm allow no search, and linear bounds, or quadratic ones, are all there is.
     """
 
     certified: Tensor
@@ -51,6 +85,20 @@ class Certification(NamedTuple):
     unstable: Tensor
     seconds: Tensor
     reasons: tuple[str, ...]
+
+
+class _Task(NamedTuple):
+    """What is asked of `certify`, checked."""
+
+    network: nn.Module
+    images: Tensor
+    labels: Tensor
+    norm: float
+    seconds: float
+    box: tuple[float, float] | None
+    tolerance: float
+    notify: Callable[[str, float], object]
+    clock: Callable[[], float]
 
 
 def certify(
@@ -67,25 +115,27 @@ def certify(
 ) -> Certification:
     """Bound the distance to the nearest mistake from both sides, until the two meet or time is up.
 
-    An attack finds a first mistake; branch and bound (`certificates.complete`) proves how near none can be,
-    and on its way finds nearer ones. An interruption from the keyboard ends it; what it knows is returned.
+    An attack finds a first mistake; branch and bound proves how near none can be, and on its way finds nearer
+    ones. Where a search is not to be had, linear bounds are the proof. An interruption from the keyboard
+    ends it; what it knows is returned.
 
     Args:
-        network: piecewise linear, in eval mode. Branch and bound needs a chain of affine maps and ReLUs; of
-            other networks what is certified is `linear_radius`; or, in ℓ2, `quadratic_radius` if that is
-            larger, of chains of affine maps, ReLUs and max-pools.
-        images: (N, …), in the box.
+        network: piecewise linear, in eval mode, in float32 or float64. A chain of affine maps and ReLUs is
+            searched; of another `linear_radius` is certified, or in ℓ2 `quadratic_radius`.
+        images: (N, …), in the box and in the network's dtype.
         labels: (N,) int64.
-        norm: of the distance, 2 or infinity.
+        norm: p of the distance ‖·‖_p, from 1 to infinity. A search is for 2 and infinity; what is certified
+            in another norm is `linear_radius`.
         seconds: an image at most, the attack not counted.
-        box: least and largest value of a pixel; None for no constraint.
+        box: least and largest value of a pixel, rounded to the images' precision; None for no constraint.
         tolerance: the interval is closed when certified ≥ (1 − tolerance) found.
         progress: called with a few words and the share done.
         clock: tells the seconds; `time.thread_time` counts those of this process alone, for a busy machine.
 
     Raises:
-        InputError: images, labels or logits that do not fit together; an image outside the box; another norm.
-        NotPiecewiseLinearError: the network is not piecewise linear.
+        InputError: images, labels or logits that do not fit together; an image outside the box; half
+            precision; a function in place of a module; a norm below 1; a budget or tolerance that is none.
+        NotPiecewiseLinearError: the network is not piecewise linear, or in training mode.
         UnsuitableNetworkError: it bends in a way for which there is no relaxation.
 
     >>> network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 2, bias=False))
@@ -94,139 +144,238 @@ def certify(
     >>> round(float(known.certified), 2), round(float(known.found), 2), known.reasons
     (0.35, 0.35, ('closed',))
     """
+    with torch.inference_mode(mode=False):
+        task = _checked(network, images, labels, norm, seconds, box, tolerance)
+        return _certified(task._replace(notify=progress or _silently, clock=clock))
+
+
+def _silently(words: str, share: float) -> None:
+    """No progress is shown."""
+
+
+def _checked(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    norm: float,
+    seconds: float,
+    box: tuple[float, float] | None,
+    tolerance: float,
+) -> _Task:
     check_images(images)
-    if not seconds >= 0.0:
-        raise InputError(f"seconds must be at least 0, got {seconds}")
+    if not isinstance(network, nn.Module) or isinstance(network, FunctionNetwork):
+        raise InputError(
+            f"network must be an nn.Module, whose weights a proof can take to float64, got {_kind(network)}; "
+            "put the function into the forward of a module that owns its weights"
+        )
+    check_norm(norm)
+    check_budget(seconds)
+    check_tolerance(tolerance)
     require_frozen_statistics(network)
-    images = images.detach()
+    check_dtype(network, images)
+    check_box(box, images)
+    images = images.detach().clone()
     with torch.no_grad():
-        z = checked_logits(network, images)
-    check_labels(labels, z)
-    notify = progress or (lambda words, share: None)
+        check_labels(labels, checked_logits(network, images[:1]).expand(len(images), -1))
+    if box is not None:  # a pixel that is at its edge in the images' precision is then in it exactly
+        low, high = (float(torch.tensor(bound, dtype=images.dtype)) for bound in box)
+        box = low, high
+    labels = labels.detach().clone()
+    return _Task(network, images, labels, float(norm), seconds, box, tolerance, _silently, time.perf_counter)
+
+
+def _kind(network: object) -> str:
+    return "a function" if callable(network) else type(network).__name__
+
+
+def _certified(task: _Task) -> Certification:
+    if task.norm not in NORMS:
+        return _by_linear_bounds(task)
     try:
-        layers = relu_layers(network, images)
+        layers = relu_layers(task.network, task.images)
     except UnsuitableNetworkError:
-        return _by_bounds(network, images, labels, z, norm, box, tolerance, notify, clock)
-    right = _correct(z, labels) & _correct(layers.logits(images.flatten(1).double()), labels)
+        return _by_linear_bounds(task)
+    return _by_search(task, layers)
+
+
+def _by_search(task: _Task, layers: ReluLayers) -> Certification:
+    images, labels = task.images, task.labels
+    right = _right(task, layers.logits(images.flatten(1).double()))
     searches = [
         Search(
             layers,
             image.flatten(),
             int(label),
-            norm=norm,
-            box=box,
-            tolerance=tolerance,
-            confirm=_confirmation(network, image, int(label)),
+            norm=task.norm,
+            box=task.box,
+            tolerance=task.tolerance,
+            confirm=_confirmation(task.network, image, int(label)),
             dtype=images.dtype,
         )
         for image, label in zip(images, labels, strict=True)
     ]
     spent = torch.zeros(len(images), dtype=torch.float64)
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
+    chosen = right.nonzero()[:, 0]
     try:
-        chosen = right.nonzero()[:, 0]
-        if len(chosen):
-            notify("Attacking", 0.0)
-            started = clock()
-            attacked = _attacked(network, images[chosen], labels[chosen], box)
-            spent[chosen] = (clock() - started) / len(chosen)
-            for i, start in zip(chosen.tolist(), attacked, strict=True):
+        for part in _parts(task, chosen, "Attacking"):
+            started = task.clock()
+            attacked = _attacked(task, part)
+            spent[part] = (task.clock() - started) / len(part)
+            for i, start in zip(part.tolist(), attacked, strict=True):
                 searches[i].offer(start[None])
         for done, i in enumerate(chosen.tolist()):
-            notify("Closing the intervals", done / len(chosen))
-            started = clock()
+            task.notify("Closing the intervals", done / len(chosen))
+            started = task.clock()
             try:
-                reasons[i] = searches[i].advance(seconds, clock=clock)
+                reasons[i] = searches[i].advance(task.seconds, clock=task.clock)
             finally:
-                spent[i] += clock() - started
-        notify("Closing the intervals", 1.0)
+                spent[i] += task.clock() - started
+        task.notify("Closing the intervals", 1.0)
     except KeyboardInterrupt:  # every interval is right at any time
         pass
     return _collected(searches, images, right, spent, reasons)
 
 
-def _by_bounds(
-    network: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    z: Tensor,
-    norm: float,
-    box: tuple[float, float] | None,
-    tolerance: float,
-    notify: Callable[[str, float], object],
-    clock: Callable[[], float],
-) -> Certification:
-    """For networks that are no chain of affine maps and ReLUs: bounds, the attack, no search."""
+def _by_linear_bounds(task: _Task) -> Certification:
+    """For networks and norms without a search: linear bounds, and mistakes along the local maps."""
+    network, images, labels = task.network, task.images, task.labels
     exact = in_float64(network)
     with torch.no_grad():
-        right = _correct(z, labels) & _correct(checked_logits(exact, images.double()), labels)
+        right = _right(task, checked_logits(exact, images.double()))
     known = _collected([], images, torch.zeros_like(right), torch.zeros(len(images)).double(), [])
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
     chosen = right.nonzero()[:, 0]
     known.found[chosen], known.mistakes[chosen] = torch.inf, torch.nan
+    farthest = ball_around(images, 0.0, norm=task.norm, box=task.box).farthest().cpu()
+    farthest = farthest * (1.0 + rounding(images[0].numel()))
+    LinearAnalysis(network, images[:1])  # what it refuses, it refuses before anything is attacked
+    layers = _layers_with_pools(task)
     try:
-        if len(chosen):
-            x, y = images[chosen], labels[chosen]
-            started = clock()
-            notify("Attacking", 0.0)
-            attacked = _attacked(network, x, y, box)
-            for i, start in zip(chosen.tolist(), attacked, strict=True):
-                nearer = _confirmed(network, exact, images[i], int(labels[i]), start, norm, box)
+        for part in _parts(task, chosen, "Attacking and bounding"):
+            x, y = images[part], labels[part]
+            started = task.clock()
+            attacked = _attacked(task, part)
+            for i, start in zip(part.tolist(), attacked, strict=True):
+                nearer = _nearest_mistake(task, exact, i, start)
                 if nearer is not None:
                     known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
-            notify("Bounding", 0.5)
-            radius = _bounded(network, x, y, norm, box)
-            known.certified[chosen] = torch.minimum(radius, known.found[chosen])
-            known.seconds[chosen] = (clock() - started) / len(chosen)
-            for i in chosen.tolist():
-                closed = bool(known.certified[i] >= (1.0 - tolerance) * known.found[i])
-                reasons[i] = "closed" if closed else "bounds"
-            notify("Bounding", 1.0)
+            ends = task.clock() + task.seconds * len(part)
+            if task.seconds > 0:
+                curved = _quadratic_radius(task, part, layers)
+                radius = linear_radius(
+                    network, x, y, norm=task.norm, box=task.box, check=False,
+                    going=_before(ends, task.clock),
+                ).cpu().maximum(curved)  # fmt: skip
+                radius = torch.where(radius >= farthest[part], math.inf, radius)
+                known.certified[part] = torch.minimum(radius, known.found[part])
+            ended = task.clock()
+            for i in part.tolist():
+                closed = bool(known.certified[i] >= (1.0 - task.tolerance) * known.found[i])
+                reasons[i] = "closed" if closed else "linear" if ended < ends else "time"
+            known.seconds[part] = (ended - started) / len(part)
     except KeyboardInterrupt:  # every interval is right at any time
         pass
     return known._replace(reasons=tuple(reasons))
 
 
-def _bounded(
-    network: nn.Module, images: Tensor, labels: Tensor, norm: float, box: tuple[float, float] | None
-) -> Tensor:
-    """What linear bounds certify and, where there are any, quadratic ones, whichever is more: (N,)."""
-    bound = torch.zeros(len(images), dtype=torch.float64)
-    entries = 0
-    if norm == 2.0:
-        try:
-            layers = max_layers(network, images)
-        except UnsuitableNetworkError:
-            pass
-        else:
-            entries = sum(layer.windows.numel() for layer in layers.layers)
-            bound = quadratic_radius(network, images, labels, box=box, layers=layers)
-    if entries <= MANY_ENTRIES:
-        bound = bound.maximum(linear_radius(network, images, labels, norm=norm, box=box).double().cpu())
-    return bound
+def _layers_with_pools(task: _Task) -> MaxLayers | None:
+    """What quadratic bounds need: they are for ℓ2, and for chains of affine maps, ReLUs and max-pools."""
+    if task.norm != 2.0 or not task.images.is_cpu or not task.seconds > 0:
+        return None
+    try:
+        return max_layers(task.network, task.images[:1])
+    except UnsuitableNetworkError:
+        return None
 
 
-def _confirmed(
-    network: nn.Module,
-    exact: nn.Module,
-    image: Tensor,
-    label: int,
-    start: Tensor,
-    norm: float,
-    box: tuple[float, float] | None,
-) -> tuple[float, Tensor] | None:
-    """The image that an attack found, if network and exact network both take it for another class."""
-    confirm = _confirmation(network, image, label)
+def _quadratic_radius(task: _Task, part: Tensor, layers: MaxLayers | None) -> Tensor:
+    """What quadratic bounds certify of some images, each in its own time; zero where there are none."""
+    radius = torch.zeros(len(part), dtype=torch.float64)
+    for place, i in enumerate(part.tolist() if layers is not None else ()):
+        going = _before(task.clock() + task.seconds, task.clock)
+        one = slice(i, i + 1)
+        radius[place] = quadratic_radius(
+            task.network, task.images[one], task.labels[one], box=task.box, layers=layers, going=going
+        )
+    return radius
+
+
+def _before(ends: float, clock: Callable[[], float]) -> Callable[[], bool]:
+    """Whether it is not yet so late."""
+    return lambda: clock() < ends
+
+
+def _parts(task: _Task, chosen: Tensor, words: str) -> Iterator[Tensor]:
+    """Some of the images at a time."""
+    done = 0
+    for part in chosen.split(AT_ONCE) if len(chosen) else ():
+        task.notify(words, done / len(chosen))
+        yield part
+        done += len(part)
+    task.notify(words, 1.0)
+
+
+def _nearest_mistake(task: _Task, exact: nn.Module, at: int, start: Tensor) -> tuple[float, Tensor] | None:
+    """The nearest image found that network and exact network both take for another class.
+
+    From what the attack found, or from points at random where it failed, a few steps: the margin's local map
+    at the nearest mistake so far says where the next one may be.
+    """
+    image, label = task.images[at], int(task.labels[at])
+    x = image.flatten().double()
+    confirm = _confirmation(task.network, image, label)
+    ball = ball_around(image[None], 0.0, norm=task.norm, box=task.box)
 
     def mistaken(points: Tensor) -> Tensor:
         with torch.no_grad():
             z = exact(points.double().view(-1, *image.shape))
         return confirm(points) & ~_correct(z, torch.full((len(points),), label))
 
-    x = image.flatten().double()
-    return nearest_confirmed(
-        x, start.flatten()[None].double(), mistaken, norm=norm, box=box, dtype=image.dtype
-    )
+    def confirmed(points: Tensor) -> tuple[float, Tensor] | None:
+        return nearest_confirmed(
+            x, points, mistaken, norm=task.norm, box=task.box, dtype=image.dtype,
+            stretches=(*STRETCHES, *FURTHER),
+        )  # fmt: skip
+
+    best = confirmed(start.flatten()[None].double())
+    if best is None:
+        best = confirmed(_scattered(x, task.box))
+    point = x if best is None else best[1].double()
+    for _ in range(POLISHING):
+        slope, margin = _local_margin(exact, point.view(image.shape), label)
+        _, step = ball.nearest(slope[None], (margin - slope @ (point - x))[None])
+        point = x + step[0] if task.box is None else (x + step[0]).clamp(*task.box)
+        nearer = confirmed(point[None]) if bool(point.isfinite().all()) else None
+        if nearer is None or (best is not None and nearer[0] >= best[0]):
+            break
+        best = nearer
+    return best
+
+
+def _scattered(x: Tensor, box: tuple[float, float] | None) -> Tensor:
+    """Points at random and corners of the box, or points ever farther from the image: (SAMPLES, n)."""
+    generator = torch.Generator().manual_seed(0)
+    if box is None:
+        noise = torch.randn(SAMPLES, len(x), generator=generator, dtype=torch.float64)
+        return x + torch.logspace(-2, 2, SAMPLES, dtype=torch.float64)[:, None] * noise
+    share = torch.rand(SAMPLES, len(x), generator=generator, dtype=torch.float64)
+    share[::2] = share[::2].round()
+    return box[0] + (box[1] - box[0]) * share
+
+
+def _local_margin(network: nn.Module, point: Tensor, label: int) -> tuple[Tensor, Tensor]:
+    """Gradient (n,) and value of z_y − z_j at a point, for the rival j that leads there."""
+    with torch.enable_grad():
+        x = point[None].clone().requires_grad_(True)
+        z = network(x)[0]
+        others = z.clone()
+        others[label] = -torch.inf
+        margin = z[label] - others.amax()
+        if not margin.requires_grad:
+            return torch.zeros(point.numel(), dtype=torch.float64), margin.detach()
+        (slope,) = torch.autograd.grad(margin, x, materialize_grads=True)
+    return slope.flatten(), margin.detach()
 
 
 class CertifiedImages(NamedTuple):
@@ -237,6 +386,7 @@ class CertifiedImages(NamedTuple):
         labels: (N,); the network's own classes where none were given.
         known: of each image.
         norm, box, tolerance: as of `certify`.
+        notices: what a reader should know before trusting a number.
     """
 
     data: LabelledImages
@@ -245,6 +395,7 @@ class CertifiedImages(NamedTuple):
     norm: float
     box: tuple[float, float] | None
     tolerance: float
+    notices: tuple[str, ...] = ()
 
     def rows(self) -> list[dict[str, Any]]:
         """One an image: its name, its label, and what is known of it."""
@@ -269,7 +420,8 @@ class CertifiedImages(NamedTuple):
         norm = "inf" if math.isinf(self.norm) else self.norm
         box = None if self.box is None else list(self.box)
         return {
-            "data": self.data.source, "norm": norm, "box": box, "tolerance": self.tolerance, "images": rows,
+            "data": self.data.source, "norm": norm, "box": box, "tolerance": self.tolerance,
+            "notices": list(self.notices), "images": rows,
         }  # fmt: skip
 
 
@@ -283,9 +435,10 @@ def certify_images(
     box: tuple[float, float] | Literal["auto"] | None = "auto",
     progress: Callable[[str, float], object] | None = None,
 ) -> CertifiedImages:
-    """`certify` on images that were read: the network is put into eval mode, and they into its dtype.
+    """`certify` on images that were read, by a copy of the network that is made ready for them.
 
     Args:
+        network: in training mode or half precision too; the copy is in eval mode, and in float32 then.
         data: where labels are unknown, the classes that the network sees stand for them.
         box: "auto": [0, 1] if all pixels are in it, else none.
         norm, seconds, tolerance, progress: as of `certify`.
@@ -293,29 +446,41 @@ def certify_images(
     Raises:
         InputError, NotPiecewiseLinearError, UnsuitableNetworkError: as `certify`.
     """
-    network = network.eval()
-    like = next((p for p in [*network.parameters(), *network.buffers()] if p.is_floating_point()), None)
-    images = data.images if like is None else data.images.to(like)
-    if box == "auto":
-        inside = bool(((images >= 0) & (images <= 1)).all())
-        box = (0.0, 1.0) if inside else None
-    if data.labels is None:
-        with torch.no_grad():
-            labels = checked_logits(network, images).argmax(dim=1)
-    else:
-        labels = data.labels.to(images.device)
+    notices = list(data.notices)
+    with torch.inference_mode(mode=False):
+        model, images, labels, pixels, _ = ready(network, data, box, notices)
     known = certify(
-        network, images, labels, norm=norm, seconds=seconds, box=box, tolerance=tolerance, progress=progress
+        model, images, labels, norm=norm, seconds=seconds, box=pixels, tolerance=tolerance, progress=progress
     )
-    return CertifiedImages(data, labels, known, norm, box, tolerance)
+    return CertifiedImages(data, labels, known, norm, pixels, tolerance, tuple(notices))
 
 
-def _attacked(network: nn.Module, images: Tensor, labels: Tensor, box: tuple[float, float] | None) -> Tensor:
+def median_bracket(certified: Sequence[float], found: Sequence[float]) -> tuple[float, float]:
+    """Between what the median true distance lies, from what is known of each; no two are averaged.
+
+    >>> median_bracket([0.1, 0.2], [0.3, math.inf])
+    (0.1, inf)
+    """
+    return statistics.median_low(certified), statistics.median_high(found)
+
+
+def _attacked(task: _Task, part: Tensor) -> Tensor:
     """Images that are mistakes, or were meant to be: where the attack fails, the search goes on without."""
+    with torch.enable_grad():
+        z = task.network(task.images[part[:1]].clone().requires_grad_(True))
+    if not z.requires_grad:  # constant logits: nothing to climb
+        return task.images[part]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VanishingGradientWarning)
-        found: Tensor = boundary_projection(network, images, labels, box=box).images
-    return found
+        found = boundary_projection(task.network, task.images[part], task.labels[part], box=task.box)
+    return found.images
+
+
+def _right(task: _Task, exact: Tensor) -> Tensor:
+    """Which images the network classifies correctly, as it computes and with these exact logits."""
+    with torch.no_grad():
+        z = torch.cat([checked_logits(task.network, part) for part in task.images.split(64)])
+    return _correct(z, task.labels) & _correct(exact, task.labels)
 
 
 def _correct(z: Tensor, labels: Tensor) -> Tensor:

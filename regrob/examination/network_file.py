@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import pickle
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -262,7 +263,7 @@ def _resolve(name: str) -> Any:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise InputError(f"cannot import {name!r}: {error}") from error
 
 
@@ -278,7 +279,7 @@ def _import_file(name: str) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         specification.loader.exec_module(module)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise InputError(f"cannot import {path}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
@@ -294,4 +295,10 @@ def _call(factory: Any, name: str, arguments: Mapping[str, Any]) -> Any:
     except TypeError as error:
         raise InputError(
             f"{name}({', '.join(arguments)}) fails: {error}; pass arguments by --arg key=value"
+        ) from error
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"{name}({', '.join(arguments)}) fails: {type(error).__name__}: {error}, in {last.filename}, "
+            f"line {last.lineno}"
         ) from error

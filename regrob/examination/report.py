@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections import Counter
@@ -18,13 +17,14 @@ from regrob import affine
 from regrob.attacks import AttackResult, boundary_projection, deepfool
 from regrob.attacks._common import FunctionNetwork, require_logits
 from regrob.certificates import certificate
-from regrob.checks import check_gradient, check_labels, check_logits
+from regrob.checks import check_gradient
 from regrob.errors import InputError, RegrobError
 from regrob.examination import applicable, image_files
 from regrob.examination.image_files import LabelledImages
 from regrob.examination.measure import HYPOTHESES, QUANTITIES, images_at_once, measure
-from regrob.examination.network_file import LogitsOf, as_module
+from regrob.examination.network_file import LogitsOf
 from regrob.examination.on_kinks import kink_notice
+from regrob.examination.ready import logits_of, ready
 from regrob.theory import PENALTY_NAMES
 
 if TYPE_CHECKING:
@@ -286,14 +286,8 @@ def examine(
     notify: ProgressCallback = progress or (lambda words, share: None)
     with torch.inference_mode(mode=False):
         notices = list(data.notices)
-        model = _ready(network, notices)
-        x = _like(model, data.images)
-        model = _reduced(model, x[:1], notices)
-        labelled, y = _labels(model, x, data.labels)
-        if not labelled:
-            notices.append("no labels were given: the predicted classes stand for them")
+        model, x, y, pixels, labelled = ready(network, data, box, notices)
         facts = _facts(model, x, notices)
-        pixels = _box(x, box, notices)
         notify(_estimate(model, x, facts.classes), 0.0)
         table = _table(model, x, y, facts, notify)
         table.insert(0, "image", list(data.names))
@@ -316,82 +310,9 @@ def examine(
 # --- before anything runs --------------------------------------------------------------
 
 
-def _ready(network: Any, notices: list[str]) -> nn.Module:
-    """A copy in eval mode that returns logits, in float32 or float64."""
-    if not isinstance(network, nn.Module):
-        return as_module(network).eval()
-    try:
-        model = copy.deepcopy(network)
-    except (RuntimeError, TypeError) as error:
-        raise InputError(
-            f"the network cannot be copied: {error}; pass one built anew from its state dict"
-        ) from error
-    dtypes = {p.dtype for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()}
-    if len(dtypes) > 1 or dtypes & {torch.float16, torch.bfloat16}:
-        notices.append(f"the network's {', '.join(sorted(map(str, dtypes)))} was examined as torch.float32")
-        model = model.float()
-    if any(module.training for module in model.modules()):
-        notices.append("the network was in training mode; it was examined in eval mode")
-    return model.eval()
-
-
-def _like(model: nn.Module, images: Tensor) -> Tensor:
-    """The images in the network's dtype, on its device; a dtype of their own is kept without parameters."""
-    like = next((p for p in [*model.parameters(), *model.buffers()] if p.is_floating_point()), None)
-    images = images.detach().clone()
-    if like is None:
-        return images if images.dtype in (torch.float32, torch.float64) else images.float()
-    return images.to(device=like.device, dtype=like.dtype)
-
-
-def _output(model: nn.Module, x: Tensor) -> Any:
-    """What the network returns; InputError in place of whatever it raises."""
-    try:
-        with torch.no_grad():
-            return model(x)
-    except (torch.OutOfMemoryError, RegrobError):
-        raise
-    except Exception as error:
-        kind = f"{type(error).__name__}: {error}"
-        raise InputError(
-            f"the network fails on images of shape {tuple(x.shape)}, {x.dtype}: {kind}"
-        ) from error
-
-
-def _reduced(model: nn.Module, x: Tensor, notices: list[str]) -> nn.Module:
-    """The model itself if it returns a tensor, else what takes the logits out of its output."""
-    output = _output(model, x)
-    if isinstance(output, Tensor):
-        return model
-    notices.append(f"the network returns a {type(output).__name__}, of which the logits were examined")
-    return LogitsOf(model)
-
-
-def _logits(model: nn.Module, x: Tensor) -> Tensor:
-    """The logits of a few images.
-
-    Raises:
-        InputError: the network fails on them, or returns no logits.
-    """
-    z: Tensor = _output(model, x)
-    check_logits(z, x)
-    if not bool(torch.isfinite(z).all()):
-        raise InputError("the logits hold NaN or infinity; did the weights diverge in training?")
-    return z
-
-
-def _labels(model: nn.Module, x: Tensor, labels: Tensor | None) -> tuple[bool, Tensor]:
-    classes = _logits(model, x[:1])
-    if labels is not None:
-        labels = labels.to(x.device)
-        check_labels(labels, classes.expand(len(labels), -1))
-        return True, labels
-    return False, torch.cat([_logits(model, part).argmax(dim=1) for part in x.split(64)])
-
-
 def _facts(model: nn.Module, x: Tensor, notices: list[str]) -> NetworkFacts:
     affine.require_frozen_statistics(model)
-    z = _logits(model, x[:4])
+    z = logits_of(model, x[:4])
     with torch.no_grad():
         require_logits(model, x[:4], z)
     report, refusal = affine.verdict(model, x)
@@ -419,22 +340,6 @@ def _name(model: nn.Module) -> str:
 
 def _has_biases(model: nn.Module) -> bool:
     return any(getattr(module, "bias", None) is not None for module in model.modules())
-
-
-def _box(x: Tensor, box: tuple[float, float] | str | None, notices: list[str]) -> tuple[float, float] | None:
-    low, high = float(x.min()), float(x.max())
-    if box == "auto":
-        if low >= 0 and high <= 1:
-            return (0.0, 1.0)
-        notices.append(
-            f"pixels run from {low:.3g} to {high:.3g}, not within [0, 1]: attacks ran without a box"
-        )
-        return None
-    if box is None or (isinstance(box, tuple) and len(box) == 2 and box[0] < box[1]):
-        if box is not None and (low < box[0] or high > box[1]):
-            raise InputError(f"pixels run from {low:.3g} to {high:.3g}, outside the box {box}")
-        return box
-    raise InputError(f"box must be (low, high) with low < high, None or 'auto', got {box!r}")
 
 
 def _estimate(model: nn.Module, x: Tensor, classes: int) -> str:

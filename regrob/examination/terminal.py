@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-import statistics
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from regrob.examination.certification import median_bracket
 from regrob.examination.measure import HYPOTHESES, QUANTITIES
 
 if TYPE_CHECKING:
@@ -50,18 +50,20 @@ def show_certified(summary: CertifiedImages, console: Console) -> None:
             str(row["image"]), str(row["label"]), number(row["certified"]), number(row["found"]),
             str(row["nodes"]), number(row["seconds"]), row["reason"],
         )  # fmt: skip
-    norm = "∞" if math.isinf(summary.norm) else "2"
+    norm = "∞" if math.isinf(summary.norm) else f"{summary.norm:g}"
     pixels = "any values" if summary.box is None else f"values from {summary.box[0]:g} to {summary.box[1]:g}"
     console.print(
         Text(f"{len(rows)} images ({summary.data.source}); ℓ{norm} distances; pixels have {pixels}.")
     )
+    for notice in summary.notices:
+        console.print(Text(f"! {notice}", style="yellow"))
     console.print(table)
     right = [row for row in rows if row["reason"] != "misclassified"]
     closed = sum(row["reason"] == "closed" for row in right)
     words = f"{closed} of {len(right)} intervals closed to {percent(summary.tolerance)}"
     if right:
-        medians = (number(statistics.median(row[name] for row in right)) for name in ("certified", "found"))
-        words += "; medians: certified {}, found {}".format(*medians)
+        bracket = median_bracket(*([row[name] for row in right] for name in ("certified", "found")))
+        words += "; the median distance is from {} to {}".format(*map(number, bracket))
     console.print(Text(words + "."))
 
 
