@@ -26,7 +26,7 @@ def stored(folder: Path, slack: float) -> Proved:
         rows = []
         for (setting, truth), off in zip(TRUTH.items(), noise[seed], strict=True):
             size = truth + off
-            linear = 2.6 if setting[0] == "curvature" else 0.8 * size
+            linear = 2.45 if setting[0] == "curvature" else 0.8 * size
             lengths = {"certified": size, "found": size + slack, "attacked": size + slack, "linear": linear}
             rows += [
                 digit(setting, seed, image, margin=2 * size, radius=9.0, **lengths) for image in range(4)

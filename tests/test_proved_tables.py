@@ -193,6 +193,12 @@ def test_a_seed_may_lack_adversarial_training(folder: Path) -> None:
     assert proved.read(folder)["net"].results.values((ADVERSARIAL, 0.1), proved.CERTIFIED).tolist() == [1.0]
 
 
+def test_certified_is_the_better_of_both_proofs(tmp_path: Path) -> None:
+    ends = [(0.5, 0.8), (0.9, 0.8), (0.0, 0.8)]  # the last is misclassified
+    save(tmp_path, 0, [digit(UNPENALISED, 0, i, certified=c, linear=at) for i, (c, at) in enumerate(ends)])
+    assert proved.read(tmp_path)["net"].digits["certified"].tolist() == [0.8, 0.9, 0.0]
+
+
 def test_settled_digits_are_those_whose_ends_meet(tmp_path: Path) -> None:
     # The third closed to one per cent before both ends were rounded outwards; the fourth did not.
     ends = [(1.0, 1.001), (2.0, 2.002), (0.98991, 1.0), (0.9895, 1.0), (0.0, 0.0)]

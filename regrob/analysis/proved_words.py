@@ -197,6 +197,17 @@ def linear_words(proofs: Proved, settings: Iterable[Setting]) -> str:
     return phrases.listed(f"{share:.0f} % of what is found after {_after(s)}" for s, share in shares)
 
 
+def closeness_words(proofs: Proved, settings: Iterable[Setting]) -> str:
+    """Which share of the found distance is certified, the median over the digits, at each setting."""
+    parts = []
+    for setting in settings:
+        rows = proofs.of(setting)
+        right = rows[rows["certified"] > 0]
+        share = float((right["certified"] / right["found"]).median())
+        parts.append(f"{100 * share:.0f} % of what is found after {_after(setting)}")
+    return phrases.listed(parts)
+
+
 def _after(setting: Setting) -> str:
     return "no penalty" if setting == UNPENALISED else setting_phrase(setting)
 
@@ -452,5 +463,6 @@ def overview(stored: Iterable[Proved], penalties: Sequence[str]) -> pd.DataFrame
 
 
 def takeaways(stored: Iterable[Proved], penalties: Sequence[str]) -> str:
-    """Who leads by which ranking, a sentence a network."""
-    return " ".join(lead_facts(proofs, methods(proofs.results, penalties))["takeaway"] for proofs in stored)
+    """Who leads by which ranking, a sentence a network that has all the penalties."""
+    complete = [proofs for proofs in stored if all(proofs.results.whole(penalty) for penalty in penalties)]
+    return " ".join(lead_facts(each, methods(each.results, penalties))["takeaway"] for each in complete)
