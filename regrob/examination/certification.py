@@ -32,6 +32,7 @@ from regrob.checks import (
     check_images,
     check_labels,
     check_norm,
+    check_pixels,
     check_tolerance,
 )
 from regrob.errors import InputError, UnsuitableNetworkError, VanishingGradientWarning
@@ -89,6 +90,7 @@ class _Task(NamedTuple):
     seconds: float
     box: tuple[float, float] | None
     tolerance: float
+    starts: Tensor | None
     notify: Callable[[str, float], object]
     clock: Callable[[], float]
 
@@ -102,6 +104,7 @@ def certify(
     seconds: float = 1.0,
     box: tuple[float, float] | None = (0.0, 1.0),
     tolerance: float = 0.01,
+    starts: Images | None = None,
     progress: Callable[[str, float], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Certification:
@@ -121,6 +124,8 @@ def certify(
         seconds: an image at most, the attack not counted.
         box: least and largest value of a pixel, rounded to the images' precision; None for no constraint.
         tolerance: the interval is closed when certified ≥ (1 − tolerance) found.
+        starts: for each image one that may be a mistake, shaped like the images, in place of the attack;
+            those of an earlier call, say. NaN where there is none.
         progress: called with a few words and the share done.
         clock: tells the seconds; `time.thread_time` counts those of this process alone, for a busy machine.
 
@@ -138,6 +143,13 @@ def certify(
     """
     with torch.inference_mode(mode=False):
         task = _checked(network, images, labels, norm, seconds, box, tolerance)
+        if starts is not None:
+            check_pixels(starts)
+            if starts.shape != images.shape:
+                raise InputError(
+                    f"starts must be shaped like the images, {tuple(images.shape)}, got {tuple(starts.shape)}"
+                )
+            task = task._replace(starts=starts.detach().to(task.images))
         return _certified(task._replace(notify=progress or _silently, clock=clock))
 
 
@@ -173,7 +185,9 @@ def _checked(
         low, high = (float(torch.tensor(bound, dtype=images.dtype)) for bound in box)
         box = low, high
     labels = labels.detach().clone()
-    return _Task(network, images, labels, float(norm), seconds, box, tolerance, _silently, time.perf_counter)
+    return _Task(
+        network, images, labels, float(norm), seconds, box, tolerance, None, _silently, time.perf_counter
+    )
 
 
 def _kind(network: object) -> str:
@@ -210,7 +224,7 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
     chosen = right.nonzero()[:, 0]
     try:
-        for part in _parts(task, chosen, "Attacking"):
+        for part in _parts(task, chosen, "Attacking" if task.starts is None else ""):
             started = task.clock()
             attacked = _attacked(task, part)
             spent[part] = (task.clock() - started) / len(part)
@@ -243,7 +257,8 @@ def _by_linear_bounds(task: _Task) -> Certification:
     farthest = farthest * (1.0 + rounding(images[0].numel()))
     LinearAnalysis(network, images[:1])  # what it refuses, it refuses before anything is attacked
     try:
-        for part in _parts(task, chosen, "Attacking and bounding"):
+        words = "Attacking and bounding" if task.starts is None else "Bounding"
+        for part in _parts(task, chosen, words):
             x, y = images[part], labels[part]
             started = task.clock()
             attacked = _attacked(task, part)
@@ -275,13 +290,13 @@ def _before(ends: float, clock: Callable[[], float]) -> Callable[[], bool]:
 
 
 def _parts(task: _Task, chosen: Tensor, words: str) -> Iterator[Tensor]:
-    """Some of the images at a time."""
-    done = 0
+    """Some of the images at a time; without words no progress is shown."""
+    notify, done = task.notify if words else _silently, 0
     for part in chosen.split(AT_ONCE) if len(chosen) else ():
-        task.notify(words, done / len(chosen))
+        notify(words, done / len(chosen))
         yield part
         done += len(part)
-    task.notify(words, 1.0)
+    notify(words, 1.0)
 
 
 def _nearest_mistake(task: _Task, exact: nn.Module, at: int, start: Tensor) -> tuple[float, Tensor] | None:
@@ -434,6 +449,8 @@ def median_bracket(certified: Sequence[float], found: Sequence[float]) -> tuple[
 
 def _attacked(task: _Task, part: Tensor) -> Tensor:
     """Images that are mistakes, or were meant to be: where the attack fails, the search goes on without."""
+    if task.starts is not None:
+        return task.starts[part]
     with torch.enable_grad():
         z = task.network(task.images[part[:1]].clone().requires_grad_(True))
     if not z.requires_grad:  # constant logits: nothing to climb
