@@ -23,7 +23,6 @@ from regrob.certificates import linear_radius
 from regrob.certificates.balls import ball_around
 from regrob.certificates.complete import FURTHER, NORMS, STRETCHES, Search, nearest_confirmed
 from regrob.certificates.linear_bounds import LinearAnalysis
-from regrob.certificates.rounded import rounding
 from regrob.checks import (
     ImageLabels,
     Images,
@@ -47,6 +46,9 @@ AT_ONCE = 16
 
 POLISHING = 8
 """Steps from the nearest mistake known along the network's local maps."""
+
+LINEAR_SHARE = 0.5
+"""Of a search's time at most, for the linear bounds that it starts from."""
 
 SAMPLES = 256
 """Points of the box, or around the image, among which a mistake is looked for if the attack found none."""
@@ -110,9 +112,9 @@ def certify(
 ) -> Certification:
     """Bound the distance to the nearest mistake from both sides, until the two meet or time is up.
 
-    An attack finds a first mistake; branch and bound proves how near none can be, and on its way finds nearer
-    ones. Where a search is not to be had, linear bounds are the proof. An interruption from the keyboard
-    ends it; what it knows is returned.
+    An attack finds a first mistake, and linear bounds a first radius without one; from there branch and bound
+    proves how near none can be, and on its way finds nearer mistakes. Where a search is not to be had, linear
+    bounds are the proof. An interruption from the keyboard ends it; what it knows is returned.
 
     Args:
         network: piecewise linear, in eval mode, in float32 or float64. A chain of affine maps and ReLUs is
@@ -220,7 +222,8 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
         )
         for image, label in zip(images, labels, strict=True)
     ]
-    spent = torch.zeros(len(images), dtype=torch.float64)
+    exact = in_float64(task.network)
+    spent, bounding = torch.zeros(2, len(images), dtype=torch.float64).unbind()
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
     chosen = right.nonzero()[:, 0]
     try:
@@ -230,11 +233,18 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
             spent[part] = (task.clock() - started) / len(part)
             for i, start in zip(part.tolist(), attacked, strict=True):
                 searches[i].offer(start[None])
+        for part in _parts(task, chosen, "Bounding"):
+            started = task.clock()
+            radius = _linear_radius(task, exact, part, LINEAR_SHARE)
+            for i, certified in zip(part.tolist(), radius.tolist(), strict=True):
+                searches[i].admit(certified)
+            bounding[part] = (task.clock() - started) / len(part)
+        spent += bounding
         for done, i in enumerate(chosen.tolist()):
             task.notify("Closing the intervals", done / len(chosen))
             started = task.clock()
             try:
-                reasons[i] = searches[i].advance(task.seconds, clock=task.clock)
+                reasons[i] = searches[i].advance(task.seconds - float(bounding[i]), clock=task.clock)
             finally:
                 spent[i] += task.clock() - started
         task.notify("Closing the intervals", 1.0)
@@ -245,7 +255,7 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
 
 def _by_linear_bounds(task: _Task) -> Certification:
     """For networks and norms without a search: linear bounds, and mistakes along the local maps."""
-    network, images, labels = task.network, task.images, task.labels
+    network, images = task.network, task.images
     exact = in_float64(network)
     with torch.no_grad():
         right = _right(task, checked_logits(exact, images.double()))
@@ -253,13 +263,10 @@ def _by_linear_bounds(task: _Task) -> Certification:
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
     chosen = right.nonzero()[:, 0]
     known.found[chosen], known.mistakes[chosen] = torch.inf, torch.nan
-    farthest = ball_around(images, 0.0, norm=task.norm, box=task.box).farthest().cpu()
-    farthest = farthest * (1.0 + rounding(images[0].numel()))
     LinearAnalysis(network, images[:1])  # what it refuses, it refuses before anything is attacked
     try:
         words = "Attacking and bounding" if task.starts is None else "Bounding"
         for part in _parts(task, chosen, words):
-            x, y = images[part], labels[part]
             started = task.clock()
             attacked = _attacked(task, part)
             for i, start in zip(part.tolist(), attacked, strict=True):
@@ -267,13 +274,8 @@ def _by_linear_bounds(task: _Task) -> Certification:
                 if nearer is not None:
                     known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
             ends = task.clock() + task.seconds * len(part)
-            if task.seconds > 0:
-                radius = linear_radius(
-                    network, x, y, norm=task.norm, box=task.box, check=False,
-                    going=_before(ends, task.clock),
-                ).cpu()  # fmt: skip
-                radius = torch.where(radius >= farthest[part], math.inf, radius)
-                known.certified[part] = torch.minimum(radius, known.found[part])
+            radius = _linear_radius(task, exact, part)
+            known.certified[part] = torch.minimum(radius, known.found[part])
             ended = task.clock()
             for i in part.tolist():
                 closed = bool(known.certified[i] >= (1.0 - task.tolerance) * known.found[i])
@@ -282,6 +284,16 @@ def _by_linear_bounds(task: _Task) -> Certification:
     except KeyboardInterrupt:  # every interval is right at any time
         pass
     return known._replace(reasons=tuple(reasons))
+
+
+def _linear_radius(task: _Task, exact: nn.Module, part: Tensor, share: float = 1.0) -> Tensor:
+    """What linear bounds certify of some images in a share of their time: (P,), on the CPU."""
+    if not task.seconds > 0:
+        return torch.zeros(len(part), dtype=torch.float64)
+    return linear_radius(
+        exact, task.images[part].double(), task.labels[part], norm=task.norm, box=task.box, check=False,
+        going=_before(task.clock() + share * task.seconds * len(part), task.clock),
+    ).cpu()  # fmt: skip
 
 
 def _before(ends: float, clock: Callable[[], float]) -> Callable[[], bool]:
