@@ -12,6 +12,7 @@ from torch import nn
 
 import regrob
 from regrob import cli
+from regrob.certificates import linear_radius, quadratic_radius
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 from regrob.examination import certification
 from regrob.networks import mlp, scatter_biases
@@ -226,6 +227,25 @@ def test_a_network_with_other_bends_gets_linear_bounds() -> None:
     assert bool(there[:-1].any())
     with torch.no_grad():
         assert bool((network(known.mistakes[there]).argmax(dim=1) != labels[there]).all())
+
+
+def test_a_network_with_pools_gets_the_larger_one_of_two_bounds(monkeypatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8, 2)
+    ).double()  # fmt: skip
+    for weight in network.parameters():
+        nn.init.normal_(weight, generator=generator)
+    images = torch.rand(2, 1, 6, 6, generator=generator).double()
+    with torch.no_grad():
+        labels = network(images).argmax(dim=1)
+    linear, quadratic = (f(network, images, labels) for f in (linear_radius, quadratic_radius))
+    known = regrob.certify(network, images, labels, seconds=60.0)
+    assert torch.equal(known.certified, linear.maximum(quadratic).minimum(known.found))
+    monkeypatch.setattr(certification, "linear_radius", lambda *given, **settings: torch.zeros(2).double())
+    known = regrob.certify(network, images, labels, seconds=60.0)
+    assert torch.equal(known.certified, quadratic.minimum(known.found))
+    assert not torch.equal(linear, quadratic)
 
 
 def test_a_network_without_relaxations_is_refused_by_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import re
@@ -18,6 +19,7 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 from matplotlib.text import Text
+from PIL import Image
 
 from regrob.figures import drawing, phone, theme
 
@@ -203,19 +205,31 @@ def test_only_a_static_book_gets_drawings(monkeypatch: pytest.MonkeyPatch) -> No
         assert called == [True]
 
 
-def test_a_kernel_shows_drawings_after_its_backend_has_come() -> None:
+def test_a_kernel_shows_drawings_after_its_backend_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
     interactive = pytest.importorskip("IPython.core.interactiveshell")
+    from IPython.core import pylabtools
+
     shell = interactive.InteractiveShell()
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: shell)
+    drawn: list[str] = []
+    print_figure = pylabtools.print_figure
+
+    def counted(figure: Any, fmt: str = "png", **settings: Any) -> Any:
+        drawn.append(fmt)
+        return print_figure(figure, fmt, **settings)
+
+    monkeypatch.setattr(pylabtools, "print_figure", counted)
     try:
         shell.display_formatter.active_types = ["text/plain", "image/png", "image/svg+xml"]
-        from unittest.mock import patch
-
-        with patch("IPython.core.getipython.get_ipython", return_value=shell):
-            drawing.show_as_drawings()
+        drawing.show_as_drawings()
+        pylabtools.select_figure_formats(shell, {"png"})
         data, _ = shell.display_formatter.format(two_panels())
     finally:
         shell.history_manager.end_session() if shell.history_manager else None
     assert data["image/svg+xml"].startswith("<svg")
+    assert drawn == ["png"], "drawn for desks, and not again when the figure is laid out for phones"
+    width, height = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).size
+    assert width > 2 * height
 
 
 # --- On the page -----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hard_networks import KINDS, Kind, hard
 from torch import Tensor, nn
 
 from regrob.affine import relu_layers
-from regrob.certificates import Search, cross_lipschitz_radius, linear_radius
+from regrob.certificates import Search, cross_lipschitz_radius, linear_radius, quadratic_radius
 
 NODES = 5
 """Of branch and bound, an image: its interval is right at any time."""
@@ -69,6 +69,7 @@ def test_no_certificate_exceeds_the_truth(kind: Kind, norm: float) -> None:
     truth = case.truth[norm]
     given = (case.network, case.images, case.labels)
     assert holds(linear_radius(*given, norm=norm), truth, norm)
+    assert norm != 2.0 or holds(quadratic_radius(*given), truth, norm)
     assert holds(cross_lipschitz_radius(*given, norm=norm), truth, norm)
     layers = relu_layers(case.network, case.images)
     for x, y, exact in zip(case.images, case.labels, truth, strict=True):

@@ -193,13 +193,21 @@ def test_a_seed_may_lack_adversarial_training(folder: Path) -> None:
     assert proved.read(folder)["net"].results.values((ADVERSARIAL, 0.1), proved.CERTIFIED).tolist() == [1.0]
 
 
+def test_certified_is_the_better_of_both_proofs(tmp_path: Path) -> None:
+    ends = [(0.5, 0.8), (0.9, 0.8), (0.0, 0.8)]  # the last is misclassified
+    save(tmp_path, 0, [digit(UNPENALISED, 0, i, certified=c, linear=at) for i, (c, at) in enumerate(ends)])
+    assert proved.read(tmp_path)["net"].digits["certified"].tolist() == [0.8, 0.9, 0.0]
+
+
 def test_settled_digits_are_those_whose_ends_meet(tmp_path: Path) -> None:
-    ends = [(1.0, 1.001), (2.0, 2.002), (3.0, 3.001), (1.0, 4.0), (0.0, 0.0)]
+    # The third closed to one per cent before both ends were rounded outwards; the fourth did not.
+    ends = [(1.0, 1.001), (2.0, 2.002), (0.98991, 1.0), (0.9895, 1.0), (0.0, 0.0)]
     rows = [digit(UNPENALISED, 0, i, certified=c, found=f, margin=2 * f) for i, (c, f) in enumerate(ends)]
     save(tmp_path, 0, rows)
     stored = proved.read(tmp_path)["net"]
     assert proved.is_settled(stored.digits)["image"].tolist() == [0, 1, 2]
     assert stored.settled == pytest.approx(3 / 4)
+    assert stored.results.interval(UNPENALISED, proved.CLOSED).mean == pytest.approx(75)
     assert len(stored.proved) == 4
 
 

@@ -26,9 +26,7 @@ def usual(tmp_path: Path) -> Proved:
 
 def test_rankings_and_who_puts_whom_first(usual: Proved) -> None:
     facts = proved_words.lead_facts(usual, PENALTIES)
-    assert facts["by-certified"] == (
-        "the curvature penalty at λ = 0.4 (1.80) and the Jacobian penalty at λ = 0.4 (1.40)"
-    )
+    assert facts["by-certified"] == "1.80 curvature, λ = 0.4; 1.40 Jacobian, λ = 0.4"
     # All linear bounds are equal, and the first penalty counts.
     assert facts["takeaway"] == (
         "On net attacks and proofs put the curvature penalty first "
@@ -74,6 +72,13 @@ def test_duel_and_linear_words_count(tmp_path: Path) -> None:
     )
 
 
+def test_closeness_is_the_median_share_of_digits_that_are_right(tmp_path: Path) -> None:
+    ends = [(1.0, 1.0), (1.0, 2.0), (3.0, 4.0), (0.0, 0.0)]
+    rows = [digit(UNPENALISED, 0, i, certified=c, found=f) for i, (c, f) in enumerate(ends)]
+    said = proved_words.closeness_words(read(tmp_path, rows), [UNPENALISED])
+    assert said == "75 % of what is found after no penalty"
+
+
 def test_reasons_are_told_by_their_side(tmp_path: Path) -> None:
     changes = {"jacobian": {"slope": 0.6, "unstable": 14}, "curvature": {"slope": 1.5, "unstable": 7}}
     rows = [row | changes.get(row["penalty"], {}) for row in usual_rows(0)]
@@ -115,6 +120,7 @@ def test_tables_have_a_row_a_setting(usual: Proved) -> None:
     explained = proved_words.explanation_table([usual], PENALTIES)
     assert explained["certified"].tolist() == ["1.80", "1.40"]
     assert proved_words.takeaways([usual, usual], PENALTIES).count("On net attacks") == 2
+    assert proved_words.takeaways([usual], (*PENALTIES, "input-gradient")) == ""
     said = proved_words.best_by_price(usual.results, PENALTIES)
     assert said.startswith(
         "without giving up accuracy the curvature penalty at λ = 0.4 (1.80), for at most 0.2"

@@ -3,7 +3,8 @@
 The only room that looks inside a network. `local_map`: network, x → (V, z). `graph`: which operations a
 network runs, and whether they are affine; `bends`: where the others switch, and `heights`: how far that is;
 `piecewise_linear`: the verdict, with trials. `kinks`: where several maps meet. `polytopes`: the set Q(x) on
-which the map is exact. All above it is a function of V, z and y.
+which the map is exact. `relu_layers`, `max_layers`: the whole network as dense maps with ReLUs, or with any
+maxima, between them; `rectified`: with lines in place of its bends. All above it is a function of V, z and y.
 """
 
 from regrob.affine.bends import Bend, units
@@ -12,6 +13,7 @@ from regrob.affine.graph import Refusal, Trace, checked_logits, trace, without_b
 from regrob.affine.heights import along, gradient
 from regrob.affine.kinks import Kink, first_kinks, kinks
 from regrob.affine.local_map import LocalMap, local_map
+from regrob.affine.max_layers import MaxLayer, MaxLayers, max_layers
 from regrob.affine.piecewise_linear import (
     NetworkReport,
     PiecewiseLinearity,
@@ -43,4 +45,5 @@ __all__ = [
     "require_piecewise_linear", "verdict", "HalfSpaces", "Region", "cut", "distance_to_edge",
     "half_spaces", "masked_product", "regions", "checked_in_float64", "in_float64", "ReluLayers",
     "relu_layers",
+    "MaxLayer", "MaxLayers", "max_layers",
 ]  # fmt: skip

@@ -67,6 +67,8 @@ def leads(
 ) -> list[Lead]:
     """First − rival for each ranking, price and rival; the intervals hold all at once at 95 % (Bonferroni).
 
+    A rival with which the first has but one seed in common gets no numbers, and does not count among them.
+
     Args:
         results: of one network.
         first: a penalty, or adversarial training.
@@ -75,18 +77,19 @@ def leads(
         prices: how much accuracy each may give up, as a share.
 
     Returns:
-        one entry each; of a single seed without numbers, as no other seed can choose λ.
+        one entry each.
 
     Raises:
         InputError: the table lacks a setting.
     """
-    level = 1 - 0.05 / max(1, len(rivals) * len(rankings) * len(prices))
+    paired = {rival: over_common_seeds(results, first, rival) for rival in rivals}
+    several = sum(common.seeds > 1 for common in paired.values())
+    level = 1 - 0.05 / max(1, several * len(rankings) * len(prices))
     found = []
     for ranking in rankings:
         for price in prices:
             for rival in rivals:
-                paired = over_common_seeds(results, first, rival)
-                own, other = (_ends(paired, name, ranking, price) for name in (first, rival))
+                own, other = (_ends(paired[rival], name, ranking, price) for name in (first, rival))
                 found.append(Lead(ranking, price, rival, between(own, other, level)))
     return found
 

@@ -44,7 +44,7 @@ from regrob.analysis.proved import (
     over_common_seeds,
 )
 from regrob.analysis.proved_leads import BY_ATTACKS, BY_LINEAR, BY_TRUTH, Lead, Ranking, leads, verdicts
-from regrob.analysis.words import mark, tick
+from regrob.analysis.words import FAILED, HELD, UNDECIDED, mark, tick
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,9 +99,9 @@ def ranked(pairs: Iterable[tuple[Setting, Interval]], digits: str = ".2f") -> st
 
     >>> from regrob.analysis.intervals import mean_interval
     >>> ranked([(("curvature", 1.6), mean_interval([0.708])), (("jacobian", 0.1), mean_interval([0.571]))])
-    'the curvature penalty at λ = 1.6 (0.71) and the Jacobian penalty at λ = 0.1 (0.57)'
+    '0.71 curvature, λ = 1.6; 0.57 Jacobian, λ = 0.1'
     """
-    return phrases.listed(f"{setting_phrase(setting)} ({value.mean:{digits}})" for setting, value in pairs)
+    return "; ".join(f"{value.mean:{digits}} {setting_name(setting)}" for setting, value in pairs)
 
 
 def lead_facts(proofs: Proved, methods: Sequence[str]) -> dict[str, str]:
@@ -124,29 +124,45 @@ def standing(compared: Iterable[Lead], ranking: Ranking, price: float = math.inf
     words = {"higher": "ahead of", "lower": "behind", "undecided": "not told apart from"}
     groups: dict[str, list[str]] = {}
     for lead in compared:
-        if (lead.ranking, lead.price) == (ranking, price):
+        if (lead.ranking, lead.price) == (ranking, price) and lead.difference.count > 1:
             groups.setdefault(lead.difference.verdict, []).append(PENALTY_PHRASES[lead.rival])
+    if [*groups] == ["undecided"] and len(groups["undecided"]) > 1:
+        return "not told apart from any other"
     parts = [f"{words[verdict]} {phrases.listed(groups[verdict])}" for verdict in words if verdict in groups]
     return ", and ".join(parts)
 
 
 def finding(compared: Sequence[Lead], first: str, seeds: int) -> str:
-    """What the rankings say of one method over seeds, in sentences; of one seed, that nothing is decided."""
-    name = phrases.sentence(PENALTY_PHRASES[first])
+    """What the rankings say of one method over seeds, in a sentence; of one seed, that nothing is decided."""
     if seeds < 2:
         return "With one seed all this is of single networks; what holds of the penalties is open."
-    said = []
-    for ranking in dict.fromkeys(lead.ranking for lead in compared):
-        said.append(f"{phrases.sentence(ranking.words)} it is {standing(compared, ranking)}.")
-    return f"{name}, over {phrases.counted(seeds, 'seed')}: " + " ".join(said)
+    said = [
+        f"{ranking.words} {standing(compared, ranking)}"
+        for ranking in dict.fromkeys(lead.ranking for lead in compared)
+    ]
+    return f"Over {phrases.counted(seeds, 'seed')} {PENALTY_PHRASES[first]} is {'; '.join(said)}."
+
+
+def settled(compared: Iterable[Lead], ranking: Ranking, rivals: Sequence[str]) -> str:
+    """Whether one ranking puts the first method before all of these: "confirmed", "refuted" or "open"."""
+    words = {HELD: "confirmed", FAILED: "refuted", UNDECIDED: "open"}
+    return words[
+        mark(
+            lead.difference.verdict
+            for lead in compared
+            if lead.ranking == ranking and lead.rival in rivals and math.isinf(lead.price)
+        )
+    ]
 
 
 def lead_table(compared: Sequence[Lead]) -> pd.DataFrame:
-    """A row a rival: the differences by each ranking, with their intervals and verdicts."""
+    """A row a rival with several seeds: the differences by each ranking, with intervals and verdicts."""
     import pandas as pd
 
     rows: dict[str, dict[str, str]] = {}
     for lead in compared:
+        if lead.difference.count < 2:
+            continue
         row = rows.setdefault(lead.rival, {"rival": PENALTY_PHRASES[lead.rival]})
         row[lead.ranking.words] = difference_words(lead.difference)
     return pd.DataFrame([*rows.values()])
@@ -179,6 +195,17 @@ def linear_words(proofs: Proved, settings: Iterable[Setting]) -> str:
     """Which share of the found distance linear bounds prove, at each setting."""
     shares = [(setting, proofs.results.interval(setting, TIGHTNESS).mean) for setting in settings]
     return phrases.listed(f"{share:.0f} % of what is found after {_after(s)}" for s, share in shares)
+
+
+def closeness_words(proofs: Proved, settings: Iterable[Setting]) -> str:
+    """Which share of the found distance is certified, the median over the digits, at each setting."""
+    parts = []
+    for setting in settings:
+        rows = proofs.of(setting)
+        right = rows[rows["certified"] > 0]
+        share = float((right["certified"] / right["found"]).median())
+        parts.append(f"{100 * share:.0f} % of what is found after {_after(setting)}")
+    return phrases.listed(parts)
 
 
 def _after(setting: Setting) -> str:
@@ -305,7 +332,7 @@ def best_by_price(results: NetworkResults, penalties: Sequence[str]) -> str:
         if allowed:
             best = max(allowed, key=lambda s: results.interval(s, CERTIFIED).mean)
             value = results.interval(best, CERTIFIED).mean
-            parts.append(f"{_at_price(price)} {setting_phrase(best)} ({value:.2f})")
+            parts.append(f"{_at_prices([price])} {setting_phrase(best)} ({value:.2f})")
     return phrases.listed(parts)
 
 
@@ -313,20 +340,21 @@ def standing_by_price(compared: Sequence[Lead], first: str, seeds: int) -> str:
     """What one method is in truth to its rivals at each price, as a sentence; nothing of one seed."""
     if seeds < 2:
         return ""
-    prices = dict.fromkeys(lead.price for lead in compared)
-    parts = [f"{_at_price(100 * price)} {standing(compared, BY_TRUTH, price)}" for price in prices]
+    at: dict[str, list[float]] = {}
+    for price in dict.fromkeys(lead.price for lead in compared):
+        at.setdefault(standing(compared, BY_TRUTH, price), []).append(100 * price)
+    parts = [f"{_at_prices(prices)} {words}" for words, prices in at.items()]
     return f"Seed by seed, {PENALTY_PHRASES[first]} is {'; '.join(parts)}."
 
 
-def _at_price(points: float) -> str:
-    """A price in words: "without giving up accuracy", "for at most 0.5 points", "at any price"."""
-    if math.isinf(points):
-        return "at any price"
-    return (
-        f"for at most {points:g} {'point' if points == 1 else 'points'}"
-        if points
-        else "without giving up accuracy"
-    )
+def _at_prices(points: Sequence[float]) -> str:
+    """Prices in words: "without giving up accuracy", "for at most 0.2 and 0.5 points", "at any price"."""
+    some = [each for each in points if 0 < each < math.inf]
+    parts = ["without giving up accuracy"] if 0 in points else []
+    if some:
+        noun = "point" if some == [1] else "points"
+        parts.append(f"for at most {phrases.listed(f'{each:g}' for each in some)} {noun}")
+    return phrases.listed([*parts, *(["at any price"] if math.inf in points else [])])
 
 
 def hardest(proofs: Proved, methods: Sequence[str]) -> dict[str, str]:
@@ -435,5 +463,6 @@ def overview(stored: Iterable[Proved], penalties: Sequence[str]) -> pd.DataFrame
 
 
 def takeaways(stored: Iterable[Proved], penalties: Sequence[str]) -> str:
-    """Who leads by which ranking, a sentence a network."""
-    return " ".join(lead_facts(proofs, methods(proofs.results, penalties))["takeaway"] for proofs in stored)
+    """Who leads by which ranking, a sentence a network that has all the penalties."""
+    complete = [proofs for proofs in stored if all(proofs.results.whole(penalty) for penalty in penalties)]
+    return " ".join(lead_facts(each, methods(each.results, penalties))["takeaway"] for each in complete)

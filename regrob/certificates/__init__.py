@@ -8,7 +8,8 @@ for two inputs. `cross_lipschitz`: Hein and Andriushchenko's guarantee, from bou
 `local_network`, of what can switch around an image; and on the `leaf`, where nothing can. `linear_bounds`:
 every bend between two lines, so that margins are bounded over a whole ball; `relaxation` has the lines,
 `balls` the least value of a linear function on a ball that box and half-space cut, and `radius_search` the
-largest radius certified so. `rounded`: what rounding may change, and certified distances rounded down.
+largest radius certified so. `quadratic_bounds`: a paraboloid below the margin, for networks in which nearly
+every unit may switch. `rounded`: what rounding may change, and certified distances rounded down.
 """
 
 from regrob.certificates.affine import AffineCertificates, affine_certificates
@@ -23,6 +24,7 @@ from regrob.certificates.enumeration import (
 from regrob.certificates.linear_bounds import OperandBounds, linear_bounds, operand_bounds
 from regrob.certificates.local_network import LocalNetwork, local_network
 from regrob.certificates.polytope import Certificate, certificate, certified_radius, edge_distance
+from regrob.certificates.quadratic_bounds import quadratic_radius
 from regrob.certificates.radius_search import linear_radius
 from regrob.certificates.semidefinite import DualBound, semidefinite_bound
 
@@ -31,4 +33,5 @@ __all__ = [
     "distance_to_mistake", "distances_to_mistakes", "exact_cross_lipschitz", "exact_cross_lipschitz_radius",
     "Certificate", "certificate", "certified_radius", "edge_distance", "LocalNetwork", "local_network",
     "DualBound", "semidefinite_bound", "OperandBounds", "linear_bounds", "operand_bounds", "linear_radius",
+    "quadratic_radius",
 ]  # fmt: skip

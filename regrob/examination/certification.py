@@ -16,10 +16,18 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regrob.affine import ReluLayers, checked_logits, in_float64, relu_layers, require_frozen_statistics
+from regrob.affine import (
+    MaxLayers,
+    ReluLayers,
+    checked_logits,
+    in_float64,
+    max_layers,
+    relu_layers,
+    require_frozen_statistics,
+)
 from regrob.attacks import boundary_projection
 from regrob.attacks._common import FunctionNetwork, check_dtype
-from regrob.certificates import linear_radius
+from regrob.certificates import linear_radius, quadratic_radius
 from regrob.certificates.balls import ball_around
 from regrob.certificates.complete import FURTHER, NORMS, STRETCHES, Search, nearest_confirmed
 from regrob.certificates.linear_bounds import LinearAnalysis
@@ -70,7 +78,7 @@ class Certification(NamedTuple):
         seconds: (N,), spent on each image; the attacks' share included.
         reasons: why each search ended: "closed" (certified ≥ (1 − tolerance) found), "time", "interrupted",
             "misclassified"; "exhausted", where rounding keeps the nearest mistake from being one; "linear",
-            where network or norm allow linear bounds alone.
+            where network or norm allow no search, and linear bounds, or quadratic ones, are all there is.
     """
 
     certified: Tensor
@@ -118,7 +126,7 @@ def certify(
 
     Args:
         network: piecewise linear, in eval mode, in float32 or float64. A chain of affine maps and ReLUs is
-            searched; of another `linear_radius` is what is certified.
+            searched; of another `linear_radius` is certified, or in ℓ2 `quadratic_radius`.
         images: (N, …), in the box and in the network's dtype.
         labels: (N,) int64.
         norm: p of the distance ‖·‖_p, from 1 to infinity. A search is for 2 and infinity; what is certified
@@ -235,7 +243,7 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
                 searches[i].offer(start[None])
         for part in _parts(task, chosen, "Bounding"):
             started = task.clock()
-            radius = _linear_radius(task, exact, part, LINEAR_SHARE)
+            radius = _linear_radius(task, exact, part, started + LINEAR_SHARE * task.seconds * len(part))
             for i, certified in zip(part.tolist(), radius.tolist(), strict=True):
                 searches[i].admit(certified)
             bounding[part] = (task.clock() - started) / len(part)
@@ -264,6 +272,7 @@ def _by_linear_bounds(task: _Task) -> Certification:
     chosen = right.nonzero()[:, 0]
     known.found[chosen], known.mistakes[chosen] = torch.inf, torch.nan
     LinearAnalysis(network, images[:1])  # what it refuses, it refuses before anything is attacked
+    layers = _layers_with_pools(task)
     try:
         words = "Attacking and bounding" if task.starts is None else "Bounding"
         for part in _parts(task, chosen, words):
@@ -274,7 +283,8 @@ def _by_linear_bounds(task: _Task) -> Certification:
                 if nearer is not None:
                     known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
             ends = task.clock() + task.seconds * len(part)
-            radius = _linear_radius(task, exact, part)
+            curved = _quadratic_radius(task, part, layers)
+            radius = _linear_radius(task, exact, part, ends).maximum(curved)
             known.certified[part] = torch.minimum(radius, known.found[part])
             ended = task.clock()
             for i in part.tolist():
@@ -286,14 +296,36 @@ def _by_linear_bounds(task: _Task) -> Certification:
     return known._replace(reasons=tuple(reasons))
 
 
-def _linear_radius(task: _Task, exact: nn.Module, part: Tensor, share: float = 1.0) -> Tensor:
-    """What linear bounds certify of some images in a share of their time: (P,), on the CPU."""
+def _linear_radius(task: _Task, exact: nn.Module, part: Tensor, ends: float) -> Tensor:
+    """What linear bounds certify of some images by then: (P,), on the CPU."""
     if not task.seconds > 0:
         return torch.zeros(len(part), dtype=torch.float64)
     return linear_radius(
         exact, task.images[part].double(), task.labels[part], norm=task.norm, box=task.box, check=False,
-        going=_before(task.clock() + share * task.seconds * len(part), task.clock),
+        going=_before(ends, task.clock),
     ).cpu()  # fmt: skip
+
+
+def _layers_with_pools(task: _Task) -> MaxLayers | None:
+    """What quadratic bounds need: they are for ℓ2, and for chains of affine maps, ReLUs and max-pools."""
+    if task.norm != 2.0 or not task.images.is_cpu or not task.seconds > 0:
+        return None
+    try:
+        return max_layers(task.network, task.images[:1])
+    except UnsuitableNetworkError:
+        return None
+
+
+def _quadratic_radius(task: _Task, part: Tensor, layers: MaxLayers | None) -> Tensor:
+    """What quadratic bounds certify of some images, each in its own time; zero where there are none."""
+    radius = torch.zeros(len(part), dtype=torch.float64)
+    for place, i in enumerate(part.tolist() if layers is not None and task.seconds > 0 else ()):
+        going = _before(task.clock() + task.seconds, task.clock)
+        one = slice(i, i + 1)
+        radius[place] = quadratic_radius(
+            task.network, task.images[one], task.labels[one], box=task.box, layers=layers, going=going
+        )
+    return radius
 
 
 def _before(ends: float, clock: Callable[[], float]) -> Callable[[], bool]:

@@ -52,12 +52,23 @@ def bundle(figure: Figure, include: object = None, exclude: object = None) -> Ma
     """What IPython puts out for a figure: its SVG, unless that is too heavy, beside the PNG."""
     from IPython.core.pylabtools import print_figure
 
+    withdraw_other_pictures()
     # Before the figure is laid out for phones.
     picture = print_figure(figure, "png", base64=True)  # type: ignore[no-untyped-call]
     text = drawing(figure)
     if len(gzip.compress(text.encode(), mtime=0)) > HEAVIEST:
         return {"image/png": picture}
     return {"image/png": picture, "image/svg+xml": text}
+
+
+def withdraw_other_pictures() -> None:
+    """Let a bundle's PNG stand: IPython prefers the backend's, drawn once it is laid out for phones."""
+    from IPython.core.getipython import get_ipython
+    from matplotlib.figure import Figure
+
+    shell: Any = get_ipython()
+    if shell is not None:
+        shell.display_formatter.formatters["image/png"].pop(Figure, None)
 
 
 def drawing(figure: Figure, tight: bool = True) -> str:
@@ -69,8 +80,7 @@ def drawing(figure: Figure, tight: bool = True) -> str:
     """
     phone.enlarge_letters(figure, LEAST_FONT)
     desk = _shrunk(_saved(figure, tight))
-    if len(gzip.compress(ET.tostring(desk), mtime=0)) > HEAVIEST / 3:
-        make_pixels(figure)
+    if len(gzip.compress(ET.tostring(desk), mtime=0)) > HEAVIEST / 3 and make_pixels(figure):
         desk = _shrunk(_saved(figure, tight))
     phone.stack(figure)
     carried = ET.SubElement(desk, f"{{{SVG}}}defs", {"id": PHONE})
@@ -79,11 +89,12 @@ def drawing(figure: Figure, tight: bool = True) -> str:
     return ET.tostring(desk, encoding="unicode")
 
 
-def make_pixels(figure: Figure) -> None:
-    """Clouds of many points, and surfaces of many tiles, become pixels inside the drawing."""
+def make_pixels(figure: Figure) -> int:
+    """Clouds of many points, and surfaces of many tiles, become pixels inside the drawing: how many do."""
     from matplotlib.collections import Collection, PathCollection, QuadMesh
     from matplotlib.lines import Line2D
 
+    heavy = []
     for artist in figure.findobj(lambda a: isinstance(a, (Collection, Line2D))):
         if isinstance(artist, PathCollection):
             count = np.ma.size(artist.get_offsets(), 0)
@@ -96,6 +107,8 @@ def make_pixels(figure: Figure) -> None:
             count = 0
         if count >= MANY:
             artist.set_rasterized(True)
+            heavy.append(artist)
+    return len(heavy)
 
 
 def _saved(figure: Figure, tight: bool) -> ET.Element:

@@ -119,15 +119,15 @@ def edge(sample: Sample) -> Tensor:
 @lru_cache(maxsize=128)
 def bounds_within_the_piece(sample: Sample) -> list[tuple[float, Tensor, Tensor]]:
     """Dual norm q, radii (N,) of balls in which no unit switches, and the bounds there (N, K)."""
-    found = []
+    pieces = []
     for norm, dual in DUALS.items():
         inside = sample.map.V.shape[1] ** -0.5 if norm == math.inf else 1.0  # of the ℓ2 ball
         radius = 0.5 * inside * edge(sample)
         bounds = linear_bounds(
             sample.network, sample.images, sample.y, radius, norm=norm, box=None, check=False
         )
-        found.append((dual, radius, bounds))
-    return found
+        pieces.append((dual, radius, bounds))
+    return pieces
 
 
 def within_the_piece(sample: Sample, more: float = 1.0) -> Tensor:
@@ -272,7 +272,7 @@ def local_networks(plane: Plane) -> Iterator[list[LocalNetwork]]:
 @lru_cache(maxsize=256)
 def dual_bounds(plane: Plane, seed: int) -> Tensor:
     """The least of the rivals' dual bounds, at the best multipliers and at others around them: (P, 3)."""
-    found = []
+    least = []
     generator = torch.Generator().manual_seed(seed)
     for rivals in local_networks(plane):
         best = [semidefinite_bound(local) for local in rivals]
@@ -280,8 +280,8 @@ def dual_bounds(plane: Plane, seed: int) -> Tensor:
         for _ in range(2):
             others = [around(bound.multipliers, generator) for bound in best]
             distances.append(min(map(proved, rivals, others)))
-        found.append(torch.tensor(distances, dtype=torch.float64))
-    return torch.stack(found)
+        least.append(torch.tensor(distances, dtype=torch.float64))
+    return torch.stack(least)
 
 
 def dual_excess(draw: Draw, more: float = 1.0) -> Groups:
