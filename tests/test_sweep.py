@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def small_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "task_of", lambda dataset, preset: quick(dataset, "quick"))
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """Fills a folder as a whole tiny sweep leaves it; each figure is swept once for all tests."""
+    folder, done = tmp_path_factory.mktemp("swept"), set()
+
+    def fill(out: Path, figure: str = "tiny") -> None:
+        if figure not in done:
+            killable_sweep.whole(folder / figure, figure)
+            done.add(figure)
+        shutil.copytree(folder / figure, out, dirs_exist_ok=True)
+
+    return fill
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Every tensor file and table, by its path within the folder."""
     kept = [p for p in folder.rglob("*") if p.suffix in (".safetensors", ".csv")]
@@ -62,9 +77,9 @@ def test_twenty_kills_change_nothing(tmp_path: Path, figure: str) -> None:
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("figure", ["tiny", "lone"])
 def test_nothing_finished_is_computed_twice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: Callable[..., None], figure: str
 ) -> None:
-    killable_sweep.whole(tmp_path, figure)
+    swept(tmp_path, figure)
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
@@ -78,8 +93,10 @@ def test_nothing_finished_is_computed_twice(
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("figure", ["tiny", "lone"])
 @pytest.mark.parametrize("what", ["state", "pointer", "rows"])
-def test_damage_is_set_aside_and_only_that_part_is_done_again(tmp_path: Path, what: str, figure: str) -> None:
-    killable_sweep.whole(tmp_path, figure)
+def test_damage_is_set_aside_and_only_that_part_is_done_again(
+    tmp_path: Path, swept: Callable[..., None], what: str, figure: str
+) -> None:
+    swept(tmp_path, figure)
     before = contents(tmp_path)
     shards = sorted((tmp_path / "shards").iterdir())
     shard = next(folder for folder in shards if "curvature" in folder.name)
@@ -123,9 +140,9 @@ def test_nothing_is_trained_before_float32_is_full(
 
 
 @pytest.mark.usefixtures("tiny")
-def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
+def test_what_a_kill_left_behind_is_removed(tmp_path: Path, swept: Callable[..., None]) -> None:
     """A kill between the new pointer and the removal of the old state leaves that state."""
-    killable_sweep.whole(tmp_path)
+    swept(tmp_path)
     before = contents(tmp_path)
     shard = next(folder for folder in (tmp_path / "shards").iterdir() if "curvature" in folder.name)
     (shard / "state-35.safetensors").write_bytes(b"old")
@@ -135,8 +152,8 @@ def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny")
-def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path) -> None:
-    killable_sweep.whole(tmp_path)
+def test_the_table_is_tidy_and_says_where_it_comes_from(tmp_path: Path, swept: Callable[..., None]) -> None:
+    swept(tmp_path)
     table, sidecar = tables.read(tmp_path, "tiny")
     assert tuple(table.columns) == tables.COLUMNS
     penalties = {"reference", "none", "curvature", "jacobian", "adversarial-training"}
@@ -166,8 +183,8 @@ def test_the_command_line_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("tiny")
-def test_shards_in_parallel_give_the_same_table(tmp_path: Path) -> None:
-    killable_sweep.whole(tmp_path / "one")
+def test_shards_in_parallel_give_the_same_table(tmp_path: Path, swept: Callable[..., None]) -> None:
+    swept(tmp_path / "one")
     sweep.sweep("tiny", tmp_path / "two", workers=sweep.Workers(jobs=2, backend="threading"), progress=False)
     one, two = (pd.read_csv(tmp_path / name / "tiny.csv") for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two)
@@ -201,9 +218,9 @@ def test_a_disk_that_fills_up_keeps_what_was_there(tmp_path: Path, monkeypatch: 
 @pytest.mark.usefixtures("tiny")
 @pytest.mark.parametrize("figure", ["tiny", "lone"])
 def test_a_disk_that_fills_up_in_the_middle_costs_nothing_that_was_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, swept: Callable[..., None], figure: str
 ) -> None:
-    killable_sweep.whole(tmp_path / "one", figure)
+    swept(tmp_path / "one", figure)
     usual, written = os.fsync, []
 
     def full(descriptor: int) -> None:
