@@ -203,6 +203,14 @@ class Search:
         if nearer is not None and nearer[0] < self.found:
             self.found, self.mistake = nearer
 
+    def admit(self, radius: float) -> None:
+        """Take over from another proof that no mistake is nearer than this."""
+        radius = math.inf if radius >= self._farthest else radius
+        for _, _, node in self._open:
+            node.certified = max(node.certified, radius)
+        self._open = [(node.certified, count, node) for _, count, node in self._open]
+        heapq.heapify(self._open)
+
     def _mistaken(self, points: Tensor) -> Tensor:
         """Which images (M, n) are mistakes of the layers, and confirmed."""
         z = self.around.layers.logits(points.double())
