@@ -12,6 +12,7 @@ from torch import nn
 
 import regrob
 from regrob import cli
+from regrob.affine import relu_layers
 from regrob.certificates import linear_radius, quadratic_radius
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
 from regrob.examination import certification
@@ -344,3 +345,29 @@ def test_linear_bounds_end_when_their_time_is_up() -> None:
     enough = regrob.certify(network, images, labels, seconds=20.0)
     assert bool((known.certified <= enough.certified).all())
     assert bool((enough.certified > 0).all())
+
+
+def test_a_search_starts_from_linear_bounds(monkeypatch) -> None:
+    """So that a short budget certifies something; and is no further believed than they go."""
+    network, images, labels = problem(torch.float64)
+    monkeypatch.setattr(certification.Search, "advance", lambda self, seconds, clock: "time")
+    known = regrob.certify(network, images, labels, seconds=20.0)
+    expected = torch.minimum(linear_radius(network, images, labels), known.found)
+    assert torch.equal(known.certified, expected)
+    assert bool((known.certified[:-1] > 0).all())
+
+
+def test_what_another_proof_certified_is_kept_and_the_search_goes_on() -> None:
+    network, images, labels = problem(torch.float64)
+    layers = relu_layers(network, images)
+    alone, helped = (certification.Search(layers, images[0].flatten(), int(labels[0])) for _ in range(2))
+    alone.advance(nodes=500)
+    helped.admit(0.5 * alone.certified)
+    assert helped.certified == 0.5 * alone.certified
+    helped.admit(0.1 * alone.certified)  # a weaker one takes nothing away
+    assert helped.certified == 0.5 * alone.certified
+    assert helped.advance(nodes=500) == "closed"
+    assert helped.certified <= alone.found * (1 + 1e-9)
+    assert helped.found >= alone.certified
+    helped.admit(10.0)  # beyond every point of the box: there would be no mistake
+    assert helped.certified == helped.found
