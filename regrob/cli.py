@@ -85,7 +85,12 @@ def _add_examine(commands: Commands) -> None:
         "certificates and attacks on images of yours, in one report.",
     )
     _add_network_and_images(examine, limit=100)
-    examine.add_argument("--sample", type=int, default=20, metavar="N", help="images attacked (20)")
+    examine.add_argument(
+        "--sample", type=int, default=20, metavar="N", help="images attacked, and proved (20)"
+    )
+    examine.add_argument(
+        "--seconds", type=size, default=0.5, metavar="S", help="a proof at most; 0 for none (0.5)"
+    )
     examine.add_argument(
         "--box", type=interval, metavar="LOW,HIGH", help="range of a pixel (0,1 if all are in it)"
     )
@@ -143,6 +148,7 @@ def _examine(options: argparse.Namespace) -> int:
             network.to(options.device),
             data,
             sample=options.sample,
+            seconds=options.seconds,
             box=options.box or "auto",
             progress=notify,
         )

@@ -12,6 +12,7 @@ import heapq
 import itertools
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -96,17 +97,18 @@ def nearest_mistake(
     while queue:
         distance, _, delta, signs, rows, final = heapq.heappop(queue)
         if final:
+            _require_mistake(W, b, x, delta, label, slope)
             return ExactMistake(distance, x + delta)
         if len(signs) == len(units):
-            V, z = _affine(W, b, x, signs, slope, len(W) - 1)
+            V, z, sizes = _affine(W, b, x, signs, slope, len(W) - 1)
             for rival in range(len(z)):
                 if rival != label:
-                    lead = _Half(V[rival] - V[label], z[rival] - z[label], np.abs(V).max())
+                    lead = _Half(V[rival] - V[label], z[rival] - z[label], sizes[rival] + sizes[label])
                     _push(queue, count, lead, rows, delta, signs, norm, final=True)
             continue
         layer, unit = units[len(signs)]
-        V, h = _affine(W, b, x, signs, slope, layer)
-        scale = np.abs(V).max()
+        V, h, sizes = _affine(W, b, x, signs, slope, layer)
+        scale = sizes[unit]
         if np.abs(V[unit]).max() <= 1e-14 * scale:  # it never switches
             heapq.heappush(queue, (distance, next(count), delta, (*signs, bool(h[unit] > 0)), rows, False))
             continue
@@ -118,7 +120,7 @@ def nearest_mistake(
 
 
 class _Half(NamedTuple):
-    """The half-space a · δ + height ≥ 0, and the size of the entries that a came from."""
+    """The half-space a · δ + height ≥ 0, and the size of the terms that a is a sum of."""
 
     a: Array
     height: float
@@ -157,14 +159,48 @@ def _length(delta: Array, norm: float) -> float:
 
 def _affine(
     W: Sequence[Array], b: Sequence[Array], x: Array, signs: Sequence[bool], slope: float, layer: int
-) -> tuple[Array, Array]:
-    """A layer's pre-activations as V δ + h, on the polytope of the signs of the layers before it."""
+) -> tuple[Array, Array, Array]:
+    """A layer's pre-activations as V δ + h, on the polytope of the signs of the layers before it.
+
+    And of each row of V the size of the terms that it is a sum of: what rounding leaves of a row that is zero
+    is small beside these, which may themselves be small or large beside those of its neighbours.
+    """
     V, h, start = W[0], W[0] @ x + b[0], 0
+    sizes = np.abs(V).max(axis=1)
     for k in range(layer):
         diagonal = np.where(signs[start : start + len(h)], 1.0, slope)
         start += len(h)
+        sizes = (np.abs(W[k + 1]) * (np.abs(diagonal) * sizes)).max(axis=1)
         V, h = W[k + 1] @ (diagonal[:, None] * V), W[k + 1] @ (diagonal * h) + b[k + 1]
-    return V, h
+    return V, h, sizes
+
+
+def leads(
+    W: Sequence[ArrayLike], b: Sequence[ArrayLike], point: ArrayLike, label: int, slope: float = 0.0
+) -> list[Fraction]:
+    """z_j − z_y of every other class, in exact arithmetic.
+
+    >>> leads([[[1.0, 0.0], [0.0, 1.0]]], [[0.0, 0.5]], [0.25, 0.5], 0)
+    [Fraction(3, 4)]
+    """
+    values = [Fraction(float(v)) for v in np.ravel(np.asarray(point))]
+    for k, (weight, bias) in enumerate(zip(W, b, strict=True)):
+        if k:
+            values = [v if v > 0 else Fraction(slope) * v for v in values]
+        rows = np.asarray(weight).tolist()
+        values = [
+            sum((Fraction(w) * v for w, v in zip(row, values, strict=True)), Fraction(c))
+            for row, c in zip(rows, np.asarray(bias).tolist(), strict=True)
+        ]
+    return [v - values[label] for j, v in enumerate(values) if j != label]
+
+
+def _require_mistake(
+    W: Sequence[Array], b: Sequence[Array], x: Array, delta: Array, label: int, slope: float
+) -> None:
+    """The nearest mistake is one, up to what 1e-6 of the way to it would change: else the oracle is wrong."""
+    before, after = leads(W, b, x, label, slope), leads(W, b, x + delta, label, slope)
+    assert max(after) >= -1e-6 * float(max(map(abs, before))), "the nearest mistake is none"
 
 
 def _nearest(rows: _Rows, n: int, norm: float) -> Array | None:

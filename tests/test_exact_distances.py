@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 import math
 
+import exact_distances
 import numpy as np
 import pytest
 import torch
-from exact_distances import layers_of, nearest_mistake, nearest_mistake_by_milp
+from exact_distances import layers_of, leads, nearest_mistake, nearest_mistake_by_milp
+from hard_networks import hard, unequal
 from torch import nn
 
+from regrob.affine import relu_layers
+from regrob.certificates import Search
 from regrob.certificates.enumeration import distance_to_mistake
 
 
@@ -111,3 +115,28 @@ def test_dead_units_ties_and_scales_do_no_harm() -> None:
     flat = [np.zeros((2, 3))]
     assert nearest_mistake(flat, [np.array([1.0, 0.0])], np.zeros(3), 0).distance == math.inf
     assert nearest_mistake(flat, [np.zeros(2)], np.zeros(3), 0).distance == 0
+
+
+@pytest.mark.parametrize("seed", [3, 41])
+def test_units_of_very_different_sizes_switch_too(monkeypatch, seed: int) -> None:
+    """A row of 1e-8 beside one of 1e8 is no rounding error; the search, which knows of no sizes, agrees."""
+    model, images = hard(unequal, seed)
+    weights, biases = layers_of(model)
+    x, label = images[1], own_class(model, images[1])
+    exact = nearest_mistake(weights, biases, x, label)
+    assert max(map(abs, leads(weights, biases, x, label))) > 0
+    assert float(max(leads(weights, biases, exact.point, label))) > -1e-9
+    search = Search(relu_layers(model, x[None]), x, label)
+    assert search.advance(nodes=200) == "closed"
+    assert search.certified <= exact.distance * (1 + 1e-9)
+    assert search.found >= exact.distance * (1 - 1e-9)
+
+    right = exact_distances._affine
+
+    def by_layer(*args):  # the tooth: what is zero is judged by the largest row of the layer
+        V, h, sizes = right(*args)
+        return V, h, sizes * 0 + abs(V).max()
+
+    monkeypatch.setattr(exact_distances, "_affine", by_layer)
+    with pytest.raises(AssertionError, match="the nearest mistake is none"):
+        nearest_mistake(weights, biases, x, label)

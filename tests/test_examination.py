@@ -159,6 +159,57 @@ def test_a_smooth_public_network_is_named_as_such(name: str) -> None:
     assert report.distributions["probability"].images == 2
 
 
+# --- what is proved ------------------------------------------------------------------------
+
+
+def test_what_is_proved_of_the_sample(examination: Examination) -> None:
+    sampled, proof = examination.table.dropna(subset=["certified"]), examination.proof
+    assert proof["images"] == len(sampled) == 6
+    assert sum(proof["ended"].values()) == 6
+    low, high = proof["median"]
+    assert sampled["certified"].min() <= low <= high <= sampled["found"].max()
+    assert proof["withstanding"]
+    for row in proof["withstanding"]:
+        assert row["proved"] == pytest.approx((sampled["certified"] > row["radius"]).mean())
+        assert row["known"] == pytest.approx((sampled["found"] > row["radius"]).mean())
+        assert row["proved"] <= row["known"]
+    shares = [row["proved"] for row in proof["withstanding"]]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] > shares[-1]
+    assert json.loads(json.dumps(examination.to_dict()))["proof"]["images"] == 6
+    for report in (str(examination), html.unescape(examination.to_html())):
+        assert "What is proved" in report
+        assert "The true distance ρ" in report
+        assert "proved safe" in report
+
+
+def test_without_a_budget_nothing_is_proved_and_a_bad_one_is_refused() -> None:
+    network, x = small_network(), images(4)
+    report = examine(network, x, sample=2, seconds=0.0)
+    assert report.proof == {}
+    assert not {"certified", "found", "ended"} & set(report.table)
+    assert "What is proved" not in str(report)
+    assert "What is proved" not in report.to_html()
+    with pytest.raises(InputError, match="seconds"):
+        examine(network, x, seconds=-1.0)
+
+
+def test_where_no_proof_can_be_had_the_report_says_why() -> None:
+    network, x = small_network(), images(4)
+    report = examine(network.forward, x, sample=2)
+    assert report.proof == {}
+    assert any("no proof but the certificate" in notice for notice in report.notices)
+
+
+def test_where_nothing_in_the_box_is_a_mistake_no_radius_is_listed() -> None:
+    safe = nn.Linear(3, 2)
+    safe.weight.data, safe.bias.data = 0.01 * torch.eye(2, 3), torch.tensor([3.0, 0.0])
+    report = examine(safe, torch.rand(3, 3), torch.zeros(3, dtype=torch.int64), sample=3)
+    assert report.proof["median"] == [math.inf, math.inf]
+    assert report.proof["withstanding"] == []
+    assert "no pixels in their range are a mistake" in " ".join(str(report).split())
+
+
 # --- the report ----------------------------------------------------------------------------
 
 
@@ -182,6 +233,10 @@ def test_certificate_margin_and_attack_are_in_order(examination: Examination) ->
     assert len(sampled) == 6
     assert (sampled["certificate"] <= sampled["margin"] + 1e-12).all()
     assert (sampled["certificate"] <= sampled["attacked"] * (1 + 1e-9)).all()
+    assert (sampled["certificate"] <= sampled["certified"]).all()
+    assert (sampled["certified"] <= sampled["found"]).all()
+    assert (sampled["found"] <= sampled["attacked"] * (1 + 1e-9)).all()
+    assert (sampled["certified"] > sampled["certificate"]).any()
     inside = sampled["edge"] > sampled["margin"]
     assert (sampled["certificate"] <= sampled["edge"]).all()
     # The margin d of the table comes from a factor of V, the certificate from V itself.
@@ -193,12 +248,14 @@ def test_certificates_are_those_of_float64_whatever_the_network_computes_in() ->
     network = mlp((6, 4, 3), generator=torch.Generator().manual_seed(3))
     nn.init.ones_(network[1].bias)  # most units on, so that margins decide too
     x = images(60).float()
-    report = examine(network, x, network(x).argmax(1), sample=60)
+    report = examine(network, x, network(x).argmax(1), sample=60, seconds=0)
     table = report.table
     for i, c in enumerate(table["certificate"]):
         alone = slice(i, i + 1)
         assert c == float(certified_radius(network, x[alone], network(x[alone]).argmax(1)))
-    exact = examine(copy.deepcopy(network).double(), x.double(), network(x).argmax(1), sample=60).table
+    exact = examine(
+        copy.deepcopy(network).double(), x.double(), network(x).argmax(1), sample=60, seconds=0
+    ).table
     assert (table["certificate"] <= exact["certificate"]).all()
     coarse = table[["margin", "edge"]].min(axis=1)  # d as float32 has it
     np.testing.assert_allclose(table["certificate"], coarse, rtol=1e-4)  # z_y - z_j cancels

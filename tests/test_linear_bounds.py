@@ -509,3 +509,13 @@ def test_precision_and_batch_do_not_matter() -> None:
         [linear_bounds(network, x[None], y[None], 0.1) for x, y in zip(images, labels, strict=True)]
     )
     torch.testing.assert_close(together, alone, rtol=1e-9, atol=1e-9)
+
+
+def test_constant_logits_are_certified_everywhere() -> None:
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([1.0, 2.0]).to(x).expand(len(x), 2)
+
+    given = Constant(), torch.rand(2, 3), torch.tensor([1, 0])
+    assert linear_radius(*given).tolist() == [math.inf, 0.0]
+    assert linear_bounds(*given, 0.5)[:, 0].tolist() == pytest.approx([1.0, math.inf])

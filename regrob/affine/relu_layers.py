@@ -7,6 +7,7 @@ before are silent and the image is zero.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +21,9 @@ from regrob.affine.graph import Trace, arguments_of, checked_logits, tensors_in
 from regrob.affine.piecewise_linear import require_affine_operations
 from regrob.checks import Images, Logits, check_images
 from regrob.errors import InputError, NotPiecewiseLinearError, UnsuitableNetworkError
+
+MOST_WEIGHTS = 2**28
+"""Of all dense layers together: 2 GiB."""
 
 ROWS = 128
 """Rows of a layer's weights that one backward pass computes, each at an image of its own."""
@@ -75,7 +79,8 @@ def relu_layers(network: nn.Module, images: Images) -> ReluLayers:
         InputError: images that are no finite batch, or that the network cannot read; a network that computes
             in another precision than float64 inside.
         NotPiecewiseLinearError: as `require_known_bends`.
-        UnsuitableNetworkError: the network bends otherwise, as a max-pool does, or a layer is skipped.
+        UnsuitableNetworkError: the network bends otherwise, as a max-pool does, or a layer is skipped; the
+            dense layers would be too large.
 
     >>> network = nn.Sequential(nn.Conv1d(1, 1, 2, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))
     >>> [tuple(weight.shape) for weight in relu_layers(network, torch.ones(1, 1, 3)).weights]
@@ -89,7 +94,15 @@ def relu_layers(network: nn.Module, images: Images) -> ReluLayers:
         layers = ReluLayers((constant.new_zeros(len(constant), x[0].numel()),), (constant,))
         _require_same_logits(layers, exact, x)
         return layers
-    widest = max(link.shape[1:].numel() for link in _chain(first))
+    links = _chain(first)
+    sizes = [x[0].numel(), *(link.shape[1:].numel() for link in links)]
+    weights_in_all = sum(into * out for into, out in itertools.pairwise(sizes))
+    if weights_in_all > MOST_WEIGHTS:
+        raise UnsuitableNetworkError(
+            f"multiplied out, the network's layers have {weights_in_all:,} weights; there is room for "
+            f"{MOST_WEIGHTS:,}"
+        )
+    widest = max(sizes[1:])
     rows = min(ROWS, widest)
     traced = require_affine_operations(exact, x[:1].expand(rows, *x.shape[1:]))
     if traced.dtypes != {torch.float64}:

@@ -44,8 +44,12 @@ GROWTH = 1.15
 ROWS = 800
 """About so many units are bounded at once."""
 
-DUAL_SECONDS, MOST_UNITS = 8.0, 600
-"""About what the semidefinite dual of 400 open units takes, and up to how many it is tried at all."""
+DUAL_SECONDS, MOST_UNITS = 4.0, 600
+"""What the semidefinite dual of 400 open units needs at least, and up to how many it is tried at all."""
+
+MANY, FIRST = 300, 0.8
+"""With so many open units the dual is first tried in a ball smaller by this factor than all that is to be
+certified: there it is tight sooner."""
 
 WALK = 2
 """Steps along the network's own affine maps, from where a relaxation has its nearest mistake."""
@@ -199,6 +203,14 @@ class Search:
         if nearer is not None and nearer[0] < self.found:
             self.found, self.mistake = nearer
 
+    def admit(self, radius: float) -> None:
+        """Take over from another proof that no mistake is nearer than this."""
+        radius = math.inf if radius >= self._farthest else radius
+        for _, _, node in self._open:
+            node.certified = max(node.certified, radius)
+        self._open = [(node.certified, count, node) for _, count, node in self._open]
+        heapq.heapify(self._open)
+
     def _mistaken(self, points: Tensor) -> Tensor:
         """Which images (M, n) are mistakes of the layers, and confirmed."""
         z = self.around.layers.logits(points.double())
@@ -271,7 +283,11 @@ class Search:
             if unit is None:
                 leaves.append(self._leaf(node))
             elif node.reached > WORTH_SPLITTING * node.certified:
-                within.append(replace(node, reached=0.5 * (node.certified + node.reached)))
+                smaller = 0.5 * (node.certified + node.reached)
+                assert node.bounds is not None
+                if self.dual and self._too_large(node, int(node.bounds.unstable(1))):
+                    smaller = max(smaller, FIRST * node.reached)
+                within.append(replace(node, reached=smaller))
             else:
                 within += [self._part(node, unit, sign) for sign in (1, -1)]
                 self.split = self._place(unit)
@@ -379,7 +395,9 @@ class Search:
             for i, node in enumerate(group):
                 if distance[i] < radius[i]:
                     row = Bounds(*([part[i : i + 1] for part in parts] for parts in bounds))
-                    self._dualise(node, row, Caps(margins.cap.g[i : i + 1], margins.cap.h[i : i + 1]))
+                    now = self._clock()
+                    until = now + (self._deadline - now) / (len(group) - i)
+                    self._dualise(node, row, Caps(margins.cap.g[i : i + 1], margins.cap.h[i : i + 1]), until)
                     if node.dual is not None:
                         distance[i] = max(float(distance[i]), node.dual.distance)
         self.nodes += len(group)
@@ -395,18 +413,24 @@ class Search:
             if not bool(node.signs.any()):
                 self.unstable = int(node.bounds.unstable(1))
 
-    def _dualise(self, node: Node, bounds: Bounds, cap: Caps) -> None:
-        """Try the semidefinite dual on a node, if there is time for it."""
+    def _too_large(self, node: Node, units: int) -> bool:
+        """Whether a ball with so many open units is too large for the node's first dual."""
+        return units > MANY and node.certified < FIRST * node.reached and node.reached >= self._target()
+
+    def _dualise(self, node: Node, bounds: Bounds, cap: Caps, until: float) -> None:
+        """Try the semidefinite dual on a node, if there is time for it; until a certain time."""
         units = int(bounds.unstable(1))
         cost = DUAL_SECONDS * (units / 400) ** 3
-        if not 0 < units <= MOST_UNITS or self._clock() + cost > self._deadline:
+        in_time = self._clock() + cost <= self._deadline
+        if not 0 < units <= MOST_UNITS or not in_time or self._too_large(node, units):
             node.dual = None
             return
         given = {self._place(i): bool(node.signs[i] > 0) for i in node.signs.nonzero()[:, 0].tolist()}
         try:
             node.dual = node_dual(
-                self.around, self.box, node.rival, node.reached, bounds, given, cap, node.reached, node.dual
-            )
+                self.around, self.box, node.rival, node.reached, bounds, given, cap,
+                node.reached if given or units <= MANY else None, node.dual, lambda: self._clock() > until,
+            )  # fmt: skip
         except InputError:  # numbers beyond what the dual can work with
             node.dual = None
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,8 +12,8 @@ from regrob.certificates.dense_network import Bounds, Caps, Surroundings
 from regrob.certificates.local_network import local_network
 from regrob.certificates.semidefinite import Multipliers, inherited, semidefinite_bound
 
-PRODUCTS = 150
-"""Up to so many open units the margin is multiplied with each of them."""
+COARSE, FINE = 0.01, 1e-3
+"""How near the squared distance must come to the best one, relatively: without a goal, and with one."""
 
 Name = tuple[int, int]
 """A unit: its layer, and its place in it."""
@@ -44,8 +45,9 @@ def node_dual(
     bounds: Bounds,
     given: dict[Name, bool],
     cap: Caps | None,
-    goal: float,
+    goal: float | None,
     parent: NodeDual | None = None,
+    late: Callable[[], bool] = lambda: False,
 ) -> NodeDual:
     """Bound the distance to the mistakes of one node.
 
@@ -56,8 +58,10 @@ def node_dual(
         bounds: one row, on all units.
         given: signs of units by the node's definition; True for on.
         cap: one row; None if there is none.
-        goal: a distance that is enough.
+        goal: a distance that is enough, and less than which is no use; None: the ball's radius, or as much of
+            it as there is.
         parent: of a node that this one is a part of.
+        late: asked now and then whether to stop.
     """
     half_space = None if cap is None else (cap.g, cap.h)
     local = local_network(
@@ -66,7 +70,8 @@ def node_dual(
     )  # fmt: skip
     constraints: tuple[object, ...] = ("margin", *sorted(given), *(() if cap is None else ("cap",)))
     start = None if parent is None else _inherited(parent, local.names, constraints)
-    bound = semidefinite_bound(local, start=start, goal=goal, products=len(local.names) <= PRODUCTS)
+    tolerance = COARSE if goal is None else FINE
+    bound = semidefinite_bound(local, start=start, goal=goal, tolerance=tolerance, late=late)
     violation = dict(zip(local.names, bound.violation.tolist(), strict=True))
     return NodeDual(bound.distance, torch.from_numpy(bound.step), violation, bound.centre, constraints)
 
@@ -76,8 +81,7 @@ def _inherited(
 ) -> Multipliers | None:
     """The parent's multipliers of the units and constraints that are left; None if some unit is new."""
     place = {name: i for i, name in enumerate(parent.violation)}
-    multiplied = len(parent.start.margin_outputs) > 0
-    if not all(name in place for name in names) or multiplied != (len(names) <= PRODUCTS):
+    if not all(name in place for name in names):
         return None
     known = {constraint: i for i, constraint in enumerate(parent.constraints)}
     return inherited(parent.start, [place[name] for name in names], [known.get(name) for name in constraints])

@@ -140,6 +140,19 @@ def operand_bounds(
     return analysis.relaxed(ball_around(images, radius, norm=norm, box=box)).bounds
 
 
+class _ConstantOfImages(nn.Module):
+    """A network with constant logits, as a function of the images all the same."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The logits, and nothing of each image."""
+        logits: Tensor = self.network(images)
+        return logits + 0.0 * images.flatten(1).sum(dim=1, keepdim=True)
+
+
 class OutOfTimeError(Exception):
     """A bound was not finished in its time."""
 
@@ -165,6 +178,10 @@ class LinearAnalysis:
         check_images(images)
         self._going = going or (lambda: True)
         self.network, self.images = checked_in_float64(network, images, check=check)
+        with torch.enable_grad():
+            z = self.network(self.images[:1].clone().requires_grad_(True))
+        if isinstance(z, Tensor) and not z.requires_grad:
+            self.network = _ConstantOfImages(self.network)
         self._records: dict[int, Recorded] = {}
         record = self._recorded(self.images)
         self.logits = record.logits.detach()

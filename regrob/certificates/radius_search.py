@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from regrob.affine.rectified import Clamped, Lines
 from regrob.certificates.balls import Ball, ball_around
 from regrob.certificates.linear_bounds import LinearAnalysis, OutOfTimeError, Relaxed
+from regrob.certificates.rounded import rounding
 from regrob.checks import ImageLabels, Images, PerImage, check_count, check_images, check_labels
 
 FIRST_GUESS = 0.4
@@ -51,7 +52,7 @@ def linear_radius(
 ) -> PerImage:
     """A radius within which no perturbation fools the network, by linear bounds: (N,), float64, rounded down.
 
-    Zero where the image is misclassified.
+    Zero where the image is misclassified; infinite where it reaches the farthest corner of the box.
 
     Args:
         network, norm, box, check: as of `linear_bounds`.
@@ -91,7 +92,8 @@ def linear_radius(
             certified[right] = distance.view(len(right), -1).amin(dim=1)
     except OutOfTimeError:
         pass
-    return certified
+    farthest = ball_around(images, 0.0, norm=norm, box=box).farthest()
+    return certified.where(certified < farthest * (1 + rounding(images[0].numel())), math.inf)
 
 
 class _Search:

@@ -25,7 +25,7 @@ errors included.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,14 +43,17 @@ NARROW = 0.1
 DEAD = 1e-9
 """Nor to less than this share of the widest range, or of the radius: the squares of less would underflow."""
 
-COLD = 3.0
-"""Weight of the barrier at a cold start: what it may cost of the bound, in units of the squared radius."""
+COLD, LESS_COLD = 3.0, 1.0
+"""Weight of the barrier at a cold start: what it may cost of the bound, in units of the squared radius. The
+second is for networks that need not come near a centre (`LOOSE`)."""
 
 WARM = 0.1
 """Weight of the barrier at a warm start, as a share of that at a cold one."""
 
-NEAR = 5.0
-"""A point is near enough to a centre if a Newton step would gain less than this, in units of the barrier."""
+NEAR, NEARER, LOOSE = 5.0, 0.03, 5e-5
+"""A point is near enough to a centre if a Newton step would gain less, in units of the barrier of degree N,
+than the smaller of the first and the second times N; or than the third times N², which is more for large
+networks: too far from the centre for theory, and the soonest way to good bounds in practice."""
 
 ROOM = 0.9
 """How far a step may go towards where a multiplier or the Hessian turns singular."""
@@ -60,6 +63,9 @@ LARGEST = 1e4
 
 SHRINK = 0.1
 """What the barrier's weight is multiplied by, if the step along the central path can be taken whole."""
+
+RIDGES = (0.0, 1e-12, 1e-10, 1e-8, 1e-6)
+"""Shares of its diagonal that are added to a matrix, in turn, where rounding has made it indefinite."""
 
 
 class Multipliers(NamedTuple):
@@ -214,8 +220,8 @@ def _inverse(factor: Array) -> Array:
     return inverse
 
 
-def _solved_lower(matrix: Array, right: Array) -> Array:
-    """matrix⁻¹ right, where only the lower triangle is given; the matrix is lost.
+def _solved_lower(matrix: Array, right: Array, ridges: Sequence[float]) -> Array:
+    """matrix⁻¹ right, nearly, where only the lower triangle is given; the matrix is lost.
 
     Raises:
         FloatingPointError: it is not positive definite.
@@ -225,8 +231,13 @@ def _solved_lower(matrix: Array, right: Array) -> Array:
     scale = 1.0 / np.sqrt(np.diag(matrix))
     matrix *= scale[:, None]
     matrix *= scale
-    factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)  # in place: no copy is made
-    if failed:
+    where = np.arange(len(matrix))
+    for ridge in ridges:
+        matrix[where, where] = 1.0 + ridge
+        factor, failed = lapack.dpotrf(matrix.T, lower=0, clean=0)
+        if not failed:
+            break
+    else:
         raise FloatingPointError("the curvature in the multipliers is not positive definite")
     scaled, _ = lapack.dpotrs(factor, scale * right, lower=0)
     unscaled: Array = scale * np.asarray(scaled)
@@ -339,7 +350,7 @@ def _gram(slopes: Array, m: int, inverse: Array) -> Array:
 
 
 def _newton_step(
-    problem: _Problem, at: Multipliers, point: _Point, weight: float, last: float
+    problem: _Problem, at: Multipliers, point: _Point, weight: float, last: float, ridges: Sequence[float]
 ) -> tuple[Multipliers, float]:
     """The step towards the centre of weight μ, and how much it would gain, to second order, in units of μ.
 
@@ -408,7 +419,7 @@ def _newton_step(
     slope[m:] += weight * (1.0 / positive - problem.ceiling)
     right[m:] += weight * (1.0 / positive - problem.ceiling)
     normal[where, where] += last / positive**2
-    move = _solved_lower(normal, right)
+    move = _solved_lower(normal, right, ridges)
 
     # how the least point answers, and from it the box's multipliers
     combined = -pulled
@@ -460,6 +471,7 @@ def semidefinite_bound(
     tolerance: float = 1e-3,
     most: int = 80,
     products: bool = True,
+    late: Callable[[], bool] = lambda: False,
 ) -> DualBound:
     """The largest lower bound on ‖δ‖ that multipliers of the local network prove, nearly.
 
@@ -471,6 +483,7 @@ def semidefinite_bound(
         tolerance: stop where the squared bound is this near to the best one, relatively.
         most: Newton steps.
         products: also multiply the margin with the units, which makes the bound tighter and a step slower.
+        late: asked before each step whether to stop; what was proved until then is returned.
 
     >>> import torch
     >>> from regrob.affine.relu_layers import ReluLayers
@@ -484,7 +497,9 @@ def semidefinite_bound(
     """
     problem = _Problem(local, products)
     enough = (local.radius if goal is None else goal) ** 2 * (1 + 1e-9)
-    cold = COLD * local.radius**2 / problem.parameters
+    degree = problem.parameters
+    near = max(min(NEAR, NEARER * degree), LOOSE * degree**2)
+    cold = (LESS_COLD if near > NEAR else COLD) * local.radius**2 / problem.parameters
     weight = cold if start is None else WARM * cold
     first = _start(problem, weight)
     if start is not None:
@@ -495,11 +510,12 @@ def semidefinite_bound(
         return _of_constants(local, first)
     at, point = _feasible(problem, first)
     centres, steps, last, centre = [(at, point)], 0, weight, at
-    while steps < most:
+    while steps < most and not late():
         steps += 1
+        far = weight * degree > abs(point.value)  # later, an indefinite matrix says that it is time to stop
         try:
             with np.errstate(over="raise", divide="raise", invalid="raise"):
-                step, gain = _newton_step(problem, at, point, weight, last)
+                step, gain = _newton_step(problem, at, point, weight, last, RIDGES if far else RIDGES[:1])
                 taken = _taken(problem, at, point, step, weight if weight == last else None)
         except FloatingPointError:
             break
@@ -511,7 +527,7 @@ def semidefinite_bound(
             centres.append((at, point))
             if point.value > enough:
                 break
-        if gain < min(NEAR, 0.03 * problem.parameters):  # of a small network, nearer
+        if gain < near:
             if weight >= WARM * cold:
                 centre = at
             gap = weight * problem.parameters

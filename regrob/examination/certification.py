@@ -31,7 +31,6 @@ from regrob.certificates import linear_radius, quadratic_radius
 from regrob.certificates.balls import ball_around
 from regrob.certificates.complete import FURTHER, NORMS, STRETCHES, Search, nearest_confirmed
 from regrob.certificates.linear_bounds import LinearAnalysis
-from regrob.certificates.rounded import rounding
 from regrob.checks import (
     ImageLabels,
     Images,
@@ -40,6 +39,7 @@ from regrob.checks import (
     check_images,
     check_labels,
     check_norm,
+    check_pixels,
     check_tolerance,
 )
 from regrob.errors import InputError, UnsuitableNetworkError, VanishingGradientWarning
@@ -57,6 +57,9 @@ POLISHING = 8
 
 ROUNDS = 8
 """Of the search for the best quadratic bound, which ends before if no change is better, or time is up."""
+
+LINEAR_SHARE = 0.5
+"""Of a search's time at most, for the linear bounds that it starts from."""
 
 SAMPLES = 256
 """Points of the box, or around the image, among which a mistake is looked for if the attack found none."""
@@ -100,6 +103,7 @@ class _Task(NamedTuple):
     seconds: float
     box: tuple[float, float] | None
     tolerance: float
+    starts: Tensor | None
     notify: Callable[[str, float], object]
     clock: Callable[[], float]
 
@@ -113,14 +117,15 @@ def certify(
     seconds: float = 1.0,
     box: tuple[float, float] | None = (0.0, 1.0),
     tolerance: float = 0.01,
+    starts: Images | None = None,
     progress: Callable[[str, float], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Certification:
     """Bound the distance to the nearest mistake from both sides, until the two meet or time is up.
 
-    An attack finds a first mistake; branch and bound proves how near none can be, and on its way finds nearer
-    ones. Where a search is not to be had, linear bounds are the proof. An interruption from the keyboard
-    ends it; what it knows is returned.
+    An attack finds a first mistake, and linear bounds a first radius without one; from there branch and bound
+    proves how near none can be, and on its way finds nearer mistakes. Where a search is not to be had, linear
+    bounds are the proof. An interruption from the keyboard ends it; what it knows is returned.
 
     Args:
         network: piecewise linear, in eval mode, in float32 or float64. A chain of affine maps and ReLUs is
@@ -132,6 +137,8 @@ def certify(
         seconds: an image at most, the attack not counted.
         box: least and largest value of a pixel, rounded to the images' precision; None for no constraint.
         tolerance: the interval is closed when certified ≥ (1 − tolerance) found.
+        starts: for each image one that may be a mistake, shaped like the images, in place of the attack;
+            those of an earlier call, say. NaN where there is none.
         progress: called with a few words and the share done.
         clock: tells the seconds; `time.thread_time` counts those of this process alone, for a busy machine.
 
@@ -149,6 +156,13 @@ def certify(
     """
     with torch.inference_mode(mode=False):
         task = _checked(network, images, labels, norm, seconds, box, tolerance)
+        if starts is not None:
+            check_pixels(starts)
+            if starts.shape != images.shape:
+                raise InputError(
+                    f"starts must be shaped like the images, {tuple(images.shape)}, got {tuple(starts.shape)}"
+                )
+            task = task._replace(starts=starts.detach().to(task.images))
         return _certified(task._replace(notify=progress or _silently, clock=clock))
 
 
@@ -184,7 +198,9 @@ def _checked(
         low, high = (float(torch.tensor(bound, dtype=images.dtype)) for bound in box)
         box = low, high
     labels = labels.detach().clone()
-    return _Task(network, images, labels, float(norm), seconds, box, tolerance, _silently, time.perf_counter)
+    return _Task(
+        network, images, labels, float(norm), seconds, box, tolerance, None, _silently, time.perf_counter
+    )
 
 
 def _kind(network: object) -> str:
@@ -217,21 +233,29 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
         )
         for image, label in zip(images, labels, strict=True)
     ]
-    spent = torch.zeros(len(images), dtype=torch.float64)
+    exact = in_float64(task.network)
+    spent, bounding = torch.zeros(2, len(images), dtype=torch.float64).unbind()
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
     chosen = right.nonzero()[:, 0]
     try:
-        for part in _parts(task, chosen, "Attacking"):
+        for part in _parts(task, chosen, "Attacking" if task.starts is None else ""):
             started = task.clock()
             attacked = _attacked(task, part)
             spent[part] = (task.clock() - started) / len(part)
             for i, start in zip(part.tolist(), attacked, strict=True):
                 searches[i].offer(start[None])
+        for part in _parts(task, chosen, "Bounding"):
+            started = task.clock()
+            radius = _linear_radius(task, exact, part, started + LINEAR_SHARE * task.seconds * len(part))
+            for i, certified in zip(part.tolist(), radius.tolist(), strict=True):
+                searches[i].admit(certified)
+            bounding[part] = (task.clock() - started) / len(part)
+        spent += bounding
         for done, i in enumerate(chosen.tolist()):
             task.notify("Closing the intervals", done / len(chosen))
             started = task.clock()
             try:
-                reasons[i] = searches[i].advance(task.seconds, clock=task.clock)
+                reasons[i] = searches[i].advance(task.seconds - float(bounding[i]), clock=task.clock)
             finally:
                 spent[i] += task.clock() - started
         task.notify("Closing the intervals", 1.0)
@@ -242,7 +266,7 @@ def _by_search(task: _Task, layers: ReluLayers) -> Certification:
 
 def _by_linear_bounds(task: _Task) -> Certification:
     """For networks and norms without a search: linear bounds, and mistakes along the local maps."""
-    network, images, labels = task.network, task.images, task.labels
+    network, images = task.network, task.images
     exact = in_float64(network)
     with torch.no_grad():
         right = _right(task, checked_logits(exact, images.double()))
@@ -250,13 +274,11 @@ def _by_linear_bounds(task: _Task) -> Certification:
     reasons = ["interrupted" if good else "misclassified" for good in right.tolist()]
     chosen = right.nonzero()[:, 0]
     known.found[chosen], known.mistakes[chosen] = torch.inf, torch.nan
-    farthest = ball_around(images, 0.0, norm=task.norm, box=task.box).farthest().cpu()
-    farthest = farthest * (1.0 + rounding(images[0].numel()))
     LinearAnalysis(network, images[:1])  # what it refuses, it refuses before anything is attacked
     layers = _layers_with_pools(task)
     try:
-        for part in _parts(task, chosen, "Attacking and bounding"):
-            x, y = images[part], labels[part]
+        words = "Attacking and bounding" if task.starts is None else "Bounding"
+        for part in _parts(task, chosen, words):
             started = task.clock()
             attacked = _attacked(task, part)
             for i, start in zip(part.tolist(), attacked, strict=True):
@@ -264,14 +286,9 @@ def _by_linear_bounds(task: _Task) -> Certification:
                 if nearer is not None:
                     known.found[i], known.mistakes[i] = nearer[0], nearer[1].view_as(images[i])
             ends = task.clock() + task.seconds * len(part)
-            if task.seconds > 0:
-                curved = _quadratic_radius(task, part, layers)
-                radius = linear_radius(
-                    network, x, y, norm=task.norm, box=task.box, check=False,
-                    going=_before(ends, task.clock),
-                ).cpu().maximum(curved)  # fmt: skip
-                radius = torch.where(radius >= farthest[part], math.inf, radius)
-                known.certified[part] = torch.minimum(radius, known.found[part])
+            curved = _quadratic_radius(task, part, layers)
+            radius = _linear_radius(task, exact, part, ends).maximum(curved)
+            known.certified[part] = torch.minimum(radius, known.found[part])
             ended = task.clock()
             for i in part.tolist():
                 closed = bool(known.certified[i] >= (1.0 - task.tolerance) * known.found[i])
@@ -280,6 +297,16 @@ def _by_linear_bounds(task: _Task) -> Certification:
     except KeyboardInterrupt:  # every interval is right at any time
         pass
     return known._replace(reasons=tuple(reasons))
+
+
+def _linear_radius(task: _Task, exact: nn.Module, part: Tensor, ends: float) -> Tensor:
+    """What linear bounds certify of some images by then: (P,), on the CPU."""
+    if not task.seconds > 0:
+        return torch.zeros(len(part), dtype=torch.float64)
+    return linear_radius(
+        exact, task.images[part].double(), task.labels[part], norm=task.norm, box=task.box, check=False,
+        going=_before(ends, task.clock),
+    ).cpu()  # fmt: skip
 
 
 def _layers_with_pools(task: _Task) -> MaxLayers | None:
@@ -295,7 +322,7 @@ def _layers_with_pools(task: _Task) -> MaxLayers | None:
 def _quadratic_radius(task: _Task, part: Tensor, layers: MaxLayers | None) -> Tensor:
     """What quadratic bounds certify of some images, each in its own time; zero where there are none."""
     radius = torch.zeros(len(part), dtype=torch.float64)
-    for place, i in enumerate(part.tolist() if layers is not None else ()):
+    for place, i in enumerate(part.tolist() if layers is not None and task.seconds > 0 else ()):
         going = _before(task.clock() + task.seconds, task.clock)
         one = slice(i, i + 1)
         radius[place] = quadratic_radius(
@@ -311,13 +338,13 @@ def _before(ends: float, clock: Callable[[], float]) -> Callable[[], bool]:
 
 
 def _parts(task: _Task, chosen: Tensor, words: str) -> Iterator[Tensor]:
-    """Some of the images at a time."""
-    done = 0
+    """Some of the images at a time; without words no progress is shown."""
+    notify, done = task.notify if words else _silently, 0
     for part in chosen.split(AT_ONCE) if len(chosen) else ():
-        task.notify(words, done / len(chosen))
+        notify(words, done / len(chosen))
         yield part
         done += len(part)
-    task.notify(words, 1.0)
+    notify(words, 1.0)
 
 
 def _nearest_mistake(task: _Task, exact: nn.Module, at: int, start: Tensor) -> tuple[float, Tensor] | None:
@@ -470,6 +497,8 @@ def median_bracket(certified: Sequence[float], found: Sequence[float]) -> tuple[
 
 def _attacked(task: _Task, part: Tensor) -> Tensor:
     """Images that are mistakes, or were meant to be: where the attack fails, the search goes on without."""
+    if task.starts is not None:
+        return task.starts[part]
     with torch.enable_grad():
         z = task.network(task.images[part[:1]].clone().requires_grad_(True))
     if not z.requires_grad:  # constant logits: nothing to climb

@@ -67,9 +67,15 @@ QUANTITIES = {
     "margin": Quantity("d", "margin", "the distance to the boundary of the local affine classifier"),
     "edge": Quantity("e", "polytope's edge", "the distance to where the local map stops being exact"),
     "certificate": Quantity("c", "certificate", "min(d, e): nothing nearer fools the network"),
+    "certified": Quantity(
+        "ρ ≥", "proved", "nothing nearer fools the network: the certificate, or what a longer proof reached"
+    ),
     "attacked": Quantity("a", "attacked", "the distance to the nearest mistake that an attack reached"),
+    "found": Quantity("ρ ≤", "known", "the distance to the nearest mistake known, by attack or proof"),
 }
-"""Columns with numbers, in the order of the report; the last three for a sample of the images.
+"""Columns with numbers, in the order of the report; the last five for a sample of the images.
+
+The true distance ρ to the nearest mistake lies between `certified` and `found`.
 
 From the Taylor radius on they are lengths, in the units of a pixel.
 """

@@ -16,14 +16,17 @@ import numpy as np
 from regrob.examination.measure import HYPOTHESES, QUANTITIES
 from regrob.examination.terminal import (
     BESIDE_THE_WORST,
+    WITHSTANDING,
     classified_as,
     introduction,
     number,
     percent,
     prediction,
+    proved,
     worst_heading,
 )
 from regrob.figures.theme import LENGTHS, style
+from regrob.figures.true_distance import PROVED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -103,6 +106,7 @@ def fragment(examination: Examination, *, level: int = 3) -> str:
         _distributions(examination),
         _lengths(examination),
         _scatter(examination),
+        _proof(examination),
         _penalties(examination),
         _worst(examination),
         _claims(examination),
@@ -165,6 +169,24 @@ def _distributions(examination: Examination) -> str:
             "Quantities of the local map over the images",
             ["Quantity", "least", "25 %", "median", "75 %", "largest", "images"],
             rows,
+        )
+    )
+
+
+def _proof(examination: Examination) -> str:
+    if not examination.proof:
+        return ""
+    rows = [
+        [number(row["radius"]), percent(row["proved"]), percent(row["known"])]
+        for row in examination.proof["withstanding"]
+    ]
+    return (
+        _heading("What is proved")
+        + f"<p>{_text(proved(examination))}</p>"
+        + (
+            _table("Share of the images without a mistake within the radius", WITHSTANDING, rows)
+            if rows
+            else ""
         )
     )
 
@@ -258,8 +280,11 @@ def _lengths(examination: Examination) -> str:
     import matplotlib.pyplot as plt
 
     table = examination.table
-    columns = {"edge": "edge", "margin": "margin", "taylor_radius": "radius", "attacked": "found"}
-    values = {name: table[name].to_numpy(float) for name in columns if name in table}
+    looks = {
+        "edge": LENGTHS["edge"], "certified": PROVED["certified"], "margin": LENGTHS["margin"],
+        "taylor_radius": LENGTHS["radius"], "attacked": LENGTHS["found"],
+    }  # fmt: skip
+    values = {name: table[name].to_numpy(float) for name in looks if name in table}
     values = {name: v[np.isfinite(v) & (v > 0)] for name, v in values.items()}
     values = {name: v for name, v in values.items() if len(v) > 1}
     if not values:
@@ -267,7 +292,7 @@ def _lengths(examination: Examination) -> str:
     with style():
         figure, axes = plt.subplots(figsize=(5.2, 0.6 * len(values) + 1))
         for height, (name, lengths) in enumerate(values.items()):
-            look = LENGTHS[columns[name]]
+            look = looks[name]
             axes.plot(
                 lengths, np.full(len(lengths), height), "|", color=look.colour, markersize=14, alpha=0.5
             )

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from regrob import affine
+from regrob.analysis.proved import withstanding
 from regrob.attacks import AttackResult, boundary_projection, deepfool
 from regrob.attacks._common import FunctionNetwork, require_logits
 from regrob.certificates import certificate
-from regrob.checks import check_gradient
+from regrob.checks import check_budget, check_gradient
 from regrob.errors import InputError, RegrobError
 from regrob.examination import applicable, image_files
+from regrob.examination.certification import certify, median_bracket
 from regrob.examination.image_files import LabelledImages
 from regrob.examination.measure import HYPOTHESES, QUANTITIES, images_at_once, measure
 from regrob.examination.network_file import LogitsOf
@@ -29,6 +31,10 @@ from regrob.theory import PENALTY_NAMES
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+MOST_RADII = 8
+"""So many radii are shown with the share of images that withstand them."""
 
 WORST = 10
 """So many images of a kind are shown."""
@@ -161,6 +167,30 @@ class Examination:
         }
 
     @property
+    def proof(self) -> dict[str, Any]:
+        """What is proved of the sampled images; empty if nothing is.
+
+        `images`: how many; `ended`: why a proof ended → how often; `median`: between what the median true
+        distance lies; `withstanding`: a list of radii, each with the share of images of which no mistake is
+        nearer (`proved`), and that of which none is known (`known`).
+        """
+        if "certified" not in self.table:
+            return {}
+        rows = self.table.dropna(subset=["certified"])
+        certified, found = rows["certified"].to_numpy(float), rows["found"].to_numpy(float)
+        radii = _round_radii(certified, found)
+        shares = zip(radii, withstanding(certified, radii), withstanding(found, radii), strict=True)
+        return {
+            "images": len(rows),
+            "ended": dict(Counter(rows["ended"]).most_common()),
+            "median": list(median_bracket(certified.tolist(), found.tolist())),
+            "withstanding": [
+                {"radius": float(radius), "proved": float(proved), "known": float(known)}
+                for radius, proved, known in shares
+            ],
+        }
+
+    @property
     def main_quantity(self) -> str:
         """What the worst images are sorted by if nothing is said: the margin, or p_y where there is none."""
         return "margin" if "margin" in self.distributions else "probability"
@@ -200,6 +230,7 @@ class Examination:
             "hypotheses": self.hypotheses,
             "distributions": {name: d._asdict() for name, d in self.distributions.items()},
             "prediction": self.prediction,
+            "proof": self.proof,
             "penalties": {name: weight._asdict() for name, weight in self.penalties.items()},
             "worst": {name: self.worst(name).index.tolist() for name in self.distributions},
             "claims": [statement._asdict() for statement in self.claims],
@@ -227,6 +258,19 @@ class Examination:
         return text(self)
 
 
+def _round_radii(certified: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Round numbers, 1, 2 and 5 times powers of ten, from the least that is proved to the farthest known."""
+    lengths = np.concatenate([certified, found])
+    lengths = lengths[np.isfinite(lengths) & (lengths > 0)]
+    if not len(lengths):
+        return np.empty(0)
+    least, most = lengths.min(), lengths.max()
+    first = math.floor(math.log10(least))
+    steps = [m * 10.0**k for k in range(first, math.floor(math.log10(most)) + 1) for m in (1, 2, 5)]
+    inside = [step for step in steps if least / 2.5 < step < most]
+    return np.array(inside[-MOST_RADII:])
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -247,6 +291,7 @@ def examine(
     labels: Tensor | None = None,
     *,
     sample: int = 20,
+    seconds: float = 0.5,
     box: tuple[float, float] | str | None = "auto",
     classes: Sequence[str] = (),
     progress: ProgressCallback | None = None,
@@ -260,7 +305,8 @@ def examine(
         network: maps images (N, …) to logits (N, K).
         images: (N, …) tensor or array, or what `image_files.read` gives.
         labels: (N,) whole numbers; the predicted classes if None.
-        sample: how many correctly classified images are attacked, and get a certificate.
+        sample: how many correctly classified images are attacked, and get a certificate and a proof.
+        seconds: for the proof of each of these, at most: `certify` closes in on the true distance. 0: none.
         box: range of a pixel that the attacks keep to; "auto": [0, 1] if all pixels lie in it,
             else none; None for no constraint.
         classes: names of the labels.
@@ -280,6 +326,7 @@ def examine(
     started = time.perf_counter()
     if sample < 0:
         raise InputError(f"sample must be at least 0, got {sample}")
+    check_budget(seconds)
     data = images if isinstance(images, LabelledImages) else image_files.from_arrays(images, labels)
     if classes:
         data = replace(data, classes=tuple(classes))
@@ -288,13 +335,16 @@ def examine(
         notices = list(data.notices)
         model, x, y, pixels, labelled = ready(network, data, box, notices)
         facts = _facts(model, x, notices)
-        notify(_estimate(model, x, facts.classes), 0.0)
+        budget = seconds * min(sample, len(x)) if facts.piecewise_linear else 0.0
+        notify(_estimate(model, x, facts.classes, budget), 0.0)
         table = _table(model, x, y, facts, notify)
         table.insert(0, "image", list(data.names))
         if facts.piecewise_linear and not table["off_kinks"].all():
             on_kinks = torch.tensor(~table["off_kinks"].to_numpy(bool))
             notices.append(kink_notice(model, x, on_kinks.to(x.device), facts.classes))
-        _sampled(table, model, x, y, facts, pixels, sample, notices, notify)
+        chosen, attacked = _sampled(table, model, x, y, facts, pixels, sample, notices, notify)
+        if facts.piecewise_linear and len(chosen) and seconds > 0:
+            _prove(table, model, x, y, chosen, attacked, pixels, seconds, notices, notify)
     return Examination(
         facts,
         data,
@@ -303,7 +353,7 @@ def examine(
         applicable.statements(facts.classes, facts.piecewise_linear, _has_biases(model), table),
         time.perf_counter() - started,
         labelled,
-        {"sample": sample, "box": None if pixels is None else list(pixels)},
+        {"sample": sample, "seconds": seconds, "box": None if pixels is None else list(pixels)},
     )
 
 
@@ -342,8 +392,8 @@ def _has_biases(model: nn.Module) -> bool:
     return any(getattr(module, "bias", None) is not None for module in model.modules())
 
 
-def _estimate(model: nn.Module, x: Tensor, classes: int) -> str:
-    """What is about to run, with time and memory from one image's backward pass."""
+def _estimate(model: nn.Module, x: Tensor, classes: int, budget: float) -> str:
+    """What is about to run, with time and memory from one image's backward pass, and the proofs' budget."""
     image = x[:1].clone().requires_grad_(True)
     seconds = []
     for _ in range(2):
@@ -358,6 +408,7 @@ def _estimate(model: nn.Module, x: Tensor, classes: int) -> str:
     return (
         f"{len(x)} images, {classes} classes: at most about {_duration(total)} for the local maps, "
         f"{memory / 2**20:,.0f} MiB for the Jacobians"
+        + (f"; at most {_duration(budget)} for the proofs" if budget else "")
     )
 
 
@@ -390,11 +441,15 @@ def _sampled(
     sample: int,
     notices: list[str],
     notify: ProgressCallback,
-) -> None:
-    """Add the columns that cost more than a local map, for the first so many correct images."""
+) -> tuple[NDArray[np.int64], Tensor]:
+    """Add the columns that cost more than a local map, for the first so many correct images.
+
+    Returns:
+        Which images these are, and where the attack left them.
+    """
     chosen = np.flatnonzero(table["correct"].to_numpy(bool))[:sample]
     if len(chosen) == 0:
-        return
+        return chosen, x[:0]
     if facts.piecewise_linear:
         try:
             certified = []
@@ -417,6 +472,34 @@ def _sampled(
             f"p_y rounds to one on {attacked.saturated} of the attacked images; "
             "attacks that differentiate the loss lose their way there"
         )
+    return chosen, attacked.images
+
+
+def _prove(
+    table: pd.DataFrame,
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    chosen: NDArray[np.int64],
+    attacked: Tensor,
+    box: tuple[float, float] | None,
+    seconds: float,
+    notices: list[str],
+    notify: ProgressCallback,
+) -> None:
+    """Add the interval in which the true distance lies, and why it is not shorter."""
+    try:
+        known = certify(
+            model, x[chosen], y[chosen], seconds=seconds, box=box, starts=attacked, progress=notify
+        )
+    except RegrobError as error:
+        notices.append(f"no proof but the certificate: {error}")
+        return
+    found = known.found.cpu().numpy()
+    proved = np.fmax(known.certified.cpu().numpy(), table.loc[chosen].get("certificate", math.nan))
+    table.loc[chosen, "certified"] = np.minimum(proved, found)
+    table.loc[chosen, "found"] = found
+    table.loc[chosen, "ended"] = list(known.reasons)
 
 
 def _attack(

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from regrob.examination.certification import CertifiedImages
     from regrob.examination.report import Examination
 
-BESIDE_THE_WORST = ("probability", "margin", "taylor_radius", "attacked")
+BESIDE_THE_WORST = ("probability", "margin", "taylor_radius", "certified", "attacked")
 """Quantities that a list of the worst images shows beside its own."""
+
+WITHSTANDING = ("radius", "proved safe", "no mistake known")
+"""What the columns of the proofs' table say."""
 
 
 def text(examination: Examination, *, width: int = 80, worst: str | None = None) -> str:
@@ -122,6 +125,14 @@ def _parts(examination: Examination, quantity: str) -> list[RenderableType]:
     if examination.prediction:
         parts.append(Text(prediction(examination)))
 
+    if examination.proof:
+        withstood = table(*WITHSTANDING)
+        for row in examination.proof["withstanding"]:
+            withstood.add_row(number(row["radius"]), percent(row["proved"]), percent(row["known"]))
+        parts += [heading("What is proved"), Text(proved(examination))]
+        if withstood.row_count:
+            parts.append(withstood)
+
     penalties = table("penalty", "mean", "λ for a tenth of the loss")
     for name, weight in examination.penalties.items():
         penalties.add_row(name, number(weight.mean), number(weight.tenth))
@@ -169,6 +180,21 @@ def prediction(examination: Examination) -> str:
     return (
         f"On {values['images']} attacked images the attack's distance is {values['median_ratio']:.3g} times "
         f"the margin d in the median; their rank correlation is {values['rank_correlation']:.2f}."
+    )
+
+
+def proved(examination: Examination) -> str:
+    """What the proofs say of the true distance ρ to the nearest mistake."""
+    values = examination.proof
+    count, ended = values["images"], values["ended"]
+    low, high = map(number, values["median"])
+    where = f"is {low}" if low == high else f"is from {low} to {high}"
+    if low == "∞":
+        where = "is ∞ (no pixels in their range are a mistake)"
+    others = ", ".join(f"{how_many} {words}" for words, how_many in ended.items() if words != "closed")
+    return (
+        f"The true distance ρ to the nearest mistake {where} in the median. Proof and attack meet on "
+        f"{ended.get('closed', 0)} of {count} images" + (f"; the rest: {others}." if others else ".")
     )
 
 
