@@ -519,3 +519,14 @@ def test_constant_logits_are_certified_everywhere() -> None:
     given = Constant(), torch.rand(2, 3), torch.tensor([1, 0])
     assert linear_radius(*given).tolist() == [math.inf, 0.0]
     assert linear_bounds(*given, 0.5)[:, 0].tolist() == pytest.approx([1.0, math.inf])
+
+
+def test_balls_in_which_nothing_is_known_do_not_mislead_the_search() -> None:
+    generator = torch.Generator().manual_seed(2)
+    network = networks.mlp((50, 100, 100, 2), generator=generator).double().eval()
+    with torch.no_grad():
+        network[-1].bias += torch.tensor([0.5, -0.5])
+    images = torch.rand(20, 50, generator=generator).double()
+    labels = network(images).argmax(dim=1)
+    few, many = (linear_radius(network, images, labels, box=None, trials=count) for count in (8, 60))
+    assert (few >= 0.98 * many).all()

@@ -51,6 +51,9 @@ mistake moves them, and by how much more it is in each layer: relaxations add up
 STEPS = (1.5, 0.67)
 """By what a layer's share is multiplied to see whether another is better."""
 
+WORTHWHILE = 2e-3
+"""The search goes on where a change makes the radius longer by more than this share."""
+
 POWER_STEPS = 40
 """Of the power method, which only guesses the largest eigenvalue."""
 
@@ -92,7 +95,8 @@ def quadratic_radius(
     Args:
         network: a chain of affine maps, ReLUs and max-pools, in eval mode.
         box: the range of a pixel, or None; images are inside it.
-        rounds: how often each layer's parabolas are made wider or narrower in search of a larger radius.
+        rounds: how often the parabolas of all layers, then of each, are made wider or narrower in search of a
+            larger radius, at most.
         layers: of the network, if they are known already.
         going: asked before each trial; once it says no, what is certified by then is returned.
 
@@ -235,17 +239,27 @@ class _Around:
         shares = tuple(FIRST_SHARE * GROWTH**k for k in range(len(self.at)))
         best = self._radius(under(shares), reach)
         yield best
+        places = range(len(shares))
         for _ in range(rounds):
-            for k in range(len(shares)):
+            before = best
+            for changed in (places, *(places[k : k + 1] for k in places)):  # all layers at once, then each
                 for step in STEPS:
-                    candidate = (*shares[:k], shares[k] * step, *shares[k + 1 :])
-                    radius = self._radius(under(candidate), reach)
-                    better = radius > best
-                    if better:
-                        best, shares = radius, candidate
-                    yield best
-                    if better:
+                    start = best
+                    while True:
+                        candidate = tuple(
+                            share * step if k in changed else share for k, share in enumerate(shares)
+                        )
+                        radius = self._radius(under(candidate), reach)
+                        better = radius > (1.0 + WORTHWHILE) * best
+                        if better:
+                            best, shares = radius, candidate
+                        yield best
+                        if not better:
+                            break
+                    if best > start:  # the other way leads back
                         break
+            if best == before:
+                return
 
     def _typical_moves(self, last: Tensor, reach: float) -> list[float]:
         """Root mean squares of (t_i − t_r)/‖w_i − w_r‖ of each layer, for a step straight to the mistake."""

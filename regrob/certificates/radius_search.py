@@ -165,6 +165,7 @@ class _Search:
             fall = (last_lead[active] - lead) / (tried - last_radius[active])
             width = high[active] - low[active]
             guess = torch.where(fall > 0, tried + lead / fall, (low[active] + high[active]) / 2)
+            guess = torch.where(certifiable > 0, guess, (low[active] + high[active]) / 2)  # 0 has no slope
             guess = guess.nan_to_num(0.0, math.inf, 0.0).maximum(low[active] + 0.05 * width)
             radius[active] = guess.minimum(torch.where(high[active] < math.inf, high[active], 2 * tried))
             last_radius[active], last_lead[active] = tried, lead

@@ -55,6 +55,9 @@ AT_ONCE = 16
 POLISHING = 8
 """Steps from the nearest mistake known along the network's local maps."""
 
+ROUNDS = 8
+"""Of the search for the best quadratic bound, which ends before if no change is better, or time is up."""
+
 LINEAR_SHARE = 0.5
 """Of a search's time at most, for the linear bounds that it starts from."""
 
@@ -323,8 +326,9 @@ def _quadratic_radius(task: _Task, part: Tensor, layers: MaxLayers | None) -> Te
         going = _before(task.clock() + task.seconds, task.clock)
         one = slice(i, i + 1)
         radius[place] = quadratic_radius(
-            task.network, task.images[one], task.labels[one], box=task.box, layers=layers, going=going
-        )
+            task.network, task.images[one], task.labels[one], box=task.box, rounds=ROUNDS, layers=layers,
+            going=going,
+        )  # fmt: skip
     return radius
 
 
