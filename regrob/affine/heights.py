@@ -23,20 +23,31 @@ def along(traced: Trace, bends: list[Bend], directions: Tensor) -> list[Tensor]:
     pulled = gradient(traced, list(zip(bends, u, strict=True)), create_graph=True)
     if not pulled.requires_grad:
         return [part.detach().expand(len(directions), -1) for part in u]
-    batched = len(directions) > 1
     try:
-        changes = torch.autograd.grad(
-            pulled,
-            u,
-            directions if batched else directions[0],
-            is_grads_batched=batched,
-            materialize_grads=True,
-        )
+        return _pulled_along(pulled, u, directions)
     except RuntimeError as error:
         if "is not implemented" not in str(error):
             raise
         return [_along_unit_by_unit(traced, bend, directions) for bend in bends]
-    return [change if batched else change[None] for change in changes]
+
+
+def _pulled_along(pulled: Tensor, u: list[Tensor], directions: Tensor) -> list[Tensor]:
+    """d(pulled · t)/du for each direction t of (D, …): one tensor (D, M) each u."""
+    if len(directions) > 1:
+        try:
+            return list(
+                torch.autograd.grad(
+                    pulled, u, directions, is_grads_batched=True, retain_graph=True, materialize_grads=True
+                )
+            )
+        except RuntimeError as error:
+            if "inside of vmap" not in str(error):  # as of a pooling in the channels-last layout
+                raise
+    changes = [
+        torch.autograd.grad(pulled, u, direction, retain_graph=True, materialize_grads=True)
+        for direction in directions
+    ]
+    return [torch.stack(parts) for parts in zip(*changes, strict=True)]
 
 
 def _along_unit_by_unit(traced: Trace, bend: Bend, directions: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ def quadratic_radius(
 
     >>> network = nn.Sequential(nn.Flatten(), nn.ReLU())
     >>> quadratic_radius(network, torch.tensor([[0.75, 0.25]]), torch.tensor([0]))  # the true one is √2/4
-    tensor([0.3116], dtype=torch.float64)
+    tensor([0.3310], dtype=torch.float64)
     """
     check_images(images)
     check_count("rounds", rounds)
