@@ -53,6 +53,7 @@ _STYLE = """
   background: var(--ground); }
 .regrob-report tbody th { font-weight: 500; white-space: normal;
   min-width: 9rem; max-width: max(9rem, 45vw); }
+.regrob-report table:not(:has(td:nth-child(4))) tbody th { min-width: 0; }
 .regrob-report tbody th small { display: block; white-space: normal; color: var(--faint);
   font-weight: 400; max-width: 38ch; }
 .regrob-report figure { margin: 1rem 0; }
