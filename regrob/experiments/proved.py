@@ -104,7 +104,7 @@ WORKS = {
         Work("mlp-24-24", "mnist-1-7", WEIGHTS, (0.025, 0.05, 0.1, 0.2), images=50, seconds=2.0),
         Work("lenet-300-100", "mnist-1-7", (0.1, 0.4, 1.6, 0.01), (0.1,), images=20, seconds=15.0),
         Work("mlp-50-50", "mnist-10", (0.1, 0.4, 0.01, 1e-3, 1.6), (0.05, 0.1), images=50, seconds=4.0),
-        Work("lenet-5", "mnist-1-7", (0.1, 0.4), (0.1,), images=10, seconds=15.0, reference=2_000, fine_tuning=2_000),
+        Work("lenet-5", "mnist-1-7", (0.1, 0.4), (0.1,), 10, 15.0, reference=2_000, fine_tuning=2_000),
     )
 }
 """By network. The schedules of training are those of the sweeps' preset "standard"."""
