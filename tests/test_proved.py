@@ -134,11 +134,12 @@ def test_the_queue_has_every_digit_once_and_a_first_answer_of_each_network_first
             assert item.start == digits_of[key]  # block after block
             digits_of[key] += item.count
     assert {digits for (network, *_), digits in digits_of.items() if network == "mlp-24-24"} == {50}
-    assert [stage.name for stage in planned[:3]] == ["mlp-24-24-0", "lenet-300-100-0", "mlp-50-50-0"]
+    first_answers = planned[: len(proved.WORKS)]
+    assert [stage.name for stage in first_answers] == [f"{network}-0" for network in proved.WORKS]
     first = planned[0].items
     assert len(first) == 1 + 8 * len(PENALTY_NAMES)
     assert {item.group.penalty for item in first} == {"none", *PENALTY_NAMES}
-    assert {item.group.penalty for item in planned[3].items} == {ADVERSARIAL}
+    assert {item.group.penalty for item in planned[len(proved.WORKS)].items} == {ADVERSARIAL}
     small = [stage.step for stage in planned if stage.step.network == "mlp-24-24"]
     places = [(step.block, step.hardened, step.seed) for step in small]
     assert places[:2] == [(0, False, 0), (0, True, 0)]
