@@ -41,8 +41,7 @@ from regrob.affine.max_layers import MaxLayer, MaxLayers, max_layers
 from regrob.affine.rectified import Site, magnitude, spread
 from regrob.certificates.balls import TINY, least
 from regrob.certificates.rounded import UNIT, rounding
-from regrob.checks import ImageLabels, Images, PerImage, check_count, check_images, check_labels
-from regrob.errors import InputError
+from regrob.checks import ImageLabels, Images, PerImage, check_box, check_count, check_images, check_labels
 
 FIRST_SHARE, GROWTH = 0.5, 2.0
 """How far units of the first layer are thought to move, in terms of what a step straight to the nearest
@@ -111,11 +110,10 @@ def quadratic_radius(
     """
     check_images(images)
     check_count("rounds", rounds)
-    if box is not None and not bool(((images >= box[0]) & (images <= box[1])).all()):
-        raise InputError(f"an image has pixels outside the box [{box[0]}, {box[1]}]")
+    check_box(box, images)
     made = max_layers(network, images) if layers is None else layers
     check_labels(labels, made.weight.new_zeros(len(images), len(made.bias)))
-    found = torch.zeros(len(images), dtype=torch.float64)
+    certified = torch.zeros(len(images), dtype=torch.float64)
     for i, (image, label) in enumerate(zip(images.detach().double(), labels.tolist(), strict=True)):
         around = _Around(made, image, box)
         runs = [around.trials(int(label), j, rounds) for j in range(len(around.logits)) if j != label]
@@ -126,8 +124,8 @@ def quadratic_radius(
             if radius is None:
                 break
             radii[nearest] = radius
-        found[i] = min(radii, default=math.inf)
-    return found
+        certified[i] = min(radii, default=math.inf)
+    return certified
 
 
 @dataclass(frozen=True)
@@ -295,8 +293,8 @@ class _Around:
             return outputs
 
         with torch.no_grad():
-            found = record.sweep([largest, torch.zeros_like(largest)], [magnitude, spread], bend)
-        return total(found)[1][0]
+            swept = record.sweep([largest, torch.zeros_like(largest)], [magnitude, spread], bend)
+        return total(swept)[1][0]
 
     def _radius(self, bound: Paraboloid, reach: float) -> float:
         """The largest radius, nearly, at which the paraboloid is positive in the ball and the box."""
@@ -365,8 +363,8 @@ def below(at: _At, bound: Paraboloid, move: float) -> Paraboloid:
     slack = rounding(operations)
     curvature = largest_eigenvalue(weight.T @ form, slack * largest)
     error = slack * float(torch.linalg.vector_norm(weight)) * float(torch.linalg.vector_norm(sizes))
-    found = Paraboloid(alpha - constant * (1 + slack), slopes @ weight, curvature)
-    return _widened(found, error)
+    pulled_back = Paraboloid(alpha - constant * (1 + slack), slopes @ weight, curvature)
+    return _widened(pulled_back, error)
 
 
 def _widened(bound: Paraboloid, error: float) -> Paraboloid:

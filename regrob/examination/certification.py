@@ -322,11 +322,11 @@ def _layers_with_pools(task: _Task) -> MaxLayers | None:
 def _quadratic_radius(task: _Task, part: Tensor, layers: MaxLayers | None) -> Tensor:
     """What quadratic bounds certify of some images, each in its own time; zero where there are none."""
     radius = torch.zeros(len(part), dtype=torch.float64)
-    for place, i in enumerate(part.tolist() if layers is not None and task.seconds > 0 else ()):
+    for place, i in enumerate(part.tolist() if layers is not None else ()):
         going = _before(task.clock() + task.seconds, task.clock)
-        one = slice(i, i + 1)
+        alone = slice(i, i + 1)
         radius[place] = quadratic_radius(
-            task.network, task.images[one], task.labels[one], box=task.box, rounds=ROUNDS, layers=layers,
+            task.network, task.images[alone], task.labels[alone], box=task.box, rounds=ROUNDS, layers=layers,
             going=going,
         )  # fmt: skip
     return radius
